@@ -1,0 +1,1 @@
+"""Tidegate's operator; see docs/architecture.md for where each room is."""

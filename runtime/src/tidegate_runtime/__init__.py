@@ -1,0 +1,1 @@
+"""Tidegate's runtime; see docs/architecture.md for where each room is."""
