@@ -1,0 +1,1 @@
+"""The `controller` command: watches, a keyed queue, a Lease, and workers that run passes."""

@@ -1,0 +1,80 @@
+"""Workers: take a due InferenceService, run a pass, and decide when the next one is due."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from tidegate_operator import errors
+from tidegate_operator.controller.keyqueue import KeyQueue
+from tidegate_operator.controller.metrics import ControllerMetrics
+from tidegate_operator.kube.store import Key
+
+logger = logging.getLogger(__name__)
+
+WORKERS = 8
+RESYNC_SECONDS = 300.0
+"""How long a service is left alone at most; a fifth more or less, so that not all come at once."""
+
+
+class Passes(Protocol):
+    """What runs a pass; `reconcile.Reconciler` does."""
+
+    async def reconcile(self, key: Key, now: datetime) -> timedelta | None:
+        """See `reconcile.Reconciler.reconcile`."""
+        ...
+
+
+class Workers:
+    """Runs passes over the keys of `queue`, one at a time for each key."""
+
+    def __init__(
+        self, queue: KeyQueue[Key], passes: Passes, clock: Callable[[], datetime], metrics: ControllerMetrics
+    ) -> None:
+        self._queue = queue
+        self._passes = passes
+        self._clock = clock
+        self._metrics = metrics
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for number in range(WORKERS):
+                group.create_task(self._work(), name=f"worker {number}")
+
+    async def _work(self) -> None:
+        while True:
+            key = await self._queue.get()
+            try:
+                await self._attempt(key)
+            finally:
+                self._queue.done(key)
+                self._metrics.queue_keys.set(len(self._queue))
+
+    async def _attempt(self, key: Key) -> None:
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        try:
+            due = await self._passes.reconcile(key, self._clock())
+        except errors.Conflict:
+            # Somebody changed an object since it was read; the watch tells of it presently.
+            self._queue.retry(key)
+            outcome = "conflict"
+        except errors.OperatorError as error:
+            pause = self._queue.retry(key)
+            logger.warning("a pass failed", extra={**key._asdict(), "error": str(error), "retry_seconds": pause})
+            outcome = "error"
+        except Exception:
+            # A bug met by one object must not stop the passes of all others.
+            pause = self._queue.retry(key)
+            logger.exception("a pass crashed", extra={**key._asdict(), "retry_seconds": pause})
+            outcome = "crash"
+        else:
+            self._queue.succeeded(key)
+            resync = RESYNC_SECONDS * random.uniform(0.8, 1.2)
+            self._queue.add_after(key, due.total_seconds() if due is not None else resync)
+            outcome = "ok"
+        self._metrics.passes.labels(outcome).inc()
+        self._metrics.pass_seconds.observe(loop.time() - begun)

@@ -1,0 +1,79 @@
+"""Everything that should exist for an InferenceService, in the order in which it is applied."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tidegate_operator.api.spec import InferenceServiceSpec
+from tidegate_operator.desired import Manifest, Owner, revision
+from tidegate_operator.install import Install
+from tidegate_operator.revisions import Revision
+from tidegate_operator.rollout.capacity import Bounds
+from tidegate_operator.rollout.state import RolloutState
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What was decided: the revision that the spec asks for, where the rollout is, and each revision's pods."""
+
+    target: Revision
+    state: RolloutState
+    bounds: Mapping[str, Bounds]
+
+
+@dataclass(frozen=True)
+class Children:
+    """What should exist, by stage: each stage is applied when the one before is."""
+
+    records: tuple[Manifest, ...]
+    """ControllerRevisions to create; those that exist are never written again."""
+    manifests: tuple[Manifest, ...]
+    """Services, Deployments and disruption budgets."""
+    replicas: tuple[Manifest, ...]
+    """The replicas of Deployments that no HPA scales yet, for their own field manager."""
+    autoscalers: tuple[Manifest, ...]
+    """HPAs: after the replicas, so that they start from the floor."""
+
+
+def build(
+    owner: Owner,
+    spec: InferenceServiceSpec,
+    plan: Plan,
+    records: Mapping[str, Manifest],
+    deployed: frozenset[str],
+    install: Install,
+) -> Children:
+    """The children of `owner` by `plan`.
+
+    `records` are the ControllerRevisions there are, by revision, and `deployed` the revisions with a Deployment. Only
+    the target's pods are rendered, and only if it has no record. A retiring revision keeps everything but its
+    autoscaler, so its replicas stay as they are.
+    """
+    created: list[Manifest] = []
+    manifests: list[Manifest] = []
+    replicas: list[Manifest] = []
+    autoscalers: list[Manifest] = []
+    running = [name for name in (plan.state.stable, plan.state.canary) if name]
+    for name in dict.fromkeys([*running, *(entry.revision for entry in plan.state.retiring)]):
+        record = records.get(name)
+        if record is None:
+            if name != plan.target.name:
+                # Someone deleted its record, so its pods can't be told from it any more; they stay as they are.
+                continue
+            number = 1 + max((int(known["revision"]) for known in records.values()), default=0)
+            record = revision.record(owner, plan.target, spec, install, number)
+            created.append(record)
+        manifests.append(revision.headless_service(owner, name))
+        manifests.append(revision.deployment(owner, name, record))
+        manifests.append(revision.disruption_budget(owner, name))
+        if limits := plan.bounds.get(name):
+            if limits.fixed or name not in deployed:
+                replicas.append(revision.replicas(owner, name, limits.low))
+            if not limits.fixed:
+                autoscalers.append(revision.autoscaler(owner, name, spec.scaling, limits))
+    return Children(tuple(created), tuple(manifests), tuple(replicas), tuple(autoscalers))
+
+
+def kept_records(records: Mapping[str, Manifest], running: frozenset[str], history: int = 10) -> frozenset[str]:
+    """The revisions whose records stay: those that run, and the newest `history` besides."""
+    newest = sorted(records, key=lambda name: int(records[name]["revision"]), reverse=True)
+    return running | frozenset(newest[:history])

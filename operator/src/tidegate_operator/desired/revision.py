@@ -1,0 +1,145 @@
+"""The objects of one revision: its record, Deployment, headless Service, disruption budget and autoscaler."""
+
+from tidegate_operator import naming
+from tidegate_operator.api.schema import seconds
+from tidegate_operator.api.spec import InferenceServiceSpec, MetricSpec, ScalingSpec
+from tidegate_operator.desired import Manifest, Owner, metadata
+from tidegate_operator.desired.pod import RENDERER, pod_template
+from tidegate_operator.install import Install
+from tidegate_operator.revisions import Revision
+from tidegate_operator.rollout.capacity import Bounds
+
+DEFAULT_QUEUE_DEPTH = 8
+"""Requests waiting per pod that a service without metrics of its own is scaled to."""
+
+
+def record(owner: Owner, revision: Revision, spec: InferenceServiceSpec, install: Install, number: int) -> Manifest:
+    """The revision's record: what it was made from and the pod template rendered for it, re-applied verbatim since.
+
+    `number` grows from revision to revision of a service.
+    """
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "ControllerRevision",
+        "metadata": metadata.of_revision(owner, revision.name),
+        "revision": number,
+        "data": {
+            "renderer": RENDERER,
+            "content": revision.content,
+            "template": pod_template(revision.service, revision.name, spec, install),
+        },
+    }
+
+
+def deployment(owner: Owner, revision: str, recorded: Manifest) -> Manifest:
+    """The Deployment of `revision` with the template that its record holds.
+
+    It never names `replicas`: that field belongs to the HPA, or to `replicas` below.
+    """
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": metadata.of_revision(owner, revision),
+        "spec": {
+            "selector": {"matchLabels": naming.pod_selector(owner["metadata"]["name"], revision)},
+            "template": recorded["data"]["template"],
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+            "revisionHistoryLimit": 2,
+        },
+    }
+
+
+def replicas(owner: Owner, revision: str, count: int) -> Manifest:
+    """The one field of a Deployment that has a field manager of its own, applied only while no HPA owns it.
+
+    An apply that drops a field resets it to its default (5 → 1), so the manager that declares the rest must never have
+    declared this one.
+    """
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": revision, "namespace": owner["metadata"]["namespace"]},
+        "spec": {"replicas": count},
+    }
+
+
+def headless_service(owner: Owner, revision: str) -> Manifest:
+    """The Service whose EndpointSlices and DNS name lead to the revision's pods."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": metadata.of_revision(owner, revision),
+        "spec": {
+            "clusterIP": "None",
+            "selector": naming.pod_selector(owner["metadata"]["name"], revision),
+            "ports": [{"name": "http", "port": naming.DATA_PORT, "targetPort": "http"}],
+        },
+    }
+
+
+def disruption_budget(owner: Owner, revision: str) -> Manifest:
+    """One pod at a time may be evicted; pods that don't work may always be."""
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": metadata.of_revision(owner, revision),
+        "spec": {
+            "maxUnavailable": 1,
+            "unhealthyPodEvictionPolicy": "AlwaysAllow",
+            "selector": {"matchLabels": naming.pod_selector(owner["metadata"]["name"], revision)},
+        },
+    }
+
+
+def autoscaler(owner: Owner, revision: str, scaling: ScalingSpec, bounds: Bounds) -> Manifest:
+    """The HPA of `revision` between `bounds`, on the metrics of `scaling`."""
+    service = owner["metadata"]["name"]
+    behavior = {"behavior": scaling.behavior.dump()} if scaling.behavior else {}
+    return {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": metadata.of_revision(owner, revision),
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": revision},
+            "minReplicas": bounds.low,
+            "maxReplicas": bounds.high,
+            "metrics": [_metric(service, revision, metric) for metric in metrics_of(scaling)],
+            **behavior,
+        },
+    }
+
+
+def metrics_of(scaling: ScalingSpec) -> list[MetricSpec]:
+    """The metrics that `scaling` names, or those that follow from its SLO where it names none."""
+    if scaling.metrics:
+        return scaling.metrics
+    derived = [MetricSpec(type="QueueDepth", target=DEFAULT_QUEUE_DEPTH)]
+    if scaling.slo:
+        derived.append(MetricSpec(type="P95", target=scaling.slo.p95))
+    return derived
+
+
+def _metric(service: str, revision: str, metric: MetricSpec) -> Manifest:
+    if metric.type == "QueueDepth":
+        return {
+            "type": "Pods",
+            "pods": {
+                "metric": {"name": naming.QUEUE_DEPTH_METRIC},
+                "target": {"type": "AverageValue", "averageValue": str(metric.target)},
+            },
+        }
+    return {
+        "type": "Object",
+        "object": {
+            "describedObject": {"apiVersion": naming.API_VERSION, "kind": naming.KIND, "name": service},
+            "metric": {
+                "name": naming.P95_METRIC,
+                "selector": {"matchLabels": {naming.REVISION_LABEL: revision}},
+            },
+            "target": {"type": "Value", "value": _milli(seconds(str(metric.target)))},
+        },
+    }
+
+
+def _milli(value: float) -> str:
+    return f"{round(value * 1000)}m"

@@ -1,0 +1,60 @@
+"""What can go wrong towards Kubernetes and the routers, as the rest of the operator distinguishes it."""
+
+
+class OperatorError(Exception):
+    """A failure that is not a bug. `retry` tells whether the same call may succeed later without anyone's help."""
+
+    retry = True
+
+
+class InvalidSpec(OperatorError):
+    """A stored object that this release can't honour; the message names the field, the limit and the next step."""
+
+    retry = False
+
+
+class ApiError(OperatorError):
+    """An answer of the API server with an error status; `message` is the server's own."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class NotFound(ApiError):
+    """404: the object, or its kind, isn't there."""
+
+
+class Conflict(ApiError):
+    """409: the object exists, or changed since it was read, or another field manager holds a field."""
+
+
+class Forbidden(ApiError):
+    """401 or 403: a permission is missing, or a quota or a policy refuses the object."""
+
+
+class Invalid(ApiError):
+    """400 or 422: the object is refused as it is."""
+
+    retry = False
+
+
+class Unavailable(ApiError):
+    """429, 5xx, or no answer at all (status 0)."""
+
+
+def of_status(status: int, message: str) -> ApiError:
+    """The error that an HTTP status of the API server stands for."""
+    kind: type[ApiError]
+    match status:
+        case 404:
+            kind = NotFound
+        case 409:
+            kind = Conflict
+        case 401 | 403:
+            kind = Forbidden
+        case 400 | 422:
+            kind = Invalid
+        case _:
+            kind = Unavailable
+    return kind(message, status)

@@ -1,0 +1,62 @@
+"""Which Kubernetes Events a change of status is worth: one for each decision, none for a pass that changed nothing."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tidegate_operator.api.status import InferenceServiceStatus
+from tidegate_operator.conditions import MODEL_LOADED, READY
+
+_REASONS = {
+    "Initial": "RevisionCreated",
+    "Preparing": "CanaryPreparing",
+    "Progressing": "CanaryWeighted",
+    "AwaitingApproval": "AwaitingApproval",
+    "Promoting": "CanaryPromoting",
+    "Aborted": "RolloutAborted",
+    "Stable": "RevisionStable",
+}
+
+
+@dataclass(frozen=True)
+class Event:
+    """What `kubectl describe` shows under Events."""
+
+    type: Literal["Normal", "Warning"]
+    reason: str
+    message: str
+
+
+def events_of(before: InferenceServiceStatus, after: InferenceServiceStatus) -> list[Event]:
+    """The events that the change from `before` to `after` is worth, in the order in which they happened."""
+    events = []
+    old, new = before.rollout, after.rollout
+    answered = new.last_request if new else None
+    if answered and answered != (old.last_request if old else None):
+        verdict = "RequestAccepted" if answered.accepted else "RequestRefused"
+        kind: Literal["Normal", "Warning"] = "Normal" if answered.accepted else "Warning"
+        events.append(Event(kind, verdict, f"{answered.action} {answered.revision}: {answered.message}"))
+    if new and new.phase and _standing(before) != _standing(after):
+        kind = "Warning" if new.phase == "Aborted" else "Normal"
+        events.append(Event(kind, _REASONS[new.phase], new.message or ""))
+    for watched in (MODEL_LOADED, READY):
+        was, now = _condition(before, watched), _condition(after, watched)
+        if now and now[0] == "False" and now != was and (watched == MODEL_LOADED or (was and was[0] == "True")):
+            events.append(Event("Warning", now[1], now[2]))
+    return events
+
+
+def _standing(status: InferenceServiceStatus) -> tuple[object, ...]:
+    rollout = status.rollout
+    return (
+        rollout.phase if rollout else None,
+        status.stable.revision if status.stable else None,
+        status.canary.revision if status.canary else None,
+        status.canary.weight if status.canary else None,
+    )
+
+
+def _condition(status: InferenceServiceStatus, wanted: str) -> tuple[str, str, str] | None:
+    for condition in status.conditions:
+        if condition.type == wanted:
+            return condition.status, condition.reason, condition.message
+    return None

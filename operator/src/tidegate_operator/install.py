@@ -1,0 +1,28 @@
+"""What an install decides for all its services; read from the environment once, by the commands."""
+
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Install(BaseSettings):
+    """Settings of the install, each the environment variable TIDEGATE_<NAME>; the chart sets them."""
+
+    model_config = SettingsConfigDict(env_prefix="TIDEGATE_", frozen=True)
+
+    namespace: str = "tidegate-system"
+    """Where Tidegate itself runs."""
+    cluster_domain: str = "cluster.local"
+    """The domain of the cluster's Services."""
+    runtime_image_cpu: str = "tidegate.dev/runtime:dev"
+    """The runtime's image for device cpu."""
+    runtime_image_cuda: str = "tidegate.dev/runtime-cuda:dev"
+    """The runtime's image for device cuda."""
+    image_pull_policy: str = "IfNotPresent"
+    """The pull policy of the runtime's image."""
+    allow_http_models: bool = False
+    """Whether spec.model.uri may be http://; without TLS only the digest tells that the model is the right one."""
+    max_model_bytes: int = 32 * 2**30
+    """Bytes of a model at most; also the size of the pod's model volume."""
+
+    def runtime_image(self, device: str) -> str:
+        """The runtime's image for a device."""
+        return self.runtime_image_cuda if device == "cuda" else self.runtime_image_cpu

@@ -1,0 +1,101 @@
+"""Leadership by a Lease, with the official client's election, whose calls are bounded in time here.
+
+A leader that can't renew in time ends its process: the only way to be sure that it writes nothing more.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import aiohttp
+from kubernetes.aio.client import ApiClient, Configuration
+from kubernetes.aio.client.exceptions import ApiException
+from kubernetes.aio.leaderelection.electionconfig import Config
+from kubernetes.aio.leaderelection.leaderelection import LeaderElection
+from kubernetes.aio.leaderelection.resourcelock.leaselock import LeaseLock
+
+from tidegate_operator import errors
+from tidegate_operator.kube.client import Cluster
+
+logger = logging.getLogger(__name__)
+
+LEASE_SECONDS, RENEW_SECONDS, RETRY_SECONDS = 15, 10, 2
+_CALL_SECONDS = 3
+
+
+class LostLeadership(errors.OperatorError):
+    """The Lease could not be renewed in time: another replica may lead by now."""
+
+
+class _PromptLock(LeaseLock):
+    """A LeaseLock whose calls end in time, and fail only as the election expects."""
+
+    async def get(self, name: str, namespace: str) -> Any:
+        try:
+            async with asyncio.timeout(_CALL_SECONDS):
+                return await super().get(name, namespace)
+        except (TimeoutError, aiohttp.ClientError) as error:
+            return False, ApiException(status=0, reason=str(error) or "time-out")
+
+    async def create(self, name: str, namespace: str, election_record: Any) -> bool:
+        return await self._bounded(super().create(name, namespace, election_record))
+
+    async def update(self, name: str, namespace: str, updated_record: Any) -> bool:
+        return await self._bounded(super().update(name, namespace, updated_record))
+
+    async def _bounded(self, call: Awaitable[bool]) -> bool:
+        try:
+            async with asyncio.timeout(_CALL_SECONDS):
+                return await call
+        except (TimeoutError, aiohttp.ClientError):
+            return False
+
+
+async def lead(
+    configuration: Configuration, namespace: str, name: str, identity: str, work: Callable[[], Awaitable[None]]
+) -> None:
+    """Wait for the Lease, then run `work` for as long as it is held; raises LostLeadership when it no longer is."""
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[None] = loop.create_future()
+
+    async def begin() -> None:
+        logger.info("leads", extra={"lease": f"{namespace}/{name}", "identity": identity})
+        try:
+            await work()
+        except Exception as error:
+            # The election doesn't look at what it started: without this a leader without workers would stay one.
+            ended.set_exception(error)
+
+    async def renewals_fail() -> None:
+        """Nothing more: that the election returns says it."""
+
+    async with ApiClient(configuration) as client:
+        lock = _PromptLock(name, namespace, identity, client)
+        config = Config(
+            lock,
+            lease_duration=LEASE_SECONDS,
+            renew_deadline=RENEW_SECONDS,
+            retry_period=RETRY_SECONDS,
+            onstarted_leading=begin,
+            onstopped_leading=renewals_fail,
+        )
+        election = asyncio.create_task(LeaderElection(config).run(), name="lease")
+        try:
+            await asyncio.wait((election, ended), return_when=asyncio.FIRST_COMPLETED)
+            (ended if ended.done() else election).result()
+        finally:
+            election.cancel()
+            await asyncio.gather(election, return_exceptions=True)
+    raise LostLeadership(f"{namespace}/{name} could not be renewed within {RENEW_SECONDS} s")
+
+
+async def release(cluster: Cluster, namespace: str, name: str, identity: str) -> None:
+    """Give the Lease up, if `identity` holds it, so that the next leader needn't wait for it to run out."""
+    path = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{name}"
+    try:
+        lease = await cluster.get(path)
+        if lease["spec"].get("holderIdentity") == identity:
+            await cluster.replace(path, {**lease, "spec": {**lease["spec"], "holderIdentity": ""}})
+    except errors.ApiError as error:
+        logger.warning("the lease was not released", extra={"error": str(error)})

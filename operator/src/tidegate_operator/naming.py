@@ -1,0 +1,72 @@
+"""Every name, label, port and path that the operator gives or relies on; docs/api.md is the same list for people."""
+
+from collections.abc import Mapping
+from typing import Any
+
+GROUP = "tidegate.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+KIND = "InferenceService"
+PLURAL = "inferenceservices"
+
+MANAGER = "tidegate-controller"
+REPLICAS_MANAGER = "tidegate-replicas"
+LEASE = "tidegate-controller"
+
+MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
+COMPONENT_LABEL = "app.kubernetes.io/component"
+MANAGED_BY = "tidegate"
+COMPONENT = "runtime"
+SERVICE_LABEL = f"{GROUP}/service"
+REVISION_LABEL = f"{GROUP}/revision"
+MANAGED_SELECTOR = f"{MANAGED_BY_LABEL}={MANAGED_BY}"
+CHILDREN_SELECTOR = f"{MANAGED_SELECTOR},{COMPONENT_LABEL}={COMPONENT}"
+
+DATA_PORT = 8080
+ADMIN_PORT = 8082
+ROUTER_SERVICE = "tidegate-router"
+
+QUEUE_DEPTH_METRIC = "tidegate_queue_depth"
+P95_METRIC = "tidegate_p95_seconds"
+
+
+def revision_name(service: str, digest: str) -> str:
+    """The name of a revision and of its objects, from the service's name and the revision's hash."""
+    return f"{service}-{digest}"
+
+
+def digest_of(revision: str) -> str:
+    """The hash in a revision's name."""
+    return revision.rsplit("-", 1)[1]
+
+
+def service_labels(service: str) -> dict[str, str]:
+    """The labels of an object that belongs to the service as a whole."""
+    return {MANAGED_BY_LABEL: MANAGED_BY, COMPONENT_LABEL: COMPONENT, SERVICE_LABEL: service}
+
+
+def revision_labels(service: str, revision: str) -> dict[str, str]:
+    """The labels of a revision's objects and pods."""
+    return {**service_labels(service), REVISION_LABEL: revision}
+
+
+def pod_selector(service: str, revision: str) -> dict[str, str]:
+    """The labels that tell a revision's pods from all others."""
+    return {SERVICE_LABEL: service, REVISION_LABEL: revision}
+
+
+def url(service: str, namespace: str, domain: str) -> str:
+    """Where a service answers."""
+    return f"http://{service}.{namespace}.svc.{domain}"
+
+
+def owner_reference(owner: Mapping[str, Any]) -> dict[str, Any]:
+    """The reference by which the garbage collector removes a child with its InferenceService."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "name": owner["metadata"]["name"],
+        "uid": owner["metadata"]["uid"],
+        "controller": True,
+        "blockOwnerDeletion": False,
+    }

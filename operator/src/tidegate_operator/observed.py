@@ -1,0 +1,118 @@
+"""Raw children of an InferenceService → what the decisions and the status need to know of them."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tidegate_operator import naming
+
+Object = Mapping[str, Any]
+
+_WAITING_IN_VAIN = frozenset(
+    {
+        "CrashLoopBackOff",
+        "CreateContainerConfigError",
+        "CreateContainerError",
+        "ErrImageNeverPull",
+        "ErrImagePull",
+        "ImagePullBackOff",
+        "InvalidImageName",
+        "RunContainerError",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a revision's pods don't get ready."""
+
+    reason: str
+    message: str
+    passing: bool = False
+    """Whether it may well pass by itself, such as a pod that waits for a node."""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One revision's pods."""
+
+    revision: str
+    wanted: int = 0
+    ready: int = 0
+    settled: bool = False
+    """Whether the Deployment has done what it was told: current, and every wanted pod ready."""
+    failure: Failure | None = None
+
+
+def workloads(children: Iterable[Object]) -> dict[str, Workload]:
+    """What is known of each revision that has a Deployment, by the revision's name."""
+    objects = list(children)
+    pods = [child for child in objects if child["kind"] == "Pod"]
+    deployments = [child for child in objects if child["kind"] == "Deployment"]
+    return {found.revision: found for found in (_workload(deployment, pods) for deployment in deployments)}
+
+
+def scaling_condition(hpa: Object) -> Failure | None:
+    """Why an HPA doesn't scale, as its ScalingActive condition says; None while it does."""
+    for condition in hpa.get("status", {}).get("conditions", []):
+        if condition["type"] == "ScalingActive" and condition["status"] != "True":
+            return Failure(condition.get("reason", "Unknown"), condition.get("message", ""))
+    return None
+
+
+def _workload(deployment: Object, pods: Sequence[Object]) -> Workload:
+    revision = deployment["metadata"]["labels"][naming.REVISION_LABEL]
+    own = [pod for pod in pods if pod["metadata"].get("labels", {}).get(naming.REVISION_LABEL) == revision]
+    spec, status = deployment["spec"], deployment.get("status", {})
+    wanted, ready = spec.get("replicas", 1), status.get("readyReplicas", 0)
+    current = status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0)
+    settled = current and ready == wanted == status.get("updatedReplicas", 0) == status.get("replicas", 0)
+    failure = None if settled else _failure(own) or _refusal(status)
+    return Workload(revision, wanted, ready, settled, failure)
+
+
+def _refusal(status: Object) -> Failure | None:
+    """Why no pod could be made at all: a quota or a policy that refuses it."""
+    for condition in status.get("conditions", []):
+        if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
+            return Failure("PodsRefused", condition.get("message", ""))
+    return None
+
+
+def _failure(pods: Iterable[Object]) -> Failure | None:
+    """The most telling reason among the pods: what a container said last comes before where it waits."""
+    found = [failure for pod in pods for failure in _pod_failures(pod)]
+    return max(found, key=lambda failure: failure[0])[1] if found else None
+
+
+def _pod_failures(pod: Object) -> Iterable[tuple[int, Failure]]:
+    status = pod.get("status", {})
+    if "deletionTimestamp" in pod["metadata"] or _is_ready(status):
+        return
+    for container in (*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])):
+        for ended in (container.get("state", {}), container.get("lastState", {})):
+            if (terminated := ended.get("terminated")) and terminated.get("exitCode", 0) != 0:
+                yield 2, _said(container["name"], terminated)
+        waiting = container.get("state", {}).get("waiting", {})
+        if waiting.get("reason") in _WAITING_IN_VAIN:
+            yield 1, Failure(waiting["reason"], f"container {container['name']}: {waiting.get('message', '')}")
+    for condition in status.get("conditions", []):
+        if condition["type"] == "PodScheduled" and condition["status"] == "False":
+            yield 0, Failure(condition.get("reason", "Unschedulable"), condition.get("message", ""), passing=True)
+
+
+def _said(container: str, terminated: Object) -> Failure:
+    """What a container left in its termination log, by docs/api.md; else how it ended."""
+    text = (terminated.get("message") or "").strip()
+    try:
+        told = json.loads(text)
+        return Failure(str(told["reason"]), str(told["message"]))
+    except (ValueError, KeyError, TypeError):
+        reason = terminated.get("reason", "Error")
+        ending = f"container {container} exited with code {terminated.get('exitCode')}"
+        return Failure(reason, f"{ending}: {text[-500:]}" if text else ending)
+
+
+def _is_ready(status: Object) -> bool:
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions", []))

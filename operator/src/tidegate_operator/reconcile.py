@@ -1,0 +1,209 @@
+"""One pass over one InferenceService: observe, decide, record the decision in the status, then act on it.
+
+The decision is recorded before it is acted on, guarded by resourceVersion; so whoever acts, acts on what the status
+says, and a pass that starts from a stale view writes nothing.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from pydantic import ValidationError
+
+from tidegate_operator import errors, naming, status
+from tidegate_operator.api.spec import InferenceServiceSpec
+from tidegate_operator.api.status import InferenceServiceStatus
+from tidegate_operator.desired import Manifest, children
+from tidegate_operator.events import events_of
+from tidegate_operator.install import Install
+from tidegate_operator.kube.apply import Applier, NotOwned
+from tidegate_operator.kube.client import Cluster
+from tidegate_operator.kube.objects import AUTOSCALER, CHILDREN, RECORD, SERVICES, Object, owned_by
+from tidegate_operator.kube.recorder import Recorder
+from tidegate_operator.kube.store import Key, Reference, Store, reference_of
+from tidegate_operator.observed import Failure, scaling_condition, workloads
+from tidegate_operator.revisions import Revision, revision_of
+from tidegate_operator.rollout import capacity, machine
+from tidegate_operator.rollout.state import Seen, Situation, recall
+from tidegate_operator.routing.provider import Provider
+
+logger = logging.getLogger(__name__)
+
+ASK_ROUTERS_AGAIN = timedelta(seconds=1)
+"""Routers don't tell when they see a pod: they are asked, while it matters."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """An InferenceService as this pass sees it."""
+
+    live: Object
+    key: Key
+    spec: InferenceServiceSpec
+    before: InferenceServiceStatus
+    revision: Revision
+
+    @property
+    def uid(self) -> str:
+        """The object's uid."""
+        uid: str = self.live["metadata"]["uid"]
+        return uid
+
+
+class Reconciler:
+    """Runs passes; everything it needs comes through the constructor, everything it knows is in `store`."""
+
+    def __init__(
+        self, cluster: Cluster, store: Store, provider: Provider, recorder: Recorder, install: Install
+    ) -> None:
+        self._cluster = cluster
+        self._store = store
+        self._provider = provider
+        self._recorder = recorder
+        self._install = install
+        self._applier = Applier(cluster, store)
+
+    async def reconcile(self, key: Key, now: datetime) -> timedelta | None:
+        """Run one pass; returns after how long the next is due if nothing happens before.
+
+        Raises `errors.Conflict` when the view was stale, and other `errors.OperatorError` when something could not be
+        found out or done: the pass is to be run again.
+        """
+        live = self._store.get(Reference(naming.KIND, key.namespace, key.name))
+        if live is None or "deletionTimestamp" in live["metadata"]:
+            return None
+        before = InferenceServiceStatus.model_validate(live.get("status", {}))
+        try:
+            service = self._understand(live, key, before)
+        except errors.InvalidSpec as problem:
+            refused = status.refused(before, Failure("InvalidSpec", str(problem)), _generation(live), now)
+            await self._record(live, before, refused)
+            return None
+        return await self._pass(service, now)
+
+    def _understand(self, live: Object, key: Key, before: InferenceServiceStatus) -> Service:
+        try:
+            spec = InferenceServiceSpec.model_validate(live["spec"])
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(str(part) for part in ("spec", *first["loc"]))
+            raise errors.InvalidSpec(f"{field}: {first['msg']}") from error
+        if spec.model.uri.startswith("http://") and not self._install.allow_http_models:
+            raise errors.InvalidSpec(
+                "spec.model.uri: http:// is not allowed by this install: use https://, or set models.allowHttp"
+            )
+        return Service(live, key, spec, before, revision_of(key.name, spec))
+
+    async def _pass(self, service: Service, now: datetime) -> timedelta | None:
+        owned = [child for child in self._store.children(service.key) if _belongs(child, service.uid)]
+        report = await self._observe(service, owned)
+        memory = recall(service.before, now)
+        seen = {
+            name: Seen(found.wanted, found.ready, report.routable.get(name)) for name, found in report.workloads.items()
+        }
+        request = service.before.rollout.request if service.before.rollout else None
+        situation = Situation(service.revision.name, seen, request)
+        decision = machine.step(memory, service.spec.rollout, service.spec.scaling, situation, now)
+        live = await self._tell(service, decision, report, now)
+        bounds = capacity.bounds(decision.state, service.spec.rollout, service.spec.scaling, situation)
+        plan = children.Plan(service.revision, decision.state, bounds)
+        try:
+            await self._act(live, service, plan, owned)
+        except (NotOwned, errors.Forbidden, errors.Invalid) as refusal:
+            reason = "NotOwned" if isinstance(refusal, NotOwned) else "ChildRefused"
+            obstacle = status.with_obstacle(report, Failure(reason, str(refusal)))
+            await self._tell(service, decision, obstacle, now)
+            raise
+        return _due(decision, report, now)
+
+    async def _observe(self, service: Service, owned: Iterable[Object]) -> status.Report:
+        found = workloads(owned)
+        ready = [name for name, workload in found.items() if workload.ready]
+        routable = await self._provider.routable(service.key.namespace, ready)
+        stable = service.before.stable.revision if service.before.stable else None
+        hpa = next((c for c in owned if c["kind"] == AUTOSCALER.name and c["metadata"]["name"] == stable), None)
+        return status.Report(
+            target=service.revision.name,
+            workloads=found,
+            routable=routable,
+            scaled=capacity.most(service.spec.scaling) > service.spec.scaling.min_replicas,
+            scaling=scaling_condition(hpa) if hpa else None,
+        )
+
+    async def _tell(self, service: Service, decision: machine.Decision, report: status.Report, now: datetime) -> Object:
+        live = self._store.get(reference_of(service.live)) or service.live
+        url = naming.url(service.key.name, service.key.namespace, self._install.cluster_domain)
+        generation = _generation(service.live)
+        after = status.compute(service.before, service.spec, decision, report, url, generation, now)
+        return await self._record(live, InferenceServiceStatus.model_validate(live.get("status", {})), after)
+
+    async def _record(self, live: Object, before: InferenceServiceStatus, after: InferenceServiceStatus) -> Object:
+        if after == before:
+            return live
+        path = SERVICES.path(live["metadata"]["namespace"], live["metadata"]["name"]) + "/status"
+        answer = await self._cluster.replace(path, {**live, "status": after.dump()})
+        self._store.put(answer)
+        for event in events_of(before, after):
+            logger.info("decided", extra={"service": live["metadata"]["name"], "reason": event.reason})
+            await self._recorder.record(live, event)
+        return answer
+
+    async def _act(self, live: Object, service: Service, plan: children.Plan, owned: list[Object]) -> None:
+        records = {c["metadata"]["name"]: dict(c) for c in owned if c["kind"] == RECORD.name}
+        deployed = frozenset(c["metadata"]["name"] for c in owned if c["kind"] == "Deployment")
+        wanted = children.build(live, service.spec, plan, records, deployed, self._install)
+        manifests = (*wanted.manifests, *self._provider.entrance(live))
+        await self._prune(owned, (*manifests, *wanted.replicas, *wanted.autoscalers), records, wanted.records)
+        await self._apply(wanted.records, naming.MANAGER, service.uid)
+        await self._apply(manifests, naming.MANAGER, service.uid)
+        await self._apply(wanted.replicas, naming.REPLICAS_MANAGER, service.uid)
+        await self._apply(wanted.autoscalers, naming.MANAGER, service.uid)
+
+    async def _apply(self, manifests: Iterable[Manifest], manager: str, uid: str) -> None:
+        results = await asyncio.gather(
+            *(self._applier.apply(manifest, manager, uid) for manifest in manifests), return_exceptions=True
+        )
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+
+    async def _prune(
+        self,
+        owned: Iterable[Object],
+        wanted: Iterable[Manifest],
+        records: dict[str, Manifest],
+        created: Iterable[Manifest],
+    ) -> None:
+        wanted = [*wanted, *created]
+        running = frozenset(manifest["metadata"]["name"] for manifest in wanted)
+        kept = {reference_of(manifest) for manifest in wanted}
+        kept |= {reference_of(records[name]) for name in children.kept_records(records, running) if name in records}
+        kinds = {kind.name for kind in CHILDREN}
+        for child in owned:
+            if child["kind"] in kinds and reference_of(child) not in kept:
+                await self._applier.delete(child)
+
+
+def _belongs(child: Object, uid: str) -> bool:
+    # A pod's owner is its ReplicaSet: it is told by its labels, which its Deployment's selector holds unique.
+    return child["kind"] == "Pod" or owned_by(child, uid)
+
+
+def _generation(live: Object) -> int:
+    generation: int = live["metadata"]["generation"]
+    return generation
+
+
+def _due(decision: machine.Decision, report: status.Report, now: datetime) -> timedelta | None:
+    times = [decision.look_again - now] if decision.look_again else []
+    running = (decision.state.stable, decision.state.canary)
+    if any(report.workload(name).ready and report.routable.get(name or "") is not True for name in running if name):
+        times.append(ASK_ROUTERS_AGAIN)
+    return min(times, default=None)
+
+
+def utc_now() -> datetime:
+    """The time at which a pass decides, to the second, as Kubernetes' own timestamps are."""
+    return datetime.now(UTC).replace(microsecond=0)

@@ -1,0 +1,1 @@
+"""The rollout's decisions: pure, with time as a parameter."""

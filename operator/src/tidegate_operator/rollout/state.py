@@ -1,0 +1,85 @@
+"""The rollout's memory, as it is kept in the status, and what a decision is made from."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from tidegate_operator.api.status import (
+    AnsweredRequest,
+    InferenceServiceStatus,
+    Phase,
+    Request,
+)
+
+
+@dataclass(frozen=True)
+class Retiring:
+    """A revision without requests whose pods stay `until` then."""
+
+    revision: str
+    until: datetime
+
+
+@dataclass(frozen=True)
+class RolloutState:
+    """Where a rollout stands; stable's weight is what the canary leaves of 100."""
+
+    since: datetime
+    phase: Phase = "Initial"
+    stable: str | None = None
+    canary: str | None = None
+    weight: int = 0
+    """The canary's, in percent."""
+    step: int = 0
+    """The step that the canary is at, or is prepared for."""
+    retiring: tuple[Retiring, ...] = ()
+    rejected: tuple[str, ...] = ()
+    """Hashes aborted by request."""
+    answered: AnsweredRequest | None = None
+    """The latest request that was answered."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is known of one revision's pods."""
+
+    wanted: int = 0
+    ready: int = 0
+    routable: bool | None = None
+    """Whether every router has a healthy pod of it; None while they can't be asked."""
+
+    @property
+    def serving(self) -> bool:
+        """Whether requests sent to it would be answered, as far as is known."""
+        return self.ready > 0 and self.routable is True
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What a decision looks at besides the memory."""
+
+    target: str
+    """The revision that the spec asks for."""
+    seen: dict[str, Seen]
+    request: Request | None = None
+
+    def of(self, revision: str | None) -> Seen:
+        """What is known of `revision`; nothing, if it has no pods."""
+        return self.seen.get(revision, Seen()) if revision else Seen()
+
+
+def recall(status: InferenceServiceStatus, now: datetime) -> RolloutState:
+    """The state that `status` holds; a service never decided on begins at `now`."""
+    rollout = status.rollout
+    if status.stable is None or rollout is None or rollout.phase is None:
+        return RolloutState(since=now)
+    return RolloutState(
+        since=rollout.since or now,
+        phase=rollout.phase,
+        stable=status.stable.revision,
+        canary=status.canary.revision if status.canary else None,
+        weight=status.canary.weight if status.canary else 0,
+        step=rollout.step or 0,
+        retiring=tuple(Retiring(entry.revision, entry.until) for entry in status.retiring or []),
+        rejected=tuple(rollout.rejected or []),
+        answered=rollout.last_request,
+    )

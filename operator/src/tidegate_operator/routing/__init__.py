@@ -1,0 +1,1 @@
+"""The ways in which requests reach a service's pods, each behind `provider.Provider`."""

@@ -1,0 +1,193 @@
+"""The status of an InferenceService, computed whole from the decision and what was seen."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from tidegate_operator.api.spec import InferenceServiceSpec
+from tidegate_operator.api.status import (
+    InferenceServiceStatus,
+    RetiringRevision,
+    RolloutStatus,
+    RoutedRevision,
+)
+from tidegate_operator.conditions import (
+    MODEL_LOADED,
+    READY,
+    RECONCILING,
+    ROLLOUT_HEALTHY,
+    SCALING_ACTIVE,
+    STALLED,
+    TRAFFIC_ROUTED,
+    Fact,
+    Truth,
+    settle,
+)
+from tidegate_operator.observed import Failure, Workload
+from tidegate_operator.rollout.machine import Decision
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a pass found out, besides the decision."""
+
+    target: str
+    workloads: dict[str, Workload]
+    routable: dict[str, bool | None]
+    scaling: Failure | None = None
+    """Why the stable revision's HPA doesn't scale."""
+    scaled: bool = False
+    """Whether an HPA scales the stable revision."""
+    obstacle: Failure | None = None
+    """Why the children could not be made as decided."""
+
+    def workload(self, revision: str | None) -> Workload:
+        """What is known of `revision`'s pods."""
+        return self.workloads.get(revision or "", Workload(revision or ""))
+
+
+def with_obstacle(report: Report, obstacle: Failure) -> Report:
+    """`report`, with why the children could not be made as decided."""
+    return replace(report, obstacle=obstacle)
+
+
+def compute(
+    before: InferenceServiceStatus,
+    spec: InferenceServiceSpec,
+    decision: Decision,
+    report: Report,
+    url: str,
+    generation: int,
+    now: datetime,
+) -> InferenceServiceStatus:
+    """The status that is true after `decision`; equal to `before` if nothing has changed."""
+    state = decision.state
+    request = before.rollout.request if before.rollout else None
+    under_way = state.canary is not None
+    return InferenceServiceStatus(
+        observed_generation=generation,
+        url=url,
+        conditions=settle(before.conditions, facts(decision, report), generation, now),
+        stable=_routed(state.stable, 100 - state.weight, report),
+        canary=_routed(state.canary, state.weight, report),
+        retiring=[RetiringRevision(revision=r.revision, until=r.until) for r in state.retiring] or None,
+        rollout=RolloutStatus(
+            phase=state.phase,
+            step=state.step if under_way else None,
+            steps=len(spec.rollout.steps) if under_way else None,
+            since=state.since,
+            message=decision.message,
+            request=request,
+            last_request=state.answered,
+            rejected=list(state.rejected) or None,
+        ),
+    )
+
+
+def refused(before: InferenceServiceStatus, problem: Failure, generation: int, now: datetime) -> InferenceServiceStatus:
+    """The status of a service whose spec this release can't honour: what runs is left as it is."""
+    told = [
+        Fact(READY, "False", problem.reason, problem.message),
+        Fact(RECONCILING, "False", problem.reason, problem.message),
+        Fact(STALLED, "True", problem.reason, problem.message),
+    ]
+    kept = [condition for condition in before.conditions if condition.type not in {READY, RECONCILING, STALLED}]
+    return before.model_copy(
+        update={
+            "observed_generation": generation,
+            "conditions": [*settle(before.conditions, told, generation, now), *kept],
+        }
+    )
+
+
+def facts(decision: Decision, report: Report) -> list[Fact]:
+    """The conditions that hold after `decision`."""
+    loaded, routed = _model_loaded(report), _traffic_routed(decision, report)
+    rollout, scaling = _rollout_healthy(decision, report), _scaling_active(report)
+    stalled = _stalled(decision, report, loaded)
+    ready = _ready(decision, report, routed)
+    return [ready, _reconciling(decision, report, stalled, ready), stalled, loaded, routed, rollout, scaling]
+
+
+def _routed(revision: str | None, weight: int, report: Report) -> RoutedRevision | None:
+    if revision is None:
+        return None
+    found = report.workload(revision)
+    return RoutedRevision(revision=revision, weight=weight, replicas=found.wanted, ready_replicas=found.ready)
+
+
+def _model_loaded(report: Report) -> Fact:
+    found = report.workload(report.target)
+    if found.ready:
+        return Fact(MODEL_LOADED, "True", "Loaded", f"{report.target} has loaded its model")
+    if found.failure:
+        truth: Truth = "Unknown" if found.failure.passing else "False"
+        return Fact(MODEL_LOADED, truth, found.failure.reason, f"{report.target}: {found.failure.message}")
+    return Fact(MODEL_LOADED, "Unknown", "Loading", f"waiting for the first pod of {report.target}")
+
+
+def _traffic_routed(decision: Decision, report: Report) -> Fact:
+    stable = decision.state.stable
+    if not report.workload(stable).ready:
+        return Fact(TRAFFIC_ROUTED, "False", "NoReadyPod", f"{stable} has no ready pod")
+    match report.routable.get(stable or ""):
+        case True:
+            return Fact(TRAFFIC_ROUTED, "True", "Routed", f"every router sees a healthy pod of {stable}")
+        case False:
+            return Fact(TRAFFIC_ROUTED, "False", "NotRoutable", f"not every router sees a healthy pod of {stable} yet")
+        case _:
+            message = "no router can be asked: see the pods of tidegate-router in the install's namespace"
+            return Fact(TRAFFIC_ROUTED, "Unknown", "RouterUnreachable", message)
+
+
+def _rollout_healthy(decision: Decision, report: Report) -> Fact:
+    state, failure = decision.state, report.workload(decision.state.canary).failure
+    if state.phase == "Aborted":
+        return Fact(ROLLOUT_HEALTHY, "False", "Aborted", decision.message)
+    if state.canary and failure:
+        return Fact(ROLLOUT_HEALTHY, "False", failure.reason, f"{state.canary}: {failure.message}")
+    if decision.obstacle:
+        return Fact(ROLLOUT_HEALTHY, "False", "CapacityExceeded", decision.message)
+    return Fact(ROLLOUT_HEALTHY, "True", state.phase, decision.message)
+
+
+def _scaling_active(report: Report) -> Fact:
+    if not report.scaled:
+        return Fact(SCALING_ACTIVE, "False", "FixedReplicas", "scaling.maxReplicas is not above scaling.minReplicas")
+    if report.scaling:
+        return Fact(SCALING_ACTIVE, "False", report.scaling.reason, report.scaling.message)
+    return Fact(SCALING_ACTIVE, "True", "Scaling", "the HorizontalPodAutoscaler reads its metrics")
+
+
+def _stalled(decision: Decision, report: Report, loaded: Fact) -> Fact:
+    if report.obstacle:
+        return Fact(STALLED, "True", report.obstacle.reason, report.obstacle.message)
+    if decision.obstacle:
+        return Fact(STALLED, "True", "CapacityExceeded", decision.message)
+    if loaded.status == "False":
+        return Fact(STALLED, "True", loaded.reason, loaded.message)
+    return Fact(STALLED, "False", "Progressing", "nothing stands in the way")
+
+
+def _ready(decision: Decision, report: Report, routed: Fact) -> Fact:
+    stable = decision.state.stable
+    if report.obstacle:
+        return Fact(READY, "False", report.obstacle.reason, report.obstacle.message)
+    failure = report.workload(stable).failure
+    if not report.workload(stable).ready and failure:
+        return Fact(READY, "False", failure.reason, f"{stable}: {failure.message}")
+    if decision.state.phase == "Initial" or routed.status != "True":
+        return Fact(READY, "False", routed.reason, routed.message)
+    return Fact(READY, "True", "Serving", f"{stable} answers")
+
+
+def _reconciling(decision: Decision, report: Report, stalled: Fact, ready: Fact) -> Fact:
+    if stalled.status == "True":
+        return Fact(RECONCILING, "False", stalled.reason, stalled.message)
+    state = decision.state
+    if state.phase == "AwaitingApproval":
+        return Fact(RECONCILING, "False", "AwaitingApproval", decision.message)
+    if state.canary or state.phase == "Initial" or ready.status != "True":
+        return Fact(RECONCILING, "True", state.phase, decision.message)
+    if not report.workload(state.stable).settled:
+        return Fact(RECONCILING, "True", "PodsChanging", f"{state.stable} has not all its pods ready yet")
+    return Fact(RECONCILING, "False", "Settled", decision.message)
