@@ -1,0 +1,76 @@
+# `make help` lists what there is. Logic lives in hack/.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+UV := hack/uv
+RUN := PYTHONPATH=hack $(UV) run --quiet
+
+.PHONY: help
+help: ## List the targets
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##@ First steps
+.PHONY: demo demo-down test
+demo: cluster-up images-load .venv ## A cluster, the chart, a model, a prediction, a canary: the main job, told as a story
+	$(RUN) python -m lab.demo
+
+demo-down: cluster-down ## Remove the demo and its cluster
+
+test: ## Everything: checks, unit, contract, integration and end-to-end tests on a real cluster
+	hack/test
+
+##@ Inner loop
+.PHONY: check fix unit integration e2e measure
+check: .venv ## Formatting, lint, types, layers, and drift of generated files
+	$(RUN) ruff format --check .
+	$(RUN) ruff check .
+	$(RUN) mypy operator/src runtime/src hack tests
+	$(RUN) lint-imports
+	$(UV) lock --check --quiet
+	$(RUN) python -m tidegate_operator.api.crd | diff - crds/tidegate.dev_inferenceservices.yaml
+	diff crds/tidegate.dev_inferenceservices.yaml charts/tidegate/files/crd.yaml
+
+fix: .venv ## Format, and mend what the linter can
+	$(RUN) ruff format .
+	$(RUN) ruff check --fix .
+
+unit: .venv ## Unit and contract tests, without a cluster
+	$(RUN) pytest -m "not integration and not e2e"
+
+integration: .venv ## Tests that start real servers on this machine
+	$(RUN) pytest -m integration
+
+e2e: cluster-up images-load .venv ## End-to-end tests on the cluster
+	$(RUN) pytest --e2e -m e2e tests/e2e
+
+measure: cluster-up images-load .venv ## Figures: apply to Deployment, apply to Ready, weight to share, memory, CRD size
+	$(RUN) python -m lab.measure
+
+##@ Parts
+.PHONY: crds images images-load cluster-up cluster-down cluster-status setup clean
+crds: .venv ## Make the CRD from the models
+	$(RUN) python -m tidegate_operator.api.crd > crds/tidegate.dev_inferenceservices.yaml
+	cp crds/tidegate.dev_inferenceservices.yaml charts/tidegate/files/crd.yaml
+
+images: ## Build the images whose files have changed
+	hack/images build
+
+images-load: images ## ... and bring them into the cluster
+	hack/cluster load $$(hack/images archive)
+
+cluster-up: ## A one-node cluster: kind, your own (CLUSTER=current), or upstream binaries
+	hack/cluster up
+
+cluster-down: ## Remove it, and all it changed on this machine
+	hack/cluster down
+
+cluster-status: ## What of it runs
+	hack/cluster status
+
+setup: .venv ## The development environment
+
+clean: ## Remove what was made in the checkout
+	rm -rf .venv artifacts .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+.venv: pyproject.toml operator/pyproject.toml runtime/pyproject.toml uv.lock
+	$(UV) sync --quiet --frozen --all-packages --extra cpu
+	@touch .venv

@@ -1,0 +1,27 @@
+"""What a cluster looked like when something failed, kept as files."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from lab.kubectl import Failed, Kubectl
+
+
+def keep(kubectl: Kubectl, namespaces: Iterable[str], folder: Path) -> None:
+    """Write objects, events, descriptions and logs of namespaces into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for namespace in namespaces:
+        of = ("-n", namespace)
+        _write(kubectl, folder / f"{namespace}-services.yaml", "get", *of, "isv", "-o", "yaml")
+        _write(kubectl, folder / f"{namespace}-objects.txt", "get", *of, "all,pdb,endpointslices", "-o", "wide")
+        _write(kubectl, folder / f"{namespace}-events.txt", "get", *of, "events", "--sort-by=.lastTimestamp")
+        _write(kubectl, folder / f"{namespace}-hpas.txt", "describe", *of, "hpa")
+        for pod in kubectl.names(*of, "pods"):
+            name = pod.removeprefix("pod/")
+            _write(kubectl, folder / f"{namespace}-{name}.log", "logs", *of, name, "--all-containers", "--prefix")
+
+
+def _write(kubectl: Kubectl, path: Path, *arguments: str) -> None:
+    try:
+        path.write_text(kubectl.run(*arguments))
+    except Failed as failure:
+        path.write_text(f"{failure}\n")

@@ -1,0 +1,99 @@
+"""Sends requests from inside the cluster: run in a pod, told what to do as JSON on standard input.
+
+Needs the standard library alone. Prints one JSON object: answers by HTTP status and by model version, what failed, and
+latencies.
+"""
+
+import asyncio
+import json
+import sys
+import time
+from collections import Counter
+from typing import Any
+from urllib.parse import urlsplit
+
+
+class Load:
+    """A closed loop of `concurrency` clients, each with one connection, until `count` requests or `seconds`."""
+
+    def __init__(self, told: dict[str, Any]) -> None:
+        url = urlsplit(told["url"])
+        assert url.hostname is not None
+        self.host, self.port, self.path = url.hostname, url.port or 80, url.path
+        self.body = json.dumps(told["body"]).encode()
+        self.left = told.get("count", sys.maxsize)
+        self.until = time.monotonic() + told.get("seconds", 3600)
+        self.concurrency = told.get("concurrency", 4)
+        self.keep_alive = told.get("keep_alive", True)
+        self.headers = told.get("headers", {})
+        self.codes: Counter[str] = Counter()
+        self.versions: Counter[str] = Counter()
+        self.latencies: list[float] = []
+        self.failures: list[str] = []
+        self.first: Any = None
+
+    async def run(self) -> dict[str, Any]:
+        """Send everything; returns the summary."""
+        begun = time.monotonic()
+        await asyncio.gather(*(self._client() for _ in range(self.concurrency)))
+        taken = sorted(self.latencies)
+
+        def quantile(share: float) -> float | None:
+            return round(taken[min(len(taken) - 1, int(share * len(taken)))], 6) if taken else None
+
+        return {
+            "codes": self.codes,
+            "versions": self.versions,
+            "failures": len(self.failures),
+            "failed": self.failures[:20],
+            "seconds": round(time.monotonic() - begun, 3),
+            "p50": quantile(0.5),
+            "p95": quantile(0.95),
+            "p99": quantile(0.99),
+            "first": self.first,
+        }
+
+    async def _client(self) -> None:
+        connection: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        while self.left > 0 and time.monotonic() < self.until:
+            self.left -= 1
+            begun = time.monotonic()
+            try:
+                connection = connection or await asyncio.open_connection(self.host, self.port)
+                status, headers, body = await self._exchange(*connection)
+            except (OSError, asyncio.IncompleteReadError, ValueError) as error:
+                self.failures.append(f"{type(error).__name__}: {error}")
+                connection = None
+                continue
+            self.latencies.append(time.monotonic() - begun)
+            self.codes[str(status)] += 1
+            answer = json.loads(body) if body[:1] == b"{" else {}
+            self.versions[str(answer.get("model_version"))] += 1
+            if status != 200:
+                self.failures.append(f"{status}: {body[:200].decode(errors='replace')}")
+            elif self.first is None:
+                self.first = answer
+            if not self.keep_alive or headers.get("connection", "").lower() == "close":
+                connection[1].close()
+                connection = None
+
+    async def _exchange(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> tuple[int, dict[str, str], bytes]:
+        lines = [
+            f"POST {self.path} HTTP/1.1",
+            f"Host: {self.host}",
+            "Content-Type: application/json",
+            f"Content-Length: {len(self.body)}",
+            *(f"{name}: {value}" for name, value in self.headers.items()),
+        ]
+        writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + self.body)
+        await writer.drain()
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
+        body = await reader.readexactly(int(headers["content-length"]))
+        return int(head[0].split()[1]), headers, body
+
+
+if __name__ == "__main__":
+    json.dump(asyncio.run(Load(json.load(sys.stdin)).run()), sys.stdout)

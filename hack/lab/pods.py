@@ -1,0 +1,150 @@
+"""Two pods that the demo and the tests need in a cluster: a store that models are fetched from, and a client."""
+
+import json
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lab.kubectl import Failed, Kubectl, Object
+
+_LOAD = Path(__file__).with_name("load.py")
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What `load.py` printed."""
+
+    codes: dict[str, int]
+    versions: dict[str, int]
+    failures: int
+    failed: list[str]
+    seconds: float
+    p50: float | None
+    p95: float | None
+    p99: float | None
+    first: Any
+
+    @property
+    def total(self) -> int:
+        """Requests answered, whatever the status."""
+        return sum(self.codes.values())
+
+    def share(self, revision: str) -> float:
+        """The share of the good answers that came from a revision."""
+        return self.versions.get(revision, 0) / max(1, self.codes.get("200", 0))
+
+
+class RunningLoad:
+    """A load that goes on while something is done to the cluster."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self._process = process
+
+    def result(self) -> Answers:
+        """Wait for its end; returns what was seen."""
+        out, err = self._process.communicate()
+        if self._process.returncode:
+            raise Failed(f"the client failed: {err.strip()}")
+        return Answers(**json.loads(out))
+
+
+@dataclass(frozen=True)
+class Pods:
+    """The store and the client of one namespace, both from the runtime's image: it has Python, and is there anyway."""
+
+    kubectl: Kubectl
+    namespace: str
+    image: str
+
+    def create(self) -> None:
+        """Create both, and wait until they run."""
+        script = {"load.py": _LOAD.read_text()}
+        configuration = {"apiVersion": "v1", "kind": "ConfigMap", "data": script}
+        configuration["metadata"] = {"name": "client", "namespace": self.namespace}
+        service = {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "store", "namespace": self.namespace},
+            "spec": {"selector": {"app": "store"}, "ports": [{"port": 8000}]},
+        }
+        store = self._deployment("store", ["-m", "http.server", "8000", "--directory", "/data"])
+        client = self._deployment("client", ["-c", "import signal; signal.pause()"])
+        self.kubectl.apply(configuration, service, store, client)
+        for name in ("store", "client"):
+            self.kubectl.wait(
+                lambda found: found.get("status", {}).get("readyReplicas") == 1,
+                ("-n", self.namespace, "deployment", name),
+                for_what="to be ready",
+            )
+
+    def put(self, name: str, data: bytes) -> str:
+        """Put a file into the store; returns the URI to fetch it by."""
+        program = f"import shutil,sys; shutil.copyfileobj(sys.stdin.buffer, open('/data/{name}', 'wb'))"
+        self.kubectl.run("exec", "-i", "-n", self.namespace, "deploy/store", "--", "python3", "-c", program, stdin=data)
+        return f"http://store.{self.namespace}:8000/{name}"
+
+    def send(self, url: str, body: Object, **options: Any) -> Answers:
+        """Send requests from the client, by `load.py`'s options; returns what was answered."""
+        return self.start(url, body, **options).result()
+
+    def start(self, url: str, body: Object, **options: Any) -> RunningLoad:
+        """Begin to send requests from the client."""
+        process = subprocess.Popen(
+            self.kubectl.command("exec", "-i", "-n", self.namespace, "deploy/client", "--", "python3", "/lab/load.py"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=self.kubectl.process_environment,
+            text=True,
+        )
+        assert process.stdin is not None
+        process.stdin.write(json.dumps({"url": url, "body": body, **options}))
+        process.stdin.close()
+        process.stdin = None
+        return RunningLoad(process)
+
+    def _deployment(self, name: str, python: list[str]) -> Object:
+        container = {
+            "name": name,
+            "image": self.image,
+            "imagePullPolicy": "IfNotPresent",
+            "command": ["python3", *python],
+            "securityContext": {
+                "allowPrivilegeEscalation": False,
+                "capabilities": {"drop": ["ALL"]},
+                "readOnlyRootFilesystem": True,
+            },
+            "volumeMounts": [
+                {"name": "data", "mountPath": "/data"},
+                *([{"name": "lab", "mountPath": "/lab"}] if name == "client" else []),
+            ],
+        }
+        if name == "store":
+            container["readinessProbe"] = {"tcpSocket": {"port": 8000}, "periodSeconds": 1}
+        return {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": name, "namespace": self.namespace},
+            "spec": {
+                "selector": {"matchLabels": {"app": name}},
+                "template": {
+                    "metadata": {"labels": {"app": name}},
+                    "spec": {
+                        "automountServiceAccountToken": False,
+                        "terminationGracePeriodSeconds": 1,
+                        "securityContext": {
+                            "runAsNonRoot": True,
+                            "runAsUser": 10001,
+                            "fsGroup": 10001,
+                            "seccompProfile": {"type": "RuntimeDefault"},
+                        },
+                        "containers": [container],
+                        "volumes": [
+                            {"name": "data", "emptyDir": {}},
+                            *([{"name": "lab", "configMap": {"name": "client"}}] if name == "client" else []),
+                        ],
+                    },
+                },
+            },
+        }

@@ -1,0 +1,60 @@
+"""A model that can't be served gets no request, and the service says why and what to do."""
+
+from collections.abc import Callable
+
+import pytest
+
+from lab import filetype
+from lab.kubectl import Object
+from lab.pods import Pods
+from lab.service import Service, condition
+
+pytestmark = pytest.mark.e2e
+
+BODY = filetype.request(b"SELECT 1;\n" * 50)
+
+MISSING: Object = {"uri": "http://store.tidegate-e2e:8000/nowhere.onnx"}
+
+
+def bad_models(pods: Pods) -> dict[str, Object]:
+    """What may be wrong with a model, by the reason that is told."""
+    html = pods.put("not-a-model.onnx", b"<!doctype html><title>Sign in</title>")
+    good = pods.put("filetype-1.onnx", filetype.model())
+    return {
+        "ModelNotFound": MISSING,
+        "ModelInvalid": {"uri": html},
+        "DigestMismatch": {"uri": good, "sha256": "0" * 64},
+    }
+
+
+@pytest.mark.parametrize("reason", ["ModelNotFound", "ModelInvalid", "DigestMismatch"])
+def test_a_bad_second_version_leaves_stable_serving(
+    reason: str, ready: Service, pods: Pods, spec: Callable[..., Object]
+) -> None:
+    stable = ready.status["stable"]["revision"]
+    load = pods.start(ready.url, BODY, seconds=10, concurrency=2)
+    ready.apply({**spec(), "model": bad_models(pods)[reason]})
+    status = ready.until_condition("ModelLoaded", "False", reason=reason, seconds=30)
+    assert status["canary"]["weight"] == 0
+    loaded, serving = condition(status, "ModelLoaded"), condition(status, "Ready")
+    assert loaded is not None
+    assert serving is not None
+    assert status["canary"]["revision"] in loaded["message"]
+    assert serving["status"] == "True"
+    answers = load.result()
+    assert answers.failures == 0, answers.failed
+    assert set(answers.versions) == {stable}
+
+
+def test_a_bad_first_version_is_replaced_at_once_by_a_good_one(
+    service: Service, pods: Pods, spec: Callable[..., Object]
+) -> None:
+    service.apply({**spec(), "model": MISSING})
+    status = service.until_condition("ModelLoaded", "False", reason="ModelNotFound", seconds=30)
+    serving = condition(status, "Ready")
+    assert serving is not None
+    assert serving["status"] == "False"
+    service.apply(spec())
+    status = service.until_condition("Ready")
+    assert "canary" not in status
+    assert pods.send(service.url, BODY, count=20).codes == {"200": 20}
