@@ -9,6 +9,7 @@ import json
 import sys
 import time
 from collections import Counter
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -31,6 +32,7 @@ class Load:
         self.latencies: list[float] = []
         self.failures: list[str] = []
         self.first: Any = None
+        self.last_seen: dict[str, float] = {}
 
     async def run(self) -> dict[str, Any]:
         """Send everything; returns the summary."""
@@ -51,6 +53,7 @@ class Load:
             "p95": quantile(0.95),
             "p99": quantile(0.99),
             "first": self.first,
+            "last_seen": self.last_seen,
         }
 
     async def _client(self) -> None:
@@ -68,7 +71,9 @@ class Load:
             self.latencies.append(time.monotonic() - begun)
             self.codes[str(status)] += 1
             answer = json.loads(body) if body[:1] == b"{" else {}
-            self.versions[str(answer.get("model_version"))] += 1
+            version = str(answer.get("model_version"))
+            self.versions[version] += 1
+            self.last_seen[version] = datetime.now(UTC).timestamp()
             if status != 200:
                 self.failures.append(f"{status}: {body[:200].decode(errors='replace')}")
             elif self.first is None:

@@ -24,6 +24,9 @@ class Answers:
     p95: float | None
     p99: float | None
     first: Any
+    """The first good answer."""
+    last_seen: dict[str, float]
+    """The last answer of each version, in seconds since the epoch."""
 
     @property
     def total(self) -> int:
