@@ -1,0 +1,191 @@
+"""The Envoy clusters of a revision: its pods by EDS, the same pods by DNS, and the aggregate that routes name. Pure.
+
+docs/routing.md says what each setting prevents.
+"""
+
+from typing import Any
+
+from tidegate_operator.xds import names
+from tidegate_operator.xds.service import RoutedService
+
+Resource = dict[str, Any]
+
+_CLUSTER = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
+_AGGREGATE = "type.googleapis.com/envoy.extensions.clusters.aggregate.v3.ClusterConfig"
+_DNS = "type.googleapis.com/envoy.extensions.clusters.dns.v3.DnsCluster"
+_HTTP = "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+_UNBOUNDED = 1_000_000
+_ENDPOINTS_HOLD_SECONDS = 300
+
+ENDPOINTS_SOURCE = {
+    "resource_api_version": "V3",
+    # Endpoints that don't come in time leave the revision to DNS; a router must not wait for one revision.
+    "initial_fetch_timeout": "5s",
+    "api_config_source": {
+        "api_type": "REST",
+        "transport_api_version": "V3",
+        "cluster_names": [names.XDS_CLUSTER],
+        # Envoy waits once to twice this after an answer; these are thousands of subscriptions.
+        "refresh_delay": "1s",
+        "request_timeout": f"{_ENDPOINTS_HOLD_SECONDS}s",
+    },
+}
+
+
+def service_clusters(service: RoutedService, domain: str) -> dict[str, Resource]:
+    """All clusters that a service needs, by name; revisions without requests keep theirs until they are gone."""
+    clusters: dict[str, Resource] = {}
+    live = [revision for revision in (service.stable, service.canary) if revision]
+    for revision in dict.fromkeys([*live, *service.retiring]):
+        fallback = service.stable if revision == service.canary and revision != service.stable else None
+        for cluster in revision_clusters(service.namespace, revision, fallback, domain):
+            clusters[cluster["name"]] = cluster
+    return clusters
+
+
+def revision_clusters(namespace: str, revision: str, fallback: str | None, domain: str) -> list[Resource]:
+    """The three clusters of a revision; requests go to `fallback`, a revision, while it has no healthy pod itself."""
+    chain = [names.pods_cluster(namespace, revision), names.dns_cluster(namespace, revision)]
+    if fallback:
+        chain += [names.pods_cluster(namespace, fallback), names.dns_cluster(namespace, fallback)]
+    return [
+        _pods(namespace, revision),
+        _dns(namespace, revision, domain),
+        _aggregate(names.revision_cluster(namespace, revision), chain),
+    ]
+
+
+def endpoint(address: str, port: int, revision: str) -> Resource:
+    """An `LbEndpoint` that carries its revision, so that an answer can say truthfully who gave it."""
+    return {
+        "endpoint": {"address": {"socket_address": {"address": address, "port_value": port}}},
+        "metadata": {"filter_metadata": {names.METADATA: {"revision": revision}}},
+    }
+
+
+def load_assignment(name: str, endpoints: list[Resource]) -> Resource:
+    """A `ClusterLoadAssignment`.
+
+    The overprovisioning factor is so large that one healthy host carries everything: the next priority is for when
+    there is none, not for a share of the requests as soon as 2 of 7 pods are down, which would bend the weights.
+    """
+    return {
+        "cluster_name": name,
+        "endpoints": [{"lb_endpoints": endpoints}] if endpoints else [],
+        "policy": {"overprovisioning_factor": 1_000_000},
+    }
+
+
+def _pods(namespace: str, revision: str) -> Resource:
+    name = names.pods_cluster(namespace, revision)
+    return {
+        **_common(name),
+        **_leading_to_pods(namespace, revision, interval_seconds=1),
+        "type": "EDS",
+        "eds_cluster_config": {"eds_config": ENDPOINTS_SOURCE},
+    }
+
+
+def _dns(namespace: str, revision: str, domain: str) -> Resource:
+    name = names.dns_cluster(namespace, revision)
+    host = names.headless_host(namespace, revision, domain)
+    return {
+        **_common(name),
+        **_leading_to_pods(namespace, revision, interval_seconds=5),
+        "cluster_type": {
+            "name": "envoy.clusters.dns",
+            "typed_config": {
+                "@type": _DNS,
+                # A second choice behind health checks of its own; 1,000 revisions are 60 look-ups a second.
+                "dns_refresh_rate": "15s",
+                "dns_jitter": "5s",
+                "dns_failure_refresh_rate": {"base_interval": "5s", "max_interval": "20s"},
+                "dns_lookup_family": "V4_PREFERRED",
+                "all_addresses_in_single_endpoint": False,
+            },
+        },
+        "wait_for_warm_on_init": False,
+        "load_assignment": load_assignment(name, [endpoint(host, names.DATA_PORT, revision)]),
+    }
+
+
+def _aggregate(name: str, chain: list[str]) -> Resource:
+    return {
+        **_common(name),
+        "lb_policy": "CLUSTER_PROVIDED",
+        "cluster_type": {
+            "name": "envoy.clusters.aggregate",
+            "typed_config": {"@type": _AGGREGATE, "clusters": chain},
+        },
+    }
+
+
+def _common(name: str) -> Resource:
+    return {
+        "@type": _CLUSTER,
+        "name": name,
+        "connect_timeout": "1s",
+        # The runtime bounds its own queue and says 429; a limit here would be a second, wrong one.
+        "circuit_breakers": {
+            "thresholds": [
+                {
+                    "max_connections": _UNBOUNDED,
+                    "max_pending_requests": _UNBOUNDED,
+                    "max_requests": _UNBOUNDED,
+                    "max_retries": _UNBOUNDED,
+                }
+            ]
+        },
+        "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
+    }
+
+
+def _leading_to_pods(namespace: str, revision: str, *, interval_seconds: int) -> Resource:
+    return {
+        "lb_policy": "LEAST_REQUEST",
+        "health_checks": [_health_check(namespace, revision, f"{interval_seconds}s")],
+        "outlier_detection": _outlier_detection(),
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": _HTTP,
+                # Below the keep-alive of any server in use (uvicorn's default is 5 s): otherwise a request can meet the
+                # pod's closing of an idle connection, and is lost.
+                "common_http_protocol_options": {"idle_timeout": "4s"},
+                "explicit_http_config": {"http_protocol_options": {}},
+            }
+        },
+    }
+
+
+def _health_check(namespace: str, revision: str, interval: str) -> Resource:
+    return {
+        "interval": interval,
+        # Envoy's default is 60 s until the first request, and a canary must be seen before it gets any.
+        "no_traffic_interval": interval,
+        # Slow to give up a pod that doesn't answer (a busy one), at once for one that answers 503 (a draining one): any
+        # status but 200 counts immediately.
+        "timeout": "2s",
+        "unhealthy_threshold": 3,
+        "healthy_threshold": 1,
+        "interval_jitter_percent": 10,
+        "http_health_check": {"path": names.health_path(revision), "host": f"{revision}.{namespace}"},
+    }
+
+
+def _outlier_detection() -> Resource:
+    """Ejects hosts that can't be reached, and never for a status that they answered: 429 and 503 mean load."""
+    return {
+        "split_external_local_origin_errors": True,
+        "consecutive_local_origin_failure": 3,
+        "enforcing_consecutive_local_origin_failure": 100,
+        "enforcing_consecutive_5xx": 0,
+        "enforcing_consecutive_gateway_failure": 0,
+        "enforcing_success_rate": 0,
+        "enforcing_local_origin_success_rate": 0,
+        "enforcing_failure_percentage": 0,
+        "enforcing_failure_percentage_local_origin": 0,
+        "interval": "1s",
+        "base_ejection_time": "5s",
+        "max_ejection_time": "30s",
+        "max_ejection_percent": 50,
+    }

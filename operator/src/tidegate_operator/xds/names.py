@@ -1,0 +1,53 @@
+"""What the routers' objects are called. Pure."""
+
+from tidegate_operator.naming import ADMIN_PORT, DATA_PORT, REVISION_LABEL, service_of
+
+__all__ = ["ADMIN_PORT", "DATA_PORT", "REVISION_LABEL"]
+
+XDS_PORT = 18000
+XDS_CLUSTER = "xds"
+"""The cluster in the routers' static bootstrap that leads to this process."""
+
+LISTENER = "data"
+ROUTES = "data"
+REVISION_HEADER = "x-tidegate-revision"
+METADATA = "tidegate"
+"""The namespace of the metadata that an endpoint carries: the revision it belongs to."""
+
+
+def pods_cluster(namespace: str, revision: str) -> str:
+    """The cluster of a revision's pods, told by EDS."""
+    return f"{namespace}/{revision}/pods"
+
+
+def dns_cluster(namespace: str, revision: str) -> str:
+    """The cluster of the same pods as the cluster's DNS knows them."""
+    return f"{namespace}/{revision}/dns"
+
+
+def revision_cluster(namespace: str, revision: str) -> str:
+    """The aggregate cluster that routes name."""
+    return f"{namespace}/{revision}"
+
+
+def health_path(revision: str) -> str:
+    """What a pod is asked to tell whether it serves this very revision.
+
+    An address that went from a removed pod to another service's pod within a check's interval fails it.
+    """
+    return f"/v2/models/{service_of(revision)}/versions/{revision}/ready"
+
+
+def virtual_host(namespace: str, service: str) -> str:
+    """The virtual host of a service."""
+    return f"{namespace}/{service}"
+
+
+def hosts(namespace: str, service: str, domain: str) -> list[str]:
+    """The names by which callers reach a service; ports are stripped before they are compared."""
+    return [f"{service}.{namespace}", f"{service}.{namespace}.svc", f"{service}.{namespace}.svc.{domain}"]
+
+
+def headless_host(namespace: str, revision: str, domain: str) -> str:
+    """A revision's headless Service in DNS, absolute, so that no search domain is tried."""
+    return f"{revision}.{namespace}.svc.{domain}."

@@ -1,0 +1,77 @@
+"""The two HTTP faces of the `xds` command: discovery for routers, and administration for the kubelet and Prometheus."""
+
+import asyncio
+from collections.abc import Awaitable
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import ValidationError
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from tidegate_operator.xds.discovery import HOLD_SECONDS, Discovery, DiscoveryRequest
+from tidegate_operator.xds.metrics import XdsMetrics
+
+_MAX_BODY_BYTES = 4 * 1024 * 1024
+
+
+def discovery_app(discovery: Discovery, metrics: XdsMetrics) -> Starlette:
+    """`POST /v3/discovery:{listeners,clusters,routes,endpoints}` (Envoy's REST xDS, JSON)."""
+
+    async def discover(request: Request) -> Response:
+        kind = request.path_params["kind"]
+        if kind not in HOLD_SECONDS:
+            return JSONResponse({"error": f"unknown type {kind!r}; known: {', '.join(HOLD_SECONDS)}"}, 404)
+        question = await _question(request)
+        if isinstance(question, Response):
+            return question
+        if not discovery.ready:
+            metrics.answered(kind, "unready")
+            return JSONResponse({"error": "InferenceServices and EndpointSlices are still being listed"}, 503)
+        news = await _unless_gone(request, discovery.ask(kind, question))
+        return Response(status_code=304) if news is None else Response(news, media_type="application/json")
+
+    return Starlette(routes=[Route("/v3/discovery:{kind}", discover, methods=["POST"])])
+
+
+def admin_app(discovery: Discovery, metrics: XdsMetrics) -> Starlette:
+    """`/healthz`, `/readyz` (both kinds were listed) and `/metrics`."""
+
+    async def healthz(_: Request) -> Response:
+        return PlainTextResponse("ok")
+
+    async def readyz(_: Request) -> Response:
+        return PlainTextResponse("ok") if discovery.ready else PlainTextResponse("still listing", 503)
+
+    async def exposition(_: Request) -> Response:
+        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    return Starlette(
+        routes=[Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", exposition)],
+    )
+
+
+async def _question(request: Request) -> DiscoveryRequest | Response:
+    """What is asked, without keeping the 77 kB it came in: thousands of questions are held."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _MAX_BODY_BYTES:
+            return JSONResponse({"error": f"a DiscoveryRequest is limited to {_MAX_BODY_BYTES} bytes"}, 413)
+    try:
+        return DiscoveryRequest.model_validate_json(body)
+    except ValidationError as error:
+        return JSONResponse({"error": f"not a DiscoveryRequest: {error}"}, 400)
+
+
+async def _unless_gone(request: Request, asking: Awaitable[bytes | None]) -> bytes | None:
+    """What is answered, or None once the caller has hung up."""
+    answer = asyncio.ensure_future(asking)
+    gone = asyncio.ensure_future(request.receive())
+    try:
+        await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
+        return answer.result() if answer.done() else None
+    finally:
+        answer.cancel()
+        gone.cancel()

@@ -1,0 +1,215 @@
+"""A real Envoy with the chart's bootstrap, and the real xds server fed by values instead of a watch."""
+
+import asyncio
+import contextlib
+import json
+import socket
+import subprocess
+import sysconfig
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import yaml
+
+from tidegate_operator.process.serving import serving
+from tidegate_operator.xds.catalogue import Catalogue
+from tidegate_operator.xds.discovery import Discovery
+from tidegate_operator.xds.metrics import XdsMetrics
+from tidegate_operator.xds.web import discovery_app
+
+BOOTSTRAP = Path(__file__).parents[3] / "charts/tidegate/files/router-bootstrap.yaml"
+ENVOY = Path(sysconfig.get_path("purelib")) / "envoy/_bin/envoy"
+CARES = "envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig"
+
+
+def free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+class XdsServer:
+    """One replica of the `xds` command, fed by values instead of a watch."""
+
+    def __init__(self, data_port: int, builders: Any) -> None:
+        self.metrics = XdsMetrics()
+        self.catalogue = Catalogue("cluster.test", port=data_port)
+        self.listings: list[Callable[[], None]] = []
+        self.behind = asyncio.Event()
+        self.discovery = Discovery(self.catalogue, self.metrics, self._fresh)
+        self.discovery.ready = True
+        self._builders = builders
+        self._stack = contextlib.AsyncExitStack()
+
+    async def _fresh(self) -> None:
+        self.behind.set()
+        if not self.listings:
+            await asyncio.Event().wait()
+        self.listings.pop(0)()
+        self.discovery.publish()
+
+    async def start(self, port: int) -> None:
+        app = discovery_app(self.discovery, self.metrics)
+        await self._stack.enter_async_context(serving(app, "127.0.0.1", port))
+        self._stack.callback(self.discovery.close)
+
+    async def stop(self) -> None:
+        await self._stack.aclose()
+
+    def answers(self, kind: str, answer: str) -> float:
+        labels = {"type": kind, "answer": answer}
+        return self.metrics.registry.get_sample_value("tidegate_xds_requests_total", labels) or 0
+
+    def service(self, version: int, name: str = "churn", **status: Any) -> None:
+        """The status says `stable="a"`, `canary=("b", 10)`, `retiring=["c"]`."""
+        self.catalogue.see_service(self._builders.service(version, name, **status))
+        self.discovery.noticed()
+
+    def endpoints(self, version: int, revision: str, *pods: Any) -> None:
+        self.catalogue.see_slice(self._builders.slice(version, revision, pods))
+        self.discovery.noticed()
+
+
+class Router:
+    """A real Envoy with the chart's bootstrap, on ports of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.data_port, self.admin_port, self.public_port, self.xds_port = free_ports(4)
+        self.folder = folder
+        self.resolver: tuple[str, int] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.data_port}"
+
+    @property
+    def public(self) -> str:
+        return f"http://127.0.0.1:{self.public_port}"
+
+    @property
+    def admin(self) -> str:
+        return f"http://127.0.0.1:{self.admin_port}"
+
+    def start(self) -> None:
+        config = self.folder / "envoy.json"
+        config.write_text(json.dumps(self._bootstrap()))
+        arguments = ["-c", str(config), "--concurrency", "1", "--disable-hot-restart", "-l", "warning"]
+        node = ["--service-node", "router-0", "--service-cluster", "tidegate-router"]
+        with (self.folder / "envoy.log").open("ab") as log:
+            self._process = subprocess.Popen([str(ENVOY), *arguments, *node], stdout=log, stderr=log)
+
+    def stop(self) -> None:
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def _bootstrap(self) -> Any:
+        text = BOOTSTRAP.read_text().replace("tidegate-xds.{{ .Release.Namespace }}.svc", "127.0.0.1")
+        assert "{{" not in text
+        # Anchors make some parts one object: each gets its own.
+        config = json.loads(json.dumps(yaml.safe_load(text)))
+        ports = {18000: self.xds_port, 9901: self.admin_port, 8082: self.public_port}
+        config = _with_ports(config, ports)
+        if self.resolver:
+            address = {"socket_address": {"address": self.resolver[0], "port_value": self.resolver[1]}}
+            config["typed_dns_resolver_config"] = {
+                "name": "envoy.network.dns_resolver.cares",
+                "typed_config": {
+                    "@type": f"type.googleapis.com/{CARES}",
+                    "resolvers": [address],
+                },
+            }
+        return config
+
+
+def _with_ports(node: Any, ports: dict[int, int]) -> Any:
+    if isinstance(node, dict):
+        return {key: ports[value] if key == "port_value" else _with_ports(value, ports) for key, value in node.items()}
+    return [_with_ports(each, ports) for each in node] if isinstance(node, list) else node
+
+
+class Mesh:
+    """All of it together; `router`, `xds` and `pods` can be stopped and started."""
+
+    def __init__(self, folder: Path, builders: Any, pod_type: Any, load_type: Any, until: Any) -> None:
+        self.router = Router(folder)
+        self.xds = XdsServer(self.router.data_port, builders)
+        self._builders = builders
+        self._pod_type = pod_type
+        self._load_type = load_type
+        self._until = until
+        self.session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20))
+        self._pods: list[Any] = []
+        self._servers = [self.xds]
+
+    async def start(self) -> None:
+        await self.xds.start(self.router.xds_port)
+        self.router.start()
+        await self._until(self.is_ready, "the router is ready")
+
+    async def close(self) -> None:
+        await self.session.close()
+        self.router.stop()
+        for server in self._servers:
+            await server.stop()
+        for pod in self._pods:
+            await pod.stop()
+
+    async def replica(self) -> XdsServer:
+        """Another replica of xds; it takes over the port when the first one is stopped."""
+        server = XdsServer(self.router.data_port, self._builders)
+        self._servers.append(server)
+        return server
+
+    async def pod(self, revision: str, address: str = "127.0.0.1", port: int = 0) -> Any:
+        pod = await self._pod_type(revision, address).start(port)
+        self._pods.append(pod)
+        return pod
+
+    async def pods(self, revision: str, count: int) -> list[Any]:
+        """Pods of one revision: one port, addresses of their own."""
+        (port,) = free_ports(1)
+        pods = [self._pod_type(revision, f"127.0.0.{10 + number}") for number in range(count)]
+        self._pods += pods
+        return [await pod.start(port) for pod in pods]
+
+    def load(self, host: str = "churn.ml") -> Any:
+        return self._load_type(self.session, self.router.url, host)
+
+    async def is_ready(self) -> Any:
+        try:
+            async with self.session.get(f"{self.router.public}/ready") as response:
+                return response.status == 200
+        except aiohttp.ClientError:
+            return False
+
+    async def stat(self, name: str) -> int:
+        query = {"format": "json", "filter": f"^{name}$"}
+        async with self.session.get(f"{self.router.public}/stats", params=query) as response:
+            stats = (await response.json())["stats"]
+        return sum(stat["value"] for stat in stats if "value" in stat)
+
+    async def healthy(self, revision: str) -> int:
+        return await self.stat(f"cluster.ml/{revision}/pods.membership_healthy")
+
+    async def sees(self, revision: str, healthy: int) -> None:
+        async def holds() -> bool:
+            return await self.healthy(revision) == healthy
+
+        await self._until(holds, f"{healthy} healthy pods of {revision}")
+
+
+@pytest.fixture
+async def mesh(tmp_path: Path, builders: Any, pod_type: Any, load_type: Any, until: Any) -> AsyncIterator[Mesh]:
+    mesh = Mesh(tmp_path, builders, pod_type, load_type, until)
+    try:
+        yield mesh
+    finally:
+        await mesh.close()
