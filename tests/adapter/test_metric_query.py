@@ -57,14 +57,14 @@ def test_pod_metric_is_each_matching_and_reachable_pods_mean(
 @pytest.mark.parametrize(
     ("name", "selector", "metric_selector", "expected"),
     [
-        # rank 95 of 100 in (0, 0.1] and in (0.1, 0.2]
-        ("churn", "", f"tidegate.dev/revision={STABLE}", {"churn": 0.095}),
-        ("churn", "", f"tidegate.dev/revision={CANARY}", {"churn": 0.195}),
+        # rank 95 of 100 in (0, 0.1] s and in (0.1, 0.2] s, told in ms
+        ("churn", "", f"tidegate.dev/revision={STABLE}", {"churn": 95}),
+        ("churn", "", f"tidegate.dev/revision={CANARY}", {"churn": 195}),
         # rank 2,850 of 3,000 over both: 850 of 1,000 into (0.1, 0.2]
-        ("churn", "", "", {"churn": 0.185}),
+        ("churn", "", "", {"churn": 185}),
         ("churn", "", "tidegate.dev/revision=churn-0", {}),
-        ("churn", "ignored=for-a-named-object", f"tidegate.dev/revision={STABLE}", {"churn": 0.095}),
-        ("*", "team=growth", f"tidegate.dev/revision={STABLE}", {"churn": 0.095}),
+        ("churn", "ignored=for-a-named-object", f"tidegate.dev/revision={STABLE}", {"churn": 95}),
+        ("*", "team=growth", f"tidegate.dev/revision={STABLE}", {"churn": 95}),
         ("*", "team=risk", "", {}),
         ("quiet", "", "", {}),
         ("nobody", "", "", {}),
@@ -79,7 +79,7 @@ def test_service_metric_is_the_p95_of_the_revisions_pods(
 
 def test_namespaces_do_not_see_each_other(fleet: Fleet) -> None:
     (value,) = service_values(fleet, "other", "churn", (), (), NOW)
-    assert value.value == pytest.approx(0.39)
+    assert value.value == pytest.approx(390)
     assert pod_values(fleet, "none", "*", "tidegate_queue_depth", (), NOW) == []
 
 
@@ -145,5 +145,5 @@ def test_discovery_names_every_metric_with_its_resource() -> None:
     assert [resource["name"] for resource in document["resources"]] == [
         "pods/tidegate_queue_depth",
         "pods/tidegate_inflight",
-        "inferenceservices.tidegate.dev/tidegate_p95_seconds",
+        "inferenceservices.tidegate.dev/tidegate_p95_milliseconds",
     ]

@@ -130,7 +130,7 @@ async def test_pods_are_read_as_the_hpa_controller_asks_for_them(api: Running) -
 
 async def test_object_metric_is_read_as_the_hpa_controller_asks_for_it(api: Running) -> None:
     status, document = await api.get(
-        f"{API}/v1beta2/namespaces/ml/inferenceservices.tidegate.dev/churn/tidegate_p95_seconds",
+        f"{API}/v1beta2/namespaces/ml/inferenceservices.tidegate.dev/churn/tidegate_p95_milliseconds",
         metricLabelSelector="tidegate.dev/revision=churn-6f3c9d1a",
     )
     assert status == 200
@@ -141,7 +141,7 @@ async def test_object_metric_is_read_as_the_hpa_controller_asks_for_it(api: Runn
         "name": "churn",
         "apiVersion": "tidegate.dev/v1alpha1",
     }
-    assert (item["value"], item["windowSeconds"]) == ("95m", 30)
+    assert (item["value"], item["windowSeconds"]) == ("95000m", 30)
 
 
 async def test_v1beta1_answers_in_its_own_shape(api: Running) -> None:
@@ -165,14 +165,14 @@ async def test_selector_that_matches_nothing_is_an_empty_list(api: Running) -> N
         ("/v1beta2/namespaces/ml/pods/*/cpu", {}, 404, "NotFound", "metric cpu of pods is not served"),
         ("/v1beta2/namespaces/ml/jobs.batch/x/tidegate_queue_depth", {}, 404, "NotFound", "is not served"),
         (
-            "/v1beta2/namespaces/ml/inferenceservices.tidegate.dev/none/tidegate_p95_seconds",
+            "/v1beta2/namespaces/ml/inferenceservices.tidegate.dev/none/tidegate_p95_milliseconds",
             {},
             404,
             "NotFound",
-            "no value of tidegate_p95_seconds for inferenceservices.tidegate.dev ml/none",
+            "no value of tidegate_p95_milliseconds for inferenceservices.tidegate.dev ml/none",
         ),
         (
-            "/v1beta2/namespaces/ml/inferenceservices.tidegate.dev/churn/tidegate_p95_seconds",
+            "/v1beta2/namespaces/ml/inferenceservices.tidegate.dev/churn/tidegate_p95_milliseconds",
             {"metricLabelSelector": "tidegate.dev/revision=gone"},
             404,
             "NotFound",

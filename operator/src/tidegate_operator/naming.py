@@ -27,7 +27,8 @@ ADMIN_PORT = 8082
 ROUTER_SERVICE = "tidegate-router"
 
 QUEUE_DEPTH_METRIC = "tidegate_queue_depth"
-P95_METRIC = "tidegate_p95_seconds"
+P95_METRIC = "tidegate_p95_milliseconds"
+"""Not in seconds, against Prometheus' custom: an HPA reads thousandths of the unit, too coarse for a target of 5 ms."""
 
 
 def revision_name(service: str, digest: str) -> str:
@@ -38,6 +39,11 @@ def revision_name(service: str, digest: str) -> str:
 def digest_of(revision: str) -> str:
     """The hash in a revision's name."""
     return revision.rsplit("-", 1)[1]
+
+
+def service_of(revision: str) -> str:
+    """The service in a revision's name."""
+    return revision.rsplit("-", 1)[0]
 
 
 def service_labels(service: str) -> dict[str, str]:

@@ -88,7 +88,7 @@ def metric_values(version: str, metric: str, selector: Selector, values: Iterabl
 def quantity(value: float) -> str:
     """A number as a Kubernetes quantity in whole thousandths, the finest that the HPA controller reads.
 
-    It rounds anything finer up, by which 2.1 ms would be 1.5 times a target of 2 ms; so this is the nearest one.
+    It rounds anything finer up; this is the nearest one.
     """
     return f"{round(value * 1000)}m"
 

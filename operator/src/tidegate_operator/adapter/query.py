@@ -40,7 +40,7 @@ def pod_values(fleet: Fleet, namespace: str, name: str, metric: str, selector: S
 def service_values(
     fleet: Fleet, namespace: str, name: str, selector: Selector, metric_selector: Selector, now: float
 ) -> list[Value]:
-    """The p95 of the named InferenceService, or of all that match; those without a reachable pod are left out.
+    """The p95 in ms of the named InferenceService, or of all that match; those without a reachable pod are left out.
 
     `metric_selector` picks pods by their labels, so one on `tidegate.dev/revision` gives the p95 of that revision, and
     none gives that of the whole service.
@@ -52,7 +52,9 @@ def service_values(
         replicas = fleet.replicas(_pods_of(service, fleet.pods_in(namespace), metric_selector))
         seconds = scaling_signal.p95(replicas, service.p95_target, now)
         if seconds is not None:
-            values.append(Value(API_VERSION, KIND, namespace, service.name, seconds, scaling_signal.LATENCY_SECONDS))
+            values.append(
+                Value(API_VERSION, KIND, namespace, service.name, seconds * 1000, scaling_signal.LATENCY_SECONDS)
+            )
     return values
 
 

@@ -136,10 +136,10 @@ def _metric(service: str, revision: str, metric: MetricSpec) -> Manifest:
                 "name": naming.P95_METRIC,
                 "selector": {"matchLabels": {naming.REVISION_LABEL: revision}},
             },
-            "target": {"type": "Value", "value": _milli(seconds(str(metric.target)))},
+            "target": {"type": "Value", "value": _milliseconds(str(metric.target))},
         },
     }
 
 
-def _milli(value: float) -> str:
-    return f"{round(value * 1000)}m"
+def _milliseconds(duration: str) -> str:
+    return str(round(seconds(duration) * 1000))
