@@ -82,14 +82,7 @@ async def _until_deployed(client: ApiClient, name: str) -> float:
         await objects.create_namespaced_custom_object(*place, body)
         seen = {"label_selector": f"tidegate.dev/service={name}", "resource_version": listed.resource_version}
         # From the version listed before: nothing is missed, however late the watch is there.
-        stream = watch.stream(
-            apps.list_namespaced_deployment,
-            NAMESPACE,
-            label_selector=label,
-            resource_version=version,
-            timeout_seconds=30,
-        )
-        async for _ in stream:
+        async for _ in watch.stream(apps.list_namespaced_deployment, NAMESPACE, timeout_seconds=30, **seen):
             taken = loop.time() - begun
             await objects.delete_namespaced_custom_object(*place, name)
             return taken
