@@ -1,11 +1,12 @@
 """kubectl as a function, and waits that are watches with a deadline."""
 
+import contextlib
 import json
 import os
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -91,37 +92,34 @@ class Kubectl:
         `seconds`, with the version seen last.
         """
         last: Object | None = None
-        for item in self._versions(what, seconds):
-            if reached(item):
-                return item
-            last = item
+        with contextlib.closing(self._versions(what, seconds)) as versions:
+            for item in versions:
+                if reached(item):
+                    return item
+                last = item
         seen = json.dumps(last.get("status", last), indent=1) if last else "no such object"
         raise Failed(f"waited {seconds:g} s for {' '.join(what)} {for_what}; seen last: {seen}")
 
-    def _versions(self, what: Sequence[str], seconds: float) -> Iterator[Object]:
+    def _versions(self, what: Sequence[str], seconds: float) -> Generator[Object, None, None]:
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
             # An object that isn't there yet can't be watched by name; its list can.
             *place, kind, name = what
-            watch = subprocess.Popen(
-                self.command("get", *place, kind, "--field-selector", f"metadata.name={name}", "-o", "json", "-w"),
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                env=self.process_environment,
-                text=True,
-            )
-            timer = threading.Timer(left, watch.kill)
-            timer.start()
-            try:
-                assert watch.stdout is not None
-                yield from _documents(watch.stdout)
-            finally:
-                timer.cancel()
-                watch.kill()
-                watch.wait()
+            command = self.command("get", *place, kind, "--field-selector", f"metadata.name={name}", "-o", "json", "-w")
+            with subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=self.process_environment, text=True
+            ) as watch:
+                timer = threading.Timer(left, watch.kill)
+                timer.start()
+                try:
+                    assert watch.stdout is not None
+                    yield from _documents(watch.stdout)
+                finally:
+                    timer.cancel()
+                    watch.kill()
 
 
-def _documents(lines: Iterator[str] | Any) -> Iterator[Object]:
+def _documents(lines: Iterable[str]) -> Iterator[Object]:
     """JSON documents written one after another, each over several lines."""
     text = ""
     for line in lines:

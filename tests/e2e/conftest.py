@@ -1,6 +1,7 @@
 """A cluster with the chart, a namespace with store and client, and a service of its own for each test."""
 
 import itertools
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from lab.kubectl import ROOT, Kubectl, Object
 from lab.pods import Pods
 from lab.service import Service
 
-NAMESPACE = "tidegate-e2e"
+# A name of its own for each run: the one before may still be on its way out.
+NAMESPACE = f"tidegate-e2e-{uuid.uuid4().hex[:6]}"
 
 _numbers = itertools.count(1)
 

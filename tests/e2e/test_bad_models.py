@@ -13,15 +13,13 @@ pytestmark = pytest.mark.e2e
 
 BODY = filetype.request(b"SELECT 1;\n" * 50)
 
-MISSING: Object = {"uri": "http://store.tidegate-e2e:8000/nowhere.onnx"}
-
-
 def bad_models(pods: Pods) -> dict[str, Object]:
     """What may be wrong with a model, by the reason that is told."""
     html = pods.put("not-a-model.onnx", b"<!doctype html><title>Sign in</title>")
     good = pods.put("filetype-1.onnx", filetype.model())
+    missing = good.replace("filetype-1", "nowhere")
     return {
-        "ModelNotFound": MISSING,
+        "ModelNotFound": {"uri": missing},
         "ModelInvalid": {"uri": html},
         "DigestMismatch": {"uri": good, "sha256": "0" * 64},
     }
@@ -49,7 +47,7 @@ def test_a_bad_second_version_leaves_stable_serving(
 def test_a_bad_first_version_is_replaced_at_once_by_a_good_one(
     service: Service, pods: Pods, spec: Callable[..., Object]
 ) -> None:
-    service.apply({**spec(), "model": MISSING})
+    service.apply({**spec(), "model": bad_models(pods)["ModelNotFound"]})
     status = service.until_condition("ModelLoaded", "False", reason="ModelNotFound", seconds=30)
     serving = condition(status, "Ready")
     assert serving is not None
@@ -57,4 +55,5 @@ def test_a_bad_first_version_is_replaced_at_once_by_a_good_one(
     service.apply(spec())
     status = service.until_condition("Ready")
     assert "canary" not in status
-    assert pods.send(service.url, BODY, count=20).codes == {"200": 20}
+    answers = pods.send(service.url, BODY, count=20)
+    assert answers.codes == {"200": 20}, answers.failed

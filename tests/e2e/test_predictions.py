@@ -31,7 +31,8 @@ def test_predictions_equal_onnx_runtime_on_the_same_bytes(ready: Service, pods: 
 
 def test_the_url_in_the_status_answers(ready: Service, pods: Pods) -> None:
     url = f"{ready.status['url']}/v2/models/{ready.name}/infer"
-    assert pods.send(url, filetype.request(FILES[0]), count=5).codes == {"200": 5}
+    answers = pods.send(url, filetype.request(FILES[0]), count=5)
+    assert answers.codes == {"200": 5}, answers.failed
 
 
 def test_a_host_that_no_service_has_is_answered_404_with_what_to_ask_for(

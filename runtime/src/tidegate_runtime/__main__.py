@@ -1,0 +1,148 @@
+"""The command line. Each option is also an environment variable; docs/api.md lists them."""
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tidegate_runtime import logs, termination
+from tidegate_runtime.errors import StartupFailure
+from tidegate_runtime.naming import ADMIN_PORT, DATA_PORT, env, fetch_env
+
+app = typer.Typer(name="tidegate-runtime", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+class Device(StrEnum):
+    """Where the model runs; there is no fallback from one to the other."""
+
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+@app.command()
+def serve(  # noqa: PLR0913, PLR0917 -- one parameter per option is how typer reads them
+    path: Annotated[Path, typer.Argument(envvar=env("MODEL_PATH"), help="An .onnx file, or a directory with one.")],
+    name: Annotated[
+        str, typer.Option(envvar=env("NAME"), help="The model's name in URLs; left out, the file's stem.")
+    ] = "",
+    model_version: Annotated[
+        str, typer.Option(envvar=env("MODEL_VERSION"), help="What answers call model_version.")
+    ] = "1",
+    host: Annotated[str, typer.Option(envvar=env("HOST"))] = "0.0.0.0",
+    port: Annotated[int, typer.Option(envvar=env("PORT"), min=0, max=65535, help="Data.")] = DATA_PORT,
+    admin_port: Annotated[
+        int, typer.Option(envvar=env("ADMIN_PORT"), min=0, max=65535, help="Metrics and probes.")
+    ] = ADMIN_PORT,
+    device: Annotated[Device, typer.Option(envvar=env("DEVICE"), help="No silent fallback.")] = Device.CPU,
+    max_batch_size: Annotated[
+        int, typer.Option(envvar=env("MAX_BATCH_SIZE"), min=1, max=65536, help="Rows in a batch.")
+    ] = 32,
+    max_delay_seconds: Annotated[
+        float,
+        typer.Option(
+            envvar=env("MAX_DELAY_SECONDS"),
+            min=0,
+            max=60,
+            help="How long a request may be passed over for fuller batches of other shapes; "
+            "it never waits while the engine is idle.",
+        ),
+    ] = 0.005,
+    queue_size: Annotated[
+        int, typer.Option(envvar=env("QUEUE_SIZE"), min=1, help="Requests waiting; the next one gets 429.")
+    ] = 512,
+    max_body_bytes: Annotated[int, typer.Option(envvar=env("MAX_BODY_BYTES"), min=1)] = 64 * 1024 * 1024,
+    timeout_seconds: Annotated[
+        float,
+        typer.Option(
+            envvar=env("TIMEOUT_SECONDS"), min=0.001, help="From a request's last byte to its answer; then 504."
+        ),
+    ] = 30.0,
+    drain_seconds: Annotated[
+        float,
+        typer.Option(envvar=env("DRAIN_SECONDS"), min=0, help="How long requests are still taken after SIGTERM."),
+    ] = 10.0,
+    threads: Annotated[
+        int, typer.Option(envvar=env("THREADS"), min=0, help="ONNX Runtime's; 0: the CPUs it may use.")
+    ] = 0,
+) -> None:
+    """Serve the ONNX model at PATH over the Open Inference Protocol."""
+
+    def run() -> None:
+        # Not imported above, so that `fetch` stays small: these bring ONNX Runtime and FastAPI.
+        import uvloop  # noqa: PLC0415
+
+        from tidegate_runtime.model.files import find_model  # noqa: PLC0415
+        from tidegate_runtime.service import Limits  # noqa: PLC0415
+        from tidegate_runtime.settings import ServeSettings  # noqa: PLC0415
+        from tidegate_runtime.web.server import serve as serve_model  # noqa: PLC0415
+
+        settings = ServeSettings(
+            path=path,
+            name=name or find_model(path).stem,
+            model_version=model_version,
+            host=host,
+            port=port,
+            admin_port=admin_port,
+            device=device.value,
+            threads=threads,
+            drain_seconds=drain_seconds,
+            limits=Limits(max_batch_size, max_delay_seconds, queue_size, max_body_bytes, timeout_seconds),
+        )
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve_model(settings))
+
+    _leave(_exit_code(run))
+
+
+@app.command()
+def fetch(
+    uri: Annotated[str, typer.Argument(envvar=fetch_env("URI"), help="http, https, file or pvc.")],
+    directory: Annotated[Path, typer.Argument(envvar=fetch_env("DIRECTORY"), help="Where model.onnx will be.")],
+    sha256: Annotated[
+        str, typer.Option(envvar=fetch_env("SHA256"), help="64 hex digits; checked before the file is there.")
+    ] = "",
+    pvc_root: Annotated[
+        Path, typer.Option(envvar=fetch_env("PVC_ROOT"), help="Where the claim of a pvc:// URI is mounted.")
+    ] = Path("/pvc"),
+    max_bytes: Annotated[
+        int, typer.Option(envvar=fetch_env("MAX_BYTES"), min=1, help="The largest file that is taken.")
+    ] = 16 * 1024**3,
+) -> None:
+    """Bring the model at URI to DIRECTORY/model.onnx."""
+
+    def run() -> None:
+        from tidegate_runtime.fetch.fetcher import fetch_model  # noqa: PLC0415
+
+        fetch_model(uri, directory, expected_sha256=sha256, pvc_root=pvc_root, max_bytes=max_bytes)
+
+    _leave(_exit_code(run))
+
+
+def _exit_code(run: Callable[[], None]) -> int:
+    logs.set_up()
+    try:
+        run()
+    except StartupFailure as failure:
+        termination.report(failure)
+        return 1
+    except OSError as error:
+        logging.getLogger(__name__).error("can't go on", extra={"detail": str(error)})
+        return 1
+    return 0
+
+
+def _leave(code: int) -> None:
+    """Ends the process. A load or a run that hangs in native code can't be joined, so nothing is waited for."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    app()

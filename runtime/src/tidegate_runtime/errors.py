@@ -1,0 +1,96 @@
+"""What can go wrong, each fault knowing what it means over HTTP and over gRPC.
+
+`RuntimeFault` ends one request; `StartupFailure` ends the process. Messages are for the client or the operator of the
+service: they name the field, the limit and the next step, and hold no path of this machine and no traceback.
+"""
+
+from typing import ClassVar
+
+from tidegate_runtime.naming import Reason
+
+
+class RuntimeFault(Exception):
+    """One request's failure. Subclasses say its HTTP status and its gRPC status name."""
+
+    http_status: ClassVar[int] = 500
+    grpc_status: ClassVar[str] = "INTERNAL"
+    retry_after_seconds: ClassVar[int | None] = None
+    refusal: ClassVar[str | None] = None
+    """Why a request was refused for load alone, in one word for machines."""
+
+
+class InvalidRequest(RuntimeFault):
+    """The client has to change the request; sending it again won't help."""
+
+    http_status = 400
+    grpc_status = "INVALID_ARGUMENT"
+
+
+class Malformed(InvalidRequest):
+    """The bytes are not a request of the protocol."""
+
+
+class InvalidTensor(InvalidRequest):
+    """A tensor contradicts itself or the model's signature."""
+
+
+class RejectedByModel(InvalidRequest):
+    """The model's own operators refused these values, e.g. an index beyond its table."""
+
+
+class NotFound(RuntimeFault):
+    """No such model or version."""
+
+    http_status = 404
+    grpc_status = "NOT_FOUND"
+
+
+class BodyTooLarge(RuntimeFault):
+    """The body is over `--max-body-bytes`."""
+
+    http_status = 413
+    grpc_status = "RESOURCE_EXHAUSTED"
+
+
+class UnsupportedMedia(RuntimeFault):
+    """The body's type or encoding is none that is served."""
+
+    http_status = 415
+    grpc_status = "INVALID_ARGUMENT"
+
+
+class Overloaded(RuntimeFault):
+    """The queue is full. Never a 5xx: a router would eject a pod that is merely busy."""
+
+    http_status = 429
+    grpc_status = "RESOURCE_EXHAUSTED"
+    retry_after_seconds = 1
+    refusal = "QueueFull"
+
+
+class ExecutionFailed(RuntimeFault):
+    """The engine failed on a request that looked right."""
+
+
+class NotReady(RuntimeFault):
+    """The model is loading, or the server is on its way out."""
+
+    http_status = 503
+    grpc_status = "UNAVAILABLE"
+    retry_after_seconds = 1
+
+
+class DeadlineExceeded(RuntimeFault):
+    """The answer would have come after the request's deadline."""
+
+    http_status = 504
+    grpc_status = "DEADLINE_EXCEEDED"
+
+
+class StartupFailure(Exception):
+    """The command can't go on. `reason` is API; the text says what was found, where, and what to do next."""
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message

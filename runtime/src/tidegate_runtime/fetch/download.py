@@ -1,0 +1,143 @@
+"""A model over HTTP: streamed, retried, and never led astray by a redirect."""
+
+import http.client
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from ipaddress import IPv6Address, ip_address
+from typing import IO, Any, Final
+from urllib.parse import urlsplit
+
+from tidegate_runtime.errors import StartupFailure
+from tidegate_runtime.fetch.incoming import Incoming
+from tidegate_runtime.fetch.uri import HttpSource, forbidden
+from tidegate_runtime.naming import Reason
+
+CHUNK_BYTES: Final = 1 << 20
+SOCKET_SECONDS: Final = 30.0
+MAX_REDIRECTS: Final = 3
+BACKOFF_SECONDS: Final = (0.5, 1.0, 2.0, 4.0)
+"""Waits between attempts, so there are five attempts in all."""
+
+_GONE: Final = (404, 410)
+_RETRIED: Final = (408, 429)
+
+
+class _Unreachable(Exception):
+    """An attempt failed in a way that may pass."""
+
+
+def download(source: HttpSource, incoming: Incoming, sleep: Callable[[float], None]) -> None:
+    """Writes the body to `incoming`. Connection failures, short bodies and 5xx are retried from the start.
+
+    Raises `StartupFailure`: `ModelNotFound` for 404 and 410, `ModelURIForbidden` for a redirect that isn't allowed or a
+    link-local address, `ModelUnreachable` for everything else that lasts.
+    """
+    for wait in (*BACKOFF_SECONDS, None):
+        try:
+            return _attempt(source, incoming)
+        except _Unreachable as failure:
+            if wait is None:
+                attempts = len(BACKOFF_SECONDS) + 1
+                raise _unreachable(source, f"{failure}, the last of {attempts} attempts") from None
+            sleep(wait)
+    return None
+
+
+def _attempt(source: HttpSource, incoming: Incoming) -> None:
+    with _opened(source) as response:
+        declared = response.headers.get("Content-Length")
+        total = int(declared) if declared is not None and declared.isdigit() else None
+        incoming.restart(total)
+        try:
+            while chunk := response.read(CHUNK_BYTES):
+                incoming.write(chunk)
+        except (OSError, http.client.HTTPException) as error:
+            raise _Unreachable(f"the transfer broke off after {incoming.received} bytes ({error})") from None
+    if total is not None and incoming.received != total:
+        # http.client ends a body that was cut short like one that is whole.
+        raise _Unreachable(f"{incoming.received} of {total} bytes came")
+
+
+@contextmanager
+def _opened(source: HttpSource) -> Iterator[Any]:
+    opener = urllib.request.build_opener(_Redirects, _HttpHandler, _HttpsHandler)
+    request = urllib.request.Request(source.url, headers={"User-Agent": "tidegate-runtime"})
+    try:
+        response = opener.open(request, timeout=SOCKET_SECONDS)
+    except urllib.error.HTTPError as error:
+        with error:
+            raise _answered(source, error) from None
+    except (OSError, http.client.HTTPException) as error:
+        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        raise _Unreachable(str(reason)) from None
+    with response:
+        yield response
+
+
+def _answered(source: HttpSource, error: urllib.error.HTTPError) -> Exception:
+    """What an answer other than 200 means."""
+    if error.code in _GONE:
+        return StartupFailure(Reason.MODEL_NOT_FOUND, f"{_shown(source)} answered {error.code}; check the path")
+    if error.code >= 500 or error.code in _RETRIED:
+        return _Unreachable(f"it answered {error.code}")
+    if 300 <= error.code < 400:
+        return forbidden(f"{_shown(source)} redirects more than {MAX_REDIRECTS} times or to another scheme")
+    return _unreachable(source, f"it answered {error.code}; is it public?")
+
+
+def _unreachable(source: HttpSource, why: str) -> StartupFailure:
+    return StartupFailure(Reason.MODEL_UNREACHABLE, f"{_shown(source)}: {why}")
+
+
+def _shown(source: HttpSource) -> str:
+    """The URL without its query, which may hold a signature."""
+    return source.url.partition("?")[0]
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    max_redirections = MAX_REDIRECTS
+    max_repeats = MAX_REDIRECTS
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request | None:
+        old, new = urlsplit(req.full_url).scheme, urlsplit(newurl).scheme
+        if new != old and (old, new) != ("http", "https"):
+            fp.close()
+            raise forbidden(f"a redirect leads from {old} to {new}")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+class _HttpConnection(http.client.HTTPConnection):
+    def connect(self) -> None:
+        super().connect()
+        _refuse_link_local(self)
+
+
+class _HttpsConnection(http.client.HTTPSConnection):
+    def connect(self) -> None:
+        super().connect()
+        _refuse_link_local(self)
+
+
+def _refuse_link_local(connection: http.client.HTTPConnection) -> None:
+    """Raises for a cloud's metadata service and its like. The connected address counts, not the name, which may lie."""
+    address = ip_address(connection.sock.getpeername()[0].partition("%")[0])
+    if isinstance(address, IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
+    if address.is_link_local or address.is_multicast:
+        connection.close()
+        raise forbidden(f"{connection.host} is {address}, a link-local address")
+
+
+class _HttpHandler(urllib.request.HTTPHandler):
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_HttpConnection, req)
+
+
+class _HttpsHandler(urllib.request.HTTPSHandler):
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_HttpsConnection, req, context=ssl.create_default_context())

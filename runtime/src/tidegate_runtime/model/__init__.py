@@ -1,0 +1,1 @@
+"""The model: its file, its signature, whether its rows are independent, and the session that runs it."""

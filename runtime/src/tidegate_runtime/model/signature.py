@@ -1,0 +1,125 @@
+"""A model's declared inputs and outputs, and whether a request fits them. Pure."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from tidegate_runtime.errors import InvalidRequest, InvalidTensor, StartupFailure
+from tidegate_runtime.naming import Reason
+from tidegate_runtime.tensors import Datatype, Feeds, InferRequest, Tensor, TensorSpec
+
+ONNX_TYPES: Final = {
+    "tensor(bool)": Datatype.BOOL,
+    "tensor(uint8)": Datatype.UINT8,
+    "tensor(uint16)": Datatype.UINT16,
+    "tensor(uint32)": Datatype.UINT32,
+    "tensor(uint64)": Datatype.UINT64,
+    "tensor(int8)": Datatype.INT8,
+    "tensor(int16)": Datatype.INT16,
+    "tensor(int32)": Datatype.INT32,
+    "tensor(int64)": Datatype.INT64,
+    "tensor(float16)": Datatype.FP16,
+    "tensor(float)": Datatype.FP32,
+    "tensor(double)": Datatype.FP64,
+    "tensor(string)": Datatype.BYTES,
+}
+
+
+class Declared(Protocol):
+    """What ONNX Runtime's `NodeArg` says of an input or output; a free dimension is a name or None."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def type(self) -> str: ...  # noqa: D102
+    @property
+    def shape(self) -> Iterable[int | str | None]: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """Inputs and outputs in declared order."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+    @classmethod
+    def declared(cls, inputs: Iterable[Declared], outputs: Iterable[Declared]) -> "Signature":
+        """From what ONNX Runtime reports. Raises `StartupFailure` for anything but tensors of the protocol's types."""
+        return cls(tuple(_spec(value, "input") for value in inputs), tuple(_spec(value, "output") for value in outputs))
+
+    def check(self, request: InferRequest) -> Feeds:
+        """The request's arrays by input name. Raises `InvalidRequest` naming what was expected and what came."""
+        given = {tensor.name: tensor for tensor in request.inputs}
+        self._check_input_names(request, given)
+        sizes: dict[str, tuple[int, str]] = {}
+        for spec in self.inputs:
+            _check_tensor(given[spec.name], spec, sizes)
+        return {name: tensor.array for name, tensor in given.items()}
+
+    def check_outputs(self, wanted: tuple[str, ...] | None) -> tuple[int, ...]:
+        """The wanted outputs' places in declared order. Raises `InvalidRequest` for one that is unknown or repeated."""
+        if wanted is None:
+            return tuple(range(len(self.outputs)))
+        names = [spec.name for spec in self.outputs]
+        for name in wanted:
+            if name not in names:
+                raise InvalidRequest(f'output "{name}" does not exist; the model has {_quoted(names)}')
+        _refuse_repeated(wanted, "output")
+        return tuple(names.index(name) for name in wanted)
+
+    def _check_input_names(self, request: InferRequest, given: dict[str, Tensor]) -> None:
+        expected = [spec.name for spec in self.inputs]
+        _refuse_repeated([tensor.name for tensor in request.inputs], "input")
+        extra = [name for name in given if name not in expected]
+        missing = [name for name in expected if name not in given]
+        if extra or missing:
+            found = [f"unknown {_quoted(extra)}"] if extra else []
+            found += [f"missing {_quoted(missing)}"] if missing else []
+            raise InvalidRequest(f"inputs: {', '.join(found)}; the model takes {_quoted(expected)}")
+
+
+def _spec(declared: Declared, side: str) -> TensorSpec:
+    datatype = ONNX_TYPES.get(declared.type)
+    if datatype is None:
+        raise StartupFailure(
+            Reason.UNSUPPORTED_SIGNATURE,
+            f'{side} "{declared.name}" is {declared.type}; tensors of {", ".join(Datatype)} can be served. '
+            "Export the model with plain tensors (for scikit-learn: zipmap=False).",
+        )
+    shape = tuple(size if isinstance(size, int) and size >= 0 else str(size or "") for size in declared.shape)
+    return TensorSpec(declared.name, datatype, shape)
+
+
+def _check_tensor(tensor: Tensor, spec: TensorSpec, sizes: dict[str, tuple[int, str]]) -> None:
+    """`sizes` holds the named free dimensions met so far, with the input that set each."""
+    where = f'input "{spec.name}"'
+    if tensor.datatype is not spec.datatype:
+        raise InvalidTensor(f"{where}: expected {spec.datatype}, got {tensor.datatype}")
+    got = tensor.array.shape
+    fits = len(got) == len(spec.shape) and all(
+        isinstance(declared, str) or declared == size for declared, size in zip(spec.shape, got, strict=True)
+    )
+    if not fits:
+        raise InvalidTensor(f"{where}: expected shape {shown_shape(spec)}, got {list(got)}")
+    for declared, size in zip(spec.shape, got, strict=True):
+        if isinstance(declared, str) and declared:
+            known, owner = sizes.setdefault(declared, (size, spec.name))
+            if known != size:
+                raise InvalidTensor(f'{where}: "{declared}" is {size} here but {known} in input "{owner}"')
+
+
+def shown_shape(spec: TensorSpec) -> list[int]:
+    """The shape as the protocol writes it: -1 for a free dimension."""
+    return [-1 if isinstance(size, str) else size for size in spec.shape]
+
+
+def _refuse_repeated(names: Iterable[str], side: str) -> None:
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if repeated:
+        raise InvalidRequest(f"{side} {_quoted(repeated)} is given more than once")
+
+
+def _quoted(names: Iterable[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)

@@ -1,0 +1,61 @@
+"""Names that others rely on: ports, environment, metrics, reasons. docs/api.md is the page that people read."""
+
+from enum import StrEnum
+from typing import Final
+
+DATA_PORT: Final = 8080
+ADMIN_PORT: Final = 8082
+
+TERMINATION_LOG_ENV: Final = "TIDEGATE_TERMINATION_LOG"
+TERMINATION_LOG: Final = "/dev/termination-log"
+
+LIVE_PATH: Final = "/v2/health/live"
+READY_PATH: Final = "/v2/health/ready"
+METRICS_PATH: Final = "/metrics"
+
+REFUSED_HEADER: Final = "Tidegate-Refused"
+
+FETCHED_FILE: Final = "model.onnx"
+
+SERVER_NAME: Final = "tidegate"
+PLATFORM: Final = "onnx_onnxv1"
+
+
+def env(option: str) -> str:
+    """The environment variable of one of `serve`'s options, e.g. of `MAX_BATCH_SIZE`."""
+    return f"TIDEGATE_{option}"
+
+
+def fetch_env(option: str) -> str:
+    """The environment variable of one of `fetch`'s options."""
+    return f"TIDEGATE_FETCH_{option}"
+
+
+class Reason(StrEnum):
+    """Why a command could not go on; part of the termination message."""
+
+    MODEL_NOT_FOUND = "ModelNotFound"
+    MODEL_UNREACHABLE = "ModelUnreachable"
+    MODEL_URI_FORBIDDEN = "ModelURIForbidden"
+    DIGEST_MISMATCH = "DigestMismatch"
+    MODEL_TOO_LARGE = "ModelTooLarge"
+    MODEL_INVALID = "ModelInvalid"
+    UNSUPPORTED_SIGNATURE = "UnsupportedSignature"
+    DEVICE_UNAVAILABLE = "DeviceUnavailable"
+    WARMUP_FAILED = "WarmupFailed"
+
+
+QUEUE_DEPTH: Final = "tidegate_queue_depth"
+INFLIGHT: Final = "tidegate_inflight"
+REQUESTS: Final = "tidegate_requests_total"
+REQUEST_DURATION: Final = "tidegate_request_duration_seconds"
+QUEUE_SECONDS: Final = "tidegate_queue_seconds"
+BATCH_ROWS: Final = "tidegate_batch_rows"
+COMPUTE_SECONDS: Final = "tidegate_compute_seconds"
+MODEL_INFO: Final = "tidegate_model_info"
+
+DURATION_BOUNDS: Final = tuple(0.0001 * 1.25**k for k in range(61))
+"""Upper bounds of every duration histogram, in seconds: a percentile read from them is off by at most 12.5 %."""
+
+BATCH_ROWS_BOUNDS: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0)
+"""Upper bounds of the batch size histogram, in rows."""

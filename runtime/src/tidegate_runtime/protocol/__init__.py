@@ -1,0 +1,1 @@
+"""Bytes to tensors and back. Pure: no transport, no engine, no clock."""

@@ -1,0 +1,123 @@
+"""One tensor's `shape` and `data` as JSON ↔ numpy, without a silent conversion in either direction."""
+
+from collections.abc import Sequence
+from itertools import chain
+from math import prod
+from typing import Any, Final
+
+import numpy as np
+
+from tidegate_runtime.errors import InvalidTensor
+from tidegate_runtime.tensors import Array, Datatype
+
+MAX_RANK: Final = 32
+MAX_DIMENSION: Final = 2**63 - 1
+
+_FLOATS: Final = frozenset({Datatype.FP32, Datatype.FP64})
+_JSON_TYPES: Final[dict[type, str]] = {
+    bool: "a boolean",
+    int: "an integer",
+    float: "a number with a fraction, an exponent or more than 64 bits",
+    str: "a string",
+    list: "a list (ragged or nested deeper than its shape)",
+    dict: "an object",
+    type(None): "null",
+}
+
+
+def parse_shape(value: object, where: str) -> tuple[int, ...]:
+    """The shape as given: 0 to 32 integers of at least 1. `where` names the tensor in the error."""
+    if not isinstance(value, list):
+        raise InvalidTensor(f'{where}: "shape" must be a list of integers')
+    if len(value) > MAX_RANK:
+        raise InvalidTensor(f'{where}: "shape" has {len(value)} dimensions; the limit is {MAX_RANK}')
+    for axis, size in enumerate(value):
+        if type(size) is not int or not 1 <= size <= MAX_DIMENSION:
+            raise InvalidTensor(f"{where}: shape[{axis}] must be an integer from 1 to 2^63-1, not {_shown(size)}")
+    return tuple(value)
+
+
+def parse_data(data: object, shape: tuple[int, ...], datatype: Datatype, where: str) -> Array:
+    """An array of `shape`, from `data` flat in row-major order or nested exactly as `shape` says.
+
+    The shape's product is compared with what was sent before anything is allocated, so a shape can't claim memory.
+    """
+    if datatype is Datatype.FP16:
+        raise InvalidTensor(
+            f"{where}: FP16 has no JSON form in the Open Inference Protocol; serve a model with FP32 inputs"
+        )
+    if not isinstance(data, list):
+        raise InvalidTensor(f'{where}: "data" must be a list')
+    flat = _flatten(data, shape, where) if data and type(data[0]) is list else data
+    if len(flat) != prod(shape):
+        raise InvalidTensor(f"{where}: shape {list(shape)} needs {prod(shape)} elements, data has {len(flat)}")
+    return _to_array(flat, datatype, where).reshape(shape)
+
+
+def _flatten(data: list[Any], shape: tuple[int, ...], where: str) -> list[Any]:
+    if not shape or len(data) != shape[0]:
+        raise InvalidTensor(f"{where}: shape {list(shape)} does not fit nested data of {len(data)} rows")
+    level = data
+    for axis, size in enumerate(shape[1:], start=1):
+        if set(map(type, level)) != {list}:
+            raise InvalidTensor(f"{where}: data is ragged: a list of {size} expected at each place of axis {axis}")
+        lengths = set(map(len, level))
+        if lengths != {size}:
+            got = ", ".join(map(str, sorted(lengths)))
+            raise InvalidTensor(f"{where}: lists at axis {axis} must have {size} elements, got {got}")
+        level = list(chain.from_iterable(level))
+    return level
+
+
+def _to_array(flat: list[Any], datatype: Datatype, where: str) -> Array:
+    types = set(map(type, flat))
+    if not types <= _accepted(datatype):
+        index = next(i for i, value in enumerate(flat) if type(value) not in _accepted(datatype))
+        raise InvalidTensor(f"{where}: data[{index}] is {_kind(flat[index])}; {datatype} expected")
+    try:
+        with np.errstate(over="ignore"):
+            array: Array = np.array(flat, dtype=datatype.numpy)
+    except OverflowError:
+        raise _out_of_range(flat, datatype, where) from None
+    if datatype in _FLOATS and not np.isfinite(array).all():
+        raise _out_of_range(flat, datatype, where)
+    return array
+
+
+def _accepted(datatype: Datatype) -> set[type]:
+    if datatype is Datatype.BOOL:
+        return {bool}
+    if datatype is Datatype.BYTES:
+        return {str}
+    return {int, float} if datatype in _FLOATS else {int}
+
+
+def _out_of_range(flat: Sequence[Any], datatype: Datatype, where: str) -> InvalidTensor:
+    info: Any = np.finfo(datatype.numpy) if datatype in _FLOATS else np.iinfo(datatype.numpy)
+    # JSON has no infinity, so a value beyond the type's maximum is one that the conversion would have changed.
+    low, high = (float(info.min), float(info.max)) if datatype in _FLOATS else (int(info.min), int(info.max))
+    index = next((i for i, value in enumerate(flat) if not low <= value <= high), 0)
+    return InvalidTensor(f"{where}: data[{index}] is out of range for {datatype} ({low} to {high})")
+
+
+def _kind(value: object) -> str:
+    return _JSON_TYPES.get(type(value), "not JSON")
+
+
+def _shown(value: object) -> str:
+    return str(value) if type(value) is int and abs(value) < 2**64 else _kind(value)
+
+
+def data_of(array: Array, datatype: Datatype, where: str) -> Array | list[str]:
+    """What `data` holds for `array`: its elements flat in row-major order, ready for orjson.
+
+    NaN and infinities become null, for JSON has no form for them; integers are exact to 64 bits.
+    """
+    if datatype is Datatype.FP16:
+        raise InvalidTensor(
+            f"{where}: FP16 has no JSON form in the Open Inference Protocol; "
+            'leave this output out of the request\'s "outputs"'
+        )
+    if datatype is Datatype.BYTES:
+        return [str(value) for value in array.ravel()]
+    return np.ascontiguousarray(array).ravel()

@@ -1,0 +1,22 @@
+"""The options of `serve` once they are read and checked; docs/api.md says what each means."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tidegate_runtime.service import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class ServeSettings:
+    """Where the model is, where it is served, and on what. `threads` = 0: the CPUs that may be used."""
+
+    path: Path
+    name: str
+    model_version: str
+    host: str
+    port: int
+    admin_port: int
+    device: str
+    threads: int
+    drain_seconds: float
+    limits: Limits

@@ -1,0 +1,93 @@
+"""Tensors and requests as they travel inside the runtime: numpy arrays with a V2 datatype, no transport, no engine."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Feeds = Mapping[str, Array]
+"""Input name → array: what an engine runs on."""
+
+
+class Datatype(StrEnum):
+    """The Open Inference Protocol's datatypes that ONNX Runtime takes from numpy."""
+
+    BOOL = "BOOL"
+    UINT8 = "UINT8"
+    UINT16 = "UINT16"
+    UINT32 = "UINT32"
+    UINT64 = "UINT64"
+    INT8 = "INT8"
+    INT16 = "INT16"
+    INT32 = "INT32"
+    INT64 = "INT64"
+    FP16 = "FP16"
+    FP32 = "FP32"
+    FP64 = "FP64"
+    BYTES = "BYTES"
+
+    @property
+    def numpy(self) -> np.dtype[Any]:
+        """The numpy type of an array of this datatype; BYTES are object arrays of `str`, as ONNX Runtime takes them."""
+        return _NUMPY[self]
+
+
+_NUMPY: Final[dict[Datatype, np.dtype[Any]]] = {
+    Datatype.BOOL: np.dtype(np.bool_),
+    Datatype.UINT8: np.dtype(np.uint8),
+    Datatype.UINT16: np.dtype(np.uint16),
+    Datatype.UINT32: np.dtype(np.uint32),
+    Datatype.UINT64: np.dtype(np.uint64),
+    Datatype.INT8: np.dtype(np.int8),
+    Datatype.INT16: np.dtype(np.int16),
+    Datatype.INT32: np.dtype(np.int32),
+    Datatype.INT64: np.dtype(np.int64),
+    Datatype.FP16: np.dtype(np.float16),
+    Datatype.FP32: np.dtype(np.float32),
+    Datatype.FP64: np.dtype(np.float64),
+    Datatype.BYTES: np.dtype(np.object_),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """A named array. `array` has the datatype's numpy type and the tensor's shape."""
+
+    name: str
+    datatype: Datatype
+    array: Array
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """A declared input or output.
+
+    In `shape` a string names a free dimension, "" one without a name; equal names stand for equal sizes.
+    """
+
+    name: str
+    datatype: Datatype
+    shape: tuple[int | str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InferRequest:
+    """One request, decoded but not yet held against a signature. `outputs` is None when all are wanted."""
+
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[str, ...] | None = None
+    id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InferResponse:
+    """One answer; `id` is the request's, echoed."""
+
+    model_name: str
+    model_version: str
+    outputs: tuple[Tensor, ...]
+    id: str | None = None

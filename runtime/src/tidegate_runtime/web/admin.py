@@ -1,0 +1,34 @@
+"""The administration port: metrics and probes. It knows the service's state, never a request."""
+
+from fastapi import FastAPI, Response
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from tidegate_runtime.naming import METRICS_PATH
+from tidegate_runtime.service import Service
+from tidegate_runtime.web import faults
+from tidegate_runtime.web.app import not_ready
+from tidegate_runtime.web.exposition import ModelCollector
+
+
+def create_admin_app(service: Service) -> FastAPI:
+    """The application of the administration port."""
+    registry = CollectorRegistry()
+    registry.register(ModelCollector(service.metrics))
+    ProcessCollector(registry=registry)
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+
+    @app.get(METRICS_PATH)
+    async def metrics() -> Response:
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    @app.get("/healthz")
+    async def healthz() -> Response:
+        return Response()
+
+    @app.get("/readyz")
+    async def readyz() -> Response:
+        return Response() if service.ready else not_ready(service)
+
+    faults.install(app)
+    return app

@@ -1,0 +1,62 @@
+"""The model's plain numbers in Prometheus' form, made when somebody asks."""
+
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
+
+from tidegate_runtime import naming
+from tidegate_runtime.metrics import Histogram, ModelMetrics
+
+
+class ModelCollector(Collector):
+    """Renders one model's metrics; the names and labels are those of docs/api.md."""
+
+    def __init__(self, metrics: ModelMetrics) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterator[Metric]:
+        """All families of the model."""
+        metrics, label = self._metrics, [self._metrics.model]
+        yield _gauge(
+            naming.QUEUE_DEPTH, "Requests waiting, those in the engine not counted.", label, metrics.queue_depth
+        )
+        yield _gauge(naming.INFLIGHT, "Requests accepted and not yet answered.", label, metrics.inflight)
+        requests = CounterMetricFamily(naming.REQUESTS, "Answers by HTTP status.", labels=["model", "code"])
+        for code, count in sorted(metrics.codes.items()):
+            requests.add_metric([metrics.model, str(code)], count)
+        yield requests
+        for name, help_text, histogram in (
+            (
+                naming.REQUEST_DURATION,
+                "Last byte of the request to answer ready, of 200 answers.",
+                metrics.request_duration,
+            ),
+            (naming.QUEUE_SECONDS, "From admission to the cut of the batch.", metrics.queue_seconds),
+            (naming.BATCH_ROWS, "Rows in a batch.", metrics.batch_rows),
+            (naming.COMPUTE_SECONDS, "One engine run.", metrics.compute_seconds),
+        ):
+            family = HistogramMetricFamily(name, help_text, labels=["model"])
+            family.add_metric(label, _cumulative(histogram), histogram.total)
+            yield family
+        info = GaugeMetricFamily(
+            naming.MODEL_INFO,
+            "Whether requests are batched and, if not, why.",
+            labels=["model", "version", "device", "batched", "reason"],
+        )
+        batched = "true" if metrics.batched else "false"
+        info.add_metric([metrics.model, metrics.version, metrics.device, batched, metrics.reason], 1)
+        yield info
+
+
+def _gauge(name: str, help_text: str, label: Sequence[str], value: float) -> Metric:
+    family = GaugeMetricFamily(name, help_text, labels=["model"])
+    family.add_metric(label, value)
+    return family
+
+
+def _cumulative(histogram: Histogram) -> list[tuple[str, float]]:
+    bounds = [*map(floatToGoString, histogram.bounds), "+Inf"]
+    return list(zip(bounds, map(float, accumulate(histogram.counts)), strict=True))

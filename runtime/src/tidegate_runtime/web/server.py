@@ -1,0 +1,143 @@
+"""The process' life: listen at once, load, serve, and on SIGTERM leave without losing a request.
+
+On SIGTERM uvicorn by itself closes its listeners first and so drops whoever still arrives; but a router learns of a
+pod's end seconds later. So the signal is ours: readiness fails at once, requests are answered for the drain time with
+`Connection: close`, and only then do the listeners close, what is queued is answered, and the process exits.
+"""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, Final
+
+import uvicorn
+from fastapi import FastAPI
+
+from tidegate_runtime.metrics import ModelMetrics
+from tidegate_runtime.model.engine import ThreadEngine
+from tidegate_runtime.model.loading import LoadedModel, load_model
+from tidegate_runtime.service import Service
+from tidegate_runtime.settings import ServeSettings
+from tidegate_runtime.web.admin import create_admin_app
+from tidegate_runtime.web.app import create_app
+from tidegate_runtime.web.connection import KEEP_ALIVE_SECONDS, protocol_class
+
+logger = logging.getLogger(__name__)
+
+WRITE_SECONDS: Final = 2.0
+"""How long, beyond a request's own time, its answer may take to be written when the process is leaving."""
+
+SWITCH_SECONDS: Final = 0.001
+
+
+class Stop:
+    """What the signals asked for. SIGTERM drains, sent again or not; SIGINT, from a keyboard, cuts the drain short."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.hurried = asyncio.Event()
+
+    def listen(self) -> None:
+        """Takes over both signals from here on."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self.asked.set)
+        loop.add_signal_handler(signal.SIGINT, self._hurry)
+
+    def _hurry(self) -> None:
+        self.asked.set()
+        self.hurried.set()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn on a socket that is already bound, without signal handlers of its own."""
+
+    def __init__(self, app: FastAPI, listener: socket.socket, service: Service) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=protocol_class(lambda: service.draining),
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                timeout_keep_alive=KEEP_ALIVE_SECONDS,
+                timeout_graceful_shutdown=round(service.limits.timeout_seconds + WRITE_SECONDS),
+            )
+        )
+        self._task = asyncio.create_task(self.serve(sockets=[listener]))
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Leaves the signals alone."""
+        yield
+
+    async def close(self) -> None:
+        """Closes the listener and idle connections, and returns once requests in progress are answered."""
+        self.should_exit = True
+        await self._task
+
+
+async def serve(settings: ServeSettings) -> None:
+    """Serves until SIGTERM or SIGINT.
+
+    Raises `OSError` if a port can't be had, and `StartupFailure` if the model can't be served. A load that hangs is
+    left behind on its thread when the process is told to stop.
+    """
+    # By default, 5 ms, the launch thread waits that long for the interpreter after a run while the loop is busy.
+    sys.setswitchinterval(SWITCH_SECONDS)
+    service = Service(ModelMetrics(settings.name, settings.model_version, settings.device), settings.limits)
+    with _listener(settings.host, settings.port) as data, _listener(settings.host, settings.admin_port) as admin:
+        stop = Stop()
+        stop.listen()
+        data_server = _Server(create_app(service), data, service)
+        admin_server = _Server(create_admin_app(service), admin, service)
+        logger.info("listening", extra={"data": data.getsockname()[1], "admin": admin.getsockname()[1]})
+        launch = ThreadPoolExecutor(max_workers=1, thread_name_prefix="launch")
+        try:
+            loaded = await _load(settings, stop, launch)
+            if loaded is not None:
+                service.open(loaded.signature, loaded.verdict, ThreadEngine(loaded.session, launch))
+                logger.info("ready", extra={"model": settings.name, "version": settings.model_version})
+                await stop.asked.wait()
+                await _drain(service, stop, settings.drain_seconds)
+        finally:
+            service.begin_drain()
+            await data_server.close()
+            await service.close()
+            await admin_server.close()
+            launch.shutdown(wait=False, cancel_futures=True)
+    logger.info("stopped")
+
+
+async def _load(settings: ServeSettings, stop: Stop, launch: ThreadPoolExecutor) -> LoadedModel | None:
+    """The model; None if the process was told to stop first."""
+    load = partial(load_model, settings.path, settings.device, settings.threads, settings.limits.max_batch_size)
+    loading: asyncio.Future[LoadedModel] = asyncio.get_running_loop().run_in_executor(launch, load)
+    stopping = asyncio.ensure_future(stop.asked.wait())
+    waited: set[asyncio.Future[Any]] = {loading, stopping}
+    await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    return loading.result() if loading.done() else None
+
+
+async def _drain(service: Service, stop: Stop, seconds: float) -> None:
+    logger.info("draining", extra={"seconds": seconds})
+    service.begin_drain()
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(stop.hurried.wait(), seconds)
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, dualstack_ipv6=host == "::")
+    except OSError as error:
+        raise OSError(f"can't listen on {host} port {port}: {error.strerror}") from None

@@ -1,0 +1,245 @@
+"""The scheduler on virtual time; its engine is a table of how long a batch takes and what it does to one."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tidegate_runtime.batching.policy import BatchPolicy
+from tidegate_runtime.batching.scheduler import Scheduler
+from tidegate_runtime.errors import DeadlineExceeded, ExecutionFailed, NotReady, Overloaded, RejectedByModel
+from tidegate_runtime.metrics import ModelMetrics
+from tidegate_runtime.tensors import Array, Feeds
+
+pytestmark = [pytest.mark.asyncio, pytest.mark.looptime]
+
+RUN_SECONDS = 1.0
+POISON = 666.0
+
+
+class PacedEngine:
+    """Doubles its rows in one second a batch; a batch with a poisoned row fails after it."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[float]] = []
+        self.started: list[float] = []
+        self._interrupted = asyncio.Event()
+
+    async def run(self, feeds: Feeds) -> Sequence[Array]:
+        self.batches.append(feeds["x"][:, 0].tolist())
+        self.started.append(asyncio.get_running_loop().time())
+        self._interrupted.clear()
+        try:
+            await asyncio.wait_for(self._interrupted.wait(), RUN_SECONDS)
+        except TimeoutError:
+            if POISON in self.batches[-1]:
+                raise RejectedByModel("poison") from None
+            return [feeds["x"] * 2]
+        raise ExecutionFailed("interrupted")
+
+    def interrupt(self) -> None:
+        self._interrupted.set()
+
+
+class Bench:
+    """A scheduler in service, and requests of one row that hold one number."""
+
+    def __init__(self, **policy: Any) -> None:
+        self.engine = PacedEngine()
+        self.metrics = ModelMetrics("m", "1", "cpu")
+        defaults: dict[str, Any] = {"max_rows": 4, "max_delay_seconds": 0.005, "queue_size": 100}
+        loop = asyncio.get_running_loop()
+        self.scheduler = Scheduler(self.engine, BatchPolicy(**(defaults | policy)), self.metrics, loop.time)
+
+    def send(self, *values: float, width: int = 1, within: float = 1000.0) -> "asyncio.Task[float]":
+        async def ask() -> float:
+            rows = np.array([[value] * width for value in values])
+            deadline = asyncio.get_running_loop().time() + within
+            (answer,) = await self.scheduler.submit({"x": rows}, len(values), deadline)
+            assert answer.shape == rows.shape
+            return float(answer[0, 0])
+
+        return asyncio.create_task(ask())
+
+
+@pytest.fixture
+def bench() -> Callable[..., Any]:
+    @asynccontextmanager
+    async def run(**policy: Any) -> AsyncIterator[Bench]:
+        bench = Bench(**policy)
+        serving = asyncio.create_task(bench.scheduler.run())
+        yield bench
+        bench.scheduler.close()
+        await serving
+
+    return run
+
+
+async def test_a_lone_request_goes_to_an_idle_engine_at_once(bench: Callable[..., Any]) -> None:
+    async with bench(max_delay_seconds=60.0) as b:
+        began = asyncio.get_running_loop().time()
+        assert await b.send(3.0) == 6.0
+        assert b.engine.started == [pytest.approx(began)]
+
+
+async def test_requests_that_arrive_while_the_engine_runs_form_the_next_batch(bench: Callable[..., Any]) -> None:
+    async with bench() as b:
+        first = b.send(1.0)
+        await asyncio.sleep(0.5)
+        rest = [b.send(value) for value in (2.0, 3.0, 4.0)]
+        assert await asyncio.gather(first, *rest) == [2.0, 4.0, 6.0, 8.0]
+        assert b.engine.batches == [[1.0], [2.0, 3.0, 4.0]]
+
+
+async def test_requests_of_one_turn_of_the_loop_share_the_first_batch(bench: Callable[..., Any]) -> None:
+    async with bench() as b:
+        await asyncio.gather(b.send(1.0), b.send(2.0), b.send(3.0))
+        assert b.engine.batches == [[1.0, 2.0, 3.0]]
+
+
+async def test_rows_of_a_request_are_never_split(bench: Callable[..., Any]) -> None:
+    async with bench() as b:
+        await asyncio.gather(b.send(1.0, 1.0, 1.0), b.send(2.0, 2.0), b.send(3.0))
+        assert b.engine.batches == [[1.0, 1.0, 1.0], [2.0, 2.0, 3.0]]
+
+
+async def test_requests_of_different_shapes_never_share_a_batch(bench: Callable[..., Any]) -> None:
+    async with bench() as b:
+        await asyncio.gather(b.send(1.0), b.send(2.0, width=2), b.send(3.0), b.send(4.0, width=2))
+        assert sorted(b.engine.batches) == [[1.0, 3.0], [2.0, 4.0]]
+
+
+async def test_one_of_a_batch_cancelled_leaves_its_neighbours_their_answers(bench: Callable[..., Any]) -> None:
+    async with bench() as b:
+        one, two, three = b.send(1.0), b.send(2.0), b.send(3.0)
+        await asyncio.sleep(0.5)
+        two.cancel()
+        assert [await one, await three] == [2.0, 6.0]
+        assert two.cancelled()
+
+
+async def test_a_request_cancelled_in_the_queue_is_never_run(bench: Callable[..., Any]) -> None:
+    async with bench() as b:
+        first = b.send(1.0)
+        await asyncio.sleep(0.5)
+        waiting, other = b.send(2.0), b.send(3.0)
+        await asyncio.sleep(0)
+        assert b.metrics.queue_depth == 2
+        waiting.cancel()
+        await asyncio.gather(first, other)
+        assert b.engine.batches == [[1.0], [3.0]]
+        assert b.metrics.queue_depth == 0
+
+
+async def test_a_run_that_nobody_waits_for_any_more_is_interrupted(bench: Callable[..., Any]) -> None:
+    async with bench() as b:
+        began = asyncio.get_running_loop().time()
+        one, two = b.send(1.0), b.send(2.0)
+        await asyncio.sleep(0.25)
+        one.cancel()
+        await asyncio.sleep(0)
+        two.cancel()
+        assert await b.send(3.0) == 6.0
+        assert b.engine.started == [pytest.approx(began), pytest.approx(began + 0.25)]
+
+
+async def test_the_request_over_the_queue_is_refused_at_once(bench: Callable[..., Any]) -> None:
+    async with bench(queue_size=2) as b:
+        running = b.send(0.0)
+        await asyncio.sleep(0.5)
+        waiting = [b.send(1.0), b.send(2.0)]
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(Overloaded, match="2 requests are waiting"):
+            await b.send(3.0)
+        assert asyncio.get_running_loop().time() == began
+        assert await asyncio.gather(running, *waiting) == [0.0, 2.0, 4.0]
+
+
+async def test_a_request_waits_no_longer_than_its_deadline(bench: Callable[..., Any]) -> None:
+    async with bench() as b:
+        running = b.send(1.0)
+        await asyncio.sleep(0.1)
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(DeadlineExceeded, match=r"within 0\.3 s"):
+            await b.send(2.0, within=0.3)
+        assert asyncio.get_running_loop().time() == pytest.approx(began + 0.3)
+        await running
+        assert b.engine.batches == [[1.0]]
+
+
+async def test_a_request_whose_time_is_over_is_not_queued(bench: Callable[..., Any]) -> None:
+    async with bench() as b:
+        with pytest.raises(DeadlineExceeded):
+            await b.send(1.0, within=0.0)
+        assert b.engine.batches == []
+
+
+async def test_a_bad_request_of_a_batch_fails_alone(bench: Callable[..., Any]) -> None:
+    async with bench() as b:
+        answers = await asyncio.gather(*(b.send(value) for value in (1.0, POISON, 3.0, 4.0)), return_exceptions=True)
+        assert [answers[0], answers[2], answers[3]] == [2.0, 6.0, 8.0]
+        assert isinstance(answers[1], RejectedByModel)
+        assert b.engine.batches == [[1.0, POISON, 3.0, 4.0], [1.0, POISON], [1.0], [POISON], [3.0, 4.0]]
+
+
+async def test_a_batch_of_bad_requests_costs_at_most_twice_as_many_runs(bench: Callable[..., Any]) -> None:
+    async with bench() as b:
+        answers = await asyncio.gather(*(b.send(POISON) for _ in range(4)), return_exceptions=True)
+        assert all(isinstance(answer, RejectedByModel) for answer in answers)
+        assert len(b.engine.batches) == 7
+
+
+async def test_closing_answers_what_waits_and_takes_nothing_new(bench: Callable[..., Any]) -> None:
+    async with bench() as b:
+        running = b.send(1.0)
+        await asyncio.sleep(0.5)
+        waiting = b.send(2.0)
+        await asyncio.sleep(0)
+        b.scheduler.close()
+        with pytest.raises(NotReady):
+            await b.send(3.0)
+        assert [await running, await waiting] == [2.0, 4.0]
+
+
+async def test_a_rare_shape_is_passed_over_no_longer_than_the_delay(bench: Callable[..., Any]) -> None:
+    async with bench(max_rows=2, max_delay_seconds=1.5) as b:
+        running = b.send(0.0)
+        await asyncio.sleep(0.1)
+        rare = b.send(9.0, width=2)
+        common = [b.send(float(value)) for value in range(1, 7)]
+        await asyncio.gather(running, rare, *common)
+        # Free at 1.0 (the rare one has waited 0.9 s: the fuller queue goes) and at 2.0 (1.9 s: its turn).
+        assert b.engine.batches == [[0.0], [1.0, 2.0], [9.0], [3.0, 4.0], [5.0, 6.0]]
+
+
+async def test_waiting_and_batches_are_measured(bench: Callable[..., Any]) -> None:
+    async with bench() as b:
+        first = b.send(1.0)
+        await asyncio.sleep(0.5)
+        await asyncio.gather(first, b.send(2.0), b.send(3.0))
+        assert b.metrics.queue_seconds.total == pytest.approx(1.0)
+        assert b.metrics.compute_seconds.total == pytest.approx(2.0)
+        assert b.metrics.batch_rows.total == 3
+
+
+async def test_no_answer_is_another_requests_whatever_is_cancelled_or_poisoned(bench: Callable[..., Any]) -> None:
+    generator = np.random.default_rng(3)
+    async with bench(max_rows=8) as b:
+        sent: dict[asyncio.Task[float], float] = {}
+        for value in range(1, 400):
+            number = POISON if generator.random() < 0.02 else float(value)
+            rows, width = int(generator.integers(1, 4)), int(generator.integers(1, 4))
+            sent[b.send(*[number] * rows, width=width, within=float(generator.uniform(1, 60)))] = number
+            await asyncio.sleep(float(generator.exponential(0.1)))
+            if generator.random() < 0.2:
+                list(sent)[int(generator.integers(len(sent)))].cancel()
+        await asyncio.wait(sent)
+        answered = [task for task in sent if not task.cancelled() and task.exception() is None]
+        assert len(answered) > 100
+        assert all(task.result() == 2 * sent[task] for task in answered)
+        failed = [task for task in sent if not task.cancelled() and isinstance(task.exception(), RejectedByModel)]
+        assert {sent[task] for task in failed} == {POISON}
+        assert b.metrics.queue_depth == 0

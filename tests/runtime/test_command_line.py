@@ -1,0 +1,105 @@
+"""The two commands as a pod runs them."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tidegate_runtime.errors import StartupFailure
+from tidegate_runtime.naming import Reason
+from tidegate_runtime.termination import MAX_BYTES, message
+
+HEAVY = ("fastapi", "numpy", "onnx", "onnxruntime", "prometheus_client", "pydantic", "starlette", "uvicorn")
+
+
+def run(tmp_path: Path, *arguments: str, **environment: str) -> tuple[int, dict[str, str], str]:
+    """Exit code, termination message, log."""
+    log = tmp_path / "termination"
+    log.touch()
+    result = subprocess.run(
+        [sys.executable, "-m", "tidegate_runtime", *arguments],
+        env=os.environ | {"TIDEGATE_TERMINATION_LOG": str(log)} | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return result.returncode, json.loads(log.read_text() or "{}"), result.stderr
+
+
+def test_fetch_brings_the_model(tmp_path: Path) -> None:
+    (tmp_path / "a.onnx").write_bytes(b"model")
+    code, termination, log = run(tmp_path, "fetch", f"file://{tmp_path}/a.onnx", str(tmp_path / "to"))
+    assert (code, termination) == (0, {})
+    assert (tmp_path / "to" / "model.onnx").read_bytes() == b"model"
+    assert json.loads(log.splitlines()[-1])["message"] == "model fetched"
+
+
+def test_fetch_takes_its_options_from_the_environment(tmp_path: Path) -> None:
+    (tmp_path / "a.onnx").write_bytes(b"model")
+    code, termination, _ = run(
+        tmp_path,
+        "fetch",
+        TIDEGATE_FETCH_URI="pvc://claim/a.onnx",
+        TIDEGATE_FETCH_DIRECTORY=str(tmp_path / "to"),
+        TIDEGATE_FETCH_PVC_ROOT=str(tmp_path),
+        TIDEGATE_FETCH_SHA256="0" * 64,
+    )
+    assert code == 1
+    assert termination["reason"] == "DigestMismatch"
+
+
+def test_fetch_imports_nothing_that_only_serving_needs() -> None:
+    script = (
+        "import sys; from tidegate_runtime import __main__; from tidegate_runtime.fetch import fetcher;"
+        f"print([name for name in {HEAVY} if name in sys.modules])"
+    )
+    assert subprocess.check_output([sys.executable, "-c", script], text=True).strip() == "[]"
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        pytest.param(["absent.onnx"], "ModelNotFound", id="nothing there"),
+        pytest.param(["page.onnx"], "ModelInvalid", id="a web page"),
+    ],
+)
+def test_serve_ends_with_the_reason_when_the_model_is(arguments: list[str], reason: str, tmp_path: Path) -> None:
+    (tmp_path / "page.onnx").write_text("<html>")
+    path = str(tmp_path / arguments[0])
+    code, termination, _ = run(tmp_path, "serve", path, "--host", "127.0.0.1", "--port", "0", "--admin-port", "0")
+    assert code == 1
+    assert termination["reason"] == reason
+
+
+@pytest.mark.integration
+def test_serve_says_which_port_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").touch()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        code, termination, log = run(
+            tmp_path, "serve", TIDEGATE_MODEL_PATH=str(tmp_path), TIDEGATE_HOST="127.0.0.1", TIDEGATE_PORT=port
+        )
+    assert (code, termination) == (1, {})
+    assert f"can't listen on 127.0.0.1 port {port}: Address already in use" in log
+
+
+@pytest.mark.parametrize("option", [["--device", "tpu"], ["--max-batch-size", "0"], ["--port", "70000"]])
+def test_an_option_out_of_range_is_refused_with_its_name(option: list[str], tmp_path: Path) -> None:
+    code, _, log = run(tmp_path, "serve", "m.onnx", *option, NO_COLOR="1")
+    assert code == 2
+    assert option[0] in log
+
+
+@pytest.mark.parametrize("text", ["short", "x" * 10_000, "\x00é\U0001f600" * 3_000])
+def test_a_termination_message_fits_what_the_kubelet_keeps(text: str) -> None:
+    line = message(StartupFailure(Reason.MODEL_INVALID, text))
+    assert len(line.encode()) <= MAX_BYTES
+    parsed = json.loads(line)
+    assert parsed["reason"] == "ModelInvalid"
+    assert text.startswith(parsed["message"])

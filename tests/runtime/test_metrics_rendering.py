@@ -1,0 +1,65 @@
+from itertools import pairwise
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tidegate_runtime import naming
+from tidegate_runtime.metrics import Histogram, ModelMetrics
+from tidegate_runtime.web.exposition import ModelCollector
+
+
+def samples(metrics: ModelMetrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    registry = CollectorRegistry()
+    registry.register(ModelCollector(metrics))
+    families = text_string_to_metric_families(generate_latest(registry).decode())
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+def test_every_documented_metric_is_there_before_the_first_request() -> None:
+    names = {name for name, _ in samples(ModelMetrics("m", "1", "cpu"))}
+    histograms = (naming.REQUEST_DURATION, naming.QUEUE_SECONDS, naming.BATCH_ROWS, naming.COMPUTE_SECONDS)
+    assert names == {naming.QUEUE_DEPTH, naming.INFLIGHT, naming.MODEL_INFO} | {
+        name + part for name in histograms for part in ("_bucket", "_sum", "_count")
+    }
+
+
+def test_what_was_counted_is_rendered() -> None:
+    metrics = ModelMetrics("m", "v2", "cpu")
+    metrics.batched, metrics.reason = False, 'Softmax "y"'
+    metrics.queue_depth, metrics.inflight = 3, 5
+    for code in (200, 200, 429):
+        metrics.answered(code)
+    for value in (0.0001, 0.00011, 100.0):
+        metrics.request_duration.observe(value)
+    got = samples(metrics)
+    model = ("model", "m")
+    assert got[naming.QUEUE_DEPTH, (model,)] == 3
+    assert got[naming.INFLIGHT, (model,)] == 5
+    assert got[naming.REQUESTS, (("code", "200"), model)] == 2
+    assert got[naming.REQUESTS, (("code", "429"), model)] == 1
+    assert got[naming.REQUEST_DURATION + "_bucket", (("le", "0.0001"), model)] == 1
+    assert got[naming.REQUEST_DURATION + "_bucket", (("le", "0.000125"), model)] == 2
+    assert got[naming.REQUEST_DURATION + "_bucket", (("le", "+Inf"), model)] == 3
+    assert got[naming.REQUEST_DURATION + "_count", (model,)] == 3
+    labels = {"model": "m", "version": "v2", "device": "cpu", "batched": "false", "reason": 'Softmax "y"'}
+    assert got[naming.MODEL_INFO, tuple(sorted(labels.items()))] == 1
+
+
+def test_duration_bounds_reach_from_100_microseconds_to_a_minute_in_steps_of_a_quarter() -> None:
+    bounds = naming.DURATION_BOUNDS
+    assert (len(bounds), bounds[0]) == (61, 0.0001)
+    assert 60 < bounds[-1] < 70
+    assert all(abs(high / low - 1.25) < 1e-12 for low, high in pairwise(bounds))
+
+
+def test_a_value_on_a_bound_belongs_below_it() -> None:
+    histogram = Histogram((1.0, 2.0))
+    for value in (0.5, 1.0, 1.5, 2.0, 2.5):
+        histogram.observe(value)
+    assert histogram.counts == [2, 2, 1]
+    assert histogram.total == 7.5

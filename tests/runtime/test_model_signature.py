@@ -1,0 +1,80 @@
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from tidegate_runtime.errors import InvalidRequest, StartupFailure
+from tidegate_runtime.model.signature import Signature
+from tidegate_runtime.tensors import Datatype, InferRequest, Tensor, TensorSpec
+
+SIGNATURE = Signature(
+    inputs=(
+        TensorSpec("a", Datatype.FP32, ("N", 3)),
+        TensorSpec("b", Datatype.INT64, ("N", "", 2)),
+    ),
+    outputs=(TensorSpec("y", Datatype.FP32, ("N",)), TensorSpec("z", Datatype.FP32, ("N", 4))),
+)
+
+
+def request(
+    a: tuple[int, ...] = (2, 3), b: tuple[int, ...] = (2, 5, 2), a_type: Datatype = Datatype.FP32
+) -> tuple[Tensor, ...]:
+    return (Tensor("a", a_type, np.zeros(a, a_type.numpy)), Tensor("b", Datatype.INT64, np.zeros(b, np.int64)))
+
+
+def test_a_request_that_fits_gives_its_arrays_by_name() -> None:
+    a, b = request()
+    assert SIGNATURE.check(InferRequest((b, a))) == {"b": b.array, "a": a.array}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        pytest.param(request()[:1], 'missing "b"; the model takes "a", "b"', id="row 11: missing"),
+        pytest.param((*request(), Tensor("c", Datatype.FP32, np.zeros(1))), 'unknown "c"', id="row 11: extra"),
+        pytest.param((*request(), request()[0]), 'input "a" is given more than once', id="row 11: twice"),
+        pytest.param(request(a_type=Datatype.FP64), 'input "a": expected FP32, got FP64', id="row 12: wrong datatype"),
+        pytest.param(request(a=(2, 3, 1)), r"expected shape \[-1, 3\], got \[2, 3, 1\]", id="row 13: wrong rank"),
+        pytest.param(request(a=(2, 4)), r"expected shape \[-1, 3\], got \[2, 4\]", id="row 13: wrong fixed dimension"),
+        pytest.param(request(b=(1, 5, 2)), '"N" is 1 here but 2 in input "a"', id="row 13: sizes that disagree"),
+    ],
+)
+def test_refused_is_a_request_with(inputs: tuple[Tensor, ...], message: str) -> None:
+    with pytest.raises(InvalidRequest, match=message):
+        SIGNATURE.check(InferRequest(inputs))
+
+
+def test_outputs_come_in_the_order_that_was_asked_for() -> None:
+    assert SIGNATURE.check_outputs(("z", "y")) == (1, 0)
+    assert SIGNATURE.check_outputs(None) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        pytest.param(("q",), 'output "q" does not exist; the model has "y", "z"', id="row 29: unknown"),
+        pytest.param(("y", "y"), 'output "y" is given more than once', id="row 29: twice"),
+    ],
+)
+def test_refused_are_outputs_that_are(wanted: tuple[str, ...], message: str) -> None:
+    with pytest.raises(InvalidRequest, match=message):
+        SIGNATURE.check_outputs(wanted)
+
+
+@dataclass
+class NodeArg:
+    name: str
+    type: str
+    shape: list[int | str | None] = field(default_factory=list)
+
+
+def test_free_dimensions_keep_their_names() -> None:
+    signature = Signature.declared([NodeArg("x", "tensor(float)", ["N", None, 3])], [])
+    assert signature.inputs == (TensorSpec("x", Datatype.FP32, ("N", "", 3)),)
+
+
+@pytest.mark.parametrize("kind", ["seq(map(int64,tensor(float)))", "tensor(bfloat16)", "optional(tensor(float))"])
+def test_a_model_with_other_than_plain_tensors_is_not_served(kind: str) -> None:
+    with pytest.raises(StartupFailure, match="zipmap=False") as failure:
+        Signature.declared([], [NodeArg("probabilities", kind)])
+    assert failure.value.reason == "UnsupportedSignature"
