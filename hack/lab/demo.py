@@ -97,12 +97,14 @@ def scale(story: Story, pods: Pods, service: Service) -> None:
     """Load until the HPA adds a replica."""
     story.chapter("Load, until the queue calls for a second replica")
     batch = filetype.request(*[Path(ROOT / "README.md").read_bytes()] * 8)
-    load = pods.start(service.url, batch, seconds=45, concurrency=24)
-    story.tell("24 clients ask without a pause; the HPA keeps the queue at 4 requests a pod")
-    service.until(lambda status: status["stable"]["replicas"] == 2, "to be scaled to 2 replicas", 90)
-    story.tell("HPA: 1 → 2 replicas, on tidegate_queue_depth")
-    story.look(f"kubectl -n {NAMESPACE} describe hpa")
-    answers = load.result()
+    with pods.load(service.url, batch, concurrency=24) as load:
+        story.tell("24 clients ask without a pause; the HPA keeps the queue at 4 requests a pod")
+        service.until(lambda status: status["stable"]["replicas"] == 2, "to be scaled to 2 replicas", 90)
+        story.tell("HPA: 1 → 2 replicas, on tidegate_queue_depth")
+        story.look(f"kubectl -n {NAMESPACE} describe hpa")
+        service.until(lambda status: status["stable"]["readyReplicas"] == 2, "to have 2 ready pods")
+        story.tell("the second pod is ready and takes its part")
+    answers = load.answers
     story.tell(f"{answers.total} answers in {answers.seconds:.0f} s, p95 {(answers.p95 or 0) * 1000:.0f} ms")
 
 

@@ -18,6 +18,9 @@ def keep(kubectl: Kubectl, namespaces: Iterable[str], folder: Path) -> None:
         for pod in kubectl.names(*of, "pods"):
             name = pod.removeprefix("pod/")
             _write(kubectl, folder / f"{namespace}-{name}.log", "logs", *of, name, "--all-containers", "--prefix")
+            if name.startswith("tidegate-router"):
+                seen = f"/api/v1/namespaces/{namespace}/pods/{name}:8082/proxy/clusters"
+                _write(kubectl, folder / f"{namespace}-{name}-clusters.txt", "get", "--raw", seen)
 
 
 def _write(kubectl: Kubectl, path: Path, *arguments: str) -> None:

@@ -1,4 +1,4 @@
-"""Sends requests from inside the cluster: run in a pod, told what to do as JSON on standard input.
+"""Sends requests from inside the cluster: run in a pod, told what to do as a line of JSON on standard input.
 
 Needs the standard library alone. Prints one JSON object: answers by HTTP status and by model version, what failed, and
 latencies.
@@ -7,6 +7,7 @@ latencies.
 import asyncio
 import json
 import sys
+import threading
 import time
 from collections import Counter
 from datetime import UTC, datetime
@@ -15,7 +16,10 @@ from urllib.parse import urlsplit
 
 
 class Load:
-    """A closed loop of `concurrency` clients, each with one connection, until `count` requests or `seconds`."""
+    """A closed loop of `concurrency` clients, each with one connection.
+
+    It ends after `count` requests, or after `seconds`, or, with `until_told`, when standard input does.
+    """
 
     def __init__(self, told: dict[str, Any]) -> None:
         url = urlsplit(told["url"])
@@ -24,6 +28,7 @@ class Load:
         self.body = json.dumps(told["body"]).encode()
         self.left = told.get("count", sys.maxsize)
         self.until = time.monotonic() + told.get("seconds", 3600)
+        self.until_told = told.get("until_told", False)
         self.concurrency = told.get("concurrency", 4)
         self.keep_alive = told.get("keep_alive", True)
         self.headers = told.get("headers", {})
@@ -37,6 +42,8 @@ class Load:
     async def run(self) -> dict[str, Any]:
         """Send everything; returns the summary."""
         begun = time.monotonic()
+        if self.until_told:
+            threading.Thread(target=self._listen, daemon=True).start()
         await asyncio.gather(*(self._client() for _ in range(self.concurrency)))
         taken = sorted(self.latencies)
 
@@ -55,6 +62,10 @@ class Load:
             "first": self.first,
             "last_seen": self.last_seen,
         }
+
+    def _listen(self) -> None:
+        sys.stdin.read()
+        self.left = 0
 
     async def _client(self) -> None:
         connection: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
@@ -101,4 +112,4 @@ class Load:
 
 
 if __name__ == "__main__":
-    json.dump(asyncio.run(Load(json.load(sys.stdin)).run()), sys.stdout)
+    json.dump(asyncio.run(Load(json.loads(sys.stdin.readline())).run()), sys.stdout)

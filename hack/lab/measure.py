@@ -102,10 +102,13 @@ def rollouts(pods: Pods, count: int) -> tuple[Sample, Sample, Sample]:
         service.apply(specification(pods, 2))
         revision = service.until_weight(10)["canary"]["revision"]
         weighted.append(time.monotonic() - begun)
-        load = pods.start(service.url, BODY, seconds=5, concurrency=4)
-        written = datetime.now(UTC).timestamp()
-        service.request("Abort", revision, "measure")
-        aborted.append(max(0.0, load.result().last_seen.get(revision, written) - written))
+        with pods.load(service.url, BODY) as load:
+            service.until(lambda status: status["canary"]["weight"] == 10, "to have a canary")
+            written = datetime.now(UTC).timestamp()
+            service.request("Abort", revision, "measure")
+            service.until_answered("measure")
+            time.sleep(2)
+        aborted.append(max(0.0, load.answers.last_seen.get(revision, written) - written))
         service.delete()
     return (
         Sample("apply → Ready (3 MB model, images there)", ready),

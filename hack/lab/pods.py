@@ -1,7 +1,9 @@
 """Two pods that the demo and the tests need in a cluster: a store that models are fetched from, and a client."""
 
+import contextlib
 import json
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,18 +40,10 @@ class Answers:
         return self.versions.get(revision, 0) / max(1, self.codes.get("200", 0))
 
 
-class RunningLoad:
-    """A load that goes on while something is done to the cluster."""
+class Load:
+    """A load that goes on while something is done to the cluster; `answers` are there when it is over."""
 
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
-        self._process = process
-
-    def result(self) -> Answers:
-        """Wait for its end; returns what was seen."""
-        out, err = self._process.communicate()
-        if self._process.returncode:
-            raise Failed(f"the client failed: {err.strip()}")
-        return Answers(**json.loads(out))
+    answers: Answers
 
 
 @dataclass(frozen=True)
@@ -89,23 +83,35 @@ class Pods:
 
     def send(self, url: str, body: Object, **options: Any) -> Answers:
         """Send requests from the client, by `load.py`'s options; returns what was answered."""
-        return self.start(url, body, **options).result()
+        with self._client({"url": url, "body": body, **options}) as process:
+            return _answers(process)
 
-    def start(self, url: str, body: Object, **options: Any) -> RunningLoad:
-        """Begin to send requests from the client."""
-        process = subprocess.Popen(
-            self.kubectl.command("exec", "-i", "-n", self.namespace, "deploy/client", "--", "python3", "/lab/load.py"),
+    @contextlib.contextmanager
+    def load(self, url: str, body: Object, **options: Any) -> Iterator[Load]:
+        """Send requests from the client for as long as the block takes."""
+        load = Load()
+        with self._client({"url": url, "body": body, "until_told": True, **options}) as process:
+            yield load
+            load.answers = _answers(process)
+
+    @contextlib.contextmanager
+    def _client(self, told: Object) -> "Iterator[subprocess.Popen[str]]":
+        command = ("exec", "-i", "-n", self.namespace, "deploy/client", "--", "python3", "/lab/load.py")
+        with subprocess.Popen(
+            self.kubectl.command(*command),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=self.kubectl.process_environment,
             text=True,
-        )
-        assert process.stdin is not None
-        process.stdin.write(json.dumps({"url": url, "body": body, **options}))
-        process.stdin.close()
-        process.stdin = None
-        return RunningLoad(process)
+        ) as process:
+            assert process.stdin is not None
+            process.stdin.write(json.dumps(told) + "\n")
+            process.stdin.flush()
+            try:
+                yield process
+            finally:
+                process.kill()
 
     def _deployment(self, name: str, python: list[str]) -> Object:
         container = {
@@ -151,3 +157,11 @@ class Pods:
                 },
             },
         }
+
+
+def _answers(client: "subprocess.Popen[str]") -> Answers:
+    """End a client's input, and read what it saw."""
+    out, err = client.communicate()
+    if client.returncode:
+        raise Failed(f"the client failed: {err.strip()}")
+    return Answers(**json.loads(out))

@@ -27,10 +27,9 @@ def test_replicas_follow_the_queue_up_and_down_again(
     service.apply(spec(scaling=scaling))
     service.until_condition("Ready")
     service.until_condition("ScalingActive", seconds=60)
-    load = pods.start(service.url, BODY, seconds=60, concurrency=24)
-    service.until(lambda status: status["stable"]["readyReplicas"] == 2, "to have 2 replicas under load", 90)
-    answers = load.result()
-    assert set(answers.codes) <= {"200", "429"}, answers.failed
+    with pods.load(service.url, BODY, concurrency=24) as load:
+        service.until(lambda status: status["stable"]["readyReplicas"] == 2, "to have 2 replicas under load", 90)
+    assert set(load.answers.codes) <= {"200", "429"}, load.answers.failed
     service.until(lambda status: status["stable"]["replicas"] == 1, "to be back at 1 replica", 120)
     revision = service.status["stable"]["revision"]
     deployment = kubectl.get("-n", service.namespace, "deployment", revision, "--show-managed-fields")

@@ -12,29 +12,32 @@ pytestmark = pytest.mark.e2e
 BODY = filetype.request(b"fn main() {}\n" * 50)
 
 
+def restart(kubectl: Kubectl, namespace: str, deployment: str, label: str) -> None:
+    """Restart a Deployment's pods one after another, and wait until the old ones are gone."""
+    of = ("-n", namespace)
+    before = kubectl.names(*of, "pods", "-l", label)
+    kubectl.run("rollout", "restart", *of, f"deployment/{deployment}")
+    kubectl.run("rollout", "status", *of, f"deployment/{deployment}", "--timeout=180s")
+    kubectl.run("wait", *of, *before, "--for=delete", "--timeout=120s")
+
+
 @pytest.mark.parametrize("keep_alive", [True, False], ids=["kept connections", "a connection each"])
 def test_a_rolling_restart_under_constant_load_loses_no_request(
     keep_alive: bool, ready: Service, pods: Pods, kubectl: Kubectl
 ) -> None:
     revision = ready.status["stable"]["revision"]
-    load = pods.start(ready.url, BODY, seconds=35, concurrency=4, keep_alive=keep_alive)
-    deployment = f"deployment/{revision}"
-    kubectl.run("rollout", "restart", "-n", ready.namespace, deployment)
-    kubectl.run("rollout", "status", "-n", ready.namespace, deployment, "--timeout=60s")
-    answers = load.result()
-    assert answers.failures == 0, answers.failed
-    assert answers.codes.keys() == {"200"}
+    with pods.load(ready.url, BODY, keep_alive=keep_alive) as load:
+        restart(kubectl, ready.namespace, revision, f"tidegate.dev/revision={revision}")
+    assert load.answers.failures == 0, load.answers.failed
+    assert load.answers.codes.keys() == {"200"}
 
 
 def test_a_rolling_restart_of_the_routers_under_constant_load_loses_no_request(
     ready: Service, pods: Pods, kubectl: Kubectl
 ) -> None:
-    load = pods.start(ready.url, BODY, seconds=45, concurrency=4)
-    routers = ("-n", "tidegate-system", "deployment/tidegate-router")
-    kubectl.run("rollout", "restart", *routers)
-    kubectl.run("rollout", "status", *routers, "--timeout=120s")
-    answers = load.result()
-    assert answers.failures == 0, answers.failed
+    with pods.load(ready.url, BODY) as load:
+        restart(kubectl, "tidegate-system", "tidegate-router", "app.kubernetes.io/name=tidegate-router")
+    assert load.answers.failures == 0, load.answers.failed
 
 
 def test_without_controller_and_xds_the_routers_go_on(ready: Service, pods: Pods, kubectl: Kubectl) -> None:

@@ -13,6 +13,7 @@ pytestmark = pytest.mark.e2e
 
 BODY = filetype.request(b"SELECT 1;\n" * 50)
 
+
 def bad_models(pods: Pods) -> dict[str, Object]:
     """What may be wrong with a model, by the reason that is told."""
     html = pods.put("not-a-model.onnx", b"<!doctype html><title>Sign in</title>")
@@ -30,18 +31,17 @@ def test_a_bad_second_version_leaves_stable_serving(
     reason: str, ready: Service, pods: Pods, spec: Callable[..., Object]
 ) -> None:
     stable = ready.status["stable"]["revision"]
-    load = pods.start(ready.url, BODY, seconds=10, concurrency=2)
-    ready.apply({**spec(), "model": bad_models(pods)[reason]})
-    status = ready.until_condition("ModelLoaded", "False", reason=reason, seconds=30)
+    with pods.load(ready.url, BODY) as load:
+        ready.apply({**spec(), "model": bad_models(pods)[reason]})
+        status = ready.until_condition("ModelLoaded", "False", reason=reason, seconds=30)
     assert status["canary"]["weight"] == 0
     loaded, serving = condition(status, "ModelLoaded"), condition(status, "Ready")
     assert loaded is not None
     assert serving is not None
     assert status["canary"]["revision"] in loaded["message"]
     assert serving["status"] == "True"
-    answers = load.result()
-    assert answers.failures == 0, answers.failed
-    assert set(answers.versions) == {stable}
+    assert load.answers.failures == 0, load.answers.failed
+    assert set(load.answers.versions) == {stable}
 
 
 def test_a_bad_first_version_is_replaced_at_once_by_a_good_one(

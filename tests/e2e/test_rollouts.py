@@ -38,12 +38,12 @@ def test_promoting_through_the_status_moves_all_requests_and_no_pod(
     revision = canary.status["canary"]["revision"]
     label = f"tidegate.dev/revision={revision}"
     before = kubectl.names("-n", canary.namespace, "pods", "-l", label)
-    load = pods.start(canary.url, BODY, seconds=8, concurrency=4)
-    canary.request("Promote", revision, "promote-1")
-    assert canary.until_answered("promote-1")["accepted"] is True
-    canary.until(lambda status: status["stable"]["revision"] == revision, "to have promoted")
-    during = load.result()
-    assert during.failures == 0, during.failed
+    with pods.load(canary.url, BODY) as load:
+        canary.request("Promote", revision, "promote-1")
+        assert canary.until_answered("promote-1")["accepted"] is True
+        canary.until(lambda status: status["stable"]["revision"] == revision, "to have promoted")
+        canary.until(lambda status: "retiring" not in status, "to have removed the old stable's pods")
+    assert load.answers.failures == 0, load.answers.failed
     after = pods.send(canary.url, BODY, count=200)
     assert after.versions == {revision: 200}
     assert kubectl.names("-n", canary.namespace, "pods", "-l", label) == before
@@ -81,30 +81,28 @@ def test_a_controller_killed_in_the_middle_of_a_rollout_goes_on_from_the_status(
     canary: Service, pods: Pods, kubectl: Kubectl
 ) -> None:
     revision = canary.status["canary"]["revision"]
-    load = pods.start(canary.url, BODY, seconds=20, concurrency=2)
-    kubectl.run(
-        *("delete", "pods", "-n", "tidegate-system", "-l", "app.kubernetes.io/name=tidegate-controller"),
-        *("--grace-period=0", "--force"),
-    )
-    canary.request("Promote", revision, "after-kill")
-    assert canary.until_answered("after-kill", seconds=90)["accepted"] is True
-    canary.until(lambda status: status["stable"]["revision"] == revision, "to have promoted")
-    answers = load.result()
-    assert answers.failures == 0, answers.failed
+    with pods.load(canary.url, BODY) as load:
+        kubectl.run(
+            *("delete", "pods", "-n", "tidegate-system", "-l", "app.kubernetes.io/name=tidegate-controller"),
+            *("--grace-period=0", "--force"),
+        )
+        canary.request("Promote", revision, "after-kill")
+        assert canary.until_answered("after-kill", seconds=90)["accepted"] is True
+        canary.until(lambda status: status["stable"]["revision"] == revision, "to have promoted")
+    assert load.answers.failures == 0, load.answers.failed
 
 
 def test_a_third_version_replaces_a_canary_that_is_under_way(
     canary: Service, pods: Pods, spec: Callable[..., Object]
 ) -> None:
     second, stable = canary.status["canary"]["revision"], canary.status["stable"]["revision"]
-    load = pods.start(canary.url, BODY, seconds=15, concurrency=2)
-    canary.apply(spec(version=3))
-    status = canary.until(
-        lambda status: (
-            status.get("canary", {}).get("revision") not in (None, second) and status["canary"]["weight"] == 10
-        ),
-        "to have the third version at 10 %",
-    )
+    with pods.load(canary.url, BODY) as load:
+        canary.apply(spec(version=3))
+        status = canary.until(
+            lambda status: (
+                status.get("canary", {}).get("revision") not in (None, second) and status["canary"]["weight"] == 10
+            ),
+            "to have the third version at 10 %",
+        )
     assert status["stable"]["revision"] == stable
-    answers = load.result()
-    assert answers.failures == 0, answers.failed
+    assert load.answers.failures == 0, load.answers.failed

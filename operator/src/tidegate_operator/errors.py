@@ -2,15 +2,11 @@
 
 
 class OperatorError(Exception):
-    """A failure that is not a bug. `retry` tells whether the same call may succeed later without anyone's help."""
-
-    retry = True
+    """A failure that is not a bug."""
 
 
 class InvalidSpec(OperatorError):
     """A stored object that this release can't honour; the message names the field, the limit and the next step."""
-
-    retry = False
 
 
 class ApiError(OperatorError):
@@ -35,8 +31,6 @@ class Forbidden(ApiError):
 
 class Invalid(ApiError):
     """400 or 422: the object is refused as it is."""
-
-    retry = False
 
 
 class Unavailable(ApiError):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from tidegate_operator.api.status import InferenceServiceStatus
+from tidegate_operator.api.status import Condition, InferenceServiceStatus
 from tidegate_operator.conditions import MODEL_LOADED, READY
 
 _REASONS = {
@@ -40,8 +40,11 @@ def events_of(before: InferenceServiceStatus, after: InferenceServiceStatus) -> 
         events.append(Event(kind, _REASONS[new.phase], new.message or ""))
     for watched in (MODEL_LOADED, READY):
         was, now = _condition(before, watched), _condition(after, watched)
-        if now and now[0] == "False" and now != was and (watched == MODEL_LOADED or (was and was[0] == "True")):
-            events.append(Event("Warning", now[1], now[2]))
+        if not now or now.status != "False" or (was and (was.status, was.reason) == (now.status, now.reason)):
+            continue
+        # A service that was never ready tells nothing by not being ready yet.
+        if watched == MODEL_LOADED or (was and was.status == "True"):
+            events.append(Event("Warning", now.reason, now.message))
     return events
 
 
@@ -55,8 +58,5 @@ def _standing(status: InferenceServiceStatus) -> tuple[object, ...]:
     )
 
 
-def _condition(status: InferenceServiceStatus, wanted: str) -> tuple[str, str, str] | None:
-    for condition in status.conditions:
-        if condition.type == wanted:
-            return condition.status, condition.reason, condition.message
-    return None
+def _condition(status: InferenceServiceStatus, wanted: str) -> Condition | None:
+    return next((condition for condition in status.conditions if condition.type == wanted), None)

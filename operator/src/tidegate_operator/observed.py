@@ -1,13 +1,16 @@
 """Raw children of an InferenceService → what the decisions and the status need to know of them."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from tidegate_operator import naming
 
 Object = Mapping[str, Any]
+
+_REASON = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
 
 _WAITING_IN_VAIN = frozenset(
     {
@@ -34,6 +37,15 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class Scaling:
+    """Whether an HPA scales, in the words of its own condition."""
+
+    active: Literal["True", "False", "Unknown"]
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
 class Workload:
     """One revision's pods."""
 
@@ -53,16 +65,16 @@ def workloads(children: Iterable[Object]) -> dict[str, Workload]:
     return {found.revision: found for found in (_workload(deployment, pods) for deployment in deployments)}
 
 
-def scaling_condition(hpa: Object) -> Failure | None:
-    """Why an HPA doesn't scale, as its ScalingActive condition says; None while it does."""
-    for condition in hpa.get("status", {}).get("conditions", []):
-        if condition["type"] == "ScalingActive" and condition["status"] != "True":
-            return Failure(condition.get("reason", "Unknown"), condition.get("message", ""))
-    return None
+def scaling_of(hpa: Object | None) -> Scaling:
+    """Whether an HPA scales, as its ScalingActive condition says."""
+    for condition in (hpa or {}).get("status", {}).get("conditions", []):
+        if condition["type"] == "ScalingActive":
+            return Scaling(condition["status"], condition.get("reason", "Unknown"), condition.get("message", ""))
+    return Scaling("Unknown", "Pending", "the HorizontalPodAutoscaler has not looked at its metrics yet")
 
 
 def _workload(deployment: Object, pods: Sequence[Object]) -> Workload:
-    revision = deployment["metadata"]["labels"][naming.REVISION_LABEL]
+    revision = _name(deployment)
     own = [pod for pod in pods if pod["metadata"].get("labels", {}).get(naming.REVISION_LABEL) == revision]
     spec, status = deployment["spec"], deployment.get("status", {})
     wanted, ready = spec.get("replicas", 1), status.get("readyReplicas", 0)
@@ -81,8 +93,11 @@ def _refusal(status: Object) -> Failure | None:
 
 
 def _failure(pods: Iterable[Object]) -> Failure | None:
-    """The most telling reason among the pods: what a container said last comes before where it waits."""
-    found = [failure for pod in pods for failure in _pod_failures(pod)]
+    """The most telling reason among the pods: what a container said last comes before where it waits.
+
+    Among equals the first pod by name tells, so that the answer doesn't change from pass to pass.
+    """
+    found = [failure for pod in sorted(pods, key=_name) for failure in _pod_failures(pod)]
     return max(found, key=lambda failure: failure[0])[1] if found else None
 
 
@@ -90,7 +105,13 @@ def _pod_failures(pod: Object) -> Iterable[tuple[int, Failure]]:
     status = pod.get("status", {})
     if "deletionTimestamp" in pod["metadata"] or _is_ready(status):
         return
+    if status.get("phase") == "Failed":
+        # Evicted, or refused by its node: it never runs again, and its Deployment has made another one.
+        yield 0, Failure(_word(status.get("reason"), "PodFailed"), status.get("message", ""), passing=True)
+        return
     for container in (*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])):
+        if container.get("state", {}).get("terminated", {}).get("exitCode") == 0:
+            continue
         for ended in (container.get("state", {}), container.get("lastState", {})):
             if (terminated := ended.get("terminated")) and terminated.get("exitCode", 0) != 0:
                 yield 2, _said(container["name"], terminated)
@@ -107,11 +128,21 @@ def _said(container: str, terminated: Object) -> Failure:
     text = (terminated.get("message") or "").strip()
     try:
         told = json.loads(text)
-        return Failure(str(told["reason"]), str(told["message"]))
+        return Failure(_word(told["reason"], "Error"), str(told["message"]))
     except (ValueError, KeyError, TypeError):
-        reason = terminated.get("reason", "Error")
+        reason = _word(terminated.get("reason"), "Error")
         ending = f"container {container} exited with code {terminated.get('exitCode')}"
         return Failure(reason, f"{ending}: {text[-500:]}" if text else ending)
+
+
+def _word(reason: object, otherwise: str) -> str:
+    """`reason` if it may be a condition's; a termination log holds whatever the container wrote."""
+    return reason if isinstance(reason, str) and _REASON.fullmatch(reason) else otherwise
+
+
+def _name(item: Object) -> str:
+    name: str = item["metadata"]["name"]
+    return name
 
 
 def _is_ready(status: Object) -> bool:

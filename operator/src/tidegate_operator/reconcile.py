@@ -23,7 +23,7 @@ from tidegate_operator.kube.client import Cluster
 from tidegate_operator.kube.objects import AUTOSCALER, CHILDREN, RECORD, SERVICES, Object, owned_by
 from tidegate_operator.kube.recorder import Recorder
 from tidegate_operator.kube.store import Key, Reference, Store, reference_of
-from tidegate_operator.observed import Failure, scaling_condition, workloads
+from tidegate_operator.observed import Failure, scaling_of, workloads
 from tidegate_operator.revisions import Revision, revision_of
 from tidegate_operator.rollout import capacity, machine
 from tidegate_operator.rollout.state import Seen, Situation, recall
@@ -33,6 +33,16 @@ logger = logging.getLogger(__name__)
 
 ASK_ROUTERS_AGAIN = timedelta(seconds=1)
 """Routers don't tell when they see a pod: they are asked, while it matters."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a pass leaves to its caller."""
+
+    due: timedelta | None = None
+    """After how long the next pass is due if nothing happens before."""
+    gone: bool = False
+    """Whether there is nothing to do for the service any more."""
 
 
 @dataclass(frozen=True)
@@ -65,22 +75,24 @@ class Reconciler:
         self._install = install
         self._applier = Applier(cluster, store)
 
-    async def reconcile(self, key: Key, now: datetime) -> timedelta | None:
-        """Run one pass; returns after how long the next is due if nothing happens before.
+    async def reconcile(self, key: Key, now: datetime) -> Outcome:
+        """Run one pass.
 
         Raises `errors.Conflict` when the view was stale, and other `errors.OperatorError` when something could not be
         found out or done: the pass is to be run again.
         """
         live = self._store.get(Reference(naming.KIND, key.namespace, key.name))
         if live is None or "deletionTimestamp" in live["metadata"]:
-            return None
+            for child in self._store.children(key):
+                self._applier.forget(reference_of(child))
+            return Outcome(gone=True)
         before = InferenceServiceStatus.model_validate(live.get("status", {}))
         try:
             service = self._understand(live, key, before)
         except errors.InvalidSpec as problem:
             refused = status.refused(before, Failure("InvalidSpec", str(problem)), _generation(live), now)
             await self._record(live, before, refused)
-            return None
+            return Outcome()
         return await self._pass(service, now)
 
     def _understand(self, live: Object, key: Key, before: InferenceServiceStatus) -> Service:
@@ -96,7 +108,7 @@ class Reconciler:
             )
         return Service(live, key, spec, before, revision_of(key.name, spec))
 
-    async def _pass(self, service: Service, now: datetime) -> timedelta | None:
+    async def _pass(self, service: Service, now: datetime) -> Outcome:
         owned = [child for child in self._store.children(service.key) if _belongs(child, service.uid)]
         report = await self._observe(service, owned)
         memory = recall(service.before, now)
@@ -106,17 +118,21 @@ class Reconciler:
         request = service.before.rollout.request if service.before.rollout else None
         situation = Situation(service.revision.name, seen, request)
         decision = machine.step(memory, service.spec.rollout, service.spec.scaling, situation, now)
-        live = await self._tell(service, decision, report, now)
+        # An obstacle stands until the children could be made: told away on every attempt, it would flicker.
+        standing = status.standing_obstacle(service.before)
+        live = await self._tell(service.live, service, decision, status.with_obstacle(report, standing), now)
         bounds = capacity.bounds(decision.state, service.spec.rollout, service.spec.scaling, situation)
         plan = children.Plan(service.revision, decision.state, bounds)
         try:
             await self._act(live, service, plan, owned)
         except (NotOwned, errors.Forbidden, errors.Invalid) as refusal:
             reason = "NotOwned" if isinstance(refusal, NotOwned) else "ChildRefused"
-            obstacle = status.with_obstacle(report, Failure(reason, str(refusal)))
-            await self._tell(service, decision, obstacle, now)
+            obstacle = Failure(reason, str(refusal))
+            await self._tell(live, service, decision, status.with_obstacle(report, obstacle), now)
             raise
-        return _due(decision, report, now)
+        if standing:
+            await self._tell(live, service, decision, report, now)
+        return Outcome(_due(decision, report, now))
 
     async def _observe(self, service: Service, owned: Iterable[Object]) -> status.Report:
         found = workloads(owned)
@@ -125,19 +141,20 @@ class Reconciler:
         stable = service.before.stable.revision if service.before.stable else None
         hpa = next((c for c in owned if c["kind"] == AUTOSCALER.name and c["metadata"]["name"] == stable), None)
         return status.Report(
-            target=service.revision.name,
             workloads=found,
             routable=routable,
-            scaled=capacity.most(service.spec.scaling) > service.spec.scaling.min_replicas,
-            scaling=scaling_condition(hpa) if hpa else None,
+            scaling=scaling_of(hpa) if capacity.autoscaled(service.spec.scaling) else None,
         )
 
-    async def _tell(self, service: Service, decision: machine.Decision, report: status.Report, now: datetime) -> Object:
-        live = self._store.get(reference_of(service.live)) or service.live
+    async def _tell(
+        self, live: Object, service: Service, decision: machine.Decision, report: status.Report, now: datetime
+    ) -> Object:
+        # `live` is what this pass decided on, not what the watch may have told since: a request that someone wrote
+        # meanwhile makes this a Conflict, and is not written over.
+        before = InferenceServiceStatus.model_validate(live.get("status", {}))
         url = naming.url(service.key.name, service.key.namespace, self._install.cluster_domain)
-        generation = _generation(service.live)
-        after = status.compute(service.before, service.spec, decision, report, url, generation, now)
-        return await self._record(live, InferenceServiceStatus.model_validate(live.get("status", {})), after)
+        after = status.compute(before, service.spec, decision, report, url, _generation(live), now)
+        return await self._record(live, before, after)
 
     async def _record(self, live: Object, before: InferenceServiceStatus, after: InferenceServiceStatus) -> Object:
         if after == before:
@@ -152,13 +169,15 @@ class Reconciler:
 
     async def _act(self, live: Object, service: Service, plan: children.Plan, owned: list[Object]) -> None:
         records = {c["metadata"]["name"]: dict(c) for c in owned if c["kind"] == RECORD.name}
-        deployed = frozenset(c["metadata"]["name"] for c in owned if c["kind"] == "Deployment")
-        wanted = children.build(live, service.spec, plan, records, deployed, self._install)
+        scaled = frozenset(c["metadata"]["name"] for c in owned if c["kind"] == AUTOSCALER.name)
+        wanted = children.build(live, service.spec, plan, records, scaled, self._install)
         manifests = (*wanted.manifests, *self._provider.entrance(live))
-        await self._prune(owned, (*manifests, *wanted.replicas, *wanted.autoscalers), records, wanted.records)
+        kept = (*wanted.records, *manifests, *wanted.autoscalers)
+        await self._prune([c for c in owned if c["metadata"]["name"] not in wanted.untouched], kept, records)
         await self._apply(wanted.records, naming.MANAGER, service.uid)
         await self._apply(manifests, naming.MANAGER, service.uid)
-        await self._apply(wanted.replicas, naming.REPLICAS_MANAGER, service.uid)
+        floors = [floor for floor in wanted.floors if self._below(floor)]
+        await self._apply((*wanted.replicas, *floors), naming.REPLICAS_MANAGER, service.uid)
         await self._apply(wanted.autoscalers, naming.MANAGER, service.uid)
 
     async def _apply(self, manifests: Iterable[Manifest], manager: str, uid: str) -> None:
@@ -169,14 +188,12 @@ class Reconciler:
             if isinstance(result, BaseException):
                 raise result
 
-    async def _prune(
-        self,
-        owned: Iterable[Object],
-        wanted: Iterable[Manifest],
-        records: dict[str, Manifest],
-        created: Iterable[Manifest],
-    ) -> None:
-        wanted = [*wanted, *created]
+    def _below(self, floor: Manifest) -> bool:
+        """Whether the Deployment, applied before, has fewer replicas than `floor` says."""
+        live = self._store.get(reference_of(floor))
+        return live is not None and live["spec"].get("replicas", 1) < floor["spec"]["replicas"]
+
+    async def _prune(self, owned: Iterable[Object], wanted: Iterable[Manifest], records: dict[str, Manifest]) -> None:
         running = frozenset(manifest["metadata"]["name"] for manifest in wanted)
         kept = {reference_of(manifest) for manifest in wanted}
         kept |= {reference_of(records[name]) for name in children.kept_records(records, running) if name in records}

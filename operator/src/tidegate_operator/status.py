@@ -22,21 +22,21 @@ from tidegate_operator.conditions import (
     Truth,
     settle,
 )
-from tidegate_operator.observed import Failure, Workload
+from tidegate_operator.observed import Failure, Scaling, Workload
 from tidegate_operator.rollout.machine import Decision
+
+OBSTACLES = frozenset({"NotOwned", "ChildRefused"})
+"""Reasons for which the children could not be made as decided."""
 
 
 @dataclass(frozen=True)
 class Report:
     """What a pass found out, besides the decision."""
 
-    target: str
     workloads: dict[str, Workload]
     routable: dict[str, bool | None]
-    scaling: Failure | None = None
-    """Why the stable revision's HPA doesn't scale."""
-    scaled: bool = False
-    """Whether an HPA scales the stable revision."""
+    scaling: Scaling | None = None
+    """What the stable revision's HPA says; None where the number of pods is fixed."""
     obstacle: Failure | None = None
     """Why the children could not be made as decided."""
 
@@ -45,9 +45,17 @@ class Report:
         return self.workloads.get(revision or "", Workload(revision or ""))
 
 
-def with_obstacle(report: Report, obstacle: Failure) -> Report:
+def with_obstacle(report: Report, obstacle: Failure | None) -> Report:
     """`report`, with why the children could not be made as decided."""
     return replace(report, obstacle=obstacle)
+
+
+def standing_obstacle(before: InferenceServiceStatus) -> Failure | None:
+    """The obstacle that the status tells of; None if there is none."""
+    for condition in before.conditions:
+        if condition.type == STALLED and condition.status == "True" and condition.reason in OBSTACLES:
+            return Failure(condition.reason, condition.message)
+    return None
 
 
 def compute(
@@ -101,7 +109,7 @@ def refused(before: InferenceServiceStatus, problem: Failure, generation: int, n
 
 def facts(decision: Decision, report: Report) -> list[Fact]:
     """The conditions that hold after `decision`."""
-    loaded, routed = _model_loaded(report), _traffic_routed(decision, report)
+    loaded, routed = _model_loaded(decision, report), _traffic_routed(decision, report)
     rollout, scaling = _rollout_healthy(decision, report), _scaling_active(report)
     stalled = _stalled(decision, report, loaded)
     ready = _ready(decision, report, routed)
@@ -115,14 +123,15 @@ def _routed(revision: str | None, weight: int, report: Report) -> RoutedRevision
     return RoutedRevision(revision=revision, weight=weight, replicas=found.wanted, ready_replicas=found.ready)
 
 
-def _model_loaded(report: Report) -> Fact:
-    found = report.workload(report.target)
+def _model_loaded(decision: Decision, report: Report) -> Fact:
+    newest = decision.state.canary or decision.state.stable
+    found = report.workload(newest)
     if found.ready:
-        return Fact(MODEL_LOADED, "True", "Loaded", f"{report.target} has loaded its model")
+        return Fact(MODEL_LOADED, "True", "Loaded", f"{newest} has loaded its model")
     if found.failure:
         truth: Truth = "Unknown" if found.failure.passing else "False"
-        return Fact(MODEL_LOADED, truth, found.failure.reason, f"{report.target}: {found.failure.message}")
-    return Fact(MODEL_LOADED, "Unknown", "Loading", f"waiting for the first pod of {report.target}")
+        return Fact(MODEL_LOADED, truth, found.failure.reason, f"{newest}: {found.failure.message}")
+    return Fact(MODEL_LOADED, "Unknown", "Loading", f"waiting for the first ready pod of {newest}")
 
 
 def _traffic_routed(decision: Decision, report: Report) -> Fact:
@@ -151,11 +160,9 @@ def _rollout_healthy(decision: Decision, report: Report) -> Fact:
 
 
 def _scaling_active(report: Report) -> Fact:
-    if not report.scaled:
+    if report.scaling is None:
         return Fact(SCALING_ACTIVE, "False", "FixedReplicas", "scaling.maxReplicas is not above scaling.minReplicas")
-    if report.scaling:
-        return Fact(SCALING_ACTIVE, "False", report.scaling.reason, report.scaling.message)
-    return Fact(SCALING_ACTIVE, "True", "Scaling", "the HorizontalPodAutoscaler reads its metrics")
+    return Fact(SCALING_ACTIVE, report.scaling.active, report.scaling.reason, report.scaling.message)
 
 
 def _stalled(decision: Decision, report: Report, loaded: Fact) -> Fact:

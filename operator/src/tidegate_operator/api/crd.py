@@ -27,7 +27,11 @@ def custom_resource_definition() -> dict[str, Any]:
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{naming.PLURAL}.{naming.GROUP}"},
+        "metadata": {
+            "name": f"{naming.PLURAL}.{naming.GROUP}",
+            # Uninstalling the chart must not delete every InferenceService.
+            "annotations": {"helm.sh/resource-policy": "keep"},
+        },
         "spec": {
             "group": naming.GROUP,
             "scope": "Namespaced",
@@ -108,6 +112,8 @@ def _resolve(node: Any, definitions: Mapping[str, Any]) -> Any:
         assert len(choices) == 1, f"a structural schema has one type a field: {node}"
         node = {**choices[0], **{key: value for key, value in node.items() if key not in ("anyOf", "default")}}
         return _resolve(node, definitions)
+    if "const" in node:
+        node = {"enum": [node["const"]], **{key: value for key, value in node.items() if key != "const"}}
     dropped = ("title", "additionalProperties")
     return {
         key: _without_nulls(value) if key == "default" else _resolve(value, definitions)

@@ -6,25 +6,60 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
-_DURATION = re.compile(r"^(\d+)(ms|s|m|h)$")
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION = re.compile(r"([0-9]+)(ms|s|m|h)")
+_MILLISECONDS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
 _SIZE = {"": 1, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 
-Duration = Annotated[str, Field(pattern=r"^[0-9]{1,6}(ms|s|m|h)$")]
+Duration = Annotated[str, Field(max_length=8, pattern=r"^[0-9]{1,6}(ms|s|m|h)$")]
 """A whole number of milliseconds, seconds, minutes or hours: `120ms`, `5s`, `2m`, `1h`."""
 
-PositiveDuration = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}(ms|s|m|h)$")]
+PositiveDuration = Annotated[str, Field(max_length=8, pattern=r"^[1-9][0-9]{0,5}(ms|s|m|h)$")]
 """A `Duration` above zero."""
 
-Quantity = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,8}(m|Ki|Mi|Gi|Ti)?$")]
-"""A Kubernetes quantity without fractions: `500m`, `2`, `4Gi`."""
-
-Size = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,8}(Ki|Mi|Gi)?$")]
+Size = Annotated[str, Field(max_length=11, pattern=r"^[1-9][0-9]{0,8}(Ki|Mi|Gi)?$")]
 """A number of bytes: `1048576`, `10Mi`."""
 
 IntOrDuration = Annotated[
     int | str, WithJsonSchema({"x-kubernetes-int-or-string": True, "anyOf": [{"type": "integer"}, {"type": "string"}]})
 ]
+
+
+def rules(*pairs: tuple[str, str]) -> dict[str, Any]:
+    """The schema extension for CEL rules given as (expression that must hold, message when it doesn't)."""
+    return {"x-kubernetes-validations": [{"rule": rule, "message": message} for rule, message in pairs]}
+
+
+def at_most(duration: str) -> Any:
+    """The field whose durations end at `duration`."""
+    return Field(json_schema_extra=rules((f"duration(self) <= duration('{duration}')", f"must be at most {duration}")))
+
+
+Cpu = Annotated[
+    str,
+    Field(
+        max_length=10,
+        pattern=r"^[1-9][0-9]{0,8}m?$",
+        json_schema_extra=rules(
+            ("quantity(self).compareTo(quantity('1024')) <= 0", "must be at most 1024"),
+        ),
+    ),
+]
+"""Processors as a Kubernetes quantity without fractions: `500m`, `2`."""
+
+Memory = Annotated[
+    str,
+    Field(
+        max_length=12,
+        pattern=r"^[1-9][0-9]{0,9}(Ki|Mi|Gi|Ti)?$",
+        json_schema_extra=rules(
+            (
+                "quantity(self).compareTo(quantity('64Mi')) >= 0 && quantity(self).compareTo(quantity('16Ti')) <= 0",
+                "must be from 64Mi to 16Ti; a number without a unit is bytes",
+            ),
+        ),
+    ),
+]
+"""Bytes as a Kubernetes quantity without fractions: `4Gi`."""
 
 
 class ApiModel(BaseModel):
@@ -45,18 +80,13 @@ class ApiModel(BaseModel):
 
 def seconds(duration: str) -> float:
     """The seconds that a `Duration` stands for; ValueError if it is none."""
-    match = _DURATION.match(duration)
+    match = _DURATION.fullmatch(duration)
     if match is None:
         raise ValueError(f"{duration!r} is no duration: write a whole number and ms, s, m or h, such as 120ms")
-    return int(match[1]) * _SECONDS[match[2]]
+    return int(match[1]) * _MILLISECONDS[match[2]] / 1000
 
 
 def size_in_bytes(size: str) -> int:
     """The bytes that a `Size` stands for."""
     digits = size.rstrip("KMGi")
     return int(digits) * _SIZE[size[len(digits) :]]
-
-
-def rules(*pairs: tuple[str, str]) -> dict[str, Any]:
-    """The schema extension for CEL rules given as (expression that must hold, message when it doesn't)."""
-    return {"x-kubernetes-validations": [{"rule": rule, "message": message} for rule, message in pairs]}

@@ -7,11 +7,13 @@ from pydantic import ConfigDict, Field
 from tidegate_operator.api.scaling_behavior import ScalingBehavior
 from tidegate_operator.api.schema import (
     ApiModel,
+    Cpu,
     Duration,
     IntOrDuration,
+    Memory,
     PositiveDuration,
-    Quantity,
     Size,
+    at_most,
     rules,
 )
 
@@ -22,7 +24,16 @@ ModelUri = Annotated[
         pattern=r"^(https?|pvc)://[!-~]+$",
         json_schema_extra=rules(
             ("!self.contains('..') && !self.lowerAscii().contains('%2e')", "must not contain '..', plain or encoded"),
+            (r"!self.contains('\\')", "must not contain a backslash"),
             ("!self.matches('^https?://[^/]*@')", "must not carry credentials before the host"),
+            (
+                "!self.startsWith('http') || self.matches('^https?://[^/?#]+/.+$')",
+                "must be https://<host>/<path>",
+            ),
+            (
+                "!self.lowerAscii().matches('^https?://(localhost[:/]|127[.]|169[.]254[.]|0[.x]|[[](::|fe80:))')",
+                "must not name the pod itself or a link-local address",
+            ),
             (
                 "!self.startsWith('pvc://') || self.matches('^pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?/.+$')",
                 "must be pvc://<claim>/<path>, a PersistentVolumeClaim of the same namespace",
@@ -46,7 +57,7 @@ class BatchingSpec(ApiModel):
 
     max_batch_size: Annotated[int, Field(ge=1, le=4096)] = 32
     """Rows in one run at most."""
-    max_delay: Duration = "5ms"
+    max_delay: Annotated[Duration, at_most("10s")] = "5ms"
     """How long a request may wait for others; never while the engine is idle."""
 
 
@@ -68,7 +79,7 @@ class RuntimeSpec(ApiModel):
     """How requests are batched."""
     limits: LimitsSpec = LimitsSpec()
     """What one pod takes on before it refuses."""
-    timeout: PositiveDuration = "30s"
+    timeout: Annotated[PositiveDuration, at_most("1h")] = "30s"
     """From a request's last byte to its answer; then 504."""
 
 
@@ -84,9 +95,9 @@ class GpuSpec(ApiModel):
 class RequestsSpec(ApiModel):
     """What one pod asks of its node."""
 
-    cpu: Quantity = "1"
+    cpu: Cpu = "1"
     """Processors."""
-    memory: Quantity = "2Gi"
+    memory: Memory = "2Gi"
     """Memory, also the pod's limit."""
 
 
@@ -102,7 +113,7 @@ class ResourcesSpec(ApiModel):
 class SloSpec(ApiModel):
     """What callers are promised."""
 
-    p95: PositiveDuration
+    p95: Annotated[PositiveDuration, at_most("1h")]
     """95 of 100 requests are answered within this time."""
 
 
@@ -175,7 +186,7 @@ class StepSpec(ApiModel):
 
     weight: Annotated[int, Field(ge=1, le=100)]
     """The canary's share of requests in percent."""
-    hold: Duration = "2m"
+    hold: Annotated[Duration, at_most("168h")] = "2m"
     """How long the step lasts at least."""
 
 
@@ -205,7 +216,7 @@ class RolloutSpec(ApiModel):
     surge: Annotated[int, Field(ge=0, le=100)] | None = None
     """Pods beyond scaling.maxReplicas that a rollout may use; a step that needs more holds and says so. Left out: as
     many as the step needs."""
-    scale_down_delay: Duration = "10m"
+    scale_down_delay: Annotated[Duration, at_most("168h")] = "10m"
     """How long the old stable's pods stay after a promotion."""
 
 

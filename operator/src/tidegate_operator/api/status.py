@@ -98,6 +98,11 @@ class RolloutStatus(StatusModel):
                 " || (has(oldSelf.lastRequest) && oldSelf.lastRequest.id == oldSelf.request.id)",
                 "the request before is not answered yet: wait until lastRequest.id equals its id (Abort needn't wait)",
             ),
+            (
+                "!has(self.request) || (has(oldSelf.request) && self.request == oldSelf.request)"
+                " || !has(oldSelf.lastRequest) || self.request.id != oldSelf.lastRequest.id",
+                "request.id was used for the request before: a new request needs an id of its own",
+            ),
         )
     )
 

@@ -52,7 +52,7 @@ class KeyQueue(Generic[K]):
         """Make `key` due after a pause that doubles with each failure in a row; returns the pause in seconds."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
-        pause: float = min(FIRST_RETRY_SECONDS * 2**failures, LAST_RETRY_SECONDS)
+        pause: float = min(FIRST_RETRY_SECONDS * 2.0 ** min(failures, 32), LAST_RETRY_SECONDS)
         self.add_after(key, pause)
         return pause
 

@@ -4,13 +4,14 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Protocol
 
 from tidegate_operator import errors
 from tidegate_operator.controller.keyqueue import KeyQueue
 from tidegate_operator.controller.metrics import ControllerMetrics
 from tidegate_operator.kube.store import Key
+from tidegate_operator.reconcile import Outcome
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +23,7 @@ RESYNC_SECONDS = 300.0
 class Passes(Protocol):
     """What runs a pass; `reconcile.Reconciler` does."""
 
-    async def reconcile(self, key: Key, now: datetime) -> timedelta | None:
+    async def reconcile(self, key: Key, now: datetime) -> Outcome:
         """See `reconcile.Reconciler.reconcile`."""
         ...
 
@@ -56,25 +57,29 @@ class Workers:
     async def _attempt(self, key: Key) -> None:
         loop = asyncio.get_running_loop()
         begun = loop.time()
+        about = {"namespace": key.namespace, "service": key.name}
         try:
-            due = await self._passes.reconcile(key, self._clock())
+            passed = await self._passes.reconcile(key, self._clock())
         except errors.Conflict:
             # Somebody changed an object since it was read; the watch tells of it presently.
             self._queue.retry(key)
             outcome = "conflict"
         except errors.OperatorError as error:
             pause = self._queue.retry(key)
-            logger.warning("a pass failed", extra={**key._asdict(), "error": str(error), "retry_seconds": pause})
+            logger.warning("a pass failed", extra={**about, "error": str(error), "retry_seconds": pause})
             outcome = "error"
         except Exception:
             # A bug met by one object must not stop the passes of all others.
             pause = self._queue.retry(key)
-            logger.exception("a pass crashed", extra={**key._asdict(), "retry_seconds": pause})
+            logger.exception("a pass crashed", extra={**about, "retry_seconds": pause})
             outcome = "crash"
         else:
-            self._queue.succeeded(key)
-            resync = RESYNC_SECONDS * random.uniform(0.8, 1.2)
-            self._queue.add_after(key, due.total_seconds() if due is not None else resync)
             outcome = "ok"
+            self._queue.succeeded(key)
+            if passed.gone:
+                self._queue.forget(key)
+            else:
+                resync = RESYNC_SECONDS * random.uniform(0.8, 1.2)
+                self._queue.add_after(key, resync if passed.due is None else passed.due.total_seconds())
         self._metrics.passes.labels(outcome).inc()
         self._metrics.pass_seconds.observe(loop.time() - begun)

@@ -7,7 +7,7 @@ from tidegate_operator.api.spec import InferenceServiceSpec
 from tidegate_operator.desired import Manifest, Owner, revision
 from tidegate_operator.install import Install
 from tidegate_operator.revisions import Revision
-from tidegate_operator.rollout.capacity import Bounds
+from tidegate_operator.rollout.capacity import Bounds, autoscaled
 from tidegate_operator.rollout.state import RolloutState
 
 
@@ -29,9 +29,13 @@ class Children:
     manifests: tuple[Manifest, ...]
     """Services, Deployments and disruption budgets."""
     replicas: tuple[Manifest, ...]
-    """The replicas of Deployments that no HPA scales yet, for their own field manager."""
+    """The replicas of Deployments that no HPA scales, for their own field manager."""
+    floors: tuple[Manifest, ...]
+    """The same for those that are to get their HPA now: an HPA raises no Deployment from 0, and others only later."""
     autoscalers: tuple[Manifest, ...]
-    """HPAs: after the replicas, so that they start from the floor."""
+    """HPAs."""
+    untouched: frozenset[str]
+    """Revisions that run, but whose record someone deleted: their pods can't be told from it, so they stay."""
 
 
 def build(
@@ -39,25 +43,27 @@ def build(
     spec: InferenceServiceSpec,
     plan: Plan,
     records: Mapping[str, Manifest],
-    deployed: frozenset[str],
+    scaled: frozenset[str],
     install: Install,
 ) -> Children:
     """The children of `owner` by `plan`.
 
-    `records` are the ControllerRevisions there are, by revision, and `deployed` the revisions with a Deployment. Only
-    the target's pods are rendered, and only if it has no record. A retiring revision keeps everything but its
+    `records` are the ControllerRevisions there are, by revision, and `scaled` the revisions with an HPA. Only the
+    target's pods are rendered, and only if it has no record. A retiring revision keeps everything but its
     autoscaler, so its replicas stay as they are.
     """
     created: list[Manifest] = []
     manifests: list[Manifest] = []
     replicas: list[Manifest] = []
+    floors: list[Manifest] = []
     autoscalers: list[Manifest] = []
+    untouched: set[str] = set()
     running = [name for name in (plan.state.stable, plan.state.canary) if name]
     for name in dict.fromkeys([*running, *(entry.revision for entry in plan.state.retiring)]):
         record = records.get(name)
         if record is None:
             if name != plan.target.name:
-                # Someone deleted its record, so its pods can't be told from it any more; they stay as they are.
+                untouched.add(name)
                 continue
             number = 1 + max((int(known["revision"]) for known in records.values()), default=0)
             record = revision.record(owner, plan.target, spec, install, number)
@@ -66,11 +72,16 @@ def build(
         manifests.append(revision.deployment(owner, name, record))
         manifests.append(revision.disruption_budget(owner, name))
         if limits := plan.bounds.get(name):
-            if limits.fixed or name not in deployed:
-                replicas.append(revision.replicas(owner, name, limits.low))
-            if not limits.fixed:
-                autoscalers.append(revision.autoscaler(owner, name, spec.scaling, limits))
-    return Children(tuple(created), tuple(manifests), tuple(replicas), tuple(autoscalers))
+            floor = revision.replicas(owner, name, limits.low)
+            if not autoscaled(spec.scaling) or not limits.low:
+                replicas.append(floor)
+                continue
+            autoscalers.append(revision.autoscaler(owner, name, spec.scaling, limits))
+            if name not in scaled:
+                floors.append(floor)
+    return Children(
+        tuple(created), tuple(manifests), tuple(replicas), tuple(floors), tuple(autoscalers), frozenset(untouched)
+    )
 
 
 def kept_records(records: Mapping[str, Manifest], running: frozenset[str], history: int = 10) -> frozenset[str]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import defaultdict
 from typing import Any
 
 from tidegate_operator import errors
@@ -20,7 +21,7 @@ class Applier:
     def __init__(self, cluster: Cluster, store: Store) -> None:
         self._cluster = cluster
         self._store = store
-        self._applied: dict[tuple[str, Reference], tuple[str, str]] = {}
+        self._applied: defaultdict[Reference, dict[str, tuple[str, str]]] = defaultdict(dict)
 
     async def apply(self, manifest: Object, manager: str, owner_uid: str) -> None:
         """Bring an object to what `manifest` declares, as field manager `manager`.
@@ -38,11 +39,11 @@ class Applier:
                     f"{reference.kind} {reference.name} exists and isn't owned by this InferenceService:"
                     " rename one of them, or delete it if it is a leftover"
                 )
-            if self._applied.get((manager, reference)) == (digest, fingerprint(live)):
+            if self._applied[reference].get(manager) == (digest, fingerprint(live)):
                 return
         answer = await self._cluster.apply(_path(reference), _at_version(manifest, live), manager)
         self._store.put(answer)
-        self._applied[manager, reference] = (digest, fingerprint(answer))
+        self._applied[reference][manager] = (digest, fingerprint(answer))
 
     async def delete(self, item: Object) -> None:
         """Delete the object that `item` is a version of, not a namesake; one that is gone is no error."""
@@ -55,8 +56,7 @@ class Applier:
 
     def forget(self, reference: Reference) -> None:
         """Drop what is remembered of an object that is gone."""
-        for known in [known for known in self._applied if known[1] == reference]:
-            del self._applied[known]
+        self._applied.pop(reference, None)
 
     async def _claim(self, reference: Reference, owner_uid: str) -> Object | None:
         """An object that the watches haven't told of, yet or since it isn't labelled as ours; None if there is none."""

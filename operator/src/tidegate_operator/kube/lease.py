@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import aiohttp
-from kubernetes.aio.client import ApiClient, Configuration
+from kubernetes.aio.client import ApiClient, Configuration, V1Lease, V1ObjectMeta
 from kubernetes.aio.client.exceptions import ApiException
 from kubernetes.aio.leaderelection.electionconfig import Config
 from kubernetes.aio.leaderelection.leaderelection import LeaderElection
@@ -39,15 +39,19 @@ class _PromptLock(LeaseLock):
             return False, ApiException(status=0, reason=str(error) or "time-out")
 
     async def create(self, name: str, namespace: str, election_record: Any) -> bool:
-        return await self._bounded(super().create(name, namespace, election_record))
-
-    async def update(self, name: str, namespace: str, updated_record: Any) -> bool:
-        return await self._bounded(super().update(name, namespace, updated_record))
-
-    async def _bounded(self, call: Awaitable[bool]) -> bool:
+        # The library's own passes pretty=True where its API takes a string, and fails on every call (37.0.2).
+        lease = V1Lease(metadata=V1ObjectMeta(name=name), spec=self.update_lease(election_record))
         try:
             async with asyncio.timeout(_CALL_SECONDS):
-                return await call
+                await self.api_instance.create_namespaced_lease(namespace, lease)
+        except (TimeoutError, aiohttp.ClientError, ApiException):
+            return False
+        return True
+
+    async def update(self, name: str, namespace: str, updated_record: Any) -> bool:
+        try:
+            async with asyncio.timeout(_CALL_SECONDS):
+                return await super().update(name, namespace, updated_record)
         except (TimeoutError, aiohttp.ClientError):
             return False
 
@@ -55,17 +59,20 @@ class _PromptLock(LeaseLock):
 async def lead(
     configuration: Configuration, namespace: str, name: str, identity: str, work: Callable[[], Awaitable[None]]
 ) -> None:
-    """Wait for the Lease, then run `work` for as long as it is held; raises LostLeadership when it no longer is."""
-    loop = asyncio.get_running_loop()
-    ended: asyncio.Future[None] = loop.create_future()
+    """Wait for the Lease, then run `work` for as long as it is held; returns, or raises, when `work` does.
+
+    Raises LostLeadership when the Lease no longer is held. Once this is over, `work` is too.
+    """
+    leading = asyncio.Event()
 
     async def begin() -> None:
+        leading.set()
+
+    async def work_when_leading() -> None:
+        # Not as the election's own task: that isn't looked at when it fails, and outlives the election's.
+        await leading.wait()
         logger.info("leads", extra={"lease": f"{namespace}/{name}", "identity": identity})
-        try:
-            await work()
-        except Exception as error:
-            # The election doesn't look at what it started: without this a leader without workers would stay one.
-            ended.set_exception(error)
+        await work()
 
     async def renewals_fail() -> None:
         """Nothing more: that the election returns says it."""
@@ -81,12 +88,16 @@ async def lead(
             onstopped_leading=renewals_fail,
         )
         election = asyncio.create_task(LeaderElection(config).run(), name="lease")
+        working = asyncio.create_task(work_when_leading(), name="leader's work")
         try:
-            await asyncio.wait((election, ended), return_when=asyncio.FIRST_COMPLETED)
-            (ended if ended.done() else election).result()
+            await asyncio.wait((election, working), return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                return working.result()
+            election.result()
         finally:
             election.cancel()
-            await asyncio.gather(election, return_exceptions=True)
+            working.cancel()
+            await asyncio.gather(election, working, return_exceptions=True)
     raise LostLeadership(f"{namespace}/{name} could not be renewed within {RENEW_SECONDS} s")
 
 

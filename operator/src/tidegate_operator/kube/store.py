@@ -47,6 +47,7 @@ class Store:
         self._objects: dict[Reference, Object] = {}
         self._children: defaultdict[Key, set[Reference]] = defaultdict(set)
         self._deleted: dict[Reference, int] = {}
+        self._listed: dict[str, int] = {}
 
     def __len__(self) -> int:
         return len(self._objects)
@@ -71,8 +72,7 @@ class Store:
         """Take in a version of an object; returns whether it was news."""
         reference = reference_of(item)
         known = self._objects.get(reference)
-        floor = version_of(known) if known is not None else self._deleted.get(reference, -1)
-        if version_of(item) <= floor:
+        if version_of(item) <= (version_of(known) if known is not None else self._gone_at(reference)):
             return False
         self._forget(reference)
         self._deleted.pop(reference, None)
@@ -88,7 +88,7 @@ class Store:
         if known is not None and version_of(known) > version_of(item):
             return False
         self._forget(reference)
-        self._deleted[reference] = version_of(item)
+        self._deleted[reference] = max(version_of(item), self._gone_at(reference))
         return known is not None
 
     def replace(self, kind: str, items: Iterable[Object], listed_at: int) -> set[Key]:
@@ -107,8 +107,15 @@ class Store:
                 self._forget(reference_of(item))
                 if key := key_of(item):
                     changed.add(key)
-        self._deleted = {ref: version for ref, version in self._deleted.items() if version > listed_at}
+        self._listed[kind] = max(listed_at, self._listed.get(kind, -1))
+        self._deleted = {
+            ref: version for ref, version in self._deleted.items() if ref.kind != kind or version > listed_at
+        }
         return changed
+
+    def _gone_at(self, reference: Reference) -> int:
+        """The version up to which an object that isn't known is known not to be there; -1 if nothing is known."""
+        return max(self._deleted.get(reference, -1), self._listed.get(reference.kind, -1))
 
     def _forget(self, reference: Reference) -> None:
         known = self._objects.pop(reference, None)

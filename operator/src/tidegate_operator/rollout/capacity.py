@@ -12,15 +12,10 @@ from tidegate_operator.rollout.state import RolloutState, Situation
 
 @dataclass(frozen=True)
 class Bounds:
-    """Pods of one revision: exactly `low` where both are equal, else what its HPA may choose."""
+    """Pods of one revision: what its HPA may choose, or `low` where there is none."""
 
     low: int
     high: int
-
-    @property
-    def fixed(self) -> bool:
-        """Whether no autoscaler is needed."""
-        return self.low == self.high
 
 
 @dataclass(frozen=True)
@@ -36,6 +31,11 @@ def most(scaling: ScalingSpec) -> int:
     return scaling.max_replicas or scaling.min_replicas
 
 
+def autoscaled(scaling: ScalingSpec) -> bool:
+    """Whether HPAs choose the number of pods."""
+    return most(scaling) > scaling.min_replicas
+
+
 def demand(scaling: ScalingSpec, stable_wanted: int) -> int:
     """The pods that carry all requests: what stable was scaled to, at least `minReplicas`."""
     return max(scaling.min_replicas, min(stable_wanted, most(scaling)))
@@ -43,7 +43,7 @@ def demand(scaling: ScalingSpec, stable_wanted: int) -> int:
 
 def canary_need(state: RolloutState, rollout: RolloutSpec, scaling: ScalingSpec, stable_wanted: int) -> Need:
     """The pods that the canary needs before its weight may rise to the current step's, or to 100 when promoting."""
-    weight = 100 if state.phase == "Promoting" or state.step >= len(rollout.steps) else rollout.steps[state.step].weight
+    weight = 100 if state.phase == "Promoting" else rollout.steps[state.step].weight
     total = demand(scaling, stable_wanted)
     replicas = max(1, -(-weight * total // 100))
     if rollout.surge is None:
@@ -67,7 +67,8 @@ def bounds(state: RolloutState, rollout: RolloutSpec, scaling: ScalingSpec, situ
     if state.canary is None:
         return {state.stable: Bounds(scaling.min_replicas, limit)}
     wanted = situation.of(state.stable).wanted
-    need = canary_need(state, rollout, scaling, wanted).replicas
-    spare = limit + (need if rollout.surge is None else rollout.surge) - wanted
-    canary = Bounds(need, max(need, min(limit, spare)) if limit > scaling.min_replicas else need)
-    return {state.stable: Bounds(demand(scaling, wanted), limit), state.canary: canary}
+    low, need = demand(scaling, wanted), canary_need(state, rollout, scaling, wanted).replicas
+    total = limit + (need if rollout.surge is None else rollout.surge)
+    stable = Bounds(low, max(low, min(limit, total - need)))
+    canary = Bounds(need, max(need, min(limit, total - wanted)) if autoscaled(scaling) else need)
+    return {state.stable: stable, state.canary: canary}

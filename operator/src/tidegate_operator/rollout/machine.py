@@ -21,6 +21,9 @@ from tidegate_operator.rollout.state import Retiring, RolloutState, Seen, Situat
 DRAIN = timedelta(seconds=30)
 """How long the pods of a revision that lost its requests stay: requests under way, and routers that hear of it late."""
 
+_REMEMBERED = 20
+"""Retiring revisions, and rejected hashes, at most: what the status has room for. The newest are kept."""
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -36,18 +39,26 @@ class Decision:
 def step(
     state: RolloutState, rollout: RolloutSpec, scaling: ScalingSpec, situation: Situation, now: datetime
 ) -> Decision:
-    """The next decision. Called again with its own result and nothing new to see, it decides the same."""
-    decision = _decide(state, rollout, scaling, situation, now)
-    kept = tuple(entry for entry in decision.state.retiring if entry.until > now)
+    """The next decision, one transition at most; after one it is to look again at once.
+
+    Called again with its own result and nothing new to see, it comes to rest: then the state stays as it is.
+    """
+    decision = _decide(_fitted(state, rollout, now), rollout, scaling, situation, now)
+    kept = tuple(entry for entry in decision.state.retiring if entry.until > now)[-_REMEMBERED:]
+    following = replace(decision.state, retiring=kept)
     times = [entry.until for entry in kept] + ([decision.look_again] if decision.look_again else [])
-    return replace(decision, state=replace(decision.state, retiring=kept), look_again=min(times, default=None))
+    look_again = now if following != state else min(times, default=None)
+    return replace(decision, state=following, look_again=look_again)
 
 
 def _decide(
     state: RolloutState, rollout: RolloutSpec, scaling: ScalingSpec, situation: Situation, now: datetime
 ) -> Decision:
     if state.stable is None:
-        return _begin(state, situation, now)
+        state = replace(state, stable=situation.target, phase="Initial", since=now)
+    if state.canary is not None and state.canary != situation.target:
+        # A request is answered by the next decision, which knows the canary there is then.
+        return _supersede(state, situation, now)
     promote = False
     if request := unanswered(state, situation.request):
         ruling = rule(state, request, len(rollout.steps), serving=_still_serving(situation.of(state.canary)))
@@ -57,8 +68,6 @@ def _decide(
         promote = ruling.accepted
     if state.phase == "Initial":
         return _wait_for_first(state, situation, now)
-    if state.canary is not None and state.canary != situation.target:
-        return _supersede(state, situation, now)
     if state.canary is None:
         return _rest_or_start(state, situation, now)
     if state.phase == "Promoting":
@@ -68,23 +77,33 @@ def _decide(
     return _progress(state, rollout, situation, now, promote=promote)
 
 
-def _begin(state: RolloutState, situation: Situation, now: datetime) -> Decision:
-    first = replace(state, stable=situation.target, phase="Initial", since=now)
-    return Decision(first, f"{situation.target} is the first revision; waiting for its first ready pod")
+def _fitted(state: RolloutState, rollout: RolloutSpec, now: datetime) -> RolloutState:
+    """`state` by the steps that the spec has now: a step that changed under way is prepared, and held, anew."""
+    if state.canary is None:
+        return state
+    state = replace(state, step=min(state.step, len(rollout.steps) - 1))
+    weight = rollout.steps[state.step].weight
+    if state.phase == "Promoting" or state.weight == weight:
+        return state
+    if state.phase != "Preparing":
+        state = replace(state, phase="Preparing", since=now)
+    return replace(state, weight=min(state.weight, weight))
 
 
 def _wait_for_first(state: RolloutState, situation: Situation, now: datetime) -> Decision:
     if state.stable != situation.target:
-        # The first one never answered a request: nobody relies on it, so its successor needs no canary.
-        return _begin(_retire(state, state.stable, now), situation, now)
+        # The first one never got as far as to be relied on, so its successor needs no canary.
+        until = now + DRAIN if situation.of(state.stable).ready else now
+        state = replace(_retire(state, state.stable, until), stable=situation.target, since=now)
+        state = _without_retiring(state, situation.target)
     if situation.of(state.stable).serving:
         return Decision(replace(state, phase="Stable", since=now), f"{state.stable} serves all requests")
-    return Decision(state, f"waiting for the first ready pod of {state.stable}")
+    return Decision(state, f"{state.stable} is the first revision; waiting for its first ready pod")
 
 
 def _abort(state: RolloutState, now: datetime) -> Decision:
     assert state.canary is not None
-    rejected = (*state.rejected, naming.digest_of(state.canary))[-20:]
+    rejected = (*state.rejected, naming.digest_of(state.canary))[-_REMEMBERED:]
     aborted = _retire(state, state.canary, now + DRAIN)
     aborted = replace(aborted, canary=None, weight=0, step=0, phase="Aborted", since=now, rejected=rejected)
     return Decision(aborted, _told_aborted(state.canary))
@@ -106,17 +125,13 @@ def _rest_or_start(state: RolloutState, situation: Situation, now: datetime) -> 
     if rejected:
         resting = state if state.phase == "Aborted" else replace(state, phase="Aborted", since=now, step=0)
         return Decision(resting, _told_aborted(target))
-    revived = tuple(entry for entry in state.retiring if entry.revision != target)
-    state = replace(state, canary=target, weight=0, step=0, phase="Preparing", since=now, retiring=revived)
+    state = replace(_without_retiring(state, target), canary=target, weight=0, step=0, phase="Preparing", since=now)
     return Decision(state, f"{target} is the canary; waiting for its first ready pod")
 
 
 def _prepare(
     state: RolloutState, rollout: RolloutSpec, scaling: ScalingSpec, situation: Situation, now: datetime
 ) -> Decision:
-    if state.step >= len(rollout.steps):
-        # The steps were made fewer meanwhile: what is left is the promotion.
-        return Decision(replace(state, phase="Promoting", since=now), f"{state.canary} carried every step", now)
     canary, weight = situation.of(state.canary), rollout.steps[state.step].weight
     need = canary_need(state, rollout, scaling, situation.of(state.stable).wanted)
     if state.weight and not _still_serving(canary):
@@ -128,7 +143,7 @@ def _prepare(
     if not canary.serving:
         return Decision(state, f"waiting until every router sees a healthy pod of {state.canary}")
     begun = replace(state, weight=weight, phase="Progressing", since=now)
-    return Decision(begun, f"{state.canary} gets {weight} % of requests", _held_until(begun, rollout))
+    return Decision(begun, f"{state.canary} gets {weight} % of requests")
 
 
 def _progress(
@@ -150,8 +165,8 @@ def _progress(
 def _advance(state: RolloutState, rollout: RolloutSpec, now: datetime) -> Decision:
     if state.step + 1 < len(rollout.steps):
         following = replace(state, step=state.step + 1, phase="Preparing", since=now)
-        return Decision(following, f"{state.canary} is prepared for {rollout.steps[following.step].weight} %", now)
-    return Decision(replace(state, phase="Promoting", since=now), f"{state.canary} carried every step", now)
+        return Decision(following, f"{state.canary} is prepared for {rollout.steps[following.step].weight} %")
+    return Decision(replace(state, phase="Promoting", since=now), f"{state.canary} carried every step")
 
 
 def _promote(
@@ -182,13 +197,18 @@ def _still_serving(canary: Seen) -> bool:
 
 
 def _retire(state: RolloutState, revision: str | None, until: datetime) -> RolloutState:
-    others = tuple(entry for entry in state.retiring if entry.revision != revision)
-    return replace(state, retiring=(*others, Retiring(revision, until))) if revision else state
+    if revision is None:
+        return state
+    others = _without_retiring(state, revision).retiring
+    return replace(state, retiring=(*others, Retiring(revision, until)))
+
+
+def _without_retiring(state: RolloutState, revision: str) -> RolloutState:
+    return replace(state, retiring=tuple(entry for entry in state.retiring if entry.revision != revision))
 
 
 def _held_until(state: RolloutState, rollout: RolloutSpec) -> datetime:
-    current = rollout.steps[min(state.step, len(rollout.steps) - 1)]
-    return state.since + timedelta(seconds=seconds(current.hold))
+    return state.since + timedelta(seconds=seconds(rollout.steps[state.step].hold))
 
 
 def _told_aborted(revision: str) -> str:

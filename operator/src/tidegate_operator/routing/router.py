@@ -74,7 +74,7 @@ class Router:
     async def _ask(self, address: str) -> View:
         host = f"[{address}]" if ":" in address else address
         url = f"http://{host}:{naming.ADMIN_PORT}/stats"
-        query = {"format": "json", "filter": f"{_HEALTHY_STAT}$"}
+        query = {"format": "json", "type": "Gauges", "filter": f"{_HEALTHY_STAT}$"}
         async with self._session.get(url, params=query, timeout=_TIMEOUT) as response:
             response.raise_for_status()
             return view_of(await response.json(content_type=None))
@@ -97,10 +97,13 @@ def router_addresses(slices: Iterable[Object], namespace: str) -> set[str]:
 
 
 def view_of(stats: Object) -> View:
-    """Healthy pods by `<namespace>/<revision>` from Envoy's `/stats?format=json`."""
+    """Healthy pods by `<namespace>/<revision>` from Envoy's `/stats?format=json`; ValueError if it isn't that."""
     prefix, suffix = "cluster.", f"/pods.{_HEALTHY_STAT}"
-    return {
-        stat["name"].removeprefix(prefix).removesuffix(suffix): stat["value"]
-        for stat in stats["stats"]
-        if stat.get("name", "").startswith(prefix) and stat["name"].endswith(suffix)
-    }
+    try:
+        return {
+            stat["name"].removeprefix(prefix).removesuffix(suffix): stat["value"]
+            for stat in stats["stats"]
+            if stat.get("name", "").startswith(prefix) and stat["name"].endswith(suffix)
+        }
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"no statistics of Envoy: {error!r}") from error

@@ -1,10 +1,14 @@
 """The ONNX Runtime session: the one module that imports it."""
 
 import logging
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
+
+# Its wheels report their use, model file names included, to their vendor unless told not to before they are loaded.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors

@@ -1,0 +1,141 @@
+"""A fake cluster with an operator, and kubelets and routers that do as a test says."""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Any
+
+from tidegate_operator import naming
+from tidegate_operator.controller.command import WATCHED
+from tidegate_operator.desired import Manifest, Owner, metadata
+from tidegate_operator.install import Install
+from tidegate_operator.kube import listing
+from tidegate_operator.kube.objects import DEPLOYMENT, SERVICES
+from tidegate_operator.kube.recorder import Recorder
+from tidegate_operator.kube.store import Key, Store
+from tidegate_operator.reconcile import Outcome, Reconciler
+
+from .builders import NOW, Object
+from .fake_cluster import FakeCluster, Killed
+
+KEY = Key("ml", "churn")
+PATH = SERVICES.path("ml", "churn")
+
+
+class Routers:
+    """Routers that see every ready pod at once, unless told otherwise."""
+
+    def __init__(self) -> None:
+        self.answer: bool | None = True
+        self.when_asked: Callable[[], None] = lambda: None
+
+    def entrance(self, owner: Owner) -> tuple[Manifest, ...]:
+        spec = {"type": "ExternalName", "externalName": "tidegate-router.tidegate-system.svc.cluster.local"}
+        return ({"apiVersion": "v1", "kind": "Service", "metadata": metadata.of_service(owner), "spec": spec},)
+
+    async def routable(self, namespace: str, revisions: Iterable[str]) -> dict[str, bool | None]:
+        self.when_asked()
+        return dict.fromkeys(revisions, self.answer)
+
+
+class Operator:
+    """One process of the controller: its own view, its own memory."""
+
+    def __init__(self, cluster: FakeCluster, routers: Routers, install: Install) -> None:
+        self.store = Store()
+        self._cluster = cluster
+        self._reconciler = Reconciler(cluster, self.store, routers, Recorder(cluster, lambda: NOW), install)
+
+    async def look(self) -> None:
+        await listing.refresh(self._cluster, self.store, WATCHED)
+
+    async def reconcile(self, now: datetime) -> Outcome:
+        return await self._reconciler.reconcile(KEY, now)
+
+
+class OperatedCluster:
+    """A cluster with one InferenceService at most, `churn` in `ml`."""
+
+    def __init__(self) -> None:
+        self.cluster = FakeCluster()
+        self.routers = Routers()
+        self.install = Install()
+        self.now = NOW
+        self.failing: set[str] = set()
+        """Revisions whose pods don't get ready."""
+        self.operator = self.new_operator()
+
+    def new_operator(self) -> Operator:
+        return Operator(self.cluster, self.routers, self.install)
+
+    def change(self, **parts: Any) -> None:
+        """The spec is changed, as by kubectl apply."""
+        self.cluster.edit(PATH, lambda item: item["spec"].update(parts))
+
+    def ask(self, action: str, revision: str, number: str = "1") -> None:
+        """A request is written into the status, as by kubectl patch."""
+        request = {"action": action, "revision": revision, "id": number}
+        self.cluster.edit(PATH, lambda item: item["status"]["rollout"].update(request=request))
+
+    def scale(self, revision: str, count: int) -> None:
+        """An HPA, or a person, writes through the scale subresource."""
+        self.cluster.edit(DEPLOYMENT.path("ml", revision), lambda item: item["spec"].update(replicas=count))
+
+    def run_pods(self) -> None:
+        """Every Deployment has the pods that it should have, ready unless they fail."""
+        for name, deployment in self.cluster.of_kind("Deployment").items():
+            count = deployment["spec"]["replicas"]
+            status = {
+                "observedGeneration": deployment["metadata"]["generation"],
+                "replicas": count,
+                "updatedReplicas": count,
+                "readyReplicas": 0 if name in self.failing else count,
+            }
+            self.cluster.put({**deployment, "status": status})
+
+    async def settle(self) -> None:
+        """Passes and kubelets take turns until a pass changes nothing; a killed operator is started again."""
+        for _ in range(40):
+            before = self.cluster.versions()
+            try:
+                await self.operator.look()
+                outcome = await self.operator.reconcile(self.now)
+            except Killed:
+                self.cluster.kill_at = None
+                self.operator = self.new_operator()
+                continue
+            self.run_pods()
+            if self.cluster.versions() == before and (outcome.due is None or outcome.due.total_seconds() > 0):
+                return
+        raise AssertionError(f"no rest in sight; the last writes were {self.cluster.writes[-10:]}")
+
+    @property
+    def service(self) -> Object:
+        return self.cluster.objects[PATH]
+
+    @property
+    def status(self) -> Object:
+        found: Object = self.service["status"]
+        return found
+
+    @property
+    def replicas(self) -> dict[str, int]:
+        return {name: item["spec"]["replicas"] for name, item in self.cluster.of_kind("Deployment").items()}
+
+    def condition(self, kind: str) -> tuple[str, str]:
+        """A condition's status and reason."""
+        found = next(condition for condition in self.status["conditions"] if condition["type"] == kind)
+        return found["status"], found["reason"]
+
+    def revision(self, role: str) -> str:
+        """The name of the revision that is stable, or the canary."""
+        name: str = self.status[role]["revision"]
+        return name
+
+
+def children_of(cluster: FakeCluster) -> set[tuple[str, str]]:
+    """Kind and name of everything that is labelled as ours."""
+    return {
+        (item["kind"], item["metadata"]["name"])
+        for item in cluster.objects.values()
+        if item["metadata"].get("labels", {}).get(naming.MANAGED_BY_LABEL) == naming.MANAGED_BY
+    }

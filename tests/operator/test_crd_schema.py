@@ -1,0 +1,167 @@
+"""The CRD: what Kubernetes asks of a schema, and the form that refuses bad input without a webhook."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tidegate_operator.api.crd import custom_resource_definition, to_yaml
+
+CRDS = Path(__file__).parents[2] / "crds"
+FILE = CRDS / "tidegate.dev_inferenceservices.yaml"
+
+Schema = dict[str, Any]
+
+
+def schema() -> Schema:
+    (version,) = custom_resource_definition()["spec"]["versions"]
+    found: Schema = version["schema"]["openAPIV3Schema"]
+    return found
+
+
+def fields(node: Schema, path: str = "") -> Iterator[tuple[str, Schema]]:
+    yield path, node
+    for name, child in node.get("properties", {}).items():
+        yield from fields(child, f"{path}.{name}" if path else name)
+    if "items" in node:
+        yield from fields(node["items"], f"{path}[]")
+
+
+FIELDS = dict(fields(schema()))
+
+
+def test_the_file_is_what_the_models_say() -> None:
+    assert FILE.read_text() == to_yaml(), "run `make crds`"
+
+
+def test_the_chart_brings_the_same_file() -> None:
+    assert (CRDS.parent / "charts/tidegate/files/crd.yaml").read_text() == FILE.read_text(), "run `make crds`"
+
+
+def test_the_crd_fits_where_kubectl_keeps_it() -> None:
+    assert len(FILE.read_bytes()) < 100_000
+
+
+def test_the_crd_is_one_document_that_yaml_reads_back() -> None:
+    assert yaml.safe_load(FILE.read_text()) == custom_resource_definition()
+
+
+def test_the_status_has_a_subresource_of_its_own() -> None:
+    (version,) = custom_resource_definition()["spec"]["versions"]
+    assert version["subresources"] == {"status": {}}
+
+
+@pytest.mark.parametrize("path", FIELDS)
+def test_the_schema_is_structural_at(path: str) -> None:
+    node = FIELDS[path]
+    assert not {"$ref", "oneOf", "allOf", "not", "nullable", "title", "$defs", "const"} & set(node)
+    if "anyOf" in node:
+        assert node["x-kubernetes-int-or-string"] is True
+    else:
+        assert node["type"] in {"object", "array", "string", "integer", "boolean"}
+    if node.get("type") == "object" and path != "metadata":
+        assert "properties" in node
+        assert "additionalProperties" not in node
+
+
+def test_no_default_holds_a_null() -> None:
+    assert "null" not in re.findall(r"\bnull\b", FILE.read_text())
+
+
+@pytest.mark.parametrize("path", [path for path, node in FIELDS.items() if node.get("type") == "array"])
+def test_every_list_is_bounded(path: str) -> None:
+    assert FIELDS[path]["maxItems"] <= 100
+
+
+BOUNDED_BY_US = ("apiVersion", "kind", "status.url", "status.rollout.message", "status.rollout.lastRequest")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        path
+        for path, node in FIELDS.items()
+        if node.get("type") == "string" and not path.startswith(BOUNDED_BY_US) and path != "status.rollout.rejected[]"
+    ],
+)
+def test_every_string_that_others_write_is_bounded(path: str) -> None:
+    assert {"maxLength", "enum", "format", "pattern"} & set(FIELDS[path])
+
+
+@pytest.mark.parametrize("path", [path for path, node in FIELDS.items() if node.get("type") == "integer"])
+def test_every_number_that_users_write_is_bounded(path: str) -> None:
+    if path.startswith("spec."):
+        assert {"minimum", "maximum"} <= set(FIELDS[path])
+
+
+@pytest.mark.parametrize("path", [path for path in FIELDS if path.startswith(("spec.", "status."))])
+def test_every_field_is_explained(path: str) -> None:
+    if not path.endswith("[]"):
+        assert FIELDS[path]["description"]
+
+
+MATCHES = {
+    "spec.model.uri": (
+        ["https://h/m.onnx", "http://h/m", "pvc://claim/a/b.onnx"],
+        [
+            "",
+            "ftp://h/m",
+            "file:///etc/passwd",
+            "gopher://h",
+            "https://h/a b",
+            "https://h/\n",
+            "https://h/\u202e",
+            "h/m",
+        ],
+    ),
+    "spec.model.sha256": (["0" * 64], ["0" * 63, "0" * 65, "A" * 64, "g" * 64]),
+    "spec.runtime.timeout": (["1ms", "30s", "5m"], ["0s", "-5s", "fast", "1.5s", "5", "1d", "1000000s", "5s "]),
+    "spec.runtime.batching.maxDelay": (["0ms", "5ms"], ["-1ms", "5", "ms"]),
+    "spec.runtime.limits.maxBodyBytes": (["1", "10Mi"], ["0", "-1", "10MB", "1.5Mi", "1Zi"]),
+    "spec.resources.requests.cpu": (["500m", "2"], ["0", "-1", "0.5", "4Gi", "many"]),
+    "spec.resources.requests.memory": (["2Gi", "1073741824"], ["0", "-1Gi", "1Zi", "500m", "1.5Gi"]),
+    "spec.resources.gpu.resource": (["nvidia.com/gpu", "nvidia.com/mig-1g.10gb"], ["gpu", "cpu", "a/b", "N.com/gpu"]),
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "matches"),
+    [(path, text, True) for path, (good, _) in MATCHES.items() for text in good]
+    + [(path, text, False) for path, (_, bad) in MATCHES.items() for text in bad],
+)
+def test_the_pattern_of(path: str, text: str, matches: bool) -> None:
+    # Go's `$` without flags is the end of the text; Python's also matches before a last newline.
+    assert bool(re.search(FIELDS[path]["pattern"].replace("$", r"\Z"), text)) is matches
+
+
+REQUIRED = {"": "spec", "spec": "model", "spec.model": "uri", "spec.rollout.steps[]": "weight"}
+
+
+@pytest.mark.parametrize(("path", "name"), REQUIRED.items())
+def test_a_field_is_required(path: str, name: str) -> None:
+    assert name in FIELDS[path]["required"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "podTemplate",
+        "serviceAccountName",
+        "env",
+        "volumes",
+        "hostNetwork",
+        "image",
+        "namespace",
+        "replicas",
+        "command",
+        "tolerations",
+        "nodeSelector",
+        "labels",
+        "annotations",
+    ],
+)
+def test_no_field_gives_away_the_pod(path: str) -> None:
+    assert not [field for field in FIELDS if field.startswith("spec") and field.endswith(f".{path}")]

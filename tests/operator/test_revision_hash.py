@@ -1,0 +1,71 @@
+"""What makes a revision, and what doesn't."""
+
+from typing import Any
+
+import pytest
+
+from tidegate_operator import naming
+from tidegate_operator.revisions import revision_of
+
+from .builders import a_spec
+
+PLAIN = "ef1a5e0c"
+"""By sha256sum over `{"model":{"uri":"https://models.example/churn.onnx"}}`.
+
+Shipped hashes never change: one that did would replace every running pod of that spec.
+"""
+
+SAME: dict[str, dict[str, Any]] = {
+    "defaults written out": {
+        "runtime": {
+            "device": "cuda",
+            "batching": {"maxBatchSize": 32, "maxDelay": "5ms"},
+            "limits": {"queueSize": 512, "maxBodyBytes": "64Mi"},
+            "timeout": "30s",
+        },
+        "resources": {"requests": {"cpu": "1", "memory": "2Gi"}},
+    },
+    "scaling": {"scaling": {"minReplicas": 3, "maxReplicas": 9}},
+    "the rollout": {"rollout": {"approval": "Manual", "steps": [{"weight": 1}]}},
+    "routing": {"routing": {"provider": "Router"}},
+}
+
+OTHERS: dict[str, dict[str, Any]] = {
+    "the model's address": {"model": {"uri": "https://models.example/other.onnx"}},
+    "the digest": {"model": {"uri": "https://models.example/churn.onnx", "sha256": "a" * 64}},
+    "the device": {"runtime": {"device": "cpu"}},
+    "the batch size": {"runtime": {"batching": {"maxBatchSize": 64}}},
+    "the delay": {"runtime": {"batching": {"maxDelay": "0ms"}}},
+    "the queue": {"runtime": {"limits": {"queueSize": 1}}},
+    "the time-out": {"runtime": {"timeout": "2s"}},
+    "the processors": {"resources": {"requests": {"cpu": "2"}}},
+    "the accelerators": {"resources": {"gpu": {"count": 2}}},
+}
+
+
+def test_a_shipped_hash_stays() -> None:
+    assert revision_of("churn", a_spec()).digest == PLAIN
+
+
+def test_the_hash_is_of_what_differs_from_the_defaults() -> None:
+    assert revision_of("churn", a_spec()).content == {"model": {"uri": "https://models.example/churn.onnx"}}
+
+
+@pytest.mark.parametrize("parts", SAME.values(), ids=SAME.keys())
+def test_no_new_revision_comes_from(parts: dict[str, Any]) -> None:
+    assert revision_of("churn", a_spec(**parts)).digest == PLAIN
+
+
+@pytest.mark.parametrize("parts", OTHERS.values(), ids=OTHERS.keys())
+def test_a_new_revision_comes_from(parts: dict[str, Any]) -> None:
+    assert revision_of("churn", a_spec(**parts)).digest != PLAIN
+
+
+def test_all_of_these_differ_from_each_other() -> None:
+    assert len({revision_of("churn", a_spec(**parts)).digest for parts in OTHERS.values()}) == len(OTHERS)
+
+
+def test_a_revision_is_named_after_its_service_and_hash() -> None:
+    revision = revision_of("churn-model", a_spec())
+    assert revision.name == f"churn-model-{PLAIN}"
+    assert naming.digest_of(revision.name) == PLAIN

@@ -1,0 +1,259 @@
+"""Which conditions hold: tables of what was decided and seen, and the rules of kstatus for all of them."""
+
+from datetime import datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tidegate_operator.api.status import Condition, InferenceServiceStatus
+from tidegate_operator.conditions import Fact, Truth, settle
+from tidegate_operator.observed import Failure, Scaling, Workload
+from tidegate_operator.rollout.machine import Decision
+from tidegate_operator.rollout.state import Retiring, RolloutState, recall
+from tidegate_operator.status import Report, compute, facts, refused, standing_obstacle
+
+from .builders import NOW, A, B, a_spec, a_state, after
+
+SERVING, EMPTY = Workload(A, 1, 1, settled=True), Workload(A, 1, 0)
+CANARY = Workload(B, 1, 1, settled=True)
+MISMATCH, NO_NODE = Failure("DigestMismatch", "got 77aa"), Failure("Unschedulable", "no node", passing=True)
+
+STABLE = a_state()
+AT_10 = a_state(canary=B, weight=10, phase="Progressing")
+PREPARING = a_state(canary=B, phase="Preparing")
+INITIAL = a_state(phase="Initial")
+WAITING = a_state(canary=B, weight=10, phase="AwaitingApproval")
+ABORTED = a_state(phase="Aborted", rejected=("bbbbbbbb",))
+
+
+def a_report(*found: Workload, routable: bool | None = True, obstacle: Failure | None = None) -> Report:
+    names = {workload.revision: routable for workload in found if workload.ready}
+    return Report({workload.revision: workload for workload in found}, names, obstacle=obstacle)
+
+
+CASES: dict[str, tuple[RolloutState, Report, dict[str, tuple[str, str]]]] = {
+    "a service that serves": (
+        STABLE,
+        a_report(SERVING),
+        {
+            "Ready": ("True", "Serving"),
+            "Reconciling": ("False", "Settled"),
+            "Stalled": ("False", "Progressing"),
+            "ModelLoaded": ("True", "Loaded"),
+            "TrafficRouted": ("True", "Routed"),
+            "RolloutHealthy": ("True", "Stable"),
+            "ScalingActive": ("False", "FixedReplicas"),
+        },
+    ),
+    "a new service that loads its model": (
+        INITIAL,
+        a_report(EMPTY),
+        {
+            "Ready": ("False", "NoReadyPod"),
+            "Reconciling": ("True", "Initial"),
+            "Stalled": ("False", "Progressing"),
+            "ModelLoaded": ("Unknown", "Loading"),
+        },
+    ),
+    "a new service whose digest is wrong": (
+        INITIAL,
+        a_report(Workload(A, 1, 0, failure=MISMATCH)),
+        {
+            "Ready": ("False", "DigestMismatch"),
+            "Reconciling": ("False", "DigestMismatch"),
+            "Stalled": ("True", "DigestMismatch"),
+            "ModelLoaded": ("False", "DigestMismatch"),
+        },
+    ),
+    "a new service that no node takes yet": (
+        INITIAL,
+        a_report(Workload(A, 1, 0, failure=NO_NODE)),
+        {
+            "Ready": ("False", "Unschedulable"),
+            "Reconciling": ("True", "Initial"),
+            "Stalled": ("False", "Progressing"),
+            "ModelLoaded": ("Unknown", "Unschedulable"),
+        },
+    ),
+    "a ready service that the routers don't see yet": (
+        STABLE,
+        a_report(SERVING, routable=False),
+        {
+            "Ready": ("False", "NotRoutable"),
+            "TrafficRouted": ("False", "NotRoutable"),
+            "Reconciling": ("True", "Stable"),
+        },
+    ),
+    "a ready service whose routers can't be asked": (
+        STABLE,
+        a_report(SERVING, routable=None),
+        {"Ready": ("False", "RouterUnreachable"), "TrafficRouted": ("Unknown", "RouterUnreachable")},
+    ),
+    "a stable revision that lost its pods keeps its requests and says so": (
+        STABLE,
+        a_report(EMPTY),
+        {"Ready": ("False", "NoReadyPod"), "TrafficRouted": ("False", "NoReadyPod"), "Reconciling": ("True", "Stable")},
+    ),
+    "a stable revision that is being scaled": (
+        STABLE,
+        a_report(Workload(A, 3, 1)),
+        {"Ready": ("True", "Serving"), "Reconciling": ("True", "PodsChanging")},
+    ),
+    "a canary with weight": (
+        AT_10,
+        a_report(SERVING, CANARY),
+        {
+            "Ready": ("True", "Serving"),
+            "Reconciling": ("True", "Progressing"),
+            "RolloutHealthy": ("True", "Progressing"),
+        },
+    ),
+    "a canary that waits for a person": (
+        WAITING,
+        a_report(SERVING, CANARY),
+        {
+            "Ready": ("True", "Serving"),
+            "Reconciling": ("False", "AwaitingApproval"),
+            "Stalled": ("False", "Progressing"),
+        },
+    ),
+    "a canary whose digest is wrong": (
+        PREPARING,
+        a_report(SERVING, Workload(B, 1, 0, failure=MISMATCH)),
+        {
+            "Ready": ("True", "Serving"),
+            "Stalled": ("True", "DigestMismatch"),
+            "Reconciling": ("False", "DigestMismatch"),
+            "ModelLoaded": ("False", "DigestMismatch"),
+            "RolloutHealthy": ("False", "DigestMismatch"),
+        },
+    ),
+    "an aborted rollout tells of the model that serves": (
+        ABORTED,
+        a_report(SERVING),
+        {
+            "Ready": ("True", "Serving"),
+            "RolloutHealthy": ("False", "Aborted"),
+            "Reconciling": ("False", "Settled"),
+            "ModelLoaded": ("True", "Loaded"),
+        },
+    ),
+    "children that can't be made": (
+        STABLE,
+        a_report(SERVING, obstacle=Failure("NotOwned", "Service churn isn't ours")),
+        {"Ready": ("False", "NotOwned"), "Stalled": ("True", "NotOwned"), "Reconciling": ("False", "NotOwned")},
+    ),
+}
+
+
+@pytest.mark.parametrize(("state", "report", "expected"), CASES.values(), ids=CASES.keys())
+def test_conditions_of(state: RolloutState, report: Report, expected: dict[str, tuple[str, str]]) -> None:
+    found = {fact.type: (fact.status, fact.reason) for fact in facts(Decision(state, "what it waits for"), report)}
+    assert {name: found[name] for name in expected} == expected
+
+
+def test_a_step_that_can_not_be_met_stalls() -> None:
+    found = facts(Decision(PREPARING, "raise rollout.surge to 2", obstacle=True), a_report(SERVING))
+    told = {fact.type: (fact.status, fact.reason, fact.message) for fact in found}
+    assert told["Stalled"] == ("True", "CapacityExceeded", "raise rollout.surge to 2")
+    assert told["RolloutHealthy"] == ("False", "CapacityExceeded", "raise rollout.surge to 2")
+    assert told["Reconciling"][0] == "False"
+
+
+def test_what_an_hpa_says_is_told() -> None:
+    report = Report({A: SERVING}, {A: True}, scaling=Scaling("False", "FailedGetPodsMetric", "no metrics"))
+    told = {fact.type: (fact.status, fact.reason, fact.message) for fact in facts(Decision(STABLE, ""), report)}
+    assert told["ScalingActive"] == ("False", "FailedGetPodsMetric", "no metrics")
+
+
+failures = st.sampled_from([None, MISMATCH, NO_NODE])
+
+
+@st.composite
+def situations(draw: st.DrawFn) -> tuple[Decision, Report]:
+    state = draw(st.sampled_from([STABLE, AT_10, PREPARING, INITIAL, WAITING, ABORTED]))
+    found = [
+        Workload(name, 2, draw(st.integers(0, 2)), settled=draw(st.booleans()), failure=draw(failures))
+        for name in (A, B)
+    ]
+    report = a_report(
+        *found, routable=draw(st.sampled_from([True, False, None])), obstacle=draw(st.sampled_from([None, MISMATCH]))
+    )
+    return Decision(state, "m", obstacle=draw(st.booleans())), report
+
+
+@given(situations())
+def test_the_conditions_follow_the_rules_of_kstatus(situation: tuple[Decision, Report]) -> None:
+    found = {fact.type: fact for fact in facts(*situation)}
+    assert list(found) == [
+        "Ready",
+        "Reconciling",
+        "Stalled",
+        "ModelLoaded",
+        "TrafficRouted",
+        "RolloutHealthy",
+        "ScalingActive",
+    ]
+    assert not (found["Reconciling"].status == "True" and found["Stalled"].status == "True")
+    assert (
+        found["Ready"].status == "True"
+        or "True" in (found["Reconciling"].status, found["Stalled"].status)
+        or (situation[0].state.phase == "AwaitingApproval")
+    )
+    if situation[0].state.phase == "AwaitingApproval":
+        assert found["Reconciling"].status == "False"
+    assert all(fact.reason for fact in found.values())
+
+
+def test_a_condition_keeps_its_time_until_its_status_changes() -> None:
+    def ready(status: Truth, reason: str, at: datetime, before: list[Condition]) -> list[Condition]:
+        return settle(before, [Fact("Ready", status, reason, "m")], 1, at)
+
+    first = ready("False", "NoReadyPod", NOW, [])
+    second = ready("False", "DigestMismatch", after(5), first)
+    third = ready("True", "Serving", after(9), second)
+    assert [found[0].last_transition_time for found in (first, second, third)] == [NOW, NOW, after(9)]
+
+
+def test_a_long_message_is_cut_to_what_the_crd_takes() -> None:
+    (found,) = settle([], [Fact("Ready", "False", "Error", "x" * 9999)], 1, NOW)
+    assert len(found.message) == 4096
+
+
+def test_the_weights_add_up_and_the_memory_comes_back() -> None:
+    state = a_state(canary=B, weight=10, step=1, phase="Progressing", retiring=(Retiring("churn-0b77e1d4", after(9)),))
+    report = a_report(SERVING, CANARY)
+    spec = a_spec(rollout={"steps": [{"weight": 5}, {"weight": 10}]})
+    found = compute(InferenceServiceStatus(), spec, Decision(state, "m"), report, "http://u", 7, NOW)
+    assert found.stable is not None
+    assert found.canary is not None
+    assert (found.stable.weight, found.canary.weight) == (90, 10)
+    assert found.rollout is not None
+    assert (found.rollout.step, found.rollout.steps) == (1, 2)
+    assert recall(InferenceServiceStatus.model_validate(found.dump()), NOW) == state
+
+
+def test_the_same_decision_makes_the_same_status() -> None:
+    first = compute(InferenceServiceStatus(), a_spec(), Decision(AT_10, "m"), a_report(SERVING), "http://u", 7, NOW)
+    again = InferenceServiceStatus.model_validate(first.dump())
+    assert compute(again, a_spec(), Decision(AT_10, "m"), a_report(SERVING), "http://u", 7, after(99)) == again
+
+
+def test_a_refused_spec_keeps_what_is_known_of_the_pods() -> None:
+    before = compute(InferenceServiceStatus(), a_spec(), Decision(STABLE, "m"), a_report(SERVING), "http://u", 7, NOW)
+    found = refused(before, Failure("InvalidSpec", "spec.model.uri: …"), 8, after(1))
+    told = {condition.type: (condition.status, condition.observed_generation) for condition in found.conditions}
+    assert (told["Ready"], told["Reconciling"], told["Stalled"]) == (("False", 8), ("False", 8), ("True", 8))
+    assert told["TrafficRouted"] == ("True", 7)
+    assert (found.stable, found.observed_generation) == (before.stable, 8)
+    assert refused(found, Failure("InvalidSpec", "spec.model.uri: …"), 8, after(5)) == found
+
+
+def test_only_an_obstacle_stands_until_it_is_gone() -> None:
+    def stalled(reason: str) -> InferenceServiceStatus:
+        return InferenceServiceStatus(conditions=settle([], [Fact("Stalled", "True", reason, "m")], 1, NOW))
+
+    assert standing_obstacle(stalled("NotOwned")) == Failure("NotOwned", "m")
+    assert standing_obstacle(stalled("DigestMismatch")) is None
+    assert standing_obstacle(InferenceServiceStatus()) is None
