@@ -111,10 +111,10 @@ class Reconciler:
     async def _pass(self, service: Service, now: datetime) -> Outcome:
         owned = [child for child in self._store.children(service.key) if _belongs(child, service.uid)]
         report = await self._observe(service, owned)
-        memory = recall(service.before, now)
         seen = {
             name: Seen(found.wanted, found.ready, report.routable.get(name)) for name, found in report.workloads.items()
         }
+        memory = recall(service.before, seen, now)
         request = service.before.rollout.request if service.before.rollout else None
         situation = Situation(service.revision.name, seen, request)
         decision = machine.step(memory, service.spec.rollout, service.spec.scaling, situation, now)

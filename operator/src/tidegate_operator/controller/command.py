@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from fastapi.responses import PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
-from tidegate_operator import naming
+from tidegate_operator import errors, naming
 from tidegate_operator.controller.keyqueue import KeyQueue
 from tidegate_operator.controller.metrics import ControllerMetrics
 from tidegate_operator.controller.workers import Workers
@@ -70,7 +70,13 @@ class Controller:
     async def refresh_regularly(self) -> None:
         """List everything each `REFRESH_SECONDS`, until cancelled."""
         async for _ in ticks(REFRESH_SECONDS):
-            await self.refresh()
+            try:
+                await self.refresh()
+            except errors.Unavailable as error:
+                if not self.listed:
+                    raise
+                # What is known may be late, but it is no worse than a restart.
+                logger.warning("listing failed", extra={"error": str(error)})
 
     async def work(self) -> None:
         """Run passes, until cancelled; every service is due at first."""

@@ -101,7 +101,8 @@ class ApiServer:
         query: Mapping[str, str] | None = None,
         content_type: str = "application/json",
     ) -> Manifest:
-        headers = {"Accept": "application/json", "Content-Type": content_type}
+        # Writes that aren't applies are told by their user agent in managedFields.
+        headers = {"Accept": "application/json", "Content-Type": content_type, "User-Agent": "tidegate"}
         # Asked for on each call: the official client re-reads a service account's token as it is rotated.
         if token := await self.configuration.get_api_key_with_prefix("BearerToken", alias="authorization"):
             headers["Authorization"] = token

@@ -1,5 +1,6 @@
 """The rollout's memory, as it is kept in the status, and what a decision is made from."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -67,11 +68,18 @@ class Situation:
         return self.seen.get(revision, Seen()) if revision else Seen()
 
 
-def recall(status: InferenceServiceStatus, now: datetime) -> RolloutState:
-    """The state that `status` holds; a service never decided on begins at `now`."""
+def recall(status: InferenceServiceStatus, seen: Mapping[str, Seen], now: datetime) -> RolloutState:
+    """The state that `status` holds; a service never decided on begins at `now`.
+
+    A status may get lost (restoring a backup drops it), and a live stable must not be taken for a first install: then
+    the revision with the most ready pods is stable.
+    """
     rollout = status.rollout
     if status.stable is None or rollout is None or rollout.phase is None:
-        return RolloutState(since=now)
+        if not seen:
+            return RolloutState(since=now)
+        stable = max(seen, key=lambda name: (seen[name].ready, seen[name].wanted, name))
+        return RolloutState(since=now, phase="Stable" if seen[stable].ready else "Initial", stable=stable)
     return RolloutState(
         since=rollout.since or now,
         phase=rollout.phase,
