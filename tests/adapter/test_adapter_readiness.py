@@ -8,9 +8,10 @@ from prometheus_client import CollectorRegistry
 from tidegate_operator import errors
 from tidegate_operator.adapter.command import become_ready, prepared
 from tidegate_operator.adapter.fleet import Fleet
-from tidegate_operator.adapter.health import STALLED_SECONDS, State, administration, readiness
+from tidegate_operator.adapter.health import STALLED_SECONDS, State, liveness, readiness
 from tidegate_operator.adapter.metrics import AdapterMetrics
 from tidegate_operator.adapter.scraper import Scraper
+from tidegate_operator.process.administration import administration
 from tidegate_operator.process.serving import serving
 
 
@@ -33,9 +34,9 @@ def scraper_of(registry: CollectorRegistry) -> Scraper:
     ],
 )
 def test_readiness_tells_each_check(state: State, rounds: int, ready: bool, line: str) -> None:
-    answer = readiness(state, rounds)
-    assert answer.ready is ready
-    assert line in answer.report
+    well, report = readiness(state, rounds)
+    assert well is ready
+    assert line in report
 
 
 @pytest.mark.looptime(start=100)
@@ -94,7 +95,9 @@ async def test_adapter_that_lacks_a_permission_does_not_wait() -> None:
 async def test_administration_port_answers_kubelet_and_prometheus() -> None:
     registry, state, time = CollectorRegistry(), State(known_at_round=0), 1000.0
     scraper = Scraper(Fleet(), nothing, lambda: time, AdapterMetrics(registry))
-    app = administration(state, scraper, registry, lambda: time)
+    app = administration(
+        registry, ready=lambda: readiness(state, scraper.rounds), healthy=lambda: liveness(scraper, time)
+    )
     async with serving(app, "127.0.0.1", 0) as listener, aiohttp.ClientSession() as session:
 
         async def get(path: str) -> tuple[int, str]:

@@ -4,10 +4,11 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from tidegate_operator.process.administration import administration
 from tidegate_operator.xds.catalogue import Catalogue
 from tidegate_operator.xds.discovery import Discovery
 from tidegate_operator.xds.metrics import XdsMetrics
-from tidegate_operator.xds.web import admin_app, discovery_app
+from tidegate_operator.xds.web import discovery_app, readiness
 
 
 async def never() -> None:
@@ -56,7 +57,7 @@ def test_a_bad_question_is_refused_with_the_reason(client: TestClient, path: str
 
 
 def test_readiness_follows_the_first_listing_and_metrics_are_served(discovery: Discovery) -> None:
-    admin = TestClient(admin_app(discovery, discovery._metrics))
+    admin = TestClient(administration(discovery._metrics.registry, ready=lambda: readiness(discovery)))
     assert admin.get("/healthz").status_code == 200
     assert admin.get("/readyz").status_code == 503
     discovery.ready = True

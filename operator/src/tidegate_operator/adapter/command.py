@@ -13,13 +13,14 @@ from prometheus_client import CollectorRegistry
 from tidegate_operator import errors
 from tidegate_operator.adapter import watch
 from tidegate_operator.adapter.fleet import Fleet
-from tidegate_operator.adapter.health import State, administration, readiness
+from tidegate_operator.adapter.health import State, liveness, readiness
 from tidegate_operator.adapter.metrics import AdapterMetrics
 from tidegate_operator.adapter.registration import Registration
 from tidegate_operator.adapter.scraper import Clock, Scraper, http_fetch
 from tidegate_operator.adapter.settings import AdapterSettings
 from tidegate_operator.adapter.web import OnlyFrontProxy, metrics_api
 from tidegate_operator.kube.client import ApiServer
+from tidegate_operator.process.administration import administration
 from tidegate_operator.process.serving import serving
 from tidegate_operator.process.ticks import ticks, until
 
@@ -42,7 +43,9 @@ async def run(settings: AdapterSettings) -> None:
         stack.push_async_callback(cluster.close)
         session = await stack.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))
         scraper = Scraper(fleet, http_fetch(session), clock, metrics)
-        admin = administration(state, scraper, registry, clock)
+        admin = administration(
+            registry, ready=lambda: readiness(state, scraper.rounds), healthy=lambda: liveness(scraper, clock())
+        )
         await stack.enter_async_context(serving(admin, settings.host, settings.admin_port))
         registration = await prepared(lambda: Registration.prepare(cluster, settings, clock))
         api = OnlyFrontProxy(metrics_api(fleet, clock), lambda: registration.doorway.proxy)
@@ -74,7 +77,7 @@ async def become_ready(state: State, scraper: Scraper, synced: Callable[[], Awai
         async for _ in ticks(1.0):
             if state.known_at_round is None and await _or_not_yet(synced):
                 state.known_at_round = scraper.rounds
-            if readiness(state, scraper.rounds).ready:
+            if readiness(state, scraper.rounds)[0]:
                 return
 
 

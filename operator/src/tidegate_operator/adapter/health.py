@@ -1,12 +1,8 @@
-"""What kubelets and Prometheus ask the adapter on its administration port."""
+"""How far the adapter has come, and whether it is well, for the kubelet."""
 
 from dataclasses import dataclass
 
-from fastapi import FastAPI
-from fastapi.responses import PlainTextResponse, Response
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-
-from tidegate_operator.adapter.scraper import PERIOD_SECONDS, Clock, Scraper
+from tidegate_operator.adapter.scraper import PERIOD_SECONDS, Scraper
 
 STALLED_SECONDS = 15 * PERIOD_SECONDS
 """Without a round of scrapes for this long, the process is restarted."""
@@ -27,16 +23,8 @@ class State:
     provider: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Readiness:
-    """Whether the adapter may be asked, and each check as a line of text."""
-
-    ready: bool
-    report: str
-
-
-def readiness(state: State, rounds: int) -> Readiness:
-    """The readiness after `rounds` rounds of scrapes.
+def readiness(state: State, rounds: int) -> tuple[bool, str]:
+    """Whether the adapter may be asked after `rounds` rounds of scrapes, and each check as a line of text.
 
     A metrics API that another provider has is told but no reason to be unready: the rest of the install works.
     """
@@ -49,32 +37,11 @@ def readiness(state: State, rounds: int) -> Readiness:
     lines = [f"[+]{name} ok" if passed else f"[-]{name} failed: {reason}" for name, passed, reason in checks]
     if state.provider is not None:
         lines.append(f"[!]apiservice: custom.metrics.k8s.io belongs to {state.provider}, left as it is")
-    return Readiness(all(passed for _, passed, _ in checks), "\n".join(lines) + "\n")
+    return all(passed for _, passed, _ in checks), "\n".join(lines) + "\n"
 
 
-def stalled(scraper: Scraper, now: float) -> bool:
-    """Whether rounds of scrapes have begun, and none has ended for too long."""
-    return scraper.last_round is not None and now - scraper.last_round > STALLED_SECONDS
-
-
-def administration(state: State, scraper: Scraper, registry: CollectorRegistry, clock: Clock) -> FastAPI:
-    """`/healthz`, `/livez`, `/readyz` and `/metrics`."""
-    app = FastAPI(openapi_url=None)
-
-    @app.get("/healthz")
-    @app.get("/livez")
-    async def healthy() -> Response:
-        if stalled(scraper, clock()):
-            return PlainTextResponse(f"no round of scrapes for {STALLED_SECONDS:g} s\n", status_code=503)
-        return PlainTextResponse("ok\n")
-
-    @app.get("/readyz")
-    async def ready() -> Response:
-        now = readiness(state, scraper.rounds)
-        return PlainTextResponse(now.report, status_code=200 if now.ready else 503)
-
-    @app.get("/metrics")
-    async def metrics() -> Response:
-        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
-
-    return app
+def liveness(scraper: Scraper, now: float) -> tuple[bool, str]:
+    """Whether rounds of scrapes still end, if any has begun."""
+    if scraper.last_round is not None and now - scraper.last_round > STALLED_SECONDS:
+        return False, f"no round of scrapes for {STALLED_SECONDS:g} s\n"
+    return True, "ok\n"

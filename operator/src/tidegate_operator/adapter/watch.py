@@ -2,8 +2,6 @@
 
 import asyncio
 
-import kopf
-
 from tidegate_operator.adapter.fleet import Fleet
 from tidegate_operator.kube import watching
 from tidegate_operator.kube.client import Cluster
@@ -23,14 +21,8 @@ async def run(fleet: Fleet, ready: asyncio.Event, stop: asyncio.Event) -> None:
     async def on_service(item: Object, deleted: bool) -> None:
         fleet.see_service(item, deleted=deleted)
 
-    await kopf.operator(
-        registry=watching.registry({POD: on_pod, SERVICES: on_service}),
-        settings=watching.settings({POD: CHILDREN_SELECTOR}),
-        clusterwide=True,
-        standalone=True,
-        ready_flag=ready,
-        stop_flag=stop,
-    )
+    handlers = {POD: on_pod, SERVICES: on_service}
+    await watching.watch(handlers, {POD: CHILDREN_SELECTOR}, began=ready, stop=stop)
 
 
 async def synced(fleet: Fleet, cluster: Cluster) -> bool:

@@ -8,9 +8,7 @@ import socket
 import uuid
 
 import aiohttp
-from fastapi import FastAPI
-from fastapi.responses import PlainTextResponse, Response
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry
 
 from tidegate_operator import errors, naming
 from tidegate_operator.controller.keyqueue import KeyQueue
@@ -22,6 +20,7 @@ from tidegate_operator.kube.client import ApiServer
 from tidegate_operator.kube.objects import CHILDREN, ENDPOINT_SLICE, POD, SERVICES, Kind, Object
 from tidegate_operator.kube.recorder import Recorder
 from tidegate_operator.kube.store import Key, Store, key_of
+from tidegate_operator.process.administration import administration
 from tidegate_operator.process.serving import serving
 from tidegate_operator.process.ticks import ticks
 from tidegate_operator.reconcile import Reconciler, utc_now
@@ -54,6 +53,10 @@ class Controller:
         recorder = Recorder(cluster, utc_now)
         reconciler = Reconciler(cluster, self.store, router, recorder, install)
         self.workers = Workers(self.queue, reconciler, utc_now, self.metrics)
+
+    def ready(self) -> tuple[bool, str]:
+        """Whether everything was listed, so that this replica could lead."""
+        return self.listed, "ok\n" if self.listed else "still listing\n"
 
     async def see(self, item: Object, deleted: bool) -> None:
         """Take in one event of a watch."""
@@ -95,25 +98,6 @@ class Controller:
             self.queue.add(key)
 
 
-def administration(controller: Controller) -> FastAPI:
-    """`/healthz`, `/readyz` and `/metrics`."""
-    app = FastAPI(openapi_url=None)
-
-    @app.get("/healthz")
-    async def healthy() -> Response:
-        return PlainTextResponse("ok\n")
-
-    @app.get("/readyz")
-    async def ready() -> Response:
-        return PlainTextResponse("ok\n") if controller.listed else PlainTextResponse("listing\n", status_code=503)
-
-    @app.get("/metrics")
-    async def metrics() -> Response:
-        return Response(generate_latest(controller.registry), media_type=CONTENT_TYPE_LATEST)
-
-    return app
-
-
 async def run(install: Install) -> None:
     """Reconcile until SIGTERM or SIGINT; raises when a part of it ends before it should."""
     identity = f"{os.environ.get('HOSTNAME') or socket.gethostname()}_{uuid.uuid4().hex[:8]}"
@@ -122,7 +106,8 @@ async def run(install: Install) -> None:
         stack.push_async_callback(cluster.close)
         session = await stack.enter_async_context(aiohttp.ClientSession())
         controller = Controller(cluster, session, install)
-        await stack.enter_async_context(serving(administration(controller), "0.0.0.0", naming.ADMIN_PORT))
+        admin = administration(controller.registry, ready=controller.ready)
+        await stack.enter_async_context(serving(admin, "0.0.0.0", naming.ADMIN_PORT))
         stack.push_async_callback(lease.release, cluster, install.namespace, naming.LEASE, identity)
         election = lease.lead(cluster.configuration, install.namespace, naming.LEASE, identity, controller.work)
         tasks = [

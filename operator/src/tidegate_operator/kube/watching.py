@@ -1,5 +1,6 @@
 """How kopf watches for us: events only, nothing written to any object, and an end of the process when it gives up."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -46,9 +47,25 @@ def registry(kinds: Mapping[Kind, Handler]) -> kopf.OperatorRegistry:
     return chosen
 
 
-async def watch(kinds: Mapping[Kind, Handler], selectors: Mapping[Kind, str]) -> None:
-    """Watch `kinds` in all namespaces until cancelled, or until kopf gives up; then start the process again."""
-    await kopf.operator(registry=registry(kinds), settings=settings(selectors), clusterwide=True, standalone=True)
+async def watch(
+    kinds: Mapping[Kind, Handler],
+    selectors: Mapping[Kind, str],
+    *,
+    began: asyncio.Event | None = None,
+    stop: asyncio.Event | None = None,
+) -> None:
+    """Watch `kinds` in all namespaces until `stop` is set, or a signal comes, or kopf gives up.
+
+    In the last case the process is to be started again. `began` is set once kopf has taken over the process's signals.
+    """
+    await kopf.operator(
+        registry=registry(kinds),
+        settings=settings(selectors),
+        clusterwide=True,
+        standalone=True,
+        ready_flag=began,
+        stop_flag=stop,
+    )
 
 
 def without_managed_fields(item: Mapping[str, Any]) -> dict[str, Any]:

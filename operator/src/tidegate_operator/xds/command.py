@@ -5,19 +5,18 @@ import contextlib
 import logging
 import signal
 
-import kopf
-
 from tidegate_operator.kube import watching
 from tidegate_operator.kube.client import ApiServer
 from tidegate_operator.kube.objects import ENDPOINT_SLICE, SERVICES, Object
 from tidegate_operator.naming import CHILDREN_SELECTOR
+from tidegate_operator.process.administration import administration
 from tidegate_operator.process.serving import serving
 from tidegate_operator.xds.catalogue import Catalogue
 from tidegate_operator.xds.discovery import Discovery
 from tidegate_operator.xds.listing import Lister
 from tidegate_operator.xds.metrics import XdsMetrics
 from tidegate_operator.xds.settings import XdsSettings
-from tidegate_operator.xds.web import admin_app, discovery_app
+from tidegate_operator.xds.web import discovery_app, readiness
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +34,7 @@ async def run(settings: XdsSettings) -> None:
         stack.push_async_callback(cluster.close)
         lister = Lister(cluster, catalogue, lambda: _publish(discovery), settings.relist_seconds)
         discovery = Discovery(catalogue, metrics, lister.fresh)
-        admin = admin_app(discovery, metrics)
+        admin = administration(metrics.registry, ready=lambda: readiness(discovery))
         await stack.enter_async_context(serving(admin, settings.host, settings.admin_port))
         await stack.enter_async_context(serving(discovery_app(discovery, metrics), settings.host, settings.port))
         # Before the ports close, or they would wait for the questions on hold.
@@ -91,11 +90,5 @@ async def _watch(catalogue: Catalogue, discovery: Discovery, began: asyncio.Even
         (catalogue.lose_slice if deleted else catalogue.see_slice)(item)
         discovery.noticed()
 
-    await kopf.operator(
-        registry=watching.registry({SERVICES: on_service, ENDPOINT_SLICE: on_slice}),
-        settings=watching.settings({ENDPOINT_SLICE: CHILDREN_SELECTOR}),
-        clusterwide=True,
-        standalone=True,
-        ready_flag=began,
-        stop_flag=stop,
-    )
+    handlers = {SERVICES: on_service, ENDPOINT_SLICE: on_slice}
+    await watching.watch(handlers, {ENDPOINT_SLICE: CHILDREN_SELECTOR}, began=began, stop=stop)

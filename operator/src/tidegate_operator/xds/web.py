@@ -1,13 +1,12 @@
-"""The two HTTP faces of the `xds` command: discovery for routers, and administration for the kubelet and Prometheus."""
+"""The HTTP face of the `xds` command towards routers."""
 
 import asyncio
 from collections.abc import Awaitable
 
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import ValidationError
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from tidegate_operator.xds.discovery import HOLD_SECONDS, Discovery, DiscoveryRequest
@@ -35,21 +34,9 @@ def discovery_app(discovery: Discovery, metrics: XdsMetrics) -> Starlette:
     return Starlette(routes=[Route("/v3/discovery:{kind}", discover, methods=["POST"])])
 
 
-def admin_app(discovery: Discovery, metrics: XdsMetrics) -> Starlette:
-    """`/healthz`, `/readyz` (both kinds were listed) and `/metrics`."""
-
-    async def healthz(_: Request) -> Response:
-        return PlainTextResponse("ok")
-
-    async def readyz(_: Request) -> Response:
-        return PlainTextResponse("ok") if discovery.ready else PlainTextResponse("still listing", 503)
-
-    async def exposition(_: Request) -> Response:
-        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
-
-    return Starlette(
-        routes=[Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", exposition)],
-    )
+def readiness(discovery: Discovery) -> tuple[bool, str]:
+    """Whether both kinds were listed: before that, a router would be told of too little."""
+    return discovery.ready, "ok\n" if discovery.ready else "still listing\n"
 
 
 async def _question(request: Request) -> DiscoveryRequest | Response:
