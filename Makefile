@@ -40,7 +40,7 @@ integration: .venv ## Tests that start real servers on this machine
 	$(RUN) pytest -m integration
 
 e2e: cluster-up images-load .venv ## End-to-end tests on the cluster
-	$(RUN) pytest --e2e -m e2e tests/e2e
+	$(RUN) pytest --e2e -m e2e
 
 measure: cluster-up images-load .venv ## Figures: apply to Deployment, apply to Ready, weight to share, memory, CRD size
 	$(RUN) python -m lab.measure

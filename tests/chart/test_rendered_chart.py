@@ -1,0 +1,147 @@
+"""What the chart renders: hardened pods, no right that isn't used, and no value silently ignored."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from lab.kubectl import ROOT
+from tidegate_operator import naming
+from tidegate_operator.controller.command import WATCHED
+from tidegate_operator.kube.objects import CHILDREN, SERVICES
+
+# helm comes with the cluster's binaries.
+pytestmark = pytest.mark.e2e
+
+CHART = ROOT / "charts/tidegate"
+Object = dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def helm() -> Path:
+    told = subprocess.run([ROOT / "hack/cluster", "bin"], capture_output=True, text=True, check=True)
+    return Path(told.stdout.strip()) / "helm"
+
+
+def template(helm: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [str(helm), "template", "tidegate", str(CHART), "--namespace", "tidegate-system", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def render(helm: Path, *arguments: str) -> list[Object]:
+    done = template(helm, *arguments)
+    assert done.returncode == 0, done.stderr
+    return [found for found in yaml.safe_load_all(done.stdout) if found]
+
+
+@pytest.fixture(scope="session")
+def rendered(helm: Path) -> list[Object]:
+    return render(helm)
+
+
+def of_kind(objects: list[Object], kind: str) -> Iterator[Object]:
+    return (found for found in objects if found["kind"] == kind)
+
+
+def named(objects: list[Object], kind: str, name: str) -> Object:
+    return next(found for found in of_kind(objects, kind) if found["metadata"]["name"] == name)
+
+
+@pytest.mark.parametrize(
+    "values", [None, *sorted((CHART / "ci").glob("*.yaml"))], ids=lambda path: getattr(path, "name", "defaults")
+)
+def test_every_pod_is_fit_for_a_namespace_that_enforces_restricted(helm: Path, values: Path | None) -> None:
+    deployments = list(of_kind(render(helm, *(("-f", str(values)) if values else ())), "Deployment"))
+    assert {found["metadata"]["name"] for found in deployments} == {
+        "tidegate-controller",
+        "tidegate-metrics-adapter",
+        "tidegate-router",
+        "tidegate-xds",
+    }
+    for deployment in deployments:
+        pod = deployment["spec"]["template"]["spec"]
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["runAsUser"] >= 10001
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        for container in pod["containers"]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "capabilities": {"drop": ["ALL"]},
+                "readOnlyRootFilesystem": True,
+            }
+            assert "memory" in container["resources"]["limits"]
+
+
+@pytest.mark.parametrize(
+    ("value", "refused"),
+    [
+        ("controler.replicas=1", "controler"),
+        ("controller.replica=1", "replica"),
+        ("router.replicas=0", "replicas"),
+        ("images.pullPolicy=Sometimes", "pullPolicy"),
+        ("models.allowHttp=maybe", "allowHttp"),
+    ],
+)
+def test_a_value_that_would_be_ignored_is_refused_by_name(helm: Path, value: str, refused: str) -> None:
+    done = template(helm, "--set", value)
+    assert done.returncode != 0
+    assert refused in done.stderr
+
+
+def test_the_crd_is_the_generated_one_and_stays_when_the_chart_goes(rendered: list[Object]) -> None:
+    (found,) = of_kind(rendered, "CustomResourceDefinition")
+    generated = yaml.safe_load((ROOT / "crds/tidegate.dev_inferenceservices.yaml").read_text())
+    assert found == generated
+    assert found["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+
+
+def test_no_right_is_a_wildcard(rendered: list[Object]) -> None:
+    for kind in ("ClusterRole", "Role"):
+        for role in of_kind(rendered, kind):
+            for rule in role["rules"]:
+                assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]], role["metadata"]["name"]
+
+
+def test_the_controller_may_do_to_each_kind_what_it_does_and_no_more(rendered: list[Object]) -> None:
+    granted = {
+        (group, resource): set(rule["verbs"])
+        for rule in named(rendered, "ClusterRole", "tidegate-controller")["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    }
+    expected = {(kind.group, kind.plural): {"list", "watch"} for kind in WATCHED}
+    for kind in CHILDREN:
+        # A server-side apply that makes an object is both a patch and a create.
+        expected[kind.group, kind.plural] |= {"get", "create", "patch", "delete"}
+    expected[SERVICES.group, f"{SERVICES.plural}/status"] = {"update"}
+    expected["", "events"] = {"create"}
+    assert granted == expected
+
+
+def test_only_the_metrics_adapter_reads_a_secret_and_only_its_own(rendered: list[Object]) -> None:
+    about_secrets = [
+        (role["metadata"]["name"], role["kind"], rule.get("resourceNames"), rule["verbs"])
+        for kind in ("ClusterRole", "Role")
+        for role in of_kind(rendered, kind)
+        for rule in role["rules"]
+        if "secrets" in rule["resources"]
+    ]
+    assert about_secrets == [
+        ("tidegate-metrics-adapter", "Role", None, ["create"]),
+        ("tidegate-metrics-adapter", "Role", ["tidegate-metrics-adapter-tls"], ["get", "update"]),
+    ]
+
+
+def test_services_have_the_names_and_ports_that_others_rely_on(rendered: list[Object]) -> None:
+    services = {found["metadata"]["name"]: found["spec"]["ports"][0]["port"] for found in of_kind(rendered, "Service")}
+    assert services == {naming.ROUTER_SERVICE: 80, "tidegate-xds": 18000, "tidegate-metrics-adapter": 443}
+
+
+def test_the_routers_bootstrap_asks_the_xds_service_of_the_same_release(rendered: list[Object]) -> None:
+    bootstrap = yaml.safe_load(named(rendered, "ConfigMap", "tidegate-router")["data"]["envoy.yaml"])
+    xds = next(c for c in bootstrap["static_resources"]["clusters"] if c["name"] == "xds")
+    endpoint = xds["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]
+    assert endpoint["address"]["socket_address"] == {"address": "tidegate-xds.tidegate-system.svc", "port_value": 18000}
