@@ -53,7 +53,8 @@ def main() -> None:
             print(sample.row(), flush=True)
         print("\n| process | RSS MiB |\n| --- | ---: |")
         for name in PROCESSES:
-            print(f"| {name} | {resident(kubectl, name):.0f} |")
+            print(f"| {name} | {resident(kubectl, install.NAMESPACE, f'tidegate-{name}'):.0f} |")
+        print(f"| runtime, with the demo's model | {served(pods):.0f} |")
         size = (ROOT / "crds/tidegate.dev_inferenceservices.yaml").stat().st_size
         print(f"\nCRD: {size:,} bytes")
     finally:
@@ -117,14 +118,23 @@ def rollouts(pods: Pods, count: int) -> tuple[Sample, Sample, Sample]:
     )
 
 
-def resident(kubectl: Kubectl, process: str) -> float:
-    """MiB of memory of a process's first pod."""
+def served(pods: Pods) -> float:
+    """MiB of memory of a runtime that has answered 500 requests."""
+    service = Service(pods.kubectl, NAMESPACE, "weighed")
+    service.apply(specification(pods, 1))
+    revision = service.until_condition("Ready")["stable"]["revision"]
+    pods.send(service.url, BODY, count=500)
+    return resident(pods.kubectl, NAMESPACE, revision)
+
+
+def resident(kubectl: Kubectl, namespace: str, deployment: str) -> float:
+    """MiB of memory of the first process of a Deployment's pod."""
     program = "print(next(l for l in open('/proc/1/status') if l.startswith('VmRSS')).split()[1])"
-    said = kubectl.run("exec", "-n", install.NAMESPACE, f"deploy/tidegate-{process}", "--", "python3", "-c", program)
+    said = kubectl.run("exec", "-n", namespace, f"deploy/{deployment}", "--", "python3", "-c", program)
     try:
         return int(said) / 1024
     except ValueError as error:
-        raise Failed(f"no memory figure of {process}: {said}") from error
+        raise Failed(f"no memory figure of {deployment}: {said}") from error
 
 
 if __name__ == "__main__":
