@@ -37,6 +37,7 @@ class Load:
         self.latencies: list[float] = []
         self.failures: list[str] = []
         self.first: Any = None
+        self.first_seen: dict[str, float] = {}
         self.last_seen: dict[str, float] = {}
 
     async def run(self) -> dict[str, Any]:
@@ -60,6 +61,7 @@ class Load:
             "p95": quantile(0.95),
             "p99": quantile(0.99),
             "first": self.first,
+            "first_seen": self.first_seen,
             "last_seen": self.last_seen,
         }
 
@@ -85,6 +87,7 @@ class Load:
             version = str(answer.get("model_version"))
             self.versions[version] += 1
             self.last_seen[version] = datetime.now(UTC).timestamp()
+            self.first_seen.setdefault(version, self.last_seen[version])
             if status != 200:
                 self.failures.append(f"{status}: {body[:200].decode(errors='replace')}")
             elif self.first is None:

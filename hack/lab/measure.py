@@ -74,7 +74,7 @@ async def _until_deployed(client: ApiClient, name: str) -> float:
     apps, objects, loop = AppsV1Api(client), CustomObjectsApi(client), asyncio.get_running_loop()
     place = ("tidegate.dev", "v1alpha1", NAMESPACE, "inferenceservices")
     # A model that nobody has: what is measured is the controller, not the pods of so many services.
-    spec = {"model": {"uri": "https://localhost/none"}, "runtime": {"device": "cpu"}}
+    spec = {"model": {"uri": "https://models.invalid/none"}, "runtime": {"device": "cpu"}}
     body = {"apiVersion": "tidegate.dev/v1alpha1", "kind": "InferenceService", "metadata": {"name": name}, "spec": spec}
     listed = (await apps.list_namespaced_deployment(NAMESPACE)).metadata
     assert listed is not None
@@ -90,32 +90,43 @@ async def _until_deployed(client: ApiClient, name: str) -> float:
     raise Failed(f"no Deployment for {name} within 30 s")
 
 
-def rollouts(pods: Pods, count: int) -> tuple[Sample, Sample, Sample]:
-    """What a user waits for: a first version's Ready, a canary's first answer after Ready, its last after an abort."""
-    ready, weighted, aborted = [], [], []
+def rollouts(pods: Pods, count: int) -> tuple[Sample, ...]:
+    """What a user waits for: a first version's Ready, a canary's weight, its first answer, its last after an abort."""
+    ready, weighted, first, last = [], [], [], []
     for number in range(count):
         service = Service(pods.kubectl, NAMESPACE, f"served-{number}")
         begun = time.monotonic()
         service.apply(specification(pods, 1))
-        service.until_condition("Ready")
+        stable = service.until_condition("Ready")["stable"]["revision"]
         ready.append(time.monotonic() - begun)
-        begun = time.monotonic()
-        service.apply(specification(pods, 2))
-        revision = service.until_weight(10)["canary"]["revision"]
-        weighted.append(time.monotonic() - begun)
         with pods.load(service.url, BODY) as load:
-            service.until(lambda status: status["canary"]["weight"] == 10, "to have a canary")
-            written = datetime.now(UTC).timestamp()
-            service.request("Abort", revision, "measure")
-            service.until_answered("measure")
-            time.sleep(2)
-        aborted.append(max(0.0, load.answers.last_seen.get(revision, written) - written))
+            begun = time.monotonic()
+            service.apply(specification(pods, 2))
+            canary = service.until_weight(10)["canary"]["revision"]
+            weighted.append(time.monotonic() - begun)
+            told = datetime.now(UTC).timestamp()
+            until_answered(pods, service, canary)
+            aborted = datetime.now(UTC).timestamp()
+            service.request("Abort", canary, "measure")
+            until_answered(pods, service, stable, alone=True)
+        first.append(max(0.0, load.answers.first_seen[canary] - told))
+        last.append(max(0.0, load.answers.last_seen[canary] - aborted))
         service.delete()
     return (
         Sample("apply → Ready (3 MB model, images there)", ready),
-        Sample("apply of a second version → it has its weight", weighted),
-        Sample("abort → the canary's last answer", aborted),
+        Sample("apply of a second version → its weight in the status", weighted),
+        Sample("weight in the status → the canary's first answer", first),
+        Sample("abort → the canary's last answer", last),
     )
+
+
+def until_answered(pods: Pods, service: Service, revision: str, *, alone: bool = False) -> None:
+    """Send requests until one of a hundred, or with `alone` all of them, were answered by `revision`."""
+    for _ in range(20):
+        versions = pods.send(service.url, BODY, count=100).versions
+        if revision in versions and (len(versions) == 1 or not alone):
+            return
+    raise Failed(f"{service.name}: 2,000 requests were not answered by {revision}{' alone' if alone else ''}")
 
 
 def served(pods: Pods) -> float:

@@ -27,6 +27,8 @@ class Answers:
     p99: float | None
     first: Any
     """The first good answer."""
+    first_seen: dict[str, float]
+    """The first answer of each version, in seconds since the epoch."""
     last_seen: dict[str, float]
     """The last answer of each version, in seconds since the epoch."""
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from lab.kubectl import ROOT, Failed, Kubectl
+from lab.kubectl import Failed, Kubectl
 
 NAMESPACE = "default"
 URI = "https://models.example/churn.onnx"
@@ -13,14 +13,7 @@ URI = "https://models.example/churn.onnx"
 Object = dict[str, Any]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def crd(kubectl: Kubectl) -> None:
-    """The CRD, from the chart where that is installed already."""
-    try:
-        kubectl.run("get", "crd", "inferenceservices.tidegate.dev")
-    except Failed:
-        kubectl.run("apply", "--server-side", "-f", str(ROOT / "crds"))
-        kubectl.run("wait", "--for=condition=Established", "crd/inferenceservices.tidegate.dev")
+pytestmark = pytest.mark.usefixtures("installed")
 
 
 def submit(kubectl: Kubectl, spec: Object, name: str = "churn") -> str:

@@ -231,7 +231,7 @@ def test_the_weights_add_up_and_the_memory_comes_back() -> None:
     assert (found.stable.weight, found.canary.weight) == (90, 10)
     assert found.rollout is not None
     assert (found.rollout.step, found.rollout.steps) == (1, 2)
-    assert recall(InferenceServiceStatus.model_validate(found.dump()), {}, NOW) == state
+    assert recall(InferenceServiceStatus.model_validate(found.dump()), {}, A, NOW) == state
 
 
 def test_the_same_decision_makes_the_same_status() -> None:

@@ -2,6 +2,8 @@
 
 from collections.abc import Awaitable, Callable
 
+import pytest
+
 from .operated_cluster import PATH, OperatedCluster
 
 Serving = Callable[..., Awaitable[OperatedCluster]]
@@ -36,6 +38,19 @@ async def test_of_two_live_revisions_the_one_with_the_most_ready_pods_is_stable(
     found = await serving(scaling={"minReplicas": 3}, rollout=MANUAL)
     stable = found.revision("stable")
     found.change(model={"uri": "https://models.example/churn-2.onnx"})
+    await found.settle()
+    canary = found.revision("canary")
+    await lose_status(found)
+    assert (found.revision("stable"), found.revision("canary")) == (stable, canary)
+
+
+@pytest.mark.parametrize("number", range(2, 6))
+async def test_of_two_live_revisions_with_equal_pods_the_one_that_the_spec_does_not_ask_for_is_stable(
+    number: int, serving: Serving
+) -> None:
+    found = await serving(rollout=MANUAL)
+    stable = found.revision("stable")
+    found.change(model={"uri": f"https://models.example/churn-{number}.onnx"})
     await found.settle()
     canary = found.revision("canary")
     await lose_status(found)

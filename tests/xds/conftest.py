@@ -81,14 +81,14 @@ def inference_service(
 ) -> dict[str, Any]:
     status: dict[str, Any] = {}
     if stable:
-        status["stable"] = {"revision": stable, "weight": 100 - (canary[1] if canary else 0)}
+        status["stable"] = {"revision": stable, "weight": 100 - (canary[1] if canary else 0), "timeout": timeout}
     if canary:
         status["canary"] = {"revision": canary[0], "weight": canary[1]}
     if retiring:
         status["retiring"] = [{"revision": each, "until": "2026-11-22T10:00:00Z"} for each in retiring]
     return {
         "metadata": {"namespace": "ml", "name": name, "resourceVersion": str(version)},
-        "spec": {"model": {"uri": "https://models/x"}, "runtime": {"timeout": timeout}},
+        "spec": {"model": {"uri": "https://models/x"}},
         "status": status,
     }
 

@@ -53,8 +53,17 @@ def test_the_router_waits_5_s_longer_than_the_runtime(builders: Any, timeout: st
 
 def test_a_service_without_a_timeout_has_30_s(builders: Any) -> None:
     manifest = builders.service(1, stable=A)
-    del manifest["spec"]["runtime"]
+    del manifest["status"]["stable"]["timeout"]
     assert service.read(manifest).timeout_seconds == 30
+
+
+@pytest.mark.parametrize(("stables", "canarys", "expected"), [("2m", "5s", 120), ("5s", "2m", 120)])
+def test_a_canary_that_gives_up_sooner_does_not_take_stables_requests_along(
+    builders: Any, stables: str, canarys: str, expected: float
+) -> None:
+    manifest = builders.service(1, stable=A, canary=(B, 10), timeout=stables)
+    manifest["status"]["canary"]["timeout"] = canarys
+    assert service.read(manifest).timeout_seconds == expected
 
 
 def test_a_service_goes_by_three_names(builders: Any) -> None:
@@ -97,7 +106,7 @@ def test_a_revision_keeps_its_clusters_when_it_is_aborted_or_retires(builders: A
         (("status", "stable", "revision"), "a/b"),
         (("status", "canary", "weight"), 101),
         (("status", "canary", "weight"), "many"),
-        (("spec", "runtime", "timeout"), "soon"),
+        (("status", "stable", "timeout"), "soon"),
     ],
 )
 def test_an_object_that_the_routers_would_refuse_is_invalid(builders: Any, path: tuple[str, ...], value: Any) -> None:
@@ -106,5 +115,5 @@ def test_an_object_that_the_routers_would_refuse_is_invalid(builders: Any, path:
     for part in path[:-1]:
         parent = parent[part]
     parent[path[-1]] = value
-    with pytest.raises(InvalidSpec, match=path[-1] if path[0] != "spec" else "soon"):
+    with pytest.raises(InvalidSpec, match=path[-1] if value != "soon" else "soon"):
         service.read(manifest)

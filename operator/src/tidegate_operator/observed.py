@@ -55,6 +55,8 @@ class Workload:
     settled: bool = False
     """Whether the Deployment has done what it was told: current, and every wanted pod ready."""
     failure: Failure | None = None
+    timeout_seconds: float | None = None
+    """How long its pods were told to take for a request at most."""
 
 
 def workloads(children: Iterable[Object]) -> dict[str, Workload]:
@@ -81,7 +83,13 @@ def _workload(deployment: Object, pods: Sequence[Object]) -> Workload:
     current = status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0)
     settled = current and ready == wanted == status.get("updatedReplicas", 0) == status.get("replicas", 0)
     failure = None if settled else _failure(own) or _refusal(status)
-    return Workload(revision, wanted, ready, settled, failure)
+    return Workload(revision, wanted, ready, settled, failure, _timeout(spec))
+
+
+def _timeout(spec: Object) -> float | None:
+    containers = spec.get("template", {}).get("spec", {}).get("containers", [])
+    told = (entry for container in containers for entry in container.get("env", []))
+    return next((float(entry["value"]) for entry in told if entry["name"] == naming.TIMEOUT_VARIABLE), None)
 
 
 def _refusal(status: Object) -> Failure | None:

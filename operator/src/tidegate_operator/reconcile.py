@@ -54,12 +54,20 @@ class Service:
     spec: InferenceServiceSpec
     before: InferenceServiceStatus
     revision: Revision
+    problem: errors.InvalidSpec | None = None
+    """Why this install doesn't take the spec's revision."""
 
     @property
     def uid(self) -> str:
         """The object's uid."""
         uid: str = self.live["metadata"]["uid"]
         return uid
+
+    @property
+    def target(self) -> str:
+        """The revision to come to: the spec's, or the one under way where the spec's isn't taken."""
+        under_way = self.before.canary or self.before.stable
+        return under_way.revision if self.problem and under_way else self.revision.name
 
 
 class Reconciler:
@@ -90,7 +98,7 @@ class Reconciler:
         try:
             service = self._understand(live, key, before)
         except errors.InvalidSpec as problem:
-            refused = status.refused(before, Failure("InvalidSpec", str(problem)), _generation(live), now)
+            refused = status.refused(before, _invalid(problem), _generation(live), now)
             await self._record(live, before, refused)
             return Outcome()
         return await self._pass(service, now)
@@ -102,11 +110,14 @@ class Reconciler:
             first = error.errors()[0]
             field = ".".join(str(part) for part in ("spec", *first["loc"]))
             raise errors.InvalidSpec(f"{field}: {first['msg']}") from error
+        problem = None
         if spec.model.uri.startswith("http://") and not self._install.allow_http_models:
-            raise errors.InvalidSpec(
+            problem = errors.InvalidSpec(
                 "spec.model.uri: http:// is not allowed by this install: use https://, or set models.allowHttp"
             )
-        return Service(live, key, spec, before, revision_of(key.name, spec))
+            if before.stable is None:
+                raise problem
+        return Service(live, key, spec, before, revision_of(key.name, spec), problem)
 
     async def _pass(self, service: Service, now: datetime) -> Outcome:
         owned = [child for child in self._store.children(service.key) if _belongs(child, service.uid)]
@@ -114,15 +125,15 @@ class Reconciler:
         seen = {
             name: Seen(found.wanted, found.ready, report.routable.get(name)) for name, found in report.workloads.items()
         }
-        memory = recall(service.before, seen, now)
+        memory = recall(service.before, seen, service.target, now)
         request = service.before.rollout.request if service.before.rollout else None
-        situation = Situation(service.revision.name, seen, request)
+        situation = Situation(service.target, seen, request)
         decision = machine.step(memory, service.spec.rollout, service.spec.scaling, situation, now)
         # An obstacle stands until the children could be made: told away on every attempt, it would flicker.
         standing = status.standing_obstacle(service.before)
         live = await self._tell(service.live, service, decision, status.with_obstacle(report, standing), now)
         bounds = capacity.bounds(decision.state, service.spec.rollout, service.spec.scaling, situation)
-        plan = children.Plan(service.revision, decision.state, bounds)
+        plan = children.Plan(None if service.problem else service.revision, decision.state, bounds)
         try:
             await self._act(live, service, plan, owned)
         except (NotOwned, errors.Forbidden, errors.Invalid) as refusal:
@@ -154,6 +165,8 @@ class Reconciler:
         before = InferenceServiceStatus.model_validate(live.get("status", {}))
         url = naming.url(service.key.name, service.key.namespace, self._install.cluster_domain)
         after = status.compute(before, service.spec, decision, report, url, _generation(live), now)
+        if service.problem:
+            after = status.refused(after, _invalid(service.problem), _generation(live), now)
         return await self._record(live, before, after)
 
     async def _record(self, live: Object, before: InferenceServiceStatus, after: InferenceServiceStatus) -> Object:
@@ -208,6 +221,10 @@ def _belongs(child: Object, uid: str) -> bool:
     return child["kind"] == "Pod" or owned_by(child, uid)
 
 
+def _invalid(problem: errors.InvalidSpec) -> Failure:
+    return Failure("InvalidSpec", str(problem))
+
+
 def _generation(live: Object) -> int:
     generation: int = live["metadata"]["generation"]
     return generation
@@ -216,7 +233,8 @@ def _generation(live: Object) -> int:
 def _due(decision: machine.Decision, report: status.Report, now: datetime) -> timedelta | None:
     times = [decision.look_again - now] if decision.look_again else []
     running = (decision.state.stable, decision.state.canary)
-    if any(report.workload(name).ready and report.routable.get(name or "") is not True for name in running if name):
+    unseen = any(report.workload(name).ready and report.routable.get(name) is not True for name in running if name)
+    if unseen or decision.state.weight:
         times.append(ASK_ROUTERS_AGAIN)
     return min(times, default=None)
 

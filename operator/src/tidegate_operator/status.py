@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from tidegate_operator.api.schema import duration
 from tidegate_operator.api.spec import InferenceServiceSpec
 from tidegate_operator.api.status import (
     InferenceServiceStatus,
@@ -120,7 +121,13 @@ def _routed(revision: str | None, weight: int, report: Report) -> RoutedRevision
     if revision is None:
         return None
     found = report.workload(revision)
-    return RoutedRevision(revision=revision, weight=weight, replicas=found.wanted, ready_replicas=found.ready)
+    return RoutedRevision(
+        revision=revision,
+        weight=weight,
+        replicas=found.wanted,
+        ready_replicas=found.ready,
+        timeout=duration(found.timeout_seconds) if found.timeout_seconds else None,
+    )
 
 
 def _model_loaded(decision: Decision, report: Report) -> Fact:

@@ -86,6 +86,11 @@ def seconds(duration: str) -> float:
     return int(match[1]) * _MILLISECONDS[match[2]] / 1000
 
 
+def duration(seconds: float) -> str:
+    """The `Duration` of a number of seconds, to the millisecond."""
+    return f"{seconds:.0f}s" if seconds == int(seconds) else f"{seconds * 1000:.0f}ms"
+
+
 def size_in_bytes(size: str) -> int:
     """The bytes that a `Size` stands for."""
     digits = size.rstrip("KMGi")

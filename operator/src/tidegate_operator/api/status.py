@@ -46,6 +46,8 @@ class RoutedRevision(StatusModel):
     """Pods wanted."""
     ready_replicas: int = 0
     """Pods ready."""
+    timeout: Annotated[str, Field(max_length=16)] | None = None
+    """How long its pods take for a request at most; the routers wait a little longer."""
 
 
 class RetiringRevision(StatusModel):

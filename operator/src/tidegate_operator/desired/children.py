@@ -13,9 +13,9 @@ from tidegate_operator.rollout.state import RolloutState
 
 @dataclass(frozen=True)
 class Plan:
-    """What was decided: the revision that the spec asks for, where the rollout is, and each revision's pods."""
+    """What was decided: the revision that may be rendered, if any, where the rollout is, and each revision's pods."""
 
-    target: Revision
+    target: Revision | None
     state: RolloutState
     bounds: Mapping[str, Bounds]
 
@@ -62,7 +62,7 @@ def build(
     for name in dict.fromkeys([*running, *(entry.revision for entry in plan.state.retiring)]):
         record = records.get(name)
         if record is None:
-            if name != plan.target.name:
+            if plan.target is None or name != plan.target.name:
                 untouched.add(name)
                 continue
             number = 1 + max((int(known["revision"]) for known in records.values()), default=0)

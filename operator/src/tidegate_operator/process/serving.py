@@ -1,4 +1,4 @@
-"""HTTP servers that live inside the adapter's event loop and leave signals to it."""
+"""HTTP servers that live inside a process's event loop and leave signals to it."""
 
 import asyncio
 import contextlib

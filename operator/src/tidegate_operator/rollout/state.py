@@ -68,17 +68,18 @@ class Situation:
         return self.seen.get(revision, Seen()) if revision else Seen()
 
 
-def recall(status: InferenceServiceStatus, seen: Mapping[str, Seen], now: datetime) -> RolloutState:
+def recall(status: InferenceServiceStatus, seen: Mapping[str, Seen], target: str, now: datetime) -> RolloutState:
     """The state that `status` holds; a service never decided on begins at `now`.
 
     A status may get lost (restoring a backup drops it), and a live stable must not be taken for a first install: then
-    the revision with the most ready pods is stable.
+    the revision with the most ready pods is stable, and of equals not the one that the spec asks for: at worst a canary
+    is repeated.
     """
     rollout = status.rollout
     if status.stable is None or rollout is None or rollout.phase is None:
         if not seen:
             return RolloutState(since=now)
-        stable = max(seen, key=lambda name: (seen[name].ready, seen[name].wanted, name))
+        stable = max(seen, key=lambda name: (seen[name].ready, name != target, seen[name].wanted, name))
         return RolloutState(since=now, phase="Stable" if seen[stable].ready else "Initial", stable=stable)
     return RolloutState(
         since=rollout.since or now,

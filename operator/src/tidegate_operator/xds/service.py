@@ -1,4 +1,4 @@
-"""What the routers need to know of an InferenceService: its `status`, and the time-out in its `spec`. Pure."""
+"""What the routers need to know of an InferenceService: parts of its `status`. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,11 @@ _DEFAULT_TIMEOUT = "30s"
 
 @dataclass(frozen=True)
 class RoutedService:
-    """A service as the routers see it; `canary_weight` is percent of its requests, the rest are stable's."""
+    """A service as the routers see it; `canary_weight` is percent of its requests, the rest are stable's.
+
+    `timeout_seconds` is the longer of the two revisions': a weight is drawn after the time-out is set, and a canary
+    that gives up sooner must not take stable's requests along.
+    """
 
     namespace: str
     name: str
@@ -31,17 +35,10 @@ class _Metadata(BaseModel):
     namespace: _Label
 
 
-class _Runtime(BaseModel):
-    timeout: str = _DEFAULT_TIMEOUT
-
-
-class _Spec(BaseModel):
-    runtime: _Runtime = _Runtime()
-
-
 class _Revision(BaseModel):
     revision: _Label
     weight: Annotated[int, Field(ge=0, le=100)] = 0
+    timeout: str = _DEFAULT_TIMEOUT
 
 
 class _Status(BaseModel):
@@ -53,7 +50,6 @@ class _Status(BaseModel):
 class _InferenceService(BaseModel):
     # Deliberately looser than the CRD's own model: a replica may be a release older than the objects it reads.
     metadata: _Metadata
-    spec: _Spec = _Spec()
     status: _Status = _Status()
 
 
@@ -64,15 +60,15 @@ def read(manifest: Mapping[str, Any]) -> RoutedService:
     """
     try:
         parsed = _InferenceService.model_validate(manifest)
-        timeout = seconds(parsed.spec.runtime.timeout)
+        status = parsed.status
+        canary = status.canary if status.stable else None
+        timeouts = [seconds(revision.timeout) for revision in (status.stable, canary) if revision]
     except (ValidationError, ValueError) as error:
         raise InvalidSpec(f"InferenceService can't be routed: {error}") from error
-    status = parsed.status
-    canary = status.canary if status.stable else None
     return RoutedService(
         namespace=parsed.metadata.namespace,
         name=parsed.metadata.name,
-        timeout_seconds=timeout,
+        timeout_seconds=max(timeouts, default=seconds(_DEFAULT_TIMEOUT)),
         stable=status.stable.revision if status.stable else None,
         canary=canary.revision if canary else None,
         canary_weight=canary.weight if canary else 0,

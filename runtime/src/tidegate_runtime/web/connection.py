@@ -19,7 +19,7 @@ FIRST_BYTE_SECONDS: Final = 5.0
 HEAD_SECONDS: Final = 10.0
 BODY_IDLE_SECONDS: Final = 30.0
 KEEP_ALIVE_SECONDS: Final = 75
-"""Longer than a router keeps its idle connections (Envoy: 60 s), or it would reuse one that is just being closed."""
+"""Longer than proxies keep idle connections (Envoy's default: 60 s), or one is reused that is just being closed."""
 
 
 class Stage(Enum):
