@@ -151,7 +151,7 @@ def _traffic_routed(decision: Decision, report: Report) -> Fact:
         case False:
             return Fact(TRAFFIC_ROUTED, "False", "NotRoutable", f"not every router sees a healthy pod of {stable} yet")
         case _:
-            message = "no router can be asked: see the pods of tidegate-router in the install's namespace"
+            message = "not every router can be asked: see the pods of tidegate-router in the install's namespace"
             return Fact(TRAFFIC_ROUTED, "Unknown", "RouterUnreachable", message)
 
 

@@ -65,11 +65,20 @@ class Router:
     async def _ask_all(self) -> list[View]:
         slices = self._store.of_kind(ENDPOINT_SLICE.name)
         addresses = sorted(router_addresses(slices, self._install.namespace))
-        try:
-            return list(await asyncio.gather(*(self._ask(address) for address in addresses)))
-        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            logger.warning("a router can't be asked", extra={"error": str(error) or type(error).__name__})
-            return []
+        answers = await asyncio.gather(*(self._ask(address) for address in addresses), return_exceptions=True)
+        views = []
+        for address, answer in zip(addresses, answers, strict=True):
+            match answer:
+                case aiohttp.ClientError() | TimeoutError() | ValueError():
+                    # Nothing is known then: a router that doesn't answer us may well answer callers.
+                    why = str(answer) or type(answer).__name__
+                    logger.warning("a router can't be asked", extra={"address": address, "error": why})
+                    return []
+                case BaseException():
+                    raise answer
+                case view:
+                    views.append(view)
+        return views
 
     async def _ask(self, address: str) -> View:
         host = f"[{address}]" if ":" in address else address
