@@ -88,7 +88,7 @@ CASES: dict[str, tuple[RolloutState, Report, dict[str, tuple[str, str]]]] = {
     "a ready service whose routers can't be asked": (
         STABLE,
         a_report(SERVING, routable=None),
-        {"Ready": ("False", "RouterUnreachable"), "TrafficRouted": ("Unknown", "RouterUnreachable")},
+        {"Ready": ("Unknown", "RouterUnreachable"), "TrafficRouted": ("Unknown", "RouterUnreachable")},
     ),
     "a stable revision that lost its pods keeps its requests and says so": (
         STABLE,

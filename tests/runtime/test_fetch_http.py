@@ -15,6 +15,9 @@ import pytest
 from tidegate_runtime.errors import StartupFailure
 from tidegate_runtime.fetch import download
 from tidegate_runtime.fetch.fetcher import fetch_model
+from tidegate_runtime.fetch.incoming import Incoming
+from tidegate_runtime.fetch.progress import Progress
+from tidegate_runtime.fetch.uri import HttpSource
 
 MODEL = bytes(range(256)) * 1024
 DIGEST = hashlib.sha256(MODEL).hexdigest()
@@ -183,6 +186,21 @@ def test_nobody_listening_is_unreachable(tmp_path: Path) -> None:
     with pytest.raises(StartupFailure, match="refused") as failure:
         fetch(url, tmp_path)
     assert failure.value.reason == "ModelUnreachable"
+
+
+def test_a_host_whose_attempts_take_long_is_given_up_before_all_of_them(tmp_path: Path) -> None:
+    with running_store() as gone:
+        url = gone.url
+    now = 0.0
+
+    def clock() -> float:
+        nonlocal now
+        now += 7.0  # a failed attempt on a host of two addresses that drop packets
+        return now
+
+    with Incoming(tmp_path, 1_000, Progress(clock)) as incoming, pytest.raises(StartupFailure) as failure:
+        download.download(HttpSource(url), incoming, lambda _seconds: None, clock)
+    assert "the last of 3 attempts" in failure.value.message
 
 
 class MetadataSocket:

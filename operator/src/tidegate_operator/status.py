@@ -189,8 +189,11 @@ def _ready(decision: Decision, report: Report, routed: Fact) -> Fact:
     failure = report.workload(stable).failure
     if not report.workload(stable).ready and failure:
         return Fact(READY, "False", failure.reason, f"{stable}: {failure.message}")
-    if decision.state.phase == "Initial" or routed.status != "True":
-        return Fact(READY, "False", routed.reason, routed.message)
+    if decision.state.phase == "Initial" and routed.status == "True":
+        return Fact(READY, "False", "Initial", decision.message)
+    if routed.status != "True":
+        # Unknown stays unknown: a router that doesn't answer us may well answer callers.
+        return Fact(READY, routed.status, routed.reason, routed.message)
     return Fact(READY, "True", "Serving", f"{stable} answers")
 
 

@@ -17,7 +17,10 @@ from tidegate_runtime.naming import Reason
 
 CHUNK_BYTES: Final = 1 << 20
 CONNECT_SECONDS: Final = 3.0
-"""Five attempts on a host that drops packets end within 25 s, so that the service says so within half a minute."""
+"""How long one address of the host may take to accept a connection."""
+PATIENCE_SECONDS: Final = 18.0
+"""After this long without an answer no further attempt begins, however many addresses the host has: the service is to
+say within half a minute that its model can't be reached."""
 SOCKET_SECONDS: Final = 30.0
 """The longest silence of a host that answers."""
 MAX_REDIRECTS: Final = 3
@@ -32,21 +35,28 @@ class _Unreachable(Exception):
     """An attempt failed in a way that may pass."""
 
 
-def download(source: HttpSource, incoming: Incoming, sleep: Callable[[float], None]) -> None:
+class _BrokenOff(_Unreachable):
+    """The host answered, and its answer ended too early."""
+
+
+def download(
+    source: HttpSource, incoming: Incoming, sleep: Callable[[float], None], clock: Callable[[], float]
+) -> None:
     """Writes the body to `incoming`. Connection failures, short bodies and 5xx are retried from the start.
 
     Raises `StartupFailure`: `ModelNotFound` for 404 and 410, `ModelURIForbidden` for a redirect that isn't allowed or a
     link-local address, `ModelUnreachable` for everything else that lasts.
     """
-    for wait in (*BACKOFF_SECONDS, None):
+    silent_since = clock()
+    for attempt, wait in enumerate((*BACKOFF_SECONDS, None), start=1):
         try:
             return _attempt(source, incoming)
         except _Unreachable as failure:
-            if wait is None:
-                attempts = len(BACKOFF_SECONDS) + 1
-                raise _unreachable(
-                    source, f"{failure}, the last of {attempts} attempts; is the host right, and open to pods?"
-                ) from None
+            if isinstance(failure, _BrokenOff):
+                silent_since = clock()
+            if wait is None or clock() - silent_since > PATIENCE_SECONDS:
+                why = f"{failure}, the last of {attempt} attempts; is the host right, and open to pods?"
+                raise _unreachable(source, why) from None
             sleep(wait)
     return None
 
@@ -60,10 +70,10 @@ def _attempt(source: HttpSource, incoming: Incoming) -> None:
             while chunk := response.read(CHUNK_BYTES):
                 incoming.write(chunk)
         except (OSError, http.client.HTTPException) as error:
-            raise _Unreachable(f"the transfer broke off after {incoming.received} bytes ({error})") from None
+            raise _BrokenOff(f"the transfer broke off after {incoming.received} bytes ({error})") from None
     if total is not None and incoming.received != total:
         # http.client ends a body that was cut short like one that is whole.
-        raise _Unreachable(f"{incoming.received} of {total} bytes came")
+        raise _BrokenOff(f"{incoming.received} of {total} bytes came")
 
 
 @contextmanager

@@ -31,7 +31,7 @@ def fetch_model(uri: str, directory: Path, *, expected_sha256: str, pvc_root: Pa
     with Incoming(directory, max_bytes, Progress(time.monotonic)) as incoming:
         match source:
             case HttpSource():
-                download(source, incoming, time.sleep)
+                download(source, incoming, time.sleep, time.monotonic)
             case FileSource():
                 copy_file(source, incoming)
             case PvcSource():
