@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as stnp
 
 from tidegate_runtime.errors import InvalidRequest
 from tidegate_runtime.protocol.v2_json import decode, encode
-from tidegate_runtime.tensors import Datatype, InferRequest, InferResponse, Tensor
+from tidegate_runtime.tensors import Datatype, InferRequest, InferResponse, RequestedOutput, Tensor
 
 
 def tensor(data: Any, shape: Any = None, datatype: Any = "FP32", **members: Any) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def test_members_that_are_not_known_are_ignored() -> None:
 
 def test_requested_outputs_and_id_are_kept() -> None:
     request = decode(body(id="\x07é", outputs=[{"name": "b", "parameters": {"binary_data": True}}, {"name": "a"}]))
-    assert (request.id, request.outputs) == ("\x07é", ("b", "a"))
+    assert (request.id, request.outputs) == ("\x07é", (RequestedOutput("b"), RequestedOutput("a")))
 
 
 @pytest.mark.parametrize("outputs", [None, []], ids=["null", "an empty list"])

@@ -5,7 +5,7 @@ import pytest
 
 from tidegate_runtime.errors import InvalidRequest, StartupFailure
 from tidegate_runtime.model.signature import Signature
-from tidegate_runtime.tensors import Datatype, InferRequest, Tensor, TensorSpec
+from tidegate_runtime.tensors import Datatype, InferRequest, RequestedOutput, Tensor, TensorSpec
 
 SIGNATURE = Signature(
     inputs=(
@@ -45,7 +45,7 @@ def test_refused_is_a_request_with(inputs: tuple[Tensor, ...], message: str) -> 
 
 
 def test_outputs_come_in_the_order_that_was_asked_for() -> None:
-    assert SIGNATURE.check_outputs(("z", "y")) == (1, 0)
+    assert SIGNATURE.check_outputs((RequestedOutput("z"), RequestedOutput("y"))) == (1, 0)
     assert SIGNATURE.check_outputs(None) == (0, 1)
 
 
@@ -58,7 +58,7 @@ def test_outputs_come_in_the_order_that_was_asked_for() -> None:
 )
 def test_refused_are_outputs_that_are(wanted: tuple[str, ...], message: str) -> None:
     with pytest.raises(InvalidRequest, match=message):
-        SIGNATURE.check_outputs(wanted)
+        SIGNATURE.check_outputs(tuple(map(RequestedOutput, wanted)))
 
 
 @dataclass

@@ -75,12 +75,31 @@ class TensorSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class RequestedOutput:
+    """An output that a request asks for, and the form it is to have.
+
+    `binary` is None where the request as a whole decides; `classes` > 0 asks for that many best classes instead.
+    """
+
+    name: str
+    binary: bool | None = None
+    classes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class InferRequest:
-    """One request, decoded but not yet held against a signature. `outputs` is None when all are wanted."""
+    """One request, decoded but not yet held against a signature.
+
+    `outputs` is None when all are wanted; `binary` is how those go out that don't say themselves. `priority` is 0 for
+    the default, else 1 for the highest and up. `timeout_seconds` is the client's own bound, from the last byte on.
+    """
 
     inputs: tuple[Tensor, ...]
-    outputs: tuple[str, ...] | None = None
+    outputs: tuple[RequestedOutput, ...] | None = None
     id: str | None = None
+    binary: bool = False
+    priority: int = 0
+    timeout_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Final, Protocol
 
 from tidegate_runtime.errors import InvalidRequest, InvalidTensor, StartupFailure
 from tidegate_runtime.naming import Reason
-from tidegate_runtime.tensors import Datatype, Feeds, InferRequest, Tensor, TensorSpec
+from tidegate_runtime.tensors import Datatype, Feeds, InferRequest, RequestedOutput, Tensor, TensorSpec
 
 ONNX_TYPES: Final = {
     "tensor(bool)": Datatype.BOOL,
@@ -58,16 +58,17 @@ class Signature:
             _check_tensor(given[spec.name], spec, sizes)
         return {name: tensor.array for name, tensor in given.items()}
 
-    def check_outputs(self, wanted: tuple[str, ...] | None) -> tuple[int, ...]:
+    def check_outputs(self, wanted: tuple[RequestedOutput, ...] | None) -> tuple[int, ...]:
         """The wanted outputs' places in declared order. Raises `InvalidRequest` for one that is unknown or repeated."""
         if wanted is None:
             return tuple(range(len(self.outputs)))
         names = [spec.name for spec in self.outputs]
-        for name in wanted:
+        asked = [output.name for output in wanted]
+        for name in asked:
             if name not in names:
                 raise InvalidRequest(f'output "{name}" does not exist; the model has {_quoted(names)}')
-        _refuse_repeated(wanted, "output")
-        return tuple(names.index(name) for name in wanted)
+        _refuse_repeated(asked, "output")
+        return tuple(names.index(name) for name in asked)
 
     def _check_input_names(self, request: InferRequest, given: dict[str, Tensor]) -> None:
         expected = [spec.name for spec in self.inputs]

@@ -11,7 +11,7 @@ import orjson
 
 from tidegate_runtime.errors import InvalidRequest, Malformed
 from tidegate_runtime.protocol.json_tensors import data_of, parse_data, parse_shape
-from tidegate_runtime.tensors import Datatype, InferRequest, InferResponse, Tensor
+from tidegate_runtime.tensors import Datatype, InferRequest, InferResponse, RequestedOutput, Tensor
 
 MAX_DEPTH: Final = 64
 MAX_ID_BYTES: Final = 256
@@ -124,18 +124,18 @@ def _input(value: object, index: int, members: _Members) -> Tensor:
     return Tensor(name, datatype, parse_data(tensor.get("data"), shape, datatype, where))
 
 
-def _outputs(value: object, members: _Members) -> tuple[str, ...] | None:
-    """The requested outputs' names; None for an absent, null or empty list, which ask for all of them."""
+def _outputs(value: object, members: _Members) -> tuple[RequestedOutput, ...] | None:
+    """The requested outputs; None for an absent, null or empty list, which ask for all of them."""
     if value is None or value == []:
         return None
-    names = []
+    outputs = []
     for index, item in enumerate(_list(value, '"outputs"')):
         output = _object(item, f"outputs[{index}]")
         members.count(output, known=("name", "parameters"), depth=3)
         name = _name(output, f"outputs[{index}]")
         members.parameters(output, f'output "{name}"')
-        names.append(name)
-    return tuple(names)
+        outputs.append(RequestedOutput(name))
+    return tuple(outputs)
 
 
 def _datatype(value: object, where: str) -> Datatype:
