@@ -26,7 +26,7 @@ from tidegate_runtime.service import Service
 from tidegate_runtime.settings import ServeSettings
 from tidegate_runtime.web.admin import create_admin_app
 from tidegate_runtime.web.app import create_app
-from tidegate_runtime.web.connection import KEEP_ALIVE_SECONDS, protocol_class
+from tidegate_runtime.web.hot import protocol_class
 
 logger = logging.getLogger(__name__)
 
@@ -61,14 +61,13 @@ class _Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http=protocol_class(lambda: service.draining),
+                http=protocol_class(service),
                 ws="none",
                 lifespan="off",
                 log_config=None,
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
-                timeout_keep_alive=KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=round(service.limits.timeout_seconds + WRITE_SECONDS),
             )
         )
