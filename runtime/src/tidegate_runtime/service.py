@@ -85,11 +85,11 @@ class ServedModel:
         """What the request counts for in a batch: its rows, or 1 where requests run alone."""
         if not self._batched:
             return 1
-        rows = {name: array.shape[0] for name, array in feeds.items()}
-        if len(set(rows.values())) > 1:
-            given = ", ".join(f'"{name}" {count}' for name, count in rows.items())
+        counts = {array.shape[0] for array in feeds.values()}
+        if len(counts) > 1:
+            given = ", ".join(f'"{name}" {array.shape[0]}' for name, array in feeds.items())
             raise InvalidTensor(f"inputs must have the same number of rows; got {given}")
-        count: int = next(iter(rows.values()))
+        count: int = counts.pop()
         if count > self._limits.max_batch_size:
             limit = self._limits.max_batch_size
             raise InvalidRequest(f"{count} rows in one request; the limit is {limit}, so split it")
