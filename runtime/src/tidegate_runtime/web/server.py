@@ -27,6 +27,7 @@ from tidegate_runtime.settings import ServeSettings
 from tidegate_runtime.web.admin import create_admin_app
 from tidegate_runtime.web.app import create_app
 from tidegate_runtime.web.hot import protocol_class
+from tidegate_runtime.web.tls import Certificate
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +58,9 @@ class Stop:
 class _Server(uvicorn.Server):
     """uvicorn on a socket that is already bound, without signal handlers of its own."""
 
-    def __init__(self, app: FastAPI, listener: socket.socket, service: Service) -> None:
+    def __init__(
+        self, app: FastAPI, listener: socket.socket, service: Service, certificate: Certificate | None = None
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -68,6 +71,7 @@ class _Server(uvicorn.Server):
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
+                ssl_context_factory=(lambda *_: certificate.server_context()) if certificate else None,
                 timeout_graceful_shutdown=round(service.limits.timeout_seconds + WRITE_SECONDS),
             )
         )
@@ -93,10 +97,11 @@ async def serve(settings: ServeSettings) -> None:
     # By default, 5 ms, the launch thread waits that long for the interpreter after a run while the loop is busy.
     sys.setswitchinterval(SWITCH_SECONDS)
     service = Service(ModelMetrics(settings.name, settings.model_version, settings.device), settings.limits)
+    certificate = Certificate(*settings.tls) if settings.tls else None
     with _listener(settings.host, settings.port) as data, _listener(settings.host, settings.admin_port) as admin:
         stop = Stop()
         stop.listen()
-        data_server = _Server(create_app(service), data, service)
+        data_server = _Server(create_app(service), data, service, certificate)
         admin_server = _Server(create_admin_app(service), admin, service)
         logger.info("listening", extra={"data": data.getsockname()[1], "admin": admin.getsockname()[1]})
         launch = ThreadPoolExecutor(max_workers=1, thread_name_prefix="launch")
