@@ -20,7 +20,7 @@ PROBE_ROWS: Final = 5
 PROBE_SCALES: Final = (1.0, 1e-3, 100.0, 0.05, 7.0)
 """Magnitudes of the probe's rows: what a batch shares (a scale, a mean, a maximum) shows in the small ones."""
 
-TOLERANCE: Final = {Datatype.FP16: 2e-2, Datatype.FP32: 1e-3, Datatype.FP64: 1e-6}
+TOLERANCE: Final = {Datatype.BF16: 5e-2, Datatype.FP16: 2e-2, Datatype.FP32: 1e-3, Datatype.FP64: 1e-6}
 """How far a row may differ between batches, relative to its own largest value. Kernels sum in another order for another
 batch size; a quantisation scale shared with a row 1,000 times larger is off by the whole value."""
 
@@ -110,4 +110,6 @@ def _same(one: Any, other: Any, spec: TensorSpec) -> bool:
         return np.array_equal(one, other)
     finite = np.abs(np.concatenate([np.ravel(one), np.ravel(other)]).astype(np.float64))
     largest = np.max(finite, initial=0.0, where=np.isfinite(finite))
+    if spec.datatype is Datatype.BF16:
+        one, other = np.asarray(one, np.float32), np.asarray(other, np.float32)
     return np.allclose(one, other, rtol=0.0, atol=tolerance * largest, equal_nan=True)

@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 WARMUP_LIMIT_SECONDS: Final = 120.0
 """All warm-up runs together; a graph with an endless loop never ends one by itself."""
 
-_UNGUESSED: Final = frozenset({Datatype.FP16, Datatype.FP32, Datatype.FP64, Datatype.BOOL})
+_UNGUESSED: Final = frozenset({Datatype.BF16, Datatype.FP16, Datatype.FP32, Datatype.FP64, Datatype.BOOL})
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from tidegate_runtime.errors import ExecutionFailed, RejectedByModel, RuntimeFault, StartupFailure
+from tidegate_runtime.model import bfloat16
 from tidegate_runtime.model.cpus import usable_cpus
 from tidegate_runtime.model.files import not_onnx
 from tidegate_runtime.model.signature import Signature
@@ -41,6 +42,7 @@ class OnnxSession:
         """
         self._session = _open(path, device, threads)
         self.signature = Signature.declared(self._session.get_inputs(), self._session.get_outputs())
+        self._bfloat16 = bfloat16.needed(self.signature)
 
     def run(self, feeds: Feeds, options: Any) -> Sequence[Array]:
         """All outputs in declared order. Blocks; `options.terminate = True` from another thread ends it early.
@@ -48,6 +50,8 @@ class OnnxSession:
         Raises `RejectedByModel` if an operator found its input invalid, `ExecutionFailed` for any other failure.
         """
         try:
+            if self._bfloat16:
+                return bfloat16.run(self._session, feeds, options, ort.OrtValue)
             outputs: Sequence[Array] = self._session.run(None, feeds, options)
         except Exception as error:  # ONNX Runtime's exceptions have no base class of their own
             raise _fault(error) from error
