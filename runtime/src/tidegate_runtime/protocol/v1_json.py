@@ -14,7 +14,7 @@ import orjson
 from tidegate_runtime.errors import InvalidRequest, InvalidTensor
 from tidegate_runtime.protocol.json_document import MAX_DEPTH, Members, list_of, may_hold_booleans, object_of, parse
 from tidegate_runtime.protocol.json_tensors import MAX_RANK, data_of, parse_data
-from tidegate_runtime.tensors import Array, Datatype, InferRequest, InferResponse, Tensor, TensorSpec
+from tidegate_runtime.tensors import Datatype, InferRequest, InferResponse, Tensor, TensorSpec
 
 SIGNATURE: Final = "serving_default"
 """TensorFlow Serving's name for the one signature that a model has here."""
@@ -133,14 +133,12 @@ def _plain(data: object, where: str, levels: int) -> object:
         raise InvalidTensor(f"{where}: the bytes are not UTF-8, and ONNX Runtime takes text alone") from None
 
 
-def _nested(tensor: Tensor) -> Array | list[Any]:
-    """As `data_of`, but in the tensor's shape."""
+def _nested(tensor: Tensor) -> Any:
+    """As `data_of`, but in the tensor's shape; a scalar bare, which orjson doesn't take as an array."""
     flat = data_of(tensor.array, tensor.datatype, tensor.name)
-    nested: list[Any]
     if isinstance(flat, list):
-        nested = tensor.array.tolist()
-        return nested
-    return flat.reshape(tensor.array.shape)
+        return tensor.array.tolist()
+    return flat.reshape(tensor.array.shape) if tensor.array.ndim else flat[0]
 
 
 def _quoted(inputs: Sequence[TensorSpec]) -> str:
