@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 import onnx
 
-from tidegate_runtime.errors import StartupFailure
+from tidegate_runtime.errors import ExecutionFailed, StartupFailure
 from tidegate_runtime.model.signature import Signature
 from tidegate_runtime.naming import Reason
 from tidegate_runtime.tensors import Array, Datatype, Feeds
@@ -54,6 +54,8 @@ def _array(value: Any) -> Array:
     if value.data_type() != _ONNX_TYPE:
         array: Array = value.numpy()
         return array
+    if value.device_name() != "cpu":
+        raise ExecutionFailed("a BF16 output stayed on the device; export the model with an FP32 output")
     size = value.tensor_size_in_bytes()
     held = (ctypes.c_char * size).from_address(value.data_ptr()) if size else b""
     return np.frombuffer(bytes(held), _BFLOAT16).reshape(value.shape())

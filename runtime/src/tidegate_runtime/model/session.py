@@ -53,6 +53,8 @@ class OnnxSession:
             if self._bfloat16:
                 return bfloat16.run(self._session, feeds, options, ort.OrtValue)
             outputs: Sequence[Array] = self._session.run(None, feeds, options)
+        except RuntimeFault:
+            raise
         except Exception as error:  # ONNX Runtime's exceptions have no base class of their own
             raise _fault(error) from error
         return outputs

@@ -67,11 +67,12 @@ def list_of(value: object, what: str) -> list[Any]:
 
 
 class Members:
-    """How many members the parsed objects have, to find those that the parser dropped as duplicates."""
+    """How many members the objects parsed from `text` have, to find those that the parser dropped as duplicates."""
 
-    __slots__ = ("total",)
+    __slots__ = ("text", "total")
 
-    def __init__(self) -> None:
+    def __init__(self, text: bytes | bytearray) -> None:
+        self.text = text
         self.total = 0
 
     def count(self, value: dict[str, Any], known: frozenset[str], depth: int) -> None:
@@ -91,12 +92,12 @@ class Members:
                 return
         raise Malformed(f"the body is nested deeper than {MAX_DEPTH} levels")
 
-    def refuse_duplicates(self, text: bytes | bytearray) -> None:
-        """Raises `Malformed` if an object in `text`, whose members have all been counted, names a member twice.
+    def refuse_duplicates(self) -> None:
+        """Raises `Malformed` if an object names a member twice; all members must have been counted.
 
         Every member has one colon outside of strings, so more such colons than members that were kept means that some
         were dropped. Counting bytes is far cheaper than a second parse, and strings are cut out only if the quick
         count differs.
         """
-        if text.count(b":") != self.total and _STRING.sub(b"", text).count(b":") != self.total:
+        if self.text.count(b":") != self.total and _STRING.sub(b"", self.text).count(b":") != self.total:
             raise Malformed("an object in the body has two members of the same name; send each once")

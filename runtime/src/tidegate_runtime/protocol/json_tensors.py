@@ -31,6 +31,13 @@ _CODES: Final = {
 """The standard library's arrays take integers for integers and numbers for floats, range-checked, at numpy's speed;
 numpy would also read numbers out of strings and cut fractions off, so it needs a look at each value's type first."""
 
+_ACCEPTED: Final[dict[Datatype, frozenset[type]]] = {
+    **dict.fromkeys(_CODES, frozenset({int})),
+    **dict.fromkeys(_FLOATS, frozenset({int, float})),
+    Datatype.BOOL: frozenset({bool}),
+    Datatype.BYTES: frozenset({str}),
+}
+
 _FEW: Final = 64
 """Up to so many elements the sum of a Python array is cheaper than the first of numpy's calls."""
 
@@ -73,7 +80,7 @@ def parse_data(data: object, shape: tuple[int, ...], datatype: Datatype, where: 
     flat = _flatten(data, shape, where) if data and type(data[0]) is list else data
     if len(flat) != prod(shape):
         raise InvalidTensor(f"{where}: shape {list(shape)} needs {prod(shape)} elements, data has {len(flat)}")
-    return _to_array(flat, datatype, where, booleans).reshape(shape)
+    return _to_array(flat, shape, datatype, where, booleans)
 
 
 def _flatten(data: list[Any], shape: tuple[int, ...], where: str) -> list[Any]:
@@ -91,11 +98,11 @@ def _flatten(data: list[Any], shape: tuple[int, ...], where: str) -> list[Any]:
     return level
 
 
-def _to_array(flat: list[Any], datatype: Datatype, where: str, booleans: bool) -> Array:
+def _to_array(flat: list[Any], shape: tuple[int, ...], datatype: Datatype, where: str, booleans: bool) -> Array:
     code = _CODES.get(datatype)
     if code is None:
         _check_types(flat, datatype, where)
-        return np.array(flat, dtype=datatype.numpy)
+        return np.array(flat, dtype=datatype.numpy).reshape(shape)
     if booleans:
         _check_types(flat, datatype, where)
     try:
@@ -103,14 +110,14 @@ def _to_array(flat: list[Any], datatype: Datatype, where: str, booleans: bool) -
     except (TypeError, OverflowError):
         _check_types(flat, datatype, where)
         raise _out_of_range(flat, datatype, where) from None
-    array: Array = np.frombuffer(numbers, datatype.numpy)
+    array: Array = np.ndarray(shape, datatype.numpy, numbers)
     if datatype is Datatype.FP32 and not _finite(numbers, array):
         raise _out_of_range(flat, datatype, where)
     return array
 
 
 def _check_types(flat: list[Any], datatype: Datatype, where: str) -> None:
-    accepted = _accepted(datatype)
+    accepted = _ACCEPTED[datatype]
     if not set(map(type, flat)) <= accepted:
         index = next(i for i, value in enumerate(flat) if type(value) not in accepted)
         raise InvalidTensor(f"{where}: data[{index}] is {_kind(flat[index])}; {datatype} expected")
@@ -119,14 +126,6 @@ def _check_types(flat: list[Any], datatype: Datatype, where: str) -> None:
 def _finite(numbers: "number_array[float]", array: Array) -> bool:
     """Whether no double became an infinity as FP32. A sum of finite FP32 values, in double, can't overflow."""
     return isfinite(sum(numbers)) if len(numbers) <= _FEW else bool(np.isfinite(array).all())
-
-
-def _accepted(datatype: Datatype) -> set[type]:
-    if datatype is Datatype.BOOL:
-        return {bool}
-    if datatype is Datatype.BYTES:
-        return {str}
-    return {int, float} if datatype in _FLOATS else {int}
 
 
 def _out_of_range(flat: Sequence[Any], datatype: Datatype, where: str) -> InvalidTensor:

@@ -78,10 +78,11 @@ def request_parameters(owner: Mapping[str, Any], members: Members) -> RequestPar
 
 
 def binary_size(owner: Mapping[str, Any], where: str, members: Members) -> int | None:
-    """How many bytes of the body behind the JSON are this input's; None if its data are in the JSON."""
-    if owner.get("parameters") is None:
-        return None
-    given = _checked(owner["parameters"], Place.INPUT, where, members)
+    """How many bytes of the body behind the JSON are this input's; None if its data are in the JSON.
+
+    `owner` has parameters.
+    """
+    given = _checked(owner.get("parameters"), Place.INPUT, where, members)
     return _integer(given, "binary_data_size", where) if "binary_data_size" in given else None
 
 
@@ -100,10 +101,12 @@ def _checked(value: object, place: Place, where: str, members: Members) -> dict[
     for name, parameter in parameters.items():
         if type(parameter) not in (str, int, float, bool):
             raise InvalidRequest(f'parameter "{name[:64]}" of {where} must be a string, a number or a boolean')
+        if _PLACES.get(name) is place:
+            continue
         why = _refusal(name, parameter, place)
         if why is not None:
             raise InvalidRequest(f'parameter "{name[:64]}" of {where}: {why}')
-    if len(orjson.dumps(parameters)) > MAX_PARAMETERS_BYTES:
+    if len(members.text) > MAX_PARAMETERS_BYTES and len(orjson.dumps(parameters)) > MAX_PARAMETERS_BYTES:
         raise InvalidRequest(f'"parameters" of {where} are over {MAX_PARAMETERS_BYTES} bytes')
     return parameters
 

@@ -33,11 +33,11 @@ def decode(body: bytes | bytearray, inputs: Sequence[TensorSpec]) -> V1Request:
     Raises `Malformed`, `InvalidRequest` or `InvalidTensor`, each naming the place.
     """
     root = object_of(parse(body), "the body")
-    members = Members()
+    members = Members(body)
     members.total = len(root)
     if body.count(b":") != members.total:
         members.walk(list(root.values()), MAX_DEPTH - 1)
-        members.refuse_duplicates(body)
+        members.refuse_duplicates()
     if root.get("signature_name") not in (None, "", SIGNATURE):
         raise InvalidRequest(f'"signature_name": the model has one signature, "{SIGNATURE}"')
     if ("instances" in root) == ("inputs" in root):

@@ -55,7 +55,7 @@ def decode(body: Bytes, header_length: int | None = None, inputs: Sequence[Tenso
 
 def _request(text: bytes | bytearray, blobs: Blobs | None) -> InferRequest:
     root = object_of(parse(text), "the body")
-    members = Members()
+    members = Members(text)
     members.count(root, _ROOT, depth=1)
     listed = list_of(root.get("inputs"), '"inputs"')
     if not listed:
@@ -65,16 +65,16 @@ def _request(text: bytes | bytearray, blobs: Blobs | None) -> InferRequest:
     outputs = _outputs(root.get("outputs"), members)
     request_id = _id(root.get("id"))
     asked = request_parameters(root, members)
-    members.refuse_duplicates(text)
+    members.refuse_duplicates()
     return InferRequest(inputs, outputs, request_id, asked.binary, asked.priority, asked.timeout_seconds)
 
 
 def _input(value: object, index: int, members: Members, booleans: bool, blobs: Blobs | None) -> Tensor:
-    tensor = object_of(value, f"inputs[{index}]")
+    tensor = value if isinstance(value, dict) else object_of(value, f"inputs[{index}]")
     members.count(tensor, _INPUT, depth=3)
     name = _name(tensor, "inputs", index)
     where = f'input "{name}"'
-    size = binary_size(tensor, where, members)
+    size = None if tensor.get("parameters") is None else binary_size(tensor, where, members)
     datatype = _datatype(tensor.get("datatype"), where)
     shape = parse_shape(tensor.get("shape"), where)
     if size is None:
