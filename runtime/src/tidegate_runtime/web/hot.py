@@ -78,7 +78,7 @@ class HotCall:
         self.body: bytes | bytearray = b""
         self.json_length: bytes | None = None
         self.accepted: bytes | None = None
-        self.request: InferRequest
+        self.request: InferRequest | None = None
         self.received = 0.0
         self.ticket: Ticket | None = None
 
@@ -167,8 +167,8 @@ class HotConnection(BoundedHttpProtocol):
         try:
             length = call.json_length
             json_length = None if length is None else parse_header_length(length.decode("latin-1"))
-            call.request = decode(call.body, json_length, call.model.signature.inputs)
-            call.ticket = call.model.submit(call.request, call.received, self._deliver)
+            call.request = request = decode(call.body, json_length, call.model.signature.inputs)
+            call.ticket = call.model.submit(request, call.received, self._deliver)
         except RuntimeFault as fault:
             self._refuse_call(call, fault)
         except Exception:
@@ -196,12 +196,14 @@ class HotConnection(BoundedHttpProtocol):
     def _deliver(self, outcome: Outcome) -> None:
         call = self._call
         assert call is not None
+        request = call.request
+        assert request is not None
         call.ticket = None
         if isinstance(outcome, RuntimeFault):
             self._refuse_call(call, outcome)
             return
         try:
-            encoded = encode(call.model.answer(call.request, outcome), call.request)
+            encoded = encode(call.model.answer(request, outcome), request)
         except RuntimeFault as fault:
             self._refuse_call(call, fault)
             return
@@ -265,6 +267,8 @@ class HotConnection(BoundedHttpProtocol):
     def _finish(self, call: HotCall, status: int) -> None:
         call.model.metrics.answered(status)
         call.response_complete = True
+        # A connection may be idle for long: it doesn't hold a body of megabytes meanwhile.
+        call.body, call.request = b"", None
         if not call.keep_alive:
             self.transport.close()
         self.on_response_complete()
@@ -272,7 +276,7 @@ class HotConnection(BoundedHttpProtocol):
     def _remember_head(self) -> None:
         """The head of every good answer up to its length; uvicorn renews the default headers, the date, each second."""
         self._default_headers = self.server_state.default_headers
-        head = reply(200, [*self._default_headers, _VARY, _JSON], [], close=False)[0]
+        head = b"".join(reply(200, [*self._default_headers, _VARY, _JSON], [], close=False))
         self._ok_head = head.removesuffix(b"0\r\n\r\n")
 
 
