@@ -24,8 +24,9 @@ DOUBLED = struct.pack("<4f", 2, 4, 6, 8)
 
 
 @pytest.fixture(scope="module")
-def client(doubling: Any) -> Iterator[httpx2.Client]:
-    with httpx2.Client(base_url=doubling.url(""), timeout=10, headers={"accept-encoding": "identity"}) as client:
+def client(doubling: Any, way: dict[str, str]) -> Iterator[httpx2.Client]:
+    headers = {"accept-encoding": "identity", **way}
+    with httpx2.Client(base_url=doubling.url(""), timeout=10, headers=headers) as client:
         yield client
 
 
@@ -92,6 +93,11 @@ def test_refused_is(client: httpx2.Client, blob: bytes, message: str) -> None:
     assert message in answer.json()["error"]
 
 
+def test_row_28_the_length_of_the_json_given_twice_is_refused(client: httpx2.Client) -> None:
+    answer = client.post(INFER, content=FOUR, headers=[(JSON_LENGTH, "0"), (JSON_LENGTH, "16")])
+    assert (answer.status_code, "2 times" in answer.json()["error"]) == (400, True)
+
+
 def test_the_best_classes_of_an_output(client: httpx2.Client) -> None:
     asked = GOOD | {"outputs": [{"name": "y", "parameters": {"classification": 2}}]}
     (output,) = client.post(INFER, json=asked).json()["outputs"]
@@ -116,9 +122,9 @@ def wide(model: Callable[..., onnx.ModelProto]) -> onnx.ModelProto:
 
 
 def test_long_answers_are_compressed_for_clients_that_accept_it(
-    serve: Callable[..., Any], wide: onnx.ModelProto
+    serve: Callable[..., Any], wide: onnx.ModelProto, way: dict[str, str]
 ) -> None:
-    with serve(wide) as process, httpx2.Client(base_url=process.url(""), timeout=30) as client:
+    with serve(wide) as process, httpx2.Client(base_url=process.url(""), timeout=30, headers=way) as client:
         for count, encoding, expected in (
             (4, "gzip", None),
             (2_000, "identity", None),

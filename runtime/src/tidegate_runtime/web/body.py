@@ -1,14 +1,15 @@
 """Bodies over HTTP: a request's declared type and encoding, its bound, the client that may leave; an answer's form."""
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from tidegate_runtime.errors import UnsupportedMedia
+from tidegate_runtime.errors import Malformed, UnsupportedMedia
 from tidegate_runtime.protocol.compression import (
     MIN_BYTES,
     Encoding,
@@ -43,13 +44,16 @@ class Media:
     json_length: int | None = None
 
 
-def media_of(headers: Mapping[str, str]) -> Media:
+def media_of(headers: Headers) -> Media:
     """Raises `UnsupportedMedia` unless the body is declared as JSON in UTF-8 or as JSON with binary tensors.
 
     A missing `Content-Type` is taken as JSON: Triton's HTTP client sends none.
     """
     encoding = content_encoding(headers.get("content-encoding"))
-    length = headers.get(JSON_LENGTH_HEADER)
+    lengths = headers.getlist(JSON_LENGTH_HEADER)
+    if len(lengths) > 1:
+        raise Malformed(f"{JSON_LENGTH_HEADER} is given {len(lengths)} times; send it once")
+    length = lengths[0] if lengths else None
     media_type, _, parameters = headers.get("content-type", JSON).lower().partition(";")
     charset = parameters.replace(" ", "").replace('"', "")
     if media_type.strip() not in (JSON, BINARY) or (charset and charset != "charset=utf-8"):
