@@ -3,6 +3,7 @@
 import asyncio
 import importlib.resources
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -192,7 +193,8 @@ def doubling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
 
 
 @pytest.fixture(scope="session")
-def magika_path() -> Path:
-    """The file-type classifier of the `magika` wheel."""
+def magika_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file-type classifier of the `magika` wheel, copied: uv installs hard links, which aren't served."""
     models = importlib.resources.files("magika") / "models"
-    return next(path for folder in models.iterdir() for path in [Path(str(folder)) / "model.onnx"] if path.exists())
+    found = next(path for folder in models.iterdir() for path in [Path(str(folder)) / "model.onnx"] if path.exists())
+    return Path(shutil.copy(found, tmp_path_factory.mktemp("magika") / "model.onnx"))

@@ -19,6 +19,7 @@ class ServeSettings:
     device: str
     threads: int
     drain_seconds: float
+    vetting: bool
     limits: Limits
     tls: tuple[Path, Path] | None = None
     """Certificate chain and key of the data port, in PEM; None: plain HTTP."""

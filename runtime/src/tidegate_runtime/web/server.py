@@ -22,6 +22,7 @@ from fastapi import FastAPI
 from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.model.engine import ThreadEngine
 from tidegate_runtime.model.loading import LoadedModel, load_model
+from tidegate_runtime.model.vetting import load_vetted
 from tidegate_runtime.service import Service
 from tidegate_runtime.settings import ServeSettings
 from tidegate_runtime.web.admin import create_admin_app
@@ -123,7 +124,8 @@ async def serve(settings: ServeSettings) -> None:
 
 async def _load(settings: ServeSettings, stop: Stop, launch: ThreadPoolExecutor) -> LoadedModel | None:
     """The model; None if the process was told to stop first."""
-    load = partial(load_model, settings.path, settings.device, settings.threads, settings.limits.max_batch_size)
+    loader = load_vetted if settings.vetting else load_model
+    load = partial(loader, settings.path, settings.device, settings.threads, settings.limits.max_batch_size)
     loading: asyncio.Future[LoadedModel] = asyncio.get_running_loop().run_in_executor(launch, load)
     stopping = asyncio.ensure_future(stop.asked.wait())
     waited: set[asyncio.Future[Any]] = {loading, stopping}
