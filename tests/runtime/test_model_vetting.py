@@ -71,6 +71,14 @@ def test_a_child_that_never_ends_is_killed(endless: onnx.ModelProto, tmp_path: P
     assert "Error" not in failure.value.message
 
 
+def test_a_file_that_needs_more_memory_than_there_is_is_too_large(double: onnx.ModelProto, tmp_path: Path) -> None:
+    double.metadata_props.add(key="notes", value="x" * 200_000_000)
+    onnx.save(double, tmp_path / "m.onnx")
+    with pytest.raises(StartupFailure, match=r"memory can't be had while .*; raise the memory limit") as failure:
+        vet(Task(str(tmp_path / "m.onnx"), "cpu", 1, 8, available_bytes=16 << 20))
+    assert failure.value.reason == "ModelTooLarge"
+
+
 def test_a_child_does_not_outlive_its_parent(endless: onnx.ModelProto, tmp_path: Path) -> None:
     onnx.save(endless, tmp_path / "m.onnx")
     task = json.dumps(asdict(Task(str(tmp_path / "m.onnx"), "cpu", 1, 8)))

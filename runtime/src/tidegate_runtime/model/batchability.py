@@ -138,8 +138,8 @@ def _filled(datatype: Datatype, shape: tuple[int, ...], probe: Probe, generator:
 def _same(one: Any, other: Any, tolerance: float | None) -> bool:
     if tolerance is None or np.shape(one) != np.shape(other):
         return np.array_equal(one, other)
-    finite = np.abs(np.concatenate([np.ravel(one), np.ravel(other)]).astype(np.float64))
+    # As doubles, which hold every value of the other types; numpy doesn't compare bfloat16.
+    one, other = np.asarray(one, np.float64), np.asarray(other, np.float64)
+    finite = np.abs(np.concatenate([np.ravel(one), np.ravel(other)]))
     largest = np.max(finite, initial=0.0, where=np.isfinite(finite))
-    if spec.datatype is Datatype.BF16:
-        one, other = np.asarray(one, np.float32), np.asarray(other, np.float32)
     return np.allclose(one, other, rtol=0.0, atol=tolerance * largest, equal_nan=True)

@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
+from typing import Any
 
 import onnx
+from google.protobuf.message import DecodeError
 
 from tidegate_runtime.errors import StartupFailure
 from tidegate_runtime.model.external_data import external_data
@@ -27,17 +30,18 @@ class Prepared:
 
 
 def prepare(file: Path) -> Prepared:
-    """The model in `file`, held in memory whole. Raises `StartupFailure`: `ModelInvalid`, `UnsupportedSignature`."""
+    """The model in `file`. Raises `StartupFailure`: `ModelInvalid`, `ModelTooLarge`, `UnsupportedSignature`."""
     try:
-        # Not onnx.load, which takes JSON or text for a file name that ends so.
-        graph = onnx.ModelProto.FromString(file.read_bytes())
-    except Exception:  # protobuf's errors, and MemoryError
+        graph = _read(file)
+    except DecodeError:
         return Prepared(None)
+    except MemoryError:
+        why = f"{file.name}: memory can't be had while reading it; raise the memory limit"
+        raise StartupFailure(Reason.MODEL_TOO_LARGE, why) from None
     outside = external_data(graph, file)
     labels = remove_zipmaps(graph)
     if not labels:
-        forget_weights(graph)  # before ONNX Runtime reads them: they needn't be in memory twice
-        return Prepared(graph)
+        return Prepared(_light(graph))
     if outside:
         # From bytes ONNX Runtime would look for the data from its working directory on.
         raise StartupFailure(
@@ -46,5 +50,23 @@ def prepare(file: Path) -> Prepared:
             "export with zipmap=False, or without external data",
         )
     content = graph.SerializeToString()
+    return Prepared(_light(graph), content, labels)
+
+
+def _read(file: Path) -> onnx.ModelProto:
+    # Not onnx.load, which takes JSON or text for a file name that ends so, and copies the file first.
+    with file.open("rb") as opened, mmap(opened.fileno(), 0, access=ACCESS_READ) as mapped, memoryview(mapped) as view:
+        content: Any = view  # protobuf takes any buffer, its stubs bytes alone
+        return onnx.ModelProto.FromString(content)
+
+
+def _light(graph: onnx.ModelProto) -> onnx.ModelProto:
+    """The graph without what its analysis has no use for, so that ONNX Runtime's copy is the only one in memory.
+
+    A copy, since a protobuf message keeps the memory of what is taken out of it.
+    """
     forget_weights(graph)
-    return Prepared(graph, content, labels)
+    del graph.metadata_props[:]
+    light = onnx.ModelProto()
+    light.CopyFrom(graph)
+    return light
