@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
-import onnx
 
 from tidegate_runtime.errors import ExecutionFailed, StartupFailure
 from tidegate_runtime.model.signature import Signature
@@ -17,6 +16,8 @@ from tidegate_runtime.naming import Reason
 from tidegate_runtime.tensors import Array, Datatype, Feeds
 
 _BFLOAT16: Final = Datatype.BF16.numpy
+_ELEMENT_TYPE: Final = 16
+"""`TensorProto.BFLOAT16`, without the onnx package, which serving doesn't need."""
 _ONNX_TYPE: Final = "tensor(bfloat16)"
 
 
@@ -46,7 +47,7 @@ def run(session: Any, feeds: Feeds, options: Any, ort_value: Any) -> Sequence[Ar
 
 def _value(array: Array, ort_value: Any) -> Any:
     if array.dtype == _BFLOAT16:
-        return ort_value.ortvalue_from_numpy_with_onnx_type(array.view(np.uint16), onnx.TensorProto.BFLOAT16)
+        return ort_value.ortvalue_from_numpy_with_onnx_type(array.view(np.uint16), _ELEMENT_TYPE)
     return ort_value.ortvalue_from_numpy(array)
 
 
