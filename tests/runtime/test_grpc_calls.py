@@ -260,15 +260,6 @@ async def test_row_32_the_service_s_own_time_is_over_first() -> None:
     assert served.metrics.codes == {504: 1}
 
 
-async def test_row_32_the_time_that_the_request_gives_itself_is_over_first(served: Peer) -> None:
-    served.engine.gate.clear()
-    message = rows(1.0)
-    message.parameters["timeout"].int64_param = 100_000
-    error = await failure(served.infer(message, timeout=WAIT_SECONDS))
-    assert error.code() is StatusCode.DEADLINE_EXCEEDED
-    await until(served.engine.interrupted.is_set)
-
-
 async def test_an_engine_that_fails_tells_no_detail(served: Peer) -> None:
     async def run(feeds: Any) -> Any:
         raise ValueError("/work/secret")

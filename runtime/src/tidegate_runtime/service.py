@@ -51,9 +51,7 @@ class ServedModel:
         try:
             feeds = self.signature.check(request)
             wanted = self.signature.check_outputs(request.outputs)
-            limit = self._limits.timeout_seconds
-            seconds = limit if request.timeout_seconds is None else min(limit, request.timeout_seconds)
-            deadline = received + seconds
+            deadline = received + self._limits.timeout_seconds
             outputs = await self._scheduler.submit(feeds, self._rows(feeds), deadline)
         finally:
             self._metrics.inflight -= 1
