@@ -33,7 +33,7 @@ def tried(folder: Path, content: Content, **limits: Any) -> Findings:
     directory.mkdir(exist_ok=True)
     path = directory / "model.onnx"
     path.write_bytes(content if isinstance(content, bytes) else content.SerializeToString())
-    return vet(Task(str(path), "cpu", 1, 8, **({"available_bytes": 2048 * MIB} | limits)))
+    return vet(Task(str(path), "cpu", 1, **({"max_rows": 8, "available_bytes": 2048 * MIB} | limits)))
 
 
 def parsed(graph: str, opsets: str = '"": 18, "ai.onnx.ml": 3', ir: int = 8) -> onnx.ModelProto:
@@ -249,6 +249,17 @@ def test_refused_is_10_a_loop_without_end(endless: onnx.ModelProto, tmp_path: Pa
     assert failure.value.reason == "WarmupFailed"
 
 
+def test_refused_is_11_a_largest_batch_that_memory_does_not_do_for(tmp_path: Path) -> None:
+    wide = "(float[N,1] x) => (float[N,1] y) <int64[2] s={1,2097152}, int64[1] a={1}>"
+    model = parsed(wide + "{ e = Expand(x, s) y = ReduceMax(e, a) }")
+    assert tried(tmp_path, model, max_rows=8, available_bytes=512 * MIB).warm.verdict.batched
+    with pytest.raises(
+        StartupFailure, match=r"with the largest batch, 128 rows: .*a smaller --max-batch-size"
+    ) as failure:
+        tried(tmp_path, model, max_rows=128, available_bytes=512 * MIB)
+    assert failure.value.reason == "WarmupFailed"
+
+
 def test_refused_is_3_a_model_file_that_is_a_hard_link(double: onnx.ModelProto, tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "other").touch()
@@ -272,6 +283,9 @@ TAKEN = [
     pytest.param(
         weights_at("linked.bin", lambda folder: (folder / "model" / "linked.bin").symlink_to("weights/w.bin")),
         id="external data behind a symbolic link that stays inside",
+    ),
+    pytest.param(
+        graph(X + "{ a = Abs(x) n = Neg(a) y = Sqrt(n) }"), id="21 an answer of NaN to all random numbers, but not to 0"
     ),
     pytest.param(graph(X + "<float[4] w={nan,1,1,1}> { y = Mul(x, w) }"), id="21 one weight of NaN"),
 ]

@@ -12,13 +12,16 @@ from typing import Any
 
 import onnx
 import pytest
+from onnx import parser
 
 from tidegate_runtime.errors import StartupFailure
 from tidegate_runtime.model.batchability import Probe, Verdict
 from tidegate_runtime.model.loading import Findings, load_model
 from tidegate_runtime.model.memory import address_space, available_bytes
+from tidegate_runtime.model.triton_config import read_config
 from tidegate_runtime.model.vetting import TRIAL, Task, load_vetted, outcome, reported, vet
 from tidegate_runtime.model.warmup import Warm
+from tidegate_runtime.tensors import Datatype, TensorSpec
 
 OPENING = b'{"stage": "opening it"}\n'
 RUNNING = OPENING + b'{"stage": "running its warm-up"}\n'
@@ -110,6 +113,26 @@ def test_a_vetted_model_is_loaded_as_an_unvetted_one(double: onnx.ModelProto, tm
     assert tuple(vetted.costs.seconds) == tuple(plain.costs.seconds) == (1, 2, 4, 8)
 
 
+def test_sizes_that_a_configuration_fixes_are_those_that_warm_up_runs(tmp_path: Path) -> None:
+    weights = "<float[12,2] w={1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24}>"
+    text = f'<ir_version: 8, opset_import: ["": 18]> graph (float[N,width] x) => (float[N,2] y) {weights}'
+    onnx.save(parser.parse_model(text + "{ y = MatMul(x, w) }"), tmp_path / "m.onnx")
+    assert load_vetted(tmp_path, "cpu", 1, 8).costs.shapes == {}
+    config = read_config('max_batch_size: 8 input { name: "x" data_type: TYPE_FP32 dims: [12] }')
+    loaded = load_vetted(tmp_path, "cpu", 1, 8, config=config)
+    assert loaded.signature.inputs == (TensorSpec("x", Datatype.FP32, ("N", 12)),)
+    assert loaded.verdict.batched
+    assert loaded.costs.shapes == {"x": (1, 12)}
+
+
+def test_a_configuration_that_the_model_contradicts_is_refused(double: onnx.ModelProto, tmp_path: Path) -> None:
+    onnx.save(double, tmp_path / "m.onnx")
+    config = read_config('max_batch_size: 8 input { name: "x" data_type: TYPE_FP32 dims: [5] }')
+    with pytest.raises(StartupFailure, match=r'input "x" has shape \[-1, 5\]') as failure:
+        load_vetted(tmp_path, "cpu", 1, 8, config=config)
+    assert failure.value.reason == "UnsupportedSignature"
+
+
 def test_a_server_whose_model_was_vetted_has_no_need_of_the_onnx_package(
     double: onnx.ModelProto, tmp_path: Path
 ) -> None:
@@ -126,7 +149,9 @@ def test_a_server_whose_model_was_vetted_has_no_need_of_the_onnx_package(
     ("files", "available"),
     [
         pytest.param(
-            {"memory.max": "1000000", "memory.stat": "file 9\nanon 400000"}, 600_000, id="what a limit leaves"
+            {"memory.max": "1000000", "memory.stat": "anon 300000\nfile 9\nshmem 100000"},
+            600_000,
+            id="what a limit leaves",
         ),
         pytest.param({"memory.max": "1000", "memory.stat": "anon 4000"}, 0, id="nothing"),
         pytest.param(

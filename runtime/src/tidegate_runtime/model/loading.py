@@ -13,6 +13,7 @@ from tidegate_runtime.model.files import find_model, not_onnx, refuse_hard_link,
 from tidegate_runtime.model.ladder import MEASURE_SECONDS, Costs
 from tidegate_runtime.model.session import OnnxSession
 from tidegate_runtime.model.signature import Signature
+from tidegate_runtime.model.triton_config import ModelConfig, agreed
 from tidegate_runtime.model.warmup import Warm, measured, repeat, warm_up
 from tidegate_runtime.naming import Reason
 
@@ -62,27 +63,29 @@ class Opened:
     changed: bool
 
 
-def load_model(
+def load_model(  # noqa: PLR0913 -- the keywords have defaults that most callers want
     path: Path,
     device: str,
     threads: int,
     max_rows: int,
     *,
     rules: BatchingRules | None = None,
+    config: ModelConfig | None = None,
     measure_seconds: float = MEASURE_SECONDS,
     found: Findings | None = None,
 ) -> LoadedModel:
     """The model at `path`, warm: run at batch 1 and, if requests may be batched, up to `max_rows`.
 
+    `config` may fix sizes that the model leaves free; what it says of batching is the caller's to put into `rules`.
     At most `measure_seconds` go into measuring what runs cost; 0 leaves it out. `found` is what another process found
     out about this very file under the same settings. Raises `StartupFailure` with the reason why it can't be served.
     """
     rules = rules or BatchingRules()
     if found is None:
-        opened, verdict = open_model(path, device, threads, max_rows, rules)
+        opened, verdict = open_model(path, device, threads, max_rows, rules, config)
         found = examine(opened, verdict, max_rows, rules, WARMUP_LIMIT_SECONDS)
     else:
-        opened = reopen_model(path, device, threads, found)
+        opened = reopen_model(path, device, threads, found, config)
         repeat(opened.session, found.warm, max_rows, WARMUP_LIMIT_SECONDS)
     costs = measured(opened.session, found.warm, max_rows, measure_seconds)
     verdict = found.warm.verdict
@@ -90,26 +93,35 @@ def load_model(
     return LoadedModel(opened.session, opened.session.signature, verdict, opened.labels, costs)
 
 
-def open_model(path: Path, device: str, threads: int, max_rows: int, rules: BatchingRules) -> tuple[Opened, Verdict]:
+def open_model(
+    path: Path, device: str, threads: int, max_rows: int, rules: BatchingRules, config: ModelConfig | None = None
+) -> tuple[Opened, Verdict]:
     """The model at `path`, not yet run, and what its graph or the configuration says. Raises `StartupFailure`."""
     file = _model_file(path)
     graph, content, labels = _prepared(file)
-    session = OnnxSession(file, device, threads, content)
+    session = _session(file, device, threads, content, config)
     if graph is None:  # ONNX Runtime took it, but what it refers to can't be checked
         raise not_onnx(file, "protobuf can't read it; it ends at 2 GiB and at 100 levels")
     return Opened(session, labels, content is not None), _judged(graph, session.signature, max_rows, rules)
 
 
-def reopen_model(path: Path, device: str, threads: int, found: Findings) -> Opened:
+def reopen_model(path: Path, device: str, threads: int, found: Findings, config: ModelConfig | None = None) -> Opened:
     """The model at `path`, which was judged before: its graph isn't read again, unless it must be changed."""
     file = _model_file(path)
     _, content, labels = _prepared(file) if found.changed else _AS_IT_IS
-    return Opened(OnnxSession(file, device, threads, content), labels, found.changed)
+    return Opened(_session(file, device, threads, content, config), labels, found.changed)
 
 
 def examine(opened: Opened, verdict: Verdict, max_rows: int, rules: BatchingRules, limit_seconds: float) -> Findings:
     """What the first runs show, all of them within `limit_seconds`. Raises `StartupFailure` as `warm_up` does."""
     return Findings(warm_up(opened.session, verdict, max_rows, rules, limit_seconds), opened.changed)
+
+
+def _session(file: Path, device: str, threads: int, content: bytes | None, config: ModelConfig | None) -> OnnxSession:
+    session = OnnxSession(file, device, threads, content)
+    if config is not None:
+        session.signature = agreed(config, session.signature)
+    return session
 
 
 def _model_file(path: Path) -> Path:

@@ -23,7 +23,8 @@ def available_bytes(cgroup: Path = _CGROUP, meminfo: Path = _MEMINFO) -> int | N
         limit = int((cgroup / "memory.max").read_text())
     except (OSError, ValueError):  # no cgroup v2, or "max": no limit
         return free
-    left = max(0, limit - (_field(cgroup / "memory.stat", "anon", 1) or 0))
+    held = sum(_field(cgroup / "memory.stat", kind, 1) or 0 for kind in ("anon", "shmem"))
+    left = max(0, limit - held)
     return left if free is None else min(left, free)
 
 

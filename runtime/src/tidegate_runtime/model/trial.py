@@ -20,6 +20,7 @@ from tidegate_runtime.errors import StartupFailure
 from tidegate_runtime.model.cpus import usable_cpus
 from tidegate_runtime.model.loading import examine, open_model
 from tidegate_runtime.model.memory import address_space, available_bytes, mapped_bytes
+from tidegate_runtime.model.triton_config import read_config
 from tidegate_runtime.model.vetting import OPENING, RUNNING, Task, reported
 from tidegate_runtime.naming import Reason
 
@@ -37,7 +38,8 @@ def main() -> None:
     try:
         _limit(task)
         report({"stage": OPENING})
-        opened, verdict = open_model(Path(task.path), task.device, task.threads, task.max_rows, task.rules)
+        config = None if task.config is None else read_config(task.config)
+        opened, verdict = open_model(Path(task.path), task.device, task.threads, task.max_rows, task.rules, config)
         report({"stage": RUNNING})
         report(reported(examine(opened, verdict, task.max_rows, task.rules, task.warmup_seconds)))
     except StartupFailure as failure:

@@ -5,7 +5,7 @@ https://github.com/triton-inference-server/common/blob/main/protobuf/model_confi
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from google.protobuf import text_format
@@ -45,7 +45,7 @@ class ModelConfig:
     """What a config.pbtxt says. `name` is "" and `device` None where it says nothing of them.
 
     `inputs` and `outputs` have whole shapes, the batch's dimension included; empty where none are listed.
-    `max_rows` is 0 where the model has no batch's dimension.
+    `max_rows` is 0 where the model has no batch's dimension. `text` is what was read, for another process to read.
     """
 
     name: str = ""
@@ -57,6 +57,7 @@ class ModelConfig:
     max_delay_seconds: float = 0.0
     versions: VersionPolicy = VersionPolicy()
     device: str | None = None
+    text: str = field(default="", compare=False, repr=False)
 
     @property
     def declared(self) -> bool | None:
@@ -88,6 +89,7 @@ def read_config(text: str) -> ModelConfig:
         max_delay_seconds=_delay(message),
         versions=_policy(message),
         device=_device(message),
+        text=text,
     )
 
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from tidegate_runtime.errors import StartupFailure
 from tidegate_runtime.model.batchability import TOLERANCE, BatchingRules, Probe, Verdict
 from tidegate_runtime.model.ladder import MEASURE_SECONDS
 from tidegate_runtime.model.loading import WARMUP_LIMIT_SECONDS, Findings, LoadedModel, load_model
+from tidegate_runtime.model.triton_config import ModelConfig
 from tidegate_runtime.model.warmup import Warm
 from tidegate_runtime.naming import Reason
 from tidegate_runtime.tensors import Datatype
@@ -39,7 +41,10 @@ def _by_name(tolerance: Mapping[Datatype, float]) -> dict[str, float]:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What the child is to do: `load_model`'s arguments. `available_bytes` limits its memory; None: what is free."""
+    """What the child is to do: `load_model`'s arguments, `config` as the text of a config.pbtxt.
+
+    `available_bytes` limits its memory; None: what is free.
+    """
 
     path: str
     device: str
@@ -47,6 +52,7 @@ class Task:
     max_rows: int
     declared: bool | None = None
     tolerance: dict[str, float] = field(default_factory=lambda: _by_name(TOLERANCE))
+    config: str | None = None
     seconds: float = VETTING_SECONDS
     warmup_seconds: float = WARMUP_LIMIT_SECONDS
     available_bytes: int | None = None
@@ -64,6 +70,7 @@ def load_vetted(
     max_rows: int,
     *,
     rules: BatchingRules | None = None,
+    config: ModelConfig | None = None,
     measure_seconds: float = MEASURE_SECONDS,
 ) -> LoadedModel:
     """`load_model` after a child process has done the same and lived. Raises `StartupFailure` as that does.
@@ -71,8 +78,10 @@ def load_vetted(
     The child costs a Python start, 0.4 s of CPU, and the time to open the file once more; its proof isn't repeated.
     """
     rules = rules or BatchingRules()
-    found = vet(Task(str(path), device, threads, max_rows, rules.declared, _by_name(rules.tolerance)))
-    return load_model(path, device, threads, max_rows, rules=rules, measure_seconds=measure_seconds, found=found)
+    text = config.text if config else None
+    found = vet(Task(str(path), device, threads, max_rows, rules.declared, _by_name(rules.tolerance), text))
+    load = partial(load_model, path, device, threads, max_rows, found=found)
+    return load(rules=rules, config=config, measure_seconds=measure_seconds)
 
 
 def vet(task: Task, command: Sequence[str] = TRIAL) -> Findings:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from threading import Timer
 from typing import Final
 
@@ -70,14 +71,15 @@ def measured(session: OnnxSession, warm: Warm, max_rows: int, budget_seconds: fl
     if warm.probe is None or budget_seconds <= 0:
         return Costs()
     ladder = batch_ladder(max_rows) if warm.verdict.batched else (1,)
-    feeds = {rows: probe_feeds(session.signature, warm.probe, rows) for rows in ladder}
+    # One size's inputs at a time; they are made in its first run, which isn't counted.
+    feeds = lru_cache(maxsize=1)(partial(probe_feeds, session.signature, warm.probe))
     try:
         with _bounded(session, 2 * budget_seconds) as run:
-            seconds = measure(lambda rows: _discard(run(feeds[rows])), ladder, time.perf_counter, budget_seconds)
+            seconds = measure(lambda rows: _discard(run(feeds(rows))), ladder, time.perf_counter, budget_seconds)
     except (RuntimeFault, StartupFailure) as fault:  # it has run before, so it may be served all the same
         logger.warning("costs could not be measured", extra={"error": str(fault)})
         return Costs()
-    return Costs({name: array.shape for name, array in feeds[1].items()}, seconds)
+    return Costs({name: array.shape for name, array in feeds(1).items()}, seconds)
 
 
 def _discard(outputs: Sequence[Array]) -> None:
@@ -125,7 +127,7 @@ def _probed(run: Run, signature: Signature, verdict: Verdict, max_rows: int, rul
         if verdict.batched:
             verdict = _judged(run, probe, signature, verdict, rules)
         if verdict.batched:
-            run(probe_feeds(signature, probe, max_rows))
+            _largest(run, probe, signature, max_rows)
         return Warm(verdict, probe)
     if _nothing_guessed(signature):
         raise rejected
@@ -150,6 +152,14 @@ def _judged(run: Run, probe: Probe, signature: Signature, verdict: Verdict, rule
             Reason.UNSUPPORTED_SIGNATURE, f"the model is declared to be batchable, but {contradiction}"
         )
     return verdict
+
+
+def _largest(run: Run, probe: Probe, signature: Signature, max_rows: int) -> None:
+    try:
+        run(probe_feeds(signature, probe, max_rows))
+    except RuntimeFault as fault:
+        why = f"warm-up with the largest batch, {max_rows} rows: {fault}; a smaller --max-batch-size may do"
+        raise StartupFailure(Reason.WARMUP_FAILED, why) from None
 
 
 def _check_answer(run: Run, feeds: Feeds, outputs: Sequence[Array], signature: Signature) -> None:
