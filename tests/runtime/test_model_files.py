@@ -1,7 +1,6 @@
 """Model files that are broken, hostile or odd, one test for each kind, tried out as a server tries them."""
 
 import io
-import os
 import pickle
 import zipfile
 from collections.abc import Callable, Sequence
@@ -16,11 +15,11 @@ from onnx import TensorProto, helper, numpy_helper, parser
 
 from tidegate_runtime.errors import StartupFailure
 from tidegate_runtime.model.loading import Findings
-from tidegate_runtime.model.vetting import Task, load_vetted, vet
+from tidegate_runtime.model.vetting import Task, vet
 
 Content = onnx.ModelProto | bytes
 File = Callable[[Path], Content]
-"""What is to be in the model's file; may put other files beside it."""
+"""What is to be in the model's file."""
 
 MIB = 1 << 20
 X = "(float[N,4] x) => (float[N,4] y)"
@@ -43,24 +42,6 @@ def parsed(graph: str, opsets: str = '"": 18, "ai.onnx.ml": 3', ir: int = 8) -> 
 
 def graph(text: str, **versions: Any) -> File:
     return lambda _: parsed(text, **versions)
-
-
-def weights_at(location: str, place: Callable[[Path], object] = lambda _: None, **entries: str) -> File:
-    """y = x + w, where w lies at `location`; `place` puts what is needed there, given the folder above the model's."""
-
-    def build(folder: Path) -> Content:
-        (folder / "outside.bin").write_bytes(OUTSIDE)
-        (folder / "model" / "weights").mkdir(parents=True)
-        (folder / "model" / "weights" / "w.bin").write_bytes(OUTSIDE)
-        place(folder)
-        model = parsed(X + "{ y = Add(x, w) }")
-        weights = model.graph.initializer.add(name="w", data_type=TensorProto.FLOAT, dims=[4])
-        weights.data_location = TensorProto.EXTERNAL
-        for key, value in {"location": location, **entries}.items():
-            weights.external_data.add(key=key, value=value)
-        return model
-
-    return build
 
 
 def declaring(dims: Sequence[int], raw: bytes) -> File:
@@ -123,18 +104,6 @@ def taking(kind: onnx.TypeProto, node: onnx.NodeProto) -> File:
     return build
 
 
-def linked(folder: Path) -> None:
-    os.link(folder / "outside.bin", folder / "model" / "linked.bin")
-
-
-def symlinked(folder: Path) -> None:
-    (folder / "model" / "linked.bin").symlink_to("../outside.bin")
-
-
-def fifo(folder: Path) -> None:
-    os.mkfifo(folder / "model" / "fifo")
-
-
 FLOATS = helper.make_tensor_type_proto(TensorProto.FLOAT, None)
 SEQUENCE = helper.make_sequence_type_proto(FLOATS)
 MAP = helper.make_map_type_proto(TensorProto.INT64, FLOATS)
@@ -142,29 +111,6 @@ OPTIONAL = helper.make_optional_type_proto(FLOATS)
 CAST_MAP = helper.make_node("CastMap", ["x"], ["y"], domain="ai.onnx.ml", cast_to="TO_FLOAT")
 
 REFUSED = [
-    pytest.param(weights_at("../outside.bin"), "ModelInvalid", "escapes the model's directory", id="1 data at ../"),
-    pytest.param(weights_at("weights/../../outside.bin"), "ModelInvalid", "escapes", id="1 data at x/../../"),
-    pytest.param(weights_at("/dev/zero"), "ModelInvalid", "must be a path relative", id="1 data at /dev/zero"),
-    pytest.param(weights_at("/proc/self/environ"), "ModelInvalid", "relative", id="1 data at /proc/self/environ"),
-    pytest.param(weights_at(""), "ModelInvalid", "must be a path relative", id="1 data nowhere"),
-    pytest.param(
-        weights_at("linked.bin", symlinked), "ModelInvalid", "through a symbolic link", id="2 a symbolic link"
-    ),
-    pytest.param(weights_at("linked.bin", linked), "ModelInvalid", "is a hard link", id="3 a hard link"),
-    pytest.param(
-        weights_at("*/_ORT_MEM_ADDR_/*", offset="1234"), "ModelInvalid", "does not exist", id="4 an address in memory"
-    ),
-    pytest.param(
-        weights_at("weights/w.bin", offset="8", length="16"), "ModelInvalid", "has 16 bytes", id="5 data past the end"
-    ),
-    pytest.param(weights_at("weights/w.bin", offset="-8"), "ModelInvalid", "from -8 on", id="5 a negative offset"),
-    pytest.param(weights_at("weights/w.bin", length="8"), "ModelInvalid", "size mismatch", id="5 length unlike dims"),
-    pytest.param(
-        weights_at("weights/w.bin", offset="x"), "ModelInvalid", "is no number", id="5 an offset that is none"
-    ),
-    pytest.param(weights_at("fifo", fifo), "ModelInvalid", "is not a regular file", id="5 data in a FIFO"),
-    pytest.param(weights_at("absent.bin"), "ModelInvalid", "does not exist", id="5 data that are missing"),
-    pytest.param(weights_at("weights/w.bin", foo="1"), "ModelInvalid", "model format error", id="6 an odd key"),
     pytest.param(lambda _: b"", "ModelInvalid", "is empty", id="7 an empty file"),
     pytest.param(cut_short, "ModelInvalid", "Protobuf parsing failed", id="7 a truncated file"),
     pytest.param(
@@ -260,14 +206,6 @@ def test_refused_is_11_a_largest_batch_that_memory_does_not_do_for(tmp_path: Pat
     assert failure.value.reason == "WarmupFailed"
 
 
-def test_refused_is_3_a_model_file_that_is_a_hard_link(double: onnx.ModelProto, tmp_path: Path) -> None:
-    (tmp_path / "model").mkdir()
-    (tmp_path / "other").touch()
-    os.link(tmp_path / "other", tmp_path / "model" / "model.onnx")
-    with pytest.raises(StartupFailure, match=r"model\.onnx is a hard link"):
-        tried(tmp_path, double)
-
-
 def test_refused_is_20_a_name_of_control_characters_and_shown_without_them(tmp_path: Path) -> None:
     model = parsed("(float[N,4] x) => (float[M,3] y) <int64[2] s={-1,3}> { y = Reshape(x, s) }")
     model.graph.node[0].name = "\x1b[31m\n" + "a" * 10_000
@@ -278,12 +216,6 @@ def test_refused_is_20_a_name_of_control_characters_and_shown_without_them(tmp_p
 
 
 TAKEN = [
-    pytest.param(weights_at("weights/w.bin"), id="external data inside the model's directory"),
-    pytest.param(weights_at("weights/../weights/w.bin"), id="external data that go out of a folder and in again"),
-    pytest.param(
-        weights_at("linked.bin", lambda folder: (folder / "model" / "linked.bin").symlink_to("weights/w.bin")),
-        id="external data behind a symbolic link that stays inside",
-    ),
     pytest.param(
         graph(X + "{ a = Abs(x) n = Neg(a) y = Sqrt(n) }"), id="21 an answer of NaN to all random numbers, but not to 0"
     ),
@@ -299,15 +231,6 @@ def test_taken_is(file: File, tmp_path: Path) -> None:
 def test_taken_is_20_a_model_with_50_mb_of_metadata(double: onnx.ModelProto, tmp_path: Path) -> None:
     double.metadata_props.add(key="notes\x1b[2J", value="x" * 50_000_000)
     assert tried(tmp_path, double).warm.verdict.batched
-
-
-def test_external_data_inside_the_models_directory_are_used(tmp_path: Path) -> None:
-    content = weights_at("weights/w.bin")(tmp_path)
-    assert isinstance(content, onnx.ModelProto)
-    (tmp_path / "model" / "model.onnx").write_bytes(content.SerializeToString())
-    loaded = load_vetted(tmp_path / "model", "cpu", 1, 8, measure_seconds=0)
-    (answer,) = loaded.session.run({"x": np.zeros((1, 4), np.float32)}, None)
-    assert answer.tolist() == [[0, 1, 2, 3]]
 
 
 def test_14_an_index_beyond_its_table_fails_that_request_alone(serve: Any) -> None:
