@@ -3,7 +3,6 @@
 import asyncio
 import importlib.resources
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -194,8 +193,7 @@ def doubling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
 
 
 @pytest.fixture(scope="session")
-def magika_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The file-type classifier of the `magika` wheel, copied: uv installs hard links, which aren't served."""
+def magika_path() -> Path:
+    """The file-type classifier of the `magika` wheel."""
     models = importlib.resources.files("magika") / "models"
-    found = next(path for folder in models.iterdir() for path in [Path(str(folder)) / "model.onnx"] if path.exists())
-    return Path(shutil.copy(found, tmp_path_factory.mktemp("magika") / "model.onnx"))
+    return next(path for folder in models.iterdir() for path in [Path(str(folder)) / "model.onnx"] if path.exists())

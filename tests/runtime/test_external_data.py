@@ -96,14 +96,6 @@ def test_refused_is(file: File, reason: str, message: str, tmp_path: Path) -> No
     assert failure.value.message.isprintable()
 
 
-def test_refused_is_3_a_model_file_that_is_a_hard_link(double: onnx.ModelProto, tmp_path: Path) -> None:
-    (tmp_path / "model").mkdir()
-    (tmp_path / "other").touch()
-    os.link(tmp_path / "other", tmp_path / "model" / "model.onnx")
-    with pytest.raises(StartupFailure, match=r"model\.onnx is a hard link"):
-        tried(tmp_path, double)
-
-
 TAKEN = [
     pytest.param(weights_at("weights/w.bin"), id="external data inside the model's directory"),
     pytest.param(weights_at("weights/../weights/w.bin"), id="external data that go out of a folder and in again"),

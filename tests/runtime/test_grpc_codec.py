@@ -143,9 +143,7 @@ REFUSED = [
     pytest.param(request(-1, raw=b""), "shape[0] must be an integer from 1 to 2^63-1, not -1", id="row 13: negative"),
     pytest.param(request(0, 4, raw=b""), "shape[0] must be an integer from 1 to 2^63-1, not 0", id="row 16: no rows"),
     pytest.param(request(*[1] * 33, raw=b"abcd"), "33 dimensions; the limit is 32", id="row 13: rank"),
-    pytest.param(
-        request(2**32, 2**32, raw=b"abcd"), "needs 73786976294838206464 bytes, got 4", id="row 14: overflow"
-    ),
+    pytest.param(request(2**32, 2**32, raw=b"abcd"), "needs 73786976294838206464 bytes, got 4", id="row 14: overflow"),
     pytest.param(
         request(10**9, datatype="BYTES", raw=b"abcd"), "need at least 4000000000 bytes, got 4", id="row 14: BYTES"
     ),
@@ -160,16 +158,22 @@ REFUSED = [
         request(2, datatype="BYTES", raw=LENGTHS + b"d"), "data[0] claims 9 bytes, but 4 are left", id="row 28: a lie"
     ),
     pytest.param(
-        request(2, datatype="BYTES", raw=struct.pack("<I", 4) + b"abcd"), "the bytes end before the length of data[1]", id="row 28"
+        request(2, datatype="BYTES", raw=struct.pack("<I", 4) + b"abcd"),
+        "the bytes end before the length of data[1]",
+        id="row 28",
     ),
     pytest.param(
-        request(1, datatype="BYTES", raw=struct.pack("<I", 0) + b"a"), "1 elements end at byte 4 of 5", id="row 28: trailing"
+        request(1, datatype="BYTES", raw=struct.pack("<I", 0) + b"a"),
+        "1 elements end at byte 4 of 5",
+        id="row 28: trailing",
     ),
     pytest.param(
         request(1, datatype="BYTES", raw=struct.pack("<I", 2) + b"a\xff"), "data[0] is not UTF-8 at its byte 1"
     ),
     pytest.param(request(1, datatype="BYTES", bytes_contents=[b"\xff"]), "element 0 is not UTF-8", id="not text"),
-    pytest.param(request(2, datatype="BOOL", raw=b"\x01\x02"), "data[1] is the byte 2; BOOL is 0 or 1", id="row 7: a BOOL"),
+    pytest.param(
+        request(2, datatype="BOOL", raw=b"\x01\x02"), "data[1] is the byte 2; BOOL is 0 or 1", id="row 7: a BOOL"
+    ),
     pytest.param(
         request(2, datatype="UINT8", uint_contents=[1, 300]),
         "uint_contents[1] is out of range for UINT8 (0 to 255)",

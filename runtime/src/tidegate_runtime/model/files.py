@@ -45,16 +45,6 @@ def refuse_other_formats(path: Path) -> None:
             raise StartupFailure(Reason.MODEL_INVALID, f"{path.name} is {meaning}; {_NEXT_STEP}")
 
 
-def refuse_hard_link(path: Path) -> None:
-    """Raises `StartupFailure` if the file has a second name: it may be someone else's on the same volume."""
-    if path.stat().st_nlink > 1:
-        raise StartupFailure(
-            Reason.MODEL_INVALID,
-            f"{path.name} is a hard link, so it may be a file of someone else; copy it instead "
-            "(package managers link what they install)",
-        )
-
-
 def not_onnx(path: Path, why: str) -> StartupFailure:
     """The failure for a file that ONNX Runtime refuses, with its explanation."""
     return StartupFailure(Reason.MODEL_INVALID, f"{path.name} is not a valid ONNX model: {why}; {_NEXT_STEP}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from tidegate_runtime.errors import StartupFailure
 from tidegate_runtime.model.batchability import BatchingRules, Verdict, judge_graph
 from tidegate_runtime.model.explanation import printable
-from tidegate_runtime.model.files import find_model, not_onnx, refuse_hard_link, refuse_other_formats
+from tidegate_runtime.model.files import find_model, not_onnx, refuse_other_formats
 from tidegate_runtime.model.ladder import MEASURE_SECONDS, Costs
 from tidegate_runtime.model.session import OnnxSession
 from tidegate_runtime.model.signature import Signature
@@ -127,7 +127,6 @@ def _session(file: Path, device: str, threads: int, content: bytes | None, confi
 def _model_file(path: Path) -> Path:
     file = find_model(path)
     refuse_other_formats(file)
-    refuse_hard_link(file)
     return file
 
 
