@@ -1,18 +1,19 @@
 """The scheduler on virtual time; its engine is a table of how long a batch takes and what it does to one."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tidegate_runtime.batching.engine import Ran
 from tidegate_runtime.batching.policy import BatchPolicy
 from tidegate_runtime.batching.scheduler import Scheduler
-from tidegate_runtime.errors import DeadlineExceeded, ExecutionFailed, NotReady, Overloaded, RejectedByModel
+from tidegate_runtime.errors import DeadlineExceeded, NotReady, Overloaded, RejectedByModel, RunEnded
 from tidegate_runtime.metrics import ModelMetrics
-from tidegate_runtime.tensors import Array, Feeds
+from tidegate_runtime.tensors import Feeds
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.looptime]
 
@@ -21,24 +22,34 @@ POISON = 666.0
 
 
 class PacedEngine:
-    """Doubles its rows in one second a batch; a batch with a poisoned row fails after it."""
+    """Doubles its rows in `seconds` a batch; a batch with a poisoned row fails after it."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.deaf = False
         self.batches: list[list[float]] = []
         self.started: list[float] = []
         self._interrupted = asyncio.Event()
 
-    async def run(self, feeds: Feeds) -> Sequence[Array]:
+    async def hop(self) -> float:
+        return 0.0
+
+    def run_inline(self, feeds: Feeds) -> Ran:
+        raise AssertionError("nothing may run on the loop where the hop takes no time")
+
+    async def run(self, feeds: Feeds) -> Ran:
         self.batches.append(feeds["x"][:, 0].tolist())
         self.started.append(asyncio.get_running_loop().time())
         self._interrupted.clear()
         try:
-            await asyncio.wait_for(self._interrupted.wait(), RUN_SECONDS)
+            await asyncio.wait_for(self._interrupted.wait(), self.seconds)
         except TimeoutError:
             if POISON in self.batches[-1]:
                 raise RejectedByModel("poison") from None
-            return [feeds["x"] * 2]
-        raise ExecutionFailed("interrupted")
+            return [feeds["x"] * 2], self.seconds
+        if self.deaf:
+            await asyncio.Event().wait()
+        raise RunEnded("interrupted")
 
     def interrupt(self) -> None:
         self._interrupted.set()
@@ -47,18 +58,27 @@ class PacedEngine:
 class Bench:
     """A scheduler in service, and requests of one row that hold one number."""
 
-    def __init__(self, **policy: Any) -> None:
-        self.engine = PacedEngine()
+    def __init__(self, seconds: float = RUN_SECONDS, **policy: Any) -> None:
+        self.engine = PacedEngine(seconds)
+        self.stuck: list[float] = []
         self.metrics = ModelMetrics("m", "1", "cpu")
         defaults: dict[str, Any] = {"max_rows": 4, "max_delay_seconds": 0.005, "queue_size": 100}
         loop = asyncio.get_running_loop()
-        self.scheduler = Scheduler(self.engine, BatchPolicy(**(defaults | policy)), self.metrics, loop.time)
+        self.scheduler = Scheduler(
+            self.engine,
+            BatchPolicy(**(defaults | policy)),
+            self.metrics,
+            loop.time,
+            on_stuck=lambda: self.stuck.append(loop.time()),
+        )
 
-    def send(self, *values: float, width: int = 1, within: float = 1000.0) -> "asyncio.Task[float]":
+    def send(
+        self, *values: float, width: int = 1, within: float = 1000.0, priority: int = 0, client: str | None = None
+    ) -> "asyncio.Task[float]":
         async def ask() -> float:
             rows = np.array([[value] * width for value in values])
             deadline = asyncio.get_running_loop().time() + within
-            (answer,) = await self.scheduler.submit({"x": rows}, len(values), deadline)
+            (answer,) = await self.scheduler.infer({"x": rows}, len(values), deadline, priority=priority, client=client)
             assert answer.shape == rows.shape
             return float(answer[0, 0])
 
@@ -178,15 +198,15 @@ async def test_a_request_whose_time_is_over_is_not_queued(bench: Callable[..., A
 
 
 async def test_a_bad_request_of_a_batch_fails_alone(bench: Callable[..., Any]) -> None:
-    async with bench() as b:
+    async with bench(seconds=0.01) as b:
         answers = await asyncio.gather(*(b.send(value) for value in (1.0, POISON, 3.0, 4.0)), return_exceptions=True)
         assert [answers[0], answers[2], answers[3]] == [2.0, 6.0, 8.0]
         assert isinstance(answers[1], RejectedByModel)
-        assert b.engine.batches == [[1.0, POISON, 3.0, 4.0], [1.0, POISON], [1.0], [POISON], [3.0, 4.0]]
+        assert b.engine.batches == [[1.0, POISON, 3.0, 4.0], [1.0, POISON], [3.0, 4.0], [1.0], [POISON]]
 
 
 async def test_a_batch_of_bad_requests_costs_at_most_twice_as_many_runs(bench: Callable[..., Any]) -> None:
-    async with bench() as b:
+    async with bench(seconds=0.01) as b:
         answers = await asyncio.gather(*(b.send(POISON) for _ in range(4)), return_exceptions=True)
         assert all(isinstance(answer, RejectedByModel) for answer in answers)
         assert len(b.engine.batches) == 7
@@ -227,13 +247,13 @@ async def test_waiting_and_batches_are_measured(bench: Callable[..., Any]) -> No
 
 async def test_no_answer_is_another_requests_whatever_is_cancelled_or_poisoned(bench: Callable[..., Any]) -> None:
     generator = np.random.default_rng(3)
-    async with bench(max_rows=8) as b:
+    async with bench(max_rows=8, seconds=0.05) as b:
         sent: dict[asyncio.Task[float], float] = {}
         for value in range(1, 400):
             number = POISON if generator.random() < 0.02 else float(value)
             rows, width = int(generator.integers(1, 4)), int(generator.integers(1, 4))
-            sent[b.send(*[number] * rows, width=width, within=float(generator.uniform(1, 60)))] = number
-            await asyncio.sleep(float(generator.exponential(0.1)))
+            sent[b.send(*[number] * rows, width=width, within=float(generator.uniform(0.05, 3)))] = number
+            await asyncio.sleep(float(generator.exponential(0.005)))
             if generator.random() < 0.2:
                 list(sent)[int(generator.integers(len(sent)))].cancel()
         await asyncio.wait(sent)

@@ -6,10 +6,13 @@ the head is there; their codec on the body, bounded by `Limits.max_body_bytes`; 
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from tidegate_runtime.batching.costs import CostTable
+from tidegate_runtime.batching.engine import Engine
 from tidegate_runtime.batching.policy import BatchPolicy
-from tidegate_runtime.batching.scheduler import Clock, Engine, Scheduler
+from tidegate_runtime.batching.scheduler import Clock, Scheduler
 from tidegate_runtime.errors import InvalidRequest, InvalidTensor, NotFound, NotReady
 from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.model.batchability import Verdict
@@ -52,7 +55,7 @@ class ServedModel:
             feeds = self.signature.check(request)
             wanted = self.signature.check_outputs(request.outputs)
             deadline = received + self._limits.timeout_seconds
-            outputs = await self._scheduler.submit(feeds, self._rows(feeds), deadline)
+            outputs = await self._scheduler.infer(feeds, self._rows(feeds), deadline, priority=request.priority)
         finally:
             self._metrics.inflight -= 1
         specs = self.signature.outputs
@@ -91,15 +94,26 @@ class Service:
         """Whether routers should send requests here. Requests are answered while draining, too."""
         return self._model is not None and not self.draining
 
-    def open(self, signature: Signature, verdict: Verdict, engine: Engine) -> None:
-        """From now on requests are answered, by `engine`."""
+    def open(
+        self,
+        signature: Signature,
+        verdict: Verdict,
+        engine: Engine,
+        costs: CostTable | None = None,
+        on_stuck: Callable[[], None] | None = None,
+    ) -> None:
+        """From now on requests are answered, by `engine`.
+
+        `costs` are what warm-up measured; `on_stuck` is called when a run can't be ended.
+        """
         policy = BatchPolicy(
             max_rows=self.limits.max_batch_size if verdict.batched else 1,
             max_delay_seconds=self.limits.max_delay_seconds,
             queue_size=self.limits.queue_size,
+            run_seconds=self.limits.timeout_seconds,
         )
         self.metrics.batched, self.metrics.reason = verdict.batched, verdict.reason
-        self._scheduler = Scheduler(engine, policy, self.metrics, self.clock)
+        self._scheduler = Scheduler(engine, policy, self.metrics, self.clock, costs, on_stuck)
         self._serving = asyncio.create_task(self._scheduler.run(), name="scheduler")
         self._model = ServedModel(signature, verdict.batched, self._scheduler, self.limits, self.metrics)
 

@@ -1,6 +1,7 @@
 """From a path to a model that may serve: load once, prove batchability, warm up. Blocks; runs on the launch thread."""
 
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,16 +10,19 @@ from typing import Final
 
 import onnx
 
+from tidegate_runtime.batching.costs import CostTable
 from tidegate_runtime.errors import RuntimeFault, StartupFailure
 from tidegate_runtime.model.batchability import (
     PROBE_ROWS,
     PROBES,
+    Probe,
     Run,
     Verdict,
     judge_graph,
     judge_numbers,
     probe_feeds,
 )
+from tidegate_runtime.model.costing import measure
 from tidegate_runtime.model.files import find_model, refuse_other_formats
 from tidegate_runtime.model.session import OnnxSession, RunOptions
 from tidegate_runtime.model.signature import Signature
@@ -40,6 +44,7 @@ class LoadedModel:
     session: OnnxSession
     signature: Signature
     verdict: Verdict
+    costs: CostTable
 
 
 def load_model(path: Path, device: str, threads: int, max_rows: int) -> LoadedModel:
@@ -51,9 +56,9 @@ def load_model(path: Path, device: str, threads: int, max_rows: int) -> LoadedMo
     refuse_other_formats(file)
     session = OnnxSession(file, device, threads)
     verdict = _judge_graph(file, session.signature, max_rows)
-    verdict = _warm_up(session, verdict, max_rows, WARMUP_LIMIT_SECONDS)
+    verdict, costs = _warm_up(session, verdict, max_rows, WARMUP_LIMIT_SECONDS)
     logger.info("model loaded", extra={"file": file.name, "batched": verdict.batched, "reason": verdict.reason})
-    return LoadedModel(session, session.signature, verdict)
+    return LoadedModel(session, session.signature, verdict, costs)
 
 
 def _judge_graph(file: Path, signature: Signature, max_rows: int) -> Verdict:
@@ -66,7 +71,7 @@ def _judge_graph(file: Path, signature: Signature, max_rows: int) -> Verdict:
     return judge_graph(graph, signature)
 
 
-def _warm_up(session: OnnxSession, verdict: Verdict, max_rows: int, limit_seconds: float) -> Verdict:
+def _warm_up(session: OnnxSession, verdict: Verdict, max_rows: int, limit_seconds: float) -> tuple[Verdict, CostTable]:
     options = RunOptions()
 
     def run(feeds: Feeds) -> Sequence[Array]:
@@ -84,15 +89,19 @@ def _warm_up(session: OnnxSession, verdict: Verdict, max_rows: int, limit_second
     timer = Timer(limit_seconds, end)
     timer.start()
     try:
-        return _probed(run, session.signature, verdict, max_rows)
+        verdict, probe = _probed(run, session.signature, verdict, max_rows)
+        rows = max_rows if verdict.batched else 1
+        if probe is None:
+            return verdict, CostTable(rows)
+        return verdict, measure(run, session.signature, probe, rows, time.perf_counter)
     except RuntimeFault as fault:
         raise StartupFailure(Reason.WARMUP_FAILED, f"warm-up: {fault}") from None
     finally:
         timer.cancel()
 
 
-def _probed(run: Run, signature: Signature, verdict: Verdict, max_rows: int) -> Verdict:
-    """The verdict after the first probe that the model accepts; unbatched if it accepts none.
+def _probed(run: Run, signature: Signature, verdict: Verdict, max_rows: int) -> tuple[Verdict, Probe | None]:
+    """The verdict after the first probe that the model accepts, and that probe; unbatched if it accepts none.
 
     Raises the model's fault if that leaves no doubt: nothing was guessed about its inputs, and it fails all the same.
     """
@@ -103,18 +112,18 @@ def _probed(run: Run, signature: Signature, verdict: Verdict, max_rows: int) -> 
             rejected = fault
             continue
         if not verdict.batched:
-            return verdict
+            return verdict, probe
         try:
             verdict = judge_numbers(run, probe_feeds(signature, probe, PROBE_ROWS), signature)
         except RuntimeFault as fault:
-            return Verdict(False, f"a batch of {PROBE_ROWS} rows was refused: {fault}")
+            return Verdict(False, f"a batch of {PROBE_ROWS} rows was refused: {fault}"), probe
         if verdict.batched:
             run(probe_feeds(signature, probe, max_rows))
-        return verdict
+        return verdict, probe
     if _nothing_guessed(signature):
         raise rejected
     logger.warning("warm-up inputs were rejected", extra={"error": str(rejected)})
-    return Verdict(False, f"warm-up inputs were rejected: {rejected}")
+    return Verdict(False, f"warm-up inputs were rejected: {rejected}"), None
 
 
 def _nothing_guessed(signature: Signature) -> bool:

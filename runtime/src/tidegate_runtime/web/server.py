@@ -8,6 +8,7 @@ pod's end seconds later. So the signal is ours: readiness fails at once, request
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
 import sys
@@ -104,7 +105,8 @@ async def serve(settings: ServeSettings) -> None:
         try:
             loaded = await _load(settings, stop, launch)
             if loaded is not None:
-                service.open(loaded.signature, loaded.verdict, ThreadEngine(loaded.session, launch))
+                engine = ThreadEngine(loaded.session, launch, inline=settings.device == "cpu")
+                service.open(loaded.signature, loaded.verdict, engine, loaded.costs, _give_up)
                 logger.info("ready", extra={"model": settings.name, "version": settings.model_version})
                 await stop.asked.wait()
                 await _drain(service, stop, settings.drain_seconds)
@@ -133,6 +135,12 @@ async def _drain(service: Service, stop: Stop, seconds: float) -> None:
     service.begin_drain()
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(stop.hurried.wait(), seconds)
+
+
+def _give_up() -> None:
+    """Ends the process: a run that can't be ended holds the launch thread, and with it the model, for good."""
+    logger.critical("the engine hangs; leaving")
+    os._exit(1)
 
 
 def _listener(host: str, port: int) -> socket.socket:
