@@ -44,8 +44,8 @@ TRIAL_SECONDS: Final = 1.0
 """The age from which on a figure alone doesn't refuse a request: one is let in, which brings the figure up to date."""
 
 EAGER: Final = 256
-EVERY: Final = 16
-"""After its first `EAGER` runs a shape's figures are worked out anew only on every sixteenth."""
+EVERY: Final = 32
+"""After its first `EAGER` runs a shape's figures are worked out anew only on every 32nd."""
 
 
 class Cost(NamedTuple):
