@@ -159,7 +159,7 @@ REFUSED = [
     ),
     pytest.param(
         request(2, datatype="BYTES", raw=struct.pack("<I", 4) + b"abcd"),
-        "the bytes end before the length of data[1]",
+        "before the length of data[1]",
         id="row 28",
     ),
     pytest.param(
@@ -171,9 +171,7 @@ REFUSED = [
         request(1, datatype="BYTES", raw=struct.pack("<I", 2) + b"a\xff"), "data[0] is not UTF-8 at its byte 1"
     ),
     pytest.param(request(1, datatype="BYTES", bytes_contents=[b"\xff"]), "element 0 is not UTF-8", id="not text"),
-    pytest.param(
-        request(2, datatype="BOOL", raw=b"\x01\x02"), "data[1] is the byte 2; BOOL is 0 or 1", id="row 7: a BOOL"
-    ),
+    pytest.param(request(2, datatype="BOOL", raw=b"\x01\x02"), "data[1] is the byte 2", id="row 7: a BOOL"),
     pytest.param(
         request(2, datatype="UINT8", uint_contents=[1, 300]),
         "uint_contents[1] is out of range for UINT8 (0 to 255)",

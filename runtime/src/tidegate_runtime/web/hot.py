@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import orjson
 
-from tidegate_runtime.batching.scheduler import Outcome, Ticket
+from tidegate_runtime.batching.tickets import Outputs, Ticket
 from tidegate_runtime.errors import RuntimeFault
 from tidegate_runtime.protocol.compression import MIN_BYTES, Encoding, accepted_encoding, compress
 from tidegate_runtime.protocol.v2_request import decode, parse_header_length
@@ -193,7 +193,7 @@ class HotConnection(BoundedHttpProtocol):
             and not self.draining()
         )
 
-    def _deliver(self, outcome: Outcome) -> None:
+    def _deliver(self, outcome: Outputs | RuntimeFault) -> None:
         call = self._call
         assert call is not None
         request = call.request

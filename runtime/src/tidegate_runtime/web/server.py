@@ -8,6 +8,7 @@ pod's end seconds later. So the signal is ours: readiness fails at once, request
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
 import sys
@@ -20,6 +21,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from tidegate_runtime.metrics import ModelMetrics
+from tidegate_runtime.model.costing import cost_table
 from tidegate_runtime.model.engine import ThreadEngine
 from tidegate_runtime.model.loading import LoadedModel, load_model
 from tidegate_runtime.model.vetting import load_vetted
@@ -144,7 +146,10 @@ async def serve(settings: ServeSettings) -> None:
         try:
             loaded = await _load(settings, stop, launch)
             if loaded is not None:
-                service.open(loaded.signature, loaded.verdict, ThreadEngine(loaded.session, launch))
+                engine = ThreadEngine(loaded.session, launch, inline=settings.device == "cpu")
+                max_rows = settings.limits.max_batch_size if loaded.verdict.batched else 1
+                costs = cost_table(loaded.costs, loaded.signature, max_rows)
+                service.open(loaded.signature, loaded.verdict, engine, costs, _give_up)
                 rpc.readiness_changed()
                 logger.info("ready", extra={"model": settings.name, "version": settings.model_version})
                 await stop.asked.wait()
@@ -180,6 +185,12 @@ async def _drain(stop: Stop, seconds: float) -> None:
 
 def _grace_seconds(service: Service) -> float:
     return service.limits.timeout_seconds + WRITE_SECONDS
+
+
+def _give_up() -> None:
+    """Ends the process: a run that can't be ended holds the launch thread, and with it the model, for good."""
+    logger.critical("the engine hangs; leaving")
+    os._exit(1)
 
 
 def _listener(host: str, port: int) -> socket.socket:
