@@ -9,6 +9,7 @@ from tidegate_runtime.service import Service
 from tidegate_runtime.web.body import ClientGone
 from tidegate_runtime.web.faults import CLIENT_GONE, fault_response
 
+
 async def counted(service: Service, name: str, work: Awaitable[Response]) -> Response:
     """What `work` answers, its faults as answers too; counted if this server has a model called `name`."""
     status = 500
