@@ -28,6 +28,7 @@ check: .venv ## Formatting, lint, types, layers, and drift of generated files
 	$(UV) lock --check --quiet
 	$(RUN) python -m tidegate_operator.api.crd | diff - crds/tidegate.dev_inferenceservices.yaml
 	diff crds/tidegate.dev_inferenceservices.yaml charts/tidegate/files/crd.yaml
+	$(RUN) hack/protos --check
 
 fix: .venv ## Format, and mend what the linter can
 	$(RUN) ruff format .
@@ -49,10 +50,13 @@ fuzz: .venv ## Fuzz a connection's bytes for a minute (FUZZ_SECONDS=…), with h
 	PYTHONPATH=hack $(UV) run --quiet --group fuzz python -m fuzz $(or $(FUZZ_SECONDS),60)
 
 ##@ Parts
-.PHONY: crds images images-load cluster-up cluster-down cluster-status setup clean
+.PHONY: crds protos images images-load cluster-up cluster-down cluster-status setup clean
 crds: .venv ## Make the CRD from the models
 	$(RUN) python -m tidegate_operator.api.crd > crds/tidegate.dev_inferenceservices.yaml
 	cp crds/tidegate.dev_inferenceservices.yaml charts/tidegate/files/crd.yaml
+
+protos: .venv ## Make the gRPC messages' code from the .proto files
+	$(RUN) hack/protos
 
 images: ## Build the images whose files have changed
 	hack/images build

@@ -72,6 +72,13 @@ class ExecutionFailed(RuntimeFault):
     """The engine failed on a request that looked right."""
 
 
+class NotServed(RuntimeFault):
+    """The protocol has this method; this server, or this port of it, doesn't."""
+
+    http_status = 501
+    grpc_status = "UNIMPLEMENTED"
+
+
 class NotReady(RuntimeFault):
     """The model is loading, or the server is on its way out."""
 

@@ -4,6 +4,7 @@ from enum import StrEnum
 from typing import Final
 
 DATA_PORT: Final = 8080
+GRPC_PORT: Final = 8081
 ADMIN_PORT: Final = 8082
 
 TERMINATION_LOG_ENV: Final = "TIDEGATE_TERMINATION_LOG"

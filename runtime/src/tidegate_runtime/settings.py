@@ -8,13 +8,17 @@ from tidegate_runtime.service import Limits
 
 @dataclass(frozen=True, slots=True)
 class ServeSettings:
-    """Where the model is, where it is served, and on what. `threads` = 0: the CPUs that may be used."""
+    """Where the model is, where it is served, and on what.
+
+    `threads` = 0: the CPUs that may be used. `grpc_port` = -1: no gRPC.
+    """
 
     path: Path
     name: str
     model_version: str
     host: str
     port: int
+    grpc_port: int
     admin_port: int
     device: str
     threads: int

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
 from fastapi import FastAPI
@@ -29,6 +29,9 @@ from tidegate_runtime.web.admin import create_admin_app
 from tidegate_runtime.web.app import create_app
 from tidegate_runtime.web.hot import protocol_class
 from tidegate_runtime.web.tls import Certificate
+
+if TYPE_CHECKING:
+    from tidegate_runtime.rpc.grpcio_server import RpcServer
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +76,7 @@ class _Server(uvicorn.Server):
                 proxy_headers=False,
                 server_header=False,
                 ssl_context_factory=(lambda *_: certificate.server_context()) if certificate else None,
-                timeout_graceful_shutdown=round(service.limits.timeout_seconds + WRITE_SECONDS),
+                timeout_graceful_shutdown=round(_grace_seconds(service)),
             )
         )
         self._task = asyncio.create_task(self.serve(sockets=[listener]))
@@ -89,6 +92,37 @@ class _Server(uvicorn.Server):
         await self._task
 
 
+class _Rpc:
+    """gRPC, or nothing where it is off."""
+
+    def __init__(self, server: "RpcServer | None", grace_seconds: float) -> None:
+        self._server = server
+        self._grace_seconds = grace_seconds
+
+    @classmethod
+    async def start(cls, service: Service, settings: ServeSettings) -> "_Rpc":
+        """Listens, unless it is off. Raises `OSError` if the port can't be had."""
+        if settings.grpc_port < 0:
+            return cls(None, 0)
+        # Not imported above: who turns it off saves its memory and its part of the start.
+        from tidegate_runtime.rpc.grpcio_server import RpcServer  # noqa: PLC0415
+
+        server = RpcServer(service)
+        port = await server.start(settings.host, settings.grpc_port, settings.tls)
+        logger.info("listening for gRPC", extra={"data": port})
+        return cls(server, _grace_seconds(service))
+
+    def readiness_changed(self) -> None:
+        """Tells those who watch."""
+        if self._server is not None:
+            self._server.readiness_changed()
+
+    async def stop(self) -> None:
+        """Returns once calls in progress are answered."""
+        if self._server is not None:
+            await self._server.stop(self._grace_seconds)
+
+
 async def serve(settings: ServeSettings) -> None:
     """Serves until SIGTERM or SIGINT.
 
@@ -102,6 +136,7 @@ async def serve(settings: ServeSettings) -> None:
     with _listener(settings.host, settings.port) as data, _listener(settings.host, settings.admin_port) as admin:
         stop = Stop()
         stop.listen()
+        rpc = await _Rpc.start(service, settings)
         data_server = _Server(create_app(service), data, service, certificate)
         admin_server = _Server(create_admin_app(service), admin, service)
         logger.info("listening", extra={"data": data.getsockname()[1], "admin": admin.getsockname()[1]})
@@ -110,12 +145,15 @@ async def serve(settings: ServeSettings) -> None:
             loaded = await _load(settings, stop, launch)
             if loaded is not None:
                 service.open(loaded.signature, loaded.verdict, ThreadEngine(loaded.session, launch))
+                rpc.readiness_changed()
                 logger.info("ready", extra={"model": settings.name, "version": settings.model_version})
                 await stop.asked.wait()
-                await _drain(service, stop, settings.drain_seconds)
+                service.begin_drain()
+                rpc.readiness_changed()
+                await _drain(stop, settings.drain_seconds)
         finally:
             service.begin_drain()
-            await data_server.close()
+            await asyncio.gather(data_server.close(), rpc.stop())
             await service.close()
             await admin_server.close()
             launch.shutdown(wait=False, cancel_futures=True)
@@ -134,11 +172,14 @@ async def _load(settings: ServeSettings, stop: Stop, launch: ThreadPoolExecutor)
     return loading.result() if loading.done() else None
 
 
-async def _drain(service: Service, stop: Stop, seconds: float) -> None:
+async def _drain(stop: Stop, seconds: float) -> None:
     logger.info("draining", extra={"seconds": seconds})
-    service.begin_drain()
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(stop.hurried.wait(), seconds)
+
+
+def _grace_seconds(service: Service) -> float:
+    return service.limits.timeout_seconds + WRITE_SECONDS
 
 
 def _listener(host: str, port: int) -> socket.socket:
