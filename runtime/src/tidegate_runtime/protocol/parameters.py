@@ -68,7 +68,11 @@ def request_parameters(owner: Mapping[str, Any], members: Members) -> RequestPar
     """What the whole request asks for. Raises `InvalidRequest` naming the parameter."""
     if owner.get("parameters") is None:
         return _DEFAULT
-    given = _checked(owner["parameters"], Place.REQUEST, "the request", members)
+    return asked(_checked(owner["parameters"], Place.REQUEST, "the request", members))
+
+
+def asked(given: Mapping[str, Scalar]) -> RequestParameters:
+    """What a request's parameters ask for; those that are not reserved may be among them."""
     microseconds = _integer(given, "timeout", "the request")
     return RequestParameters(
         _integer(given, "priority", "the request"),
@@ -91,7 +95,22 @@ def output_form(owner: Mapping[str, Any], where: str, members: Members) -> tuple
     if owner.get("parameters") is None:
         return None, 0
     given = _checked(owner["parameters"], Place.OUTPUT, where, members)
-    return _boolean(given, "binary_data", where), _integer(given, "classification", where)
+    return _boolean(given, "binary_data", where), classes(given, where)
+
+
+def classes(given: Mapping[str, Scalar], where: str) -> int:
+    """How many of its best classes a requested output's parameters ask for; 0 for its values."""
+    return _integer(given, "classification", where)
+
+
+def refuse_unserved(parameters: Mapping[str, Scalar], place: Place, where: str) -> None:
+    """Raises `InvalidRequest` for a reserved name that is not served, or not there."""
+    for name, value in parameters.items():
+        if _PLACES.get(name) is place:
+            continue
+        why = _refusal(name, value, place)
+        if why is not None:
+            raise InvalidRequest(f'parameter "{name[:64]}" of {where}: {why}')
 
 
 def _checked(value: object, place: Place, where: str, members: Members) -> dict[str, Scalar]:
@@ -101,11 +120,7 @@ def _checked(value: object, place: Place, where: str, members: Members) -> dict[
     for name, parameter in parameters.items():
         if type(parameter) not in (str, int, float, bool):
             raise InvalidRequest(f'parameter "{name[:64]}" of {where} must be a string, a number or a boolean')
-        if _PLACES.get(name) is place:
-            continue
-        why = _refusal(name, parameter, place)
-        if why is not None:
-            raise InvalidRequest(f'parameter "{name[:64]}" of {where}: {why}')
+    refuse_unserved(parameters, place, where)
     if len(members.text) > MAX_PARAMETERS_BYTES and len(orjson.dumps(parameters)) > MAX_PARAMETERS_BYTES:
         raise InvalidRequest(f'"parameters" of {where} are over {MAX_PARAMETERS_BYTES} bytes')
     return parameters

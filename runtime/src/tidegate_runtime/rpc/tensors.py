@@ -1,6 +1,7 @@
-"""One tensor's typed `contents`, the one repeated field of its datatype, ↔ numpy, without a silent conversion.
+"""One tensor's typed `contents` ↔ numpy, without a silent conversion in either direction.
 
-Raw contents are those of REST's binary tensor data. https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_grpc.md
+Each datatype has one repeated field; those without travel raw, which is the form of `protocol.binary_tensors`.
+https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_grpc.md
 """
 
 from collections.abc import Sequence
@@ -71,7 +72,7 @@ def _strings(elements: Sequence[bytes], where: str) -> Array:
         try:
             array[index] = element.decode()
         except UnicodeDecodeError as error:
-            raise InvalidTensor(f"{where}: element {index} is not UTF-8 at its byte {error.start}") from None
+            raise InvalidTensor(f"{where}: bytes_contents[{index}] is not UTF-8 at its byte {error.start}") from None
     return array
 
 

@@ -110,7 +110,7 @@ class _Rpc:
         from tidegate_runtime.rpc.grpcio_server import RpcServer  # noqa: PLC0415
 
         server = RpcServer(service)
-        port = await server.start(settings.host, settings.grpc_port)
+        port = await server.start(settings.host, settings.grpc_port, settings.tls)
         logger.info("listening for gRPC", extra={"data": port})
         return cls(server, _grace_seconds(service))
 
