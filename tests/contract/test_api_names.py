@@ -21,7 +21,7 @@ from tidegate_operator.install import Install
 from tidegate_operator.xds import names as xds
 from tidegate_operator.xds.metrics import XdsMetrics
 from tidegate_runtime import naming as runtime
-from tidegate_runtime.metrics import ModelMetrics
+from tidegate_runtime.metrics import CostFigure, ModelMetrics
 from tidegate_runtime.web.app import create_app
 from tidegate_runtime.web.exposition import ModelCollector
 
@@ -91,6 +91,7 @@ def test_the_page_lists_the_runtimes_metrics() -> None:
         told[code(row[0])[0]] = (kind, set(labels))
     metrics = ModelMetrics("churn", "churn-6f3c9d1a", "cpu")
     metrics.answered(200)
+    metrics.costs = lambda: [CostFigure(("x", "float32", (16,)), 1, 0.001, 0.002)]
     served = {}
     for family in ModelCollector(metrics).collect():
         name = f"{family.name}_total" if family.type == "counter" else family.name

@@ -12,7 +12,7 @@ from tidegate_runtime.__main__ import app
 
 PAGE = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
 OPTION = re.compile(r"^\| `(--[a-z-]+|PATH)` \| `(TIDEGATE_[A-Z_]+)` \| (?:`([^`]*)`|[^|]*) \|", re.MULTILINE)
-METRIC = re.compile(r"^\| `(tidegate_[a-z_]+)` \| (?:gauge|counter|histogram)", re.MULTILINE)
+METRIC = re.compile(r"^\| `(tidegate_[a-z0-9_]+)` \| (?:gauge|counter|histogram)", re.MULTILINE)
 
 
 def options(command: str) -> dict[str, Any]:
@@ -50,9 +50,14 @@ def test_every_metric_of_the_runtime_is_documented() -> None:
         naming.INFLIGHT,
         naming.REQUESTS,
         naming.REQUEST_DURATION,
+        naming.PARSE_SECONDS,
         naming.QUEUE_SECONDS,
+        naming.ASSEMBLE_SECONDS,
         naming.BATCH_ROWS,
         naming.COMPUTE_SECONDS,
+        naming.ENCODE_SECONDS,
+        naming.RUN_COST_MEAN,
+        naming.RUN_COST_P99,
         naming.REFUSED,
         naming.UTILIZATION,
         naming.MODEL_INFO,

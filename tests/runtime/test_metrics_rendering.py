@@ -1,13 +1,26 @@
 from itertools import pairwise
+from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tidegate_runtime import naming
-from tidegate_runtime.metrics import Histogram, ModelMetrics
-from tidegate_runtime.web.exposition import ModelCollector
+from tidegate_runtime.batching.costs import CostTable
+from tidegate_runtime.metrics import CostFigure, Histogram, ModelMetrics
+from tidegate_runtime.web.exposition import MAX_COUNTS, MAX_SHAPE_CHARACTERS, MAX_SHAPES, ModelCollector, shape_label
+
+STAGES = (
+    naming.PARSE_SECONDS,
+    naming.QUEUE_SECONDS,
+    naming.ASSEMBLE_SECONDS,
+    naming.COMPUTE_SECONDS,
+    naming.ENCODE_SECONDS,
+)
 
 
 def samples(metrics: ModelMetrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -23,7 +36,7 @@ def samples(metrics: ModelMetrics) -> dict[tuple[str, tuple[tuple[str, str], ...
 
 def test_every_documented_metric_is_there_before_the_first_request() -> None:
     names = {name for name, _ in samples(ModelMetrics("m", "1", "cpu"))}
-    histograms = (naming.REQUEST_DURATION, naming.QUEUE_SECONDS, naming.BATCH_ROWS, naming.COMPUTE_SECONDS)
+    histograms = (naming.REQUEST_DURATION, naming.BATCH_ROWS, *STAGES)
     gauges = {naming.QUEUE_DEPTH, naming.INFLIGHT, naming.MODEL_INFO, naming.UTILIZATION, naming.REFUSED}
     assert names == gauges | {name + part for name in histograms for part in ("_bucket", "_sum", "_count")}
 
@@ -38,17 +51,17 @@ def test_what_was_counted_is_rendered() -> None:
     for value in (0.0001, 0.00011, 100.0):
         metrics.request_duration.observe(value)
     got = samples(metrics)
-    model = ("model", "m")
-    assert got[naming.QUEUE_DEPTH, (model,)] == 3
-    assert got[naming.INFLIGHT, (model,)] == 5
-    assert got[naming.REQUESTS, (("code", "200"), model)] == 2
-    assert got[naming.REQUESTS, (("code", "429"), model)] == 1
-    assert got[naming.REFUSED, (model, ("reason", "Deadline"))] == 1
-    assert got[naming.REFUSED, (model, ("reason", "QueueFull"))] == 0
-    assert got[naming.REQUEST_DURATION + "_bucket", (("le", "0.0001"), model)] == 1
-    assert got[naming.REQUEST_DURATION + "_bucket", (("le", "0.000125"), model)] == 2
-    assert got[naming.REQUEST_DURATION + "_bucket", (("le", "+Inf"), model)] == 3
-    assert got[naming.REQUEST_DURATION + "_count", (model,)] == 3
+    model, version = ("model", "m"), ("version", "v2")
+    assert got[naming.QUEUE_DEPTH, (model, version)] == 3
+    assert got[naming.INFLIGHT, (model, version)] == 5
+    assert got[naming.REQUESTS, (("code", "200"), model, version)] == 2
+    assert got[naming.REQUESTS, (("code", "429"), model, version)] == 1
+    assert got[naming.REFUSED, (model, ("reason", "Deadline"), version)] == 1
+    assert got[naming.REFUSED, (model, ("reason", "QueueFull"), version)] == 0
+    assert got[naming.REQUEST_DURATION + "_bucket", (("le", "0.0001"), model, version)] == 1
+    assert got[naming.REQUEST_DURATION + "_bucket", (("le", "0.000125"), model, version)] == 2
+    assert got[naming.REQUEST_DURATION + "_bucket", (("le", "+Inf"), model, version)] == 3
+    assert got[naming.REQUEST_DURATION + "_count", (model, version)] == 3
     labels = {"model": "m", "version": "v2", "device": "cpu", "batched": "false", "reason": 'Softmax "y"'}
     assert got[naming.MODEL_INFO, tuple(sorted(labels.items()))] == 1
 
@@ -83,3 +96,83 @@ def test_waiting_is_counted_by_request_and_rows_by_batch() -> None:
     assert sum(metrics.queue_seconds.counts) == 2
     assert metrics.queue_seconds.total == pytest.approx(0.50005)
     assert (sum(metrics.batch_rows.counts), metrics.batch_rows.total) == (1, 3)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_each_stage_has_a_histogram_with_model_and_version(stage: str) -> None:
+    metrics = ModelMetrics("m", "v2", "cpu")
+    metrics.served(received=10.0, parsed=10.25, delivered=12.0, written=12.5)
+    metrics.cut(4, [0.25])
+    metrics.assembled(0.125, 4)
+    metrics.computed(1.0, 4)
+    seconds = dict(zip(STAGES, (0.25, 0.25, 0.125, 1.0, 0.5), strict=True))
+    got = samples(metrics)
+    labels = (("model", "m"), ("version", "v2"))
+    assert got[f"{stage}_sum", labels] == seconds[stage]
+    assert got[f"{stage}_count", labels] == 1
+    assert got[f"{naming.REQUEST_DURATION}_sum", labels] == 2.5
+
+
+@given(st.lists(st.floats(0, 1000), max_size=50))
+def test_every_value_is_counted_once_between_the_bounds_around_it(values: list[float]) -> None:
+    metrics = ModelMetrics("m", "1", "cpu")
+    for value in values:
+        metrics.request_duration.observe(value)
+    got = samples(metrics)
+    for bound in (*naming.DURATION_BOUNDS, float("inf")):
+        le = ("le", "+Inf" if bound == float("inf") else repr(bound))
+        below = got[naming.REQUEST_DURATION + "_bucket", (le, ("model", "m"), ("version", "1"))]
+        assert below == sum(value <= bound for value in values)
+    assert got[naming.REQUEST_DURATION + "_sum", (("model", "m"), ("version", "1"))] == pytest.approx(sum(values))
+
+
+@given(st.floats(0, 100), st.floats(0, 100))
+def test_a_served_request_is_counted_as_observing_its_stages_would(parse: float, encode: float) -> None:
+    metrics, alone = ModelMetrics("m", "1", "cpu"), Histogram(naming.DURATION_BOUNDS)
+    metrics.served(0.0, parse, 0.0, encode)
+    alone.observe(parse)
+    assert (metrics.parse_seconds.counts, metrics.parse_seconds.total) == (alone.counts, alone.total)
+    alone = Histogram(naming.DURATION_BOUNDS)
+    alone.observe(encode)
+    assert metrics.encode_seconds.counts == metrics.request_duration.counts == alone.counts
+
+
+@pytest.mark.parametrize(
+    ("key", "label"),
+    [
+        (("x", np.dtype("float32"), (16,)), "x:float32[16]"),
+        (("x", np.dtype("float32"), ()), "x:float32[]"),
+        ((("a", np.dtype("int64"), (2, 3)), ("b", np.dtype("bool"), (1,))), "a:int64[2,3],b:bool[1]"),
+        ("a key of one's own", "a key of one's own"),
+        (7, "7"),
+    ],
+)
+def test_a_shape_reads_as_names_types_and_sizes(key: Any, label: str) -> None:
+    assert shape_label(key) == label
+
+
+def test_long_shapes_are_cut_and_stay_apart() -> None:
+    labels = {shape_label(("x" * 100, np.dtype("float32"), (size,))) for size in range(20)}
+    assert len(labels) == 20
+    assert {len(label) for label in labels} == {MAX_SHAPE_CHARACTERS}
+
+
+def test_the_cost_table_is_shown_by_shape_and_rows_with_names_escaped() -> None:
+    metrics = ModelMetrics("m", "1", "cpu")
+    metrics.costs = lambda: [CostFigure(('a"\\\n', np.dtype("float32"), (4,)), 8, 0.5, 0.75)]
+    labels = (("model", "m"), ("rows", "8"), ("shape", 'a"\\\n:float32[4]'), ("version", "1"))
+    got = samples(metrics)
+    assert (got[naming.RUN_COST_MEAN, labels], got[naming.RUN_COST_P99, labels]) == (0.5, 0.75)
+
+
+def test_the_page_does_not_grow_with_what_clients_send() -> None:
+    metrics = ModelMetrics("m", "1", "cpu")
+    table = CostTable(64)
+    for shape in range(40):
+        for rows in range(1, 61):
+            for _ in range(3):
+                table.shape(("x", np.dtype("float32"), (shape,)), shape + 1).observe(rows, 0.001 * rows)
+    metrics.costs = table.figures
+    shown = [dict(labels) for name, labels in samples(metrics) if name == naming.RUN_COST_MEAN]
+    assert len(shown) == MAX_SHAPES * MAX_COUNTS
+    assert {int(labels["rows"]) for labels in shown} >= {1, 60}

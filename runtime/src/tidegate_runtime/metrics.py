@@ -4,13 +4,22 @@
 """
 
 from bisect import bisect_left
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Final, NamedTuple
 
 from tidegate_runtime.naming import BATCH_ROWS_BOUNDS, DURATION_BOUNDS, REFUSALS
 from tidegate_runtime.window import SlidingSum
 
 UTILIZATION_SECONDS: Final = 10.0
+
+
+class CostFigure(NamedTuple):
+    """What a run of `rows` rows of a shape costs, in seconds. `shape` is what tells shapes apart."""
+
+    shape: Hashable
+    rows: int
+    mean: float
+    p99: float
 
 
 class Histogram:
@@ -45,8 +54,16 @@ class ModelMetrics:
         self.inflight = 0
         self.codes: dict[int, int] = {}
         self.request_duration = Histogram(DURATION_BOUNDS)
+        self.parse_seconds = Histogram(DURATION_BOUNDS)
         self.queue_seconds = Histogram(DURATION_BOUNDS)
+        self.assemble_seconds = Histogram(DURATION_BOUNDS)
         self.compute_seconds = Histogram(DURATION_BOUNDS)
+        self.encode_seconds = Histogram(DURATION_BOUNDS)
+        self.waited_for_assembly = 0.0
+        self.waited_for_compute = 0.0
+        """A batch's seconds counted once for each of its requests, which is how Triton counts."""
+        self.costs: Callable[[], Iterable[CostFigure]] = tuple
+        """The cost table's figures of the moment."""
         self.batch_rows = Histogram(BATCH_ROWS_BOUNDS)
         self.refused = dict.fromkeys(REFUSALS, 0)
         self._offered = SlidingSum(UTILIZATION_SECONDS)
@@ -55,6 +72,32 @@ class ModelMetrics:
     def answered(self, code: int) -> None:
         """Counts one answer."""
         self.codes[code] = self.codes.get(code, 0) + 1
+
+    def served(self, received: float, parsed: float, delivered: float, written: float) -> None:
+        """Counts the stages of a request that was answered 200, by the times at which each of them was over.
+
+        The bucket is found in place: three calls of `Histogram.observe` would cost half as much again.
+        """
+        bounds = DURATION_BOUNDS
+        histogram, seconds = self.request_duration, written - received
+        histogram.counts[bisect_left(bounds, seconds)] += 1
+        histogram.total += seconds
+        histogram, seconds = self.parse_seconds, parsed - received
+        histogram.counts[bisect_left(bounds, seconds)] += 1
+        histogram.total += seconds
+        histogram, seconds = self.encode_seconds, written - delivered
+        histogram.counts[bisect_left(bounds, seconds)] += 1
+        histogram.total += seconds
+
+    def assembled(self, seconds: float, requests: int) -> None:
+        """Counts a batch's tensors put together, for so many requests."""
+        self.assemble_seconds.observe(seconds)
+        self.waited_for_assembly += seconds * requests
+
+    def computed(self, seconds: float, requests: int) -> None:
+        """Counts one engine run, for so many requests."""
+        self.compute_seconds.observe(seconds)
+        self.waited_for_compute += seconds * requests
 
     def refuse(self, reason: str) -> None:
         """Counts a request that was refused for load."""

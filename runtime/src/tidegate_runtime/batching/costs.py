@@ -22,10 +22,12 @@ count: kernels are chosen and arenas grow in them.
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from itertools import pairwise
 from math import ceil, inf, log
 from typing import Final, NamedTuple
+
+from tidegate_runtime.metrics import CostFigure
 
 WINDOW: Final = 128
 WEIGHT: Final = 1 / 16
@@ -267,6 +269,12 @@ class CostTable:
     def stranger(self, elements: int) -> ShapeCosts:
         """Costs for a shape that the table has no room for: only ever borrowed."""
         return ShapeCosts(self, elements)
+
+    def figures(self) -> Iterator[CostFigure]:
+        """Every measured row count of every shape, with its cost."""
+        for key, shape in self.shapes.items():
+            for rows, cost in shape.counts():
+                yield CostFigure(key, rows, cost.mean, cost.p99)
 
     def nearest(self, elements: int) -> ShapeCosts | None:
         """The measured shape whose rows are nearest in size, by ratio."""

@@ -54,6 +54,7 @@ class Scheduler:
         self._policy = policy
         self._metrics = metrics
         self._costs = costs if costs is not None else CostTable(policy.max_rows)
+        metrics.costs = self._costs.figures
         self._backlog = Backlog(policy, self._costs)
         self._assembly = Assembly()
         self._on_stuck = on_stuck
@@ -236,7 +237,13 @@ class Scheduler:
 
     def _feeds(self, batch: Batch) -> Feeds:
         requests = [ticket.feeds for ticket in batch.tickets if ticket.feeds is not None]
-        return self._assembly.stack(requests, batch.rows)
+        if len(requests) == 1:  # Nothing to put together, and no clock to read for it.
+            self._metrics.assembled(0.0, 1)
+            return requests[0]
+        began = self._clock()
+        feeds = self._assembly.stack(requests, batch.rows)
+        self._metrics.assembled(self._clock() - began, len(requests))
+        return feeds
 
     def _ended(self, batch: Batch, outputs: Sequence[Array], seconds: float) -> None:
         now = self._clock()
@@ -246,7 +253,7 @@ class Scheduler:
             self._failed(batch, fault)
             return
         self._backlog.ended(batch, seconds, now)
-        self._metrics.compute_seconds.observe(seconds)
+        self._metrics.computed(seconds, len(batch.tickets))
         for ticket, answer in zip(batch.tickets, answers, strict=True):
             if ticket.state == RUNNING:
                 self._tell(ticket, answer)
@@ -254,7 +261,7 @@ class Scheduler:
     def _failed(self, batch: Batch, fault: RuntimeFault) -> None:
         now = self._clock()
         seconds = now - batch.started
-        self._metrics.compute_seconds.observe(seconds)
+        self._metrics.computed(seconds, len(batch.tickets))
         for ticket in self._backlog.failed(batch, fault, seconds, now):
             self._tell(ticket, fault)
         self._metrics.queue_depth = self._backlog.depth

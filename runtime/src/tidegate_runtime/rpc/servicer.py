@@ -154,8 +154,11 @@ class Servicer:
         service = self._service
         model = service.model(request.model_name, request.model_version or None)
         decoded = codec.decode(request, call.seconds_left)
-        answer = codec.encode(await model.infer(decoded, call.received), decoded)
-        service.metrics.request_duration.observe(service.clock() - call.received)
+        parsed = service.clock()
+        response = await model.infer(decoded, call.received)
+        delivered = service.clock()
+        answer = codec.encode(response, decoded)
+        service.metrics.served(call.received, parsed, delivered, service.clock())
         return answer
 
     def _is_late(self, call: Call) -> bool:

@@ -79,10 +79,12 @@ async def _infer(service: Service, request: Request, name: str, version: str | N
     body = await read_body(request, service.limits.max_body_bytes, media.encoding)
     received = service.clock()
     decoded = v2_request.decode(body, media.json_length, model.signature.inputs)
+    parsed = service.clock()
     answer = await unless_client_leaves(request, model.infer(decoded, received))
+    delivered = service.clock()
     encoded = v2_response.encode(answer, decoded)
     response = await response_of(encoded, request.headers.get("accept-encoding"))
-    service.metrics.request_duration.observe(service.clock() - received)
+    service.metrics.served(received, parsed, delivered, service.clock())
     return response
 
 

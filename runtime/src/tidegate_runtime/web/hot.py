@@ -57,10 +57,12 @@ class HotCall:
     __slots__ = (
         "accepted",
         "body",
+        "delivered",
         "disconnected",
         "json_length",
         "keep_alive",
         "model",
+        "parsed",
         "received",
         "request",
         "response_complete",
@@ -80,6 +82,8 @@ class HotCall:
         self.accepted: bytes | None = None
         self.request: InferRequest | None = None
         self.received = 0.0
+        self.parsed = 0.0
+        self.delivered = 0.0
         self.ticket: Ticket | None = None
 
 
@@ -168,7 +172,8 @@ class HotConnection(BoundedHttpProtocol):
             length = call.json_length
             json_length = None if length is None else parse_header_length(length.decode("latin-1"))
             call.request = request = decode(call.body, json_length, call.model.signature.inputs)
-            call.ticket = call.model.submit(request, call.received, self._deliver)
+            call.ticket = ticket = call.model.submit(request, call.received, self._deliver)
+            call.parsed = ticket.arrived
         except RuntimeFault as fault:
             self._refuse_call(call, fault)
         except Exception:
@@ -199,6 +204,7 @@ class HotConnection(BoundedHttpProtocol):
         request = call.request
         assert request is not None
         call.ticket = None
+        call.delivered = self.service.clock()
         if isinstance(outcome, RuntimeFault):
             self._refuse_call(call, outcome)
             return
@@ -230,7 +236,7 @@ class HotConnection(BoundedHttpProtocol):
         self.loop.run_in_executor(None, compress, encoded.parts, encoding).add_done_callback(packed)
 
     def _write(self, call: HotCall, encoded: Encoded, encoding: Encoding | None) -> None:
-        call.model.metrics.request_duration.observe(self.service.clock() - call.received)
+        call.model.metrics.served(call.received, call.parsed, call.delivered, self.service.clock())
         if self.server_state.default_headers is not self._default_headers:
             self._remember_head()
         if call.keep_alive and encoding is None and encoded.json_length is None:

@@ -41,8 +41,10 @@ async def _predict(service: Service, request: Request, name: str, version: str |
     body = await read_body(request, service.limits.max_body_bytes, media.encoding)
     received = service.clock()
     decoded = v1_json.decode(body, model.signature.inputs)
+    parsed = service.clock()
     answer = await unless_client_leaves(request, model.infer(decoded.infer, received))
+    delivered = service.clock()
     encoded = Encoded([v1_json.encode(answer, decoded.rows)])
     response = await response_of(encoded, request.headers.get("accept-encoding"))
-    service.metrics.request_duration.observe(service.clock() - received)
+    service.metrics.served(received, parsed, delivered, service.clock())
     return response
