@@ -55,7 +55,13 @@ def test_the_page_lists_every_option_with_its_default() -> None:
     valued = [f"{told[name][0]}={text}" for name, text in defaults.items() if name not in flags]
     from_page = SERVE.make_context("serve", ["/m", *valued])
     assert from_page.params == SERVE.make_context("serve", ["/m"]).params
-    without = {"TIDEGATE_MODEL_PATH", "TIDEGATE_NAME", "TIDEGATE_TLS_CERTIFICATE", "TIDEGATE_TLS_KEY"}
+    without = {
+        "TIDEGATE_MODEL_PATH",
+        "TIDEGATE_NAME",
+        "TIDEGATE_TLS_CERTIFICATE",
+        "TIDEGATE_TLS_KEY",
+        "TIDEGATE_TRACE_ENDPOINT",
+    }
     assert set(OPTIONS) - set(defaults) == without
 
 

@@ -77,6 +77,15 @@ def serve(  # noqa: PLR0913, PLR0917 -- one parameter per option is how typer re
         Path | None, typer.Option(envvar=env("TLS_CERTIFICATE"), help="PEM; the data port speaks TLS then.")
     ] = None,
     tls_key: Annotated[Path | None, typer.Option(envvar=env("TLS_KEY"), help="The certificate's key, PEM.")] = None,
+    triton_metrics: Annotated[
+        bool, typer.Option(envvar=env("TRITON_METRICS"), help="Whether Triton's names for metrics are served, too.")
+    ] = False,
+    trace_endpoint: Annotated[
+        str, typer.Option(envvar=env("TRACE_ENDPOINT"), help="URL for traces by OTLP over HTTP; left out, none.")
+    ] = "",
+    trace_ratio: Annotated[
+        float, typer.Option(envvar=env("TRACE_RATIO"), min=0, max=1, help="Of requests whose caller doesn't decide.")
+    ] = 1.0,
     vetting: Annotated[
         bool, typer.Option(envvar=env("VETTING"), help="Whether the model is first tried out in a child process.")
     ] = True,
@@ -108,6 +117,9 @@ def serve(  # noqa: PLR0913, PLR0917 -- one parameter per option is how typer re
             vetting=vetting,
             limits=Limits(max_batch_size, max_delay_seconds, queue_size, max_body_bytes, timeout_seconds),
             tls=(tls_certificate, tls_key) if tls_certificate and tls_key else None,
+            triton_metrics=triton_metrics,
+            trace_endpoint=trace_endpoint,
+            trace_ratio=trace_ratio,
         )
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve_model(settings))

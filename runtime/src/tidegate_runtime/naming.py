@@ -45,6 +45,7 @@ class Reason(StrEnum):
     DEVICE_UNAVAILABLE = "DeviceUnavailable"
     WARMUP_FAILED = "WarmupFailed"
     CERTIFICATE_INVALID = "CertificateInvalid"
+    TRACING_UNAVAILABLE = "TracingUnavailable"
 
 
 QUEUE_DEPTH: Final = "tidegate_queue_depth"
@@ -62,6 +63,7 @@ UTILIZATION: Final = "tidegate_utilization"
 RUN_COST_MEAN: Final = "tidegate_run_cost_mean_seconds"
 RUN_COST_P99: Final = "tidegate_run_cost_p99_seconds"
 MODEL_INFO: Final = "tidegate_model_info"
+SPANS_DROPPED: Final = "tidegate_spans_dropped_total"
 
 REFUSALS: Final = ("QueueFull", "QueueBytes", "Deadline")
 """Why requests are refused for load: the values of `Tidegate-Refused` and of the label `reason`."""

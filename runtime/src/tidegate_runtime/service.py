@@ -21,6 +21,7 @@ from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.model.batchability import Verdict
 from tidegate_runtime.model.signature import Signature
 from tidegate_runtime.tensors import Feeds, InferRequest, InferResponse, Tensor
+from tidegate_runtime.tracing.request import Tracer
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,8 @@ class Service:
         self.limits = limits
         self.clock = clock
         self.draining = False
+        self.tracer: Tracer | None = None
+        """Where requests are recorded; None while they are not."""
         self.infer_paths: dict[bytes, ServedModel] = {}
         """The paths, as they come in a request line, by which models that are ready are asked."""
         self._model: ServedModel | None = None

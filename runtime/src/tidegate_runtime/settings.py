@@ -27,3 +27,7 @@ class ServeSettings:
     limits: Limits
     tls: tuple[Path, Path] | None = None
     """Certificate chain and key of the data port, in PEM; None: plain HTTP."""
+    triton_metrics: bool = False
+    trace_endpoint: str = ""
+    """Where spans are sent, by OTLP over HTTP; "": requests are not recorded."""
+    trace_ratio: float = 1.0

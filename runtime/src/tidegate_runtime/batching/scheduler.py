@@ -21,6 +21,7 @@ from tidegate_runtime.batching.watchdog import Watchdog
 from tidegate_runtime.errors import DeadlineExceeded, ExecutionFailed, NotReady, Overloaded, RunEnded, RuntimeFault
 from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.tensors import Array, Feeds
+from tidegate_runtime.tracing.request import current
 
 logger = logging.getLogger(__name__)
 
@@ -131,6 +132,7 @@ class Scheduler:
                 future.set_result(outcome)
 
         ticket = self.submit(feeds, rows, deadline, deliver, key=key, priority=priority, client=client)
+        ticket.trace = current.get()
         try:
             return await future
         finally:
@@ -242,7 +244,8 @@ class Scheduler:
             return requests[0]
         began = self._clock()
         feeds = self._assembly.stack(requests, batch.rows)
-        self._metrics.assembled(self._clock() - began, len(requests))
+        batch.assembly = self._clock() - began
+        self._metrics.assembled(batch.assembly, len(requests))
         return feeds
 
     def _ended(self, batch: Batch, outputs: Sequence[Array], seconds: float) -> None:
@@ -256,6 +259,8 @@ class Scheduler:
         self._metrics.computed(seconds, len(batch.tickets))
         for ticket, answer in zip(batch.tickets, answers, strict=True):
             if ticket.state == RUNNING:
+                if ticket.trace is not None:
+                    ticket.trace.ran(ticket.arrived, batch.started, batch.assembly, seconds, now, batch.rows)
                 self._tell(ticket, answer)
 
     def _failed(self, batch: Batch, fault: RuntimeFault) -> None:
@@ -263,6 +268,8 @@ class Scheduler:
         seconds = now - batch.started
         self._metrics.computed(seconds, len(batch.tickets))
         for ticket in self._backlog.failed(batch, fault, seconds, now):
+            if ticket.trace is not None:
+                ticket.trace.ran(ticket.arrived, batch.started, batch.assembly, seconds, now, batch.rows)
             self._tell(ticket, fault)
         self._metrics.queue_depth = self._backlog.depth
 

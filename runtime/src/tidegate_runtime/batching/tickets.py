@@ -12,6 +12,7 @@ from typing import Final
 from tidegate_runtime.batching.costs import ShapeCosts, Work
 from tidegate_runtime.errors import RuntimeFault
 from tidegate_runtime.tensors import Array, Feeds
+from tidegate_runtime.tracing.request import RequestTrace
 
 Outputs = tuple[Array, ...]
 Deliver = Callable[[Outputs | RuntimeFault], None]
@@ -41,6 +42,7 @@ class Ticket:
         "shape",
         "size",
         "state",
+        "trace",
         "trial",
     )
 
@@ -71,6 +73,8 @@ class Ticket:
         self.shape = shape
         self.state = WAITING
         self.trial = False
+        self.trace: RequestTrace | None = None
+        """Set by who asked, if the request is recorded."""
 
 
 RATE_SECONDS: Final = 0.05
@@ -179,7 +183,7 @@ class Queue:
 class Batch:
     """Requests that run together. `awaited` counts those that still want the answer."""
 
-    __slots__ = ("awaited", "cost", "rows", "shape", "started", "tickets", "together")
+    __slots__ = ("assembly", "awaited", "cost", "rows", "shape", "started", "tickets", "together")
 
     def __init__(self, tickets: list[Ticket], rows: int, shape: ShapeCosts, together: bool, started: float) -> None:
         self.tickets = tickets
@@ -188,4 +192,6 @@ class Batch:
         self.together = together
         self.started = started
         self.awaited = len(tickets)
+        self.assembly = 0.0
+        """Seconds that putting its tensors together took."""
         self.cost = shape.at(rows)

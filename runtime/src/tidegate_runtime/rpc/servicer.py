@@ -17,6 +17,7 @@ from tidegate_runtime.rpc.protos import inference_pb2 as pb
 from tidegate_runtime.rpc.streams import InOrder
 from tidegate_runtime.service import Service
 from tidegate_runtime.tensors import TensorSpec
+from tidegate_runtime.tracing.request import Asked, current
 
 CLIENT_GONE: Final = 499
 """Counted for calls that were cancelled before their answer."""
@@ -29,6 +30,11 @@ STREAM_INFLIGHT: Final = 64
 
 ERRORS_END_STREAM: Final = "triton_grpc_error"
 """Metadata with which Triton's clients ask for a stream to end, with a status, at its first failure."""
+
+
+UNARY: Final = Asked("grpc", "", "/inference.GRPCInferenceService/ModelInfer")
+STREAMED: Final = Asked("grpc", "", "/inference.GRPCInferenceService/ModelStreamInfer")
+"""What traces call the methods."""
 
 
 class Servicer:
@@ -76,21 +82,32 @@ class Servicer:
             outputs=_tensors(model.signature.outputs),
         )
 
-    async def model_infer(self, request: pb.ModelInferRequest, call: Call) -> pb.ModelInferResponse:
+    async def model_infer(
+        self, request: pb.ModelInferRequest, call: Call, method: Asked = UNARY
+    ) -> pb.ModelInferResponse:
         """The answer, counted. Raises any `RuntimeFault`; if it is cancelled, so is the request, wherever it is."""
-        code = 500
+        code, status = 500, "INTERNAL"
+        trace = None
+        if self._service.tracer is not None:
+            trace = self._service.tracer.begin(
+                call.metadata.get("traceparent"), call.metadata.get("tracestate"), method, call.received
+            )
+        current.set(trace)
         try:
             answer = await self._infer(request, call)
-            code = 200
+            code, status = 200, ""
         except RuntimeFault as fault:
-            code = fault.http_status
+            code, status = fault.http_status, fault.grpc_status
             raise
         except asyncio.CancelledError:
-            code = 504 if self._is_late(call) else CLIENT_GONE
+            late = self._is_late(call)
+            code, status = (504, "DEADLINE_EXCEEDED") if late else (CLIENT_GONE, "CANCELLED")
             raise
         finally:
             if request.model_name == self._service.metrics.model:
                 self._service.metrics.answered(code)
+            if trace is not None:
+                trace.end(request.model_name, request.model_version or self._service.metrics.version, code, status)
         return answer
 
     async def model_stream_infer(
@@ -103,7 +120,7 @@ class Servicer:
             now = self._service.clock()
             left = None if call.seconds_left is None else call.received + call.seconds_left - now
             try:
-                response = await self.model_infer(request, Call(now, left, call.metadata))
+                response = await self.model_infer(request, Call(now, left, call.metadata), STREAMED)
                 message = ""
             except Exception as error:
                 if strict:
@@ -158,7 +175,11 @@ class Servicer:
         response = await model.infer(decoded, call.received)
         delivered = service.clock()
         answer = codec.encode(response, decoded)
-        service.metrics.served(call.received, parsed, delivered, service.clock())
+        written = service.clock()
+        service.metrics.served(call.received, parsed, delivered, written)
+        trace = current.get()
+        if trace is not None:
+            trace.served(call.received, parsed, delivered, written)
         return answer
 
     def _is_late(self, call: Call) -> bool:

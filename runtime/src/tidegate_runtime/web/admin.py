@@ -8,13 +8,18 @@ from tidegate_runtime.naming import METRICS_PATH
 from tidegate_runtime.service import Service
 from tidegate_runtime.web import faults
 from tidegate_runtime.web.app import not_ready
-from tidegate_runtime.web.exposition import ModelCollector
+from tidegate_runtime.web.exposition import Lossy, ModelCollector, TraceCollector
+from tidegate_runtime.web.triton_exposition import TritonCollector
 
 
-def create_admin_app(service: Service) -> FastAPI:
+def create_admin_app(service: Service, traces: Lossy | None = None, *, triton: bool = False) -> FastAPI:
     """The application of the administration port."""
     registry = CollectorRegistry()
     registry.register(ModelCollector(service.metrics))
+    if triton:
+        registry.register(TritonCollector(service.metrics))
+    if traces is not None:
+        registry.register(TraceCollector(traces))
     ProcessCollector(registry=registry)
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
 

@@ -13,7 +13,7 @@ from tidegate_runtime.service import ServedModel, Service
 from tidegate_runtime.tensors import TensorSpec
 from tidegate_runtime.web import faults
 from tidegate_runtime.web.body import media_of, read_body, response_of, unless_client_leaves
-from tidegate_runtime.web.counting import counted
+from tidegate_runtime.web.counting import counted, note_served
 from tidegate_runtime.web.faults import error_response
 from tidegate_runtime.web.v1 import v1_routes
 
@@ -68,7 +68,7 @@ def _models(service: Service) -> APIRouter:
     @router.post("/infer")
     @router.post("/versions/{version}/infer")
     async def infer(request: Request, name: str, version: str | None = None) -> Response:
-        return await counted(service, name, _infer(service, request, name, version))
+        return await counted(service, request, name, _infer(service, request, name, version))
 
     return router
 
@@ -84,7 +84,7 @@ async def _infer(service: Service, request: Request, name: str, version: str | N
     delivered = service.clock()
     encoded = v2_response.encode(answer, decoded)
     response = await response_of(encoded, request.headers.get("accept-encoding"))
-    service.metrics.served(received, parsed, delivered, service.clock())
+    note_served(service, received, parsed, delivered)
     return response
 
 

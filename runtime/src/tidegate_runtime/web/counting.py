@@ -2,17 +2,22 @@
 
 from collections.abc import Awaitable
 
+from starlette.requests import Request
 from starlette.responses import Response
 
 from tidegate_runtime.errors import RuntimeFault
 from tidegate_runtime.service import Service
+from tidegate_runtime.tracing.request import current
 from tidegate_runtime.web.body import ClientGone
 from tidegate_runtime.web.faults import CLIENT_GONE, fault_response
+from tidegate_runtime.web.tracing import begin
 
 
-async def counted(service: Service, name: str, work: Awaitable[Response]) -> Response:
+async def counted(service: Service, request: Request, name: str, work: Awaitable[Response]) -> Response:
     """What `work` answers, its faults as answers too; counted if this server has a model called `name`."""
     status = 500
+    trace = begin(service, request)
+    current.set(trace)
     try:
         response = await work
         status = response.status_code
@@ -23,4 +28,15 @@ async def counted(service: Service, name: str, work: Awaitable[Response]) -> Res
     finally:
         if name == service.metrics.model:
             service.metrics.answered(status)
+        if trace is not None:
+            trace.end(name, request.path_params.get("version") or service.metrics.version, status)
     return response
+
+
+def note_served(service: Service, received: float, parsed: float, delivered: float) -> None:
+    """Notes the stages of a request that is answered 200, in the metrics and, if it is recorded, in its trace."""
+    written = service.clock()
+    service.metrics.served(received, parsed, delivered, written)
+    trace = current.get()
+    if trace is not None:
+        trace.served(received, parsed, delivered, written)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Hashable, Iterator
 from itertools import accumulate, groupby
 from operator import attrgetter
-from typing import Final
+from typing import Final, Protocol
 from zlib import crc32
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -104,6 +104,25 @@ class ModelCollector(Collector):
         batched = "true" if metrics.batched else "false"
         info.add_metric([*self._labels.values(), metrics.device, batched, metrics.reason], 1)
         return info
+
+
+class Lossy(Protocol):
+    """What sends traces, and loses some."""
+
+    @property
+    def lost(self) -> int:
+        """Spans that never arrived."""
+
+
+class TraceCollector(Collector):
+    """Renders what became of traces."""
+
+    def __init__(self, traces: Lossy) -> None:
+        self._traces = traces
+
+    def collect(self) -> Iterator[Metric]:
+        """The one family."""
+        yield CounterMetricFamily(naming.SPANS_DROPPED, "Spans that were not sent.", self._traces.lost)
 
 
 def shape_label(shape: Hashable) -> str:

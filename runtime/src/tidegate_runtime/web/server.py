@@ -27,6 +27,7 @@ from tidegate_runtime.model.loading import LoadedModel, load_model
 from tidegate_runtime.model.vetting import load_vetted
 from tidegate_runtime.service import Service
 from tidegate_runtime.settings import ServeSettings
+from tidegate_runtime.tracing.request import Tracer
 from tidegate_runtime.web.admin import create_admin_app
 from tidegate_runtime.web.app import create_app
 from tidegate_runtime.web.hot import protocol_class
@@ -34,6 +35,7 @@ from tidegate_runtime.web.tls import Certificate
 
 if TYPE_CHECKING:
     from tidegate_runtime.rpc.grpcio_server import RpcServer
+    from tidegate_runtime.tracing.export import Sender
 
 logger = logging.getLogger(__name__)
 
@@ -135,12 +137,13 @@ async def serve(settings: ServeSettings) -> None:
     sys.setswitchinterval(SWITCH_SECONDS)
     service = Service(ModelMetrics(settings.name, settings.model_version, settings.device), settings.limits)
     certificate = Certificate(*settings.tls) if settings.tls else None
+    sender = _sender(service, settings)
     with _listener(settings.host, settings.port) as data, _listener(settings.host, settings.admin_port) as admin:
         stop = Stop()
         stop.listen()
         rpc = await _Rpc.start(service, settings)
         data_server = _Server(create_app(service), data, service, certificate)
-        admin_server = _Server(create_admin_app(service), admin, service)
+        admin_server = _Server(create_admin_app(service, sender, triton=settings.triton_metrics), admin, service)
         logger.info("listening", extra={"data": data.getsockname()[1], "admin": admin.getsockname()[1]})
         launch = ThreadPoolExecutor(max_workers=1, thread_name_prefix="launch")
         try:
@@ -161,8 +164,21 @@ async def serve(settings: ServeSettings) -> None:
             await asyncio.gather(data_server.close(), rpc.stop())
             await service.close()
             await admin_server.close()
+            if sender is not None:
+                await asyncio.to_thread(sender.close)
             launch.shutdown(wait=False, cancel_futures=True)
     logger.info("stopped")
+
+
+def _sender(service: Service, settings: ServeSettings) -> "Sender | None":
+    """What sends traces; None where requests are not recorded. Raises `StartupFailure`."""
+    if not settings.trace_endpoint:
+        return None
+    # Not imported above: its SDK is an extra, and costs memory.
+    from tidegate_runtime.tracing.export import Sender  # noqa: PLC0415
+
+    service.tracer = Tracer(settings.trace_ratio, service.clock)
+    return Sender(service.tracer, settings.trace_endpoint)
 
 
 async def _load(settings: ServeSettings, stop: Stop, launch: ThreadPoolExecutor) -> LoadedModel | None:

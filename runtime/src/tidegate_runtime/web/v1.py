@@ -8,7 +8,7 @@ from tidegate_runtime.protocol import v1_json
 from tidegate_runtime.protocol.v2_response import Encoded
 from tidegate_runtime.service import Service
 from tidegate_runtime.web.body import JSON, media_of, read_body, response_of, unless_client_leaves
-from tidegate_runtime.web.counting import counted
+from tidegate_runtime.web.counting import counted, note_served
 
 
 def v1_routes(service: Service) -> APIRouter:
@@ -28,7 +28,7 @@ def v1_routes(service: Service) -> APIRouter:
     @router.post("/{name}:predict")
     @router.post("/{name}/versions/{version}:predict")
     async def predict(request: Request, name: str, version: str | None = None) -> Response:
-        return await counted(service, name, _predict(service, request, name, version))
+        return await counted(service, request, name, _predict(service, request, name, version))
 
     return router
 
@@ -46,5 +46,5 @@ async def _predict(service: Service, request: Request, name: str, version: str |
     delivered = service.clock()
     encoded = Encoded([v1_json.encode(answer, decoded.rows)])
     response = await response_of(encoded, request.headers.get("accept-encoding"))
-    service.metrics.served(received, parsed, delivered, service.clock())
+    note_served(service, received, parsed, delivered)
     return response

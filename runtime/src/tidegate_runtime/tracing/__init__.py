@@ -1,0 +1,1 @@
+"""Traces of requests: W3C context in, OpenTelemetry spans out. Off by default."""

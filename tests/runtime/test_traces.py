@@ -1,0 +1,228 @@
+"""Traces as a receiver of OTLP gets them, from a runtime in its own process."""
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import grpc
+import httpx2
+import onnx
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.proto.trace.v1.trace_pb2 import Status as SpanStatus
+
+from tidegate_runtime.rpc.protos import inference_pb2 as pb
+
+from .rpc_client import rows
+
+pytestmark = pytest.mark.integration
+
+TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+PARENT = {"traceparent": f"00-{TRACE}-{SPAN}-01", "tracestate": "vendor=1"}
+BODY = {"inputs": [{"name": "x", "shape": [1, 4], "datatype": "FP32", "data": [1, 2, 3, 4]}]}
+WAIT_SECONDS = 20.0
+
+
+class Receiver(ThreadingHTTPServer):
+    """Takes spans by OTLP over HTTP; answers with `status`."""
+
+    daemon_threads = True
+    status = 200
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.spans: list[Span] = []
+        self.resources: list[dict[str, str]] = []
+        self.came = threading.Condition()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/v1/traces"
+
+    def server_spans(self, count: int) -> list[Span]:
+        """The servers' spans, once there are as many."""
+
+        def found() -> list[Span]:
+            return [span for span in self.spans if span.kind == Span.SPAN_KIND_SERVER]
+
+        with self.came:
+            assert self.came.wait_for(lambda: len(found()) >= count, WAIT_SECONDS), self.spans
+            return found()
+
+    def children(self, span: Span) -> dict[str, Span]:
+        return {child.name: child for child in self.spans if child.parent_span_id == span.span_id}
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        server = self.server
+        assert isinstance(server, Receiver)
+        body = self.rfile.read(int(self.headers["content-length"]))
+        if self.headers.get("content-encoding") == "gzip":
+            body = gzip.decompress(body)
+        message = ExportTraceServiceRequest.FromString(body)
+        with server.came:
+            for resource in message.resource_spans:
+                server.resources.append({a.key: a.value.string_value for a in resource.resource.attributes})
+                for scope in resource.scope_spans:
+                    server.spans += scope.spans
+            server.came.notify_all()
+        self.send_response(server.status)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@contextmanager
+def receiving() -> Iterator[Receiver]:
+    with Receiver() as receiver:
+        thread = threading.Thread(target=receiver.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield receiver
+        finally:
+            receiver.shutdown()
+            thread.join()
+
+
+def attributes(span: Span) -> dict[str, Any]:
+    return {a.key: getattr(a.value, a.value.WhichOneof("value") or "") for a in span.attributes}
+
+
+def ask(process: Any, way: str, headers: dict[str, str]) -> None:
+    if way.startswith("grpc"):
+        with grpc.insecure_channel(f"127.0.0.1:{process.grpc_port}") as channel:
+            kind: Any = channel.unary_unary if way == "grpc" else channel.stream_stream
+            method = "ModelInfer" if way == "grpc" else "ModelStreamInfer"
+            reply = pb.ModelInferResponse if way == "grpc" else pb.ModelStreamInferResponse
+            call = kind(
+                f"/inference.GRPCInferenceService/{method}",
+                request_serializer=pb.ModelInferRequest.SerializeToString,
+                response_deserializer=reply.FromString,
+            )
+            metadata = tuple(headers.items())
+            if way == "grpc":
+                call(rows(1.0), metadata=metadata)
+            else:
+                (answer,) = call(iter([rows(1.0)]), metadata=metadata)
+                assert not answer.error_message
+        return
+    if way == "cold":
+        headers = headers | {"te": "trailers"}
+    path, body = ("/v1/models/m:predict", {"instances": [[1, 2, 3, 4]]}) if way == "v1" else (INFER, BODY)
+    assert httpx2.post(process.url(path), json=body, headers=headers).status_code == 200
+
+
+INFER = "/v2/models/m/infer"
+WAYS = ["hot", "cold", "v1", "grpc", "grpc stream"]
+STAGES = ["parse", "queue", "assemble", "compute", "encode"]
+
+
+def test_every_way_in_makes_the_same_trace(serve: Callable[..., Any], double: onnx.ModelProto) -> None:
+    with receiving() as receiver, serve(double, "--trace-endpoint", receiver.url, "--trace-ratio", "0") as process:
+        for number, way in enumerate(WAYS, 1):
+            ask(process, way, PARENT)
+            span = receiver.server_spans(number)[-1]
+            assert (span.trace_id.hex(), span.parent_span_id.hex(), span.trace_state) == (TRACE, SPAN, "vendor=1"), way
+            children = receiver.children(span)
+            assert sorted(children) == sorted(STAGES), way
+            assert span.start_time_unix_nano <= min(child.start_time_unix_nano for child in children.values()), way
+            assert span.end_time_unix_nano >= max(child.end_time_unix_nano for child in children.values()), way
+            for child in children.values():
+                assert child.trace_id == span.trace_id, way
+                assert child.start_time_unix_nano <= child.end_time_unix_nano, way
+            told = attributes(span)
+            assert [told[f"tidegate.{key}"] for key in ("model.name", "model.version", "batch.rows")] == ["m", "1", 1]
+            if way.startswith("grpc"):
+                method = "ModelInfer" if way == "grpc" else "ModelStreamInfer"
+                assert span.name == told["rpc.method"] == f"inference.GRPCInferenceService/{method}"
+                assert (told["rpc.system.name"], told["rpc.response.status_code"]) == ("grpc", "OK")
+            else:
+                route = "/v1/models/{name}:predict" if way == "v1" else "/v2/models/{name}/infer"
+                assert (span.name, told["http.route"]) == (f"POST {route}", route), way
+                assert (told["http.request.method"], told["http.response.status_code"]) == ("POST", 200)
+                assert (told["url.scheme"], told["url.path"]) == ("http", route.replace("{name}", "m"))
+            assert receiver.resources[-1]["service.name"] == "tidegate"
+        for way in WAYS:
+            ask(process, way, {"traceparent": f"00-{TRACE}-{SPAN}-00"})
+            ask(process, way, {})
+        ask(process, "hot", PARENT)
+        assert len(receiver.server_spans(len(WAYS) + 1)) == len(WAYS) + 1
+
+
+@pytest.mark.parametrize("way", ["hot", "cold"])
+def test_a_failed_request_is_recorded_with_its_status(
+    serve: Callable[..., Any], slow: onnx.ModelProto, way: str
+) -> None:
+    headers = {"te": "trailers"} if way == "cold" else {}
+    wrong = {"inputs": [{"name": "n", "shape": [], "datatype": "FP32", "data": [1]}]}
+    endless = {"inputs": [{"name": "n", "shape": [], "datatype": "INT64", "data": [2**40]}]}
+    with receiving() as receiver:
+        with serve(slow, "--trace-endpoint", receiver.url, "--timeout-seconds", "1", "--drain-seconds", "0") as process:
+            for body, code in ((wrong, 400), (endless, 504)):
+                assert httpx2.post(process.url(INFER), json=body, headers=headers, timeout=30).status_code == code
+            process.popen.terminate()
+            assert process.popen.wait(WAIT_SECONDS) == 0
+        client, server = receiver.server_spans(2)
+    assert attributes(client)["http.response.status_code"] == 400
+    assert (client.status.code, server.status.code) == (SpanStatus.STATUS_CODE_UNSET, SpanStatus.STATUS_CODE_ERROR)
+    assert "error.type" not in attributes(client)
+    assert attributes(server)["error.type"] == "504"
+    assert not client.parent_span_id
+
+
+@pytest.mark.parametrize("broken", ["refuses", "is not there", "never answers"])
+def test_a_receiver_that_fails_costs_spans_and_no_request(
+    serve: Callable[..., Any], double: onnx.ModelProto, broken: str
+) -> None:
+    with receiving() as receiver:
+        receiver.status = 400
+        if broken == "never answers":
+            receiver.came.acquire()
+        url = "http://127.0.0.1:9/v1/traces" if broken == "is not there" else receiver.url
+        try:
+            with serve(double, "--trace-endpoint", url) as process, httpx2.Client() as client:
+                dropped = 0.0
+                for _ in range(2000):
+                    assert client.post(process.url(INFER), json=BODY).status_code == 200
+                    page = client.get(process.admin_url("/metrics")).text
+                    dropped = float(page.partition("\ntidegate_spans_dropped_total ")[2].partition("\n")[0])
+                    if dropped:
+                        break
+                assert dropped >= 6
+        finally:
+            if broken == "never answers":
+                receiver.came.release()
+
+
+def test_without_the_extra_the_option_is_refused_with_the_way_out(tmp_path: Path, double: onnx.ModelProto) -> None:
+    onnx.save(double, tmp_path / "model.onnx")
+    (tmp_path / "termination").touch()
+    script = "import sys; sys.modules['opentelemetry.sdk'] = None; from tidegate_runtime.__main__ import app; app()"
+    command = [sys.executable, "-c", script, "serve", str(tmp_path / "model.onnx"), "--port", "0", "--admin-port", "0"]
+    command += ["--host", "127.0.0.1", "--grpc-port", "-1", "--trace-endpoint", "http://127.0.0.1:9/v1/traces"]
+    environment = os.environ | {"TIDEGATE_TERMINATION_LOG": str(tmp_path / "termination")}
+    assert subprocess.run(command, env=environment, capture_output=True, timeout=60, check=False).returncode == 1
+    told = json.loads((tmp_path / "termination").read_text())
+    assert told["reason"] == "TracingUnavailable"
+    assert "install tidegate-runtime[otel]" in told["message"]
+
+
+@pytest.mark.parametrize("endpoint", ["collector:4318", "ftp://collector/v1/traces", "http://", "http://h:99999/"])
+def test_an_endpoint_that_is_no_url_is_refused(
+    serve: Callable[..., Any], double: onnx.ModelProto, endpoint: str
+) -> None:
+    with serve(double, "--trace-endpoint", endpoint, wait=False) as process:
+        assert process.popen.wait(WAIT_SECONDS) == 1
+        assert json.loads(process.termination_log.read_text())["reason"] == "TracingUnavailable"

@@ -1,0 +1,56 @@
+"""The names that dashboards made for Triton read."""
+
+import pytest
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tidegate_runtime.metrics import ModelMetrics
+from tidegate_runtime.web.triton_exposition import TritonCollector
+
+
+def rendered() -> dict[tuple[str, str], float]:
+    """Of two batches, of 3 requests with 5 rows and of one: values by name and reason."""
+    metrics = ModelMetrics("m", "3", "cpu")
+    metrics.queue_depth = 4
+    for code in (200, 200, 200, 400, 429, 503, 504, 499, 500, 501):
+        metrics.answered(code)
+    metrics.cut(5, [0.25, 0.25, 0.5])
+    metrics.cut(1, [0.0])
+    metrics.assembled(0.125, 3)
+    metrics.assembled(0.0, 1)
+    metrics.computed(2.0, 3)
+    metrics.computed(1.0, 1)
+    for _ in range(3):
+        metrics.served(received=1.0, parsed=1.5, delivered=3.0, written=3.25)
+    registry = CollectorRegistry()
+    registry.register(TritonCollector(metrics))
+    samples = [s for f in text_string_to_metric_families(generate_latest(registry).decode()) for s in f.samples]
+    assert all((s.labels["model"], s.labels["version"]) == ("m", "3") for s in samples)
+    return {(s.name, s.labels.get("reason", "")): s.value for s in samples}
+
+
+@pytest.mark.parametrize(
+    ("name", "reason", "value"),
+    [
+        ("nv_inference_request_success", "", 3),
+        ("nv_inference_request_failure", "REJECTED", 3),
+        ("nv_inference_request_failure", "CANCELED", 1),
+        ("nv_inference_request_failure", "BACKEND", 1),
+        ("nv_inference_request_failure", "OTHER", 2),
+        ("nv_inference_count", "", 6),
+        ("nv_inference_exec_count", "", 2),
+        ("nv_inference_pending_request_count", "", 4),
+        ("nv_inference_request_duration_us", "", 6_750_000),
+        ("nv_inference_queue_duration_us", "", 1_000_000),
+        ("nv_inference_compute_input_duration_us", "", 375_000),
+        ("nv_inference_compute_infer_duration_us", "", 7_000_000),
+        ("nv_inference_compute_output_duration_us", "", 750_000),
+    ],
+)
+def test_each_number_is_there_under_tritons_name(name: str, reason: str, value: float) -> None:
+    assert rendered()[name, reason] == value
+
+
+def test_there_is_nothing_else() -> None:
+    assert len(rendered()) == 13
