@@ -159,6 +159,12 @@ def test_every_way_in_makes_the_same_trace(serve: Callable[..., Any], double: on
             ask(process, way, {})
         ask(process, "hot", PARENT)
         assert len(receiver.server_spans(len(WAYS) + 1)) == len(WAYS) + 1
+        page = httpx2.get(process.admin_url("/metrics")).text
+    answered = f"{3 * len(WAYS) + 1}.0"
+    for stage in (*STAGES, "request_duration"):
+        assert f'tidegate_{stage}_seconds_count{{model="m",version="1"}} {answered}' in page, stage
+    assert "nv_inference" not in page
+    assert "tidegate_spans_dropped_total 0.0" in page
 
 
 @pytest.mark.parametrize("way", ["hot", "cold"])
@@ -172,10 +178,13 @@ def test_a_failed_request_is_recorded_with_its_status(
         with serve(slow, "--trace-endpoint", receiver.url, "--timeout-seconds", "1", "--drain-seconds", "0") as process:
             for body, code in ((wrong, 400), (endless, 504)):
                 assert httpx2.post(process.url(INFER), json=body, headers=headers, timeout=30).status_code == code
+            with pytest.raises(httpx2.ReadTimeout):
+                httpx2.post(process.url(INFER), json=endless, headers=headers, timeout=0.2)
             process.popen.terminate()
             assert process.popen.wait(WAIT_SECONDS) == 0
-        client, server = receiver.server_spans(2)
-    assert attributes(client)["http.response.status_code"] == 400
+        client, server, gone = receiver.server_spans(3)
+    codes = [attributes(span)["http.response.status_code"] for span in (client, server, gone)]
+    assert codes == [400, 504, 499]
     assert (client.status.code, server.status.code) == (SpanStatus.STATUS_CODE_UNSET, SpanStatus.STATUS_CODE_ERROR)
     assert "error.type" not in attributes(client)
     assert attributes(server)["error.type"] == "504"

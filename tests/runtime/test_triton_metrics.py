@@ -1,5 +1,10 @@
 """The names that dashboards made for Triton read."""
 
+from collections.abc import Callable
+from typing import Any
+
+import httpx2
+import onnx
 import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
@@ -54,3 +59,17 @@ def test_each_number_is_there_under_tritons_name(name: str, reason: str, value: 
 
 def test_there_is_nothing_else() -> None:
     assert len(rendered()) == 13
+
+
+@pytest.mark.integration
+def test_the_option_adds_them_to_the_page(serve: Callable[..., Any], double: onnx.ModelProto) -> None:
+    body = {"inputs": [{"name": "x", "shape": [2, 4], "datatype": "FP32", "data": [1] * 8}]}
+    with serve(double, "--triton-metrics") as process:
+        assert httpx2.post(process.url("/v2/models/m/infer"), json=body).status_code == 200
+        page = httpx2.get(process.admin_url("/metrics")).text
+    labels = 'model="m",version="1"'
+    assert f"nv_inference_request_success{{{labels}}} 1.0" in page
+    assert f"nv_inference_count{{{labels}}} 2.0" in page
+    assert f'tidegate_requests_total{{code="200",{labels}}} 1.0' in page
+    assert 'tidegate_run_cost_mean_seconds{model="m",rows="1",shape="x:float32[4]",version="1"}' in page
+    assert "tidegate_spans_dropped" not in page

@@ -52,7 +52,7 @@ class Sender:
         self._exporter = OTLPSpanExporter(endpoint, timeout=SEND_SECONDS)
         self._resource = Resource.create({"service.name": SERVER_NAME, "service.version": __version__})
         self._wake = threading.Event()
-        self._closing = False
+        self._closing = threading.Event()
         tracer.wake = self._wake.set
         self._thread = threading.Thread(target=self._run, name="traces", daemon=True)
         self._thread.start()
@@ -64,22 +64,23 @@ class Sender:
 
     def close(self) -> None:
         """Sends what waits, for at most `SEND_SECONDS`. Blocks."""
-        self._closing = True
+        self._closing.set()
         self._wake.set()
         self._thread.join(SEND_SECONDS)
         self._exporter.shutdown()  # type: ignore[no-untyped-call]
 
     def _run(self) -> None:
         waiting = self._tracer.waiting
-        while not self._closing or waiting:
-            if not waiting and not self._closing:
+        while not self._closing.is_set() or waiting:
+            if not waiting and not self._closing.is_set():
                 self._wake.wait(EVERY_SECONDS)
                 self._wake.clear()
-            self._send([waiting.popleft() for _ in range(min(BATCH, len(waiting)))])
+            traces = [waiting.popleft() for _ in range(min(BATCH, len(waiting)))]
+            if traces and not self._sent(traces):
+                # A receiver that fails at once is not asked, and the log not written, for every batch.
+                self._closing.wait(EVERY_SECONDS)
 
-    def _send(self, traces: list[RequestTrace]) -> None:
-        if not traces:
-            return
+    def _sent(self, traces: list[RequestTrace]) -> bool:
         offset = time.time_ns() - round(self._tracer.clock() * 1e9)
         spans = []
         try:
@@ -90,6 +91,7 @@ class Sender:
             sent = False
         if not sent:
             self.failed += len(spans) or len(traces)
+        return sent
 
 
 def _is_url(endpoint: str) -> bool:

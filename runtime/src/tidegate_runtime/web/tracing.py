@@ -1,20 +1,21 @@
 """What of a request over HTTP goes into its trace, the same on every way."""
 
+from functools import lru_cache
+
 from starlette.requests import Request
 
 from tidegate_runtime.service import Service
 from tidegate_runtime.tracing.request import Asked, RequestTrace
 
 
+@lru_cache(maxsize=256)
 def asked(path: bytes, scheme: str) -> Asked:
     """An inference request by its path, without a query."""
-    text = path.decode("latin-1")
-    head, _, method = text.rpartition("/" if text.startswith("/v2") else ":")
-    route = "/v2/models/{name}" if text.startswith("/v2") else "/v1/models/{name}"
-    if "/versions/" in head:
-        route += "/versions/{version}"
-    separator = text[len(head)]
-    return Asked("http", f"{route}{separator}{method}", text, scheme)
+    version = "/versions/{version}" if b"/versions/" in path else ""
+    route = (
+        f"/v2/models/{{name}}{version}/infer" if path.startswith(b"/v2") else f"/v1/models/{{name}}{version}:predict"
+    )
+    return Asked("http", route, path.decode("latin-1"), scheme)
 
 
 def begin(service: Service, request: Request) -> RequestTrace | None:
