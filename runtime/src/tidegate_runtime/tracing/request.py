@@ -2,7 +2,7 @@
 
 Every way in calls the same, in this order: `Tracer.begin` once the head is there; the scheduler `RequestTrace.ran`;
 for a good answer `RequestTrace.served`, with the times that the metrics get; `RequestTrace.end` with what is counted.
-Off, there is no tracer, and a request costs the question whether there is one.
+Off, there is no tracer; the hot way has a class without all this then, the others ask whether there is one.
 """
 
 import random

@@ -17,12 +17,10 @@ from tidegate_runtime.protocol.v2_request import decode, parse_header_length
 from tidegate_runtime.protocol.v2_response import Encoded, encode
 from tidegate_runtime.service import ServedModel, Service
 from tidegate_runtime.tensors import InferRequest
-from tidegate_runtime.tracing.request import RequestTrace
 from tidegate_runtime.web.body import JSON_LENGTH_HEADER, OFF_LOOP_BYTES
 from tidegate_runtime.web.connection import MAX_HEAD_BYTES, MAX_HEADERS, BoundedHttpProtocol, Stage
 from tidegate_runtime.web.faults import BUG, CLIENT_GONE, fault_headers
 from tidegate_runtime.web.reply import Header, reply
-from tidegate_runtime.web.tracing import asked
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +67,6 @@ class HotCall:
         "request",
         "response_complete",
         "ticket",
-        "trace",
     )
 
     response_started = False
@@ -88,7 +85,6 @@ class HotCall:
         self.parsed = 0.0
         self.delivered = 0.0
         self.ticket: Ticket | None = None
-        self.trace: RequestTrace | None = None
 
 
 class HotConnection(BoundedHttpProtocol):
@@ -111,8 +107,6 @@ class HotConnection(BoundedHttpProtocol):
             if call.ticket is not None:
                 call.model.withdraw(call.ticket)
             call.model.metrics.answered(CLIENT_GONE)
-            if call.trace is not None:
-                self._end_trace(call, CLIENT_GONE)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -150,11 +144,6 @@ class HotConnection(BoundedHttpProtocol):
         call.body = b""
         call.json_length = headers.get(_JSON_LENGTH)
         call.accepted = headers.get(b"accept-encoding")
-        if self.service.tracer is not None:
-            traceparent, tracestate = headers.get(b"traceparent"), headers.get(b"tracestate")
-            call.trace = self.service.tracer.begin(
-                _text(traceparent), _text(tracestate), asked(self.url, self.scheme or "http")
-            )
         self.cycle = self._hot = call  # type: ignore[assignment]
 
     def on_body(self, body: bytes) -> None:
@@ -185,7 +174,6 @@ class HotConnection(BoundedHttpProtocol):
             call.request = request = decode(call.body, json_length, call.model.signature.inputs)
             call.ticket = ticket = call.model.submit(request, call.received, self._deliver)
             call.parsed = ticket.arrived
-            ticket.trace = call.trace
         except RuntimeFault as fault:
             self._refuse_call(call, fault)
         except Exception:
@@ -248,10 +236,7 @@ class HotConnection(BoundedHttpProtocol):
         self.loop.run_in_executor(None, compress, encoded.parts, encoding).add_done_callback(packed)
 
     def _write(self, call: HotCall, encoded: Encoded, encoding: Encoding | None) -> None:
-        written = self.service.clock()
-        call.model.metrics.served(call.received, call.parsed, call.delivered, written)
-        if call.trace is not None:
-            call.trace.served(call.received, call.parsed, call.delivered, written)
+        call.model.metrics.served(call.received, call.parsed, call.delivered, self.service.clock())
         if self.server_state.default_headers is not self._default_headers:
             self._remember_head()
         if call.keep_alive and encoding is None and encoded.json_length is None:
@@ -287,19 +272,12 @@ class HotConnection(BoundedHttpProtocol):
 
     def _finish(self, call: HotCall, status: int) -> None:
         call.model.metrics.answered(status)
-        if call.trace is not None:
-            self._end_trace(call, status)
         call.response_complete = True
         # A connection may be idle for long: it doesn't hold a body of megabytes meanwhile.
         call.body, call.request = b"", None
         if not call.keep_alive:
             self.transport.close()
         self.on_response_complete()
-
-    def _end_trace(self, call: HotCall, status: int) -> None:
-        if call.trace is not None:
-            call.trace.end(call.model.name, call.model.version, status)
-            call.trace = None
 
     def _remember_head(self) -> None:
         """The head of every good answer up to its length; uvicorn renews the default headers, the date, each second."""
@@ -308,15 +286,11 @@ class HotConnection(BoundedHttpProtocol):
         self._ok_head = head.removesuffix(b"0\r\n\r\n")
 
 
-def _text(value: bytes | None) -> str | None:
-    return None if value is None else value.decode("latin-1")
-
-
 def _size(headers: dict[bytes, bytes]) -> int:
     return sum(map(len, headers)) + sum(map(len, headers.values()))
 
 
-def protocol_class(service: Service) -> type[asyncio.Protocol]:
+def protocol_class(service: Service, base: type[HotConnection] = HotConnection) -> type[asyncio.Protocol]:
     """The class for uvicorn's `http=`, bound to the service."""
     state: dict[str, Any] = {"service": service, "draining": staticmethod(lambda: service.draining)}
-    return type("Connection", (HotConnection,), state)
+    return type("Connection", (base,), state)

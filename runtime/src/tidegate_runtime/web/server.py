@@ -30,8 +30,9 @@ from tidegate_runtime.settings import ServeSettings
 from tidegate_runtime.tracing.request import Tracer
 from tidegate_runtime.web.admin import create_admin_app
 from tidegate_runtime.web.app import create_app
-from tidegate_runtime.web.hot import protocol_class
+from tidegate_runtime.web.hot import HotConnection, protocol_class
 from tidegate_runtime.web.tls import Certificate
+from tidegate_runtime.web.traced import TracedConnection
 
 if TYPE_CHECKING:
     from tidegate_runtime.rpc.grpcio_server import RpcServer
@@ -72,7 +73,7 @@ class _Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http=protocol_class(service),
+                http=protocol_class(service, HotConnection if service.tracer is None else TracedConnection),
                 ws="none",
                 lifespan="off",
                 log_config=None,
