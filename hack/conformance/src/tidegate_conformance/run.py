@@ -57,6 +57,8 @@ def _run_one(check: Check, subjects: Subjects) -> Result:
         return result(Verdict.FAILED, str(mismatch), subject)
     except OSError as error:
         return result(Verdict.FAILED, f"the connection failed: {error}", subject)
+    except Exception as error:  # an answer of a form that the check didn't think of must not end the run
+        return result(Verdict.FAILED, f"the check broke on the answer: {type(error).__name__}: {error}", subject)
     return result(Verdict.PASSED)
 
 

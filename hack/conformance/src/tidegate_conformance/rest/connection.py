@@ -63,6 +63,27 @@ class Connection:
         except h11.RemoteProtocolError as error:
             raise Mismatch(f"the answer is not HTTP/1.1: {error}") from None
 
+    def interim(self) -> int:
+        """The status of the next answer, which is to be an interim one; what follows it stays unread."""
+        data = self._more()
+        while b"\r\n\r\n" not in data:
+            data += self._more()
+        answer, _, self._unread = data.partition(b"\r\n\r\n")
+        words = answer.split(None, 2)
+        if len(words) < 2 or not words[1].isdigit():
+            raise Mismatch(f"the answer is not HTTP/1.1: {data[:100]!r}")
+        if not words[1].startswith(b"1"):
+            self._unread = data
+        return int(words[1])
+
+    def read_all(self) -> bytes:
+        """All that comes until the server closes."""
+        data = self._unread
+        with suppress(OSError):
+            while more := self._socket.recv(_READ):
+                data += more
+        return data
+
     def is_closed(self) -> bool:
         """Whether the server has closed the connection, waiting for it as long as for an answer."""
         try:
