@@ -125,7 +125,6 @@ def unknown_not_found(subject: Subject) -> None:
 def _signature(subject: Subject) -> None:
     found = subject.rpc.call("ModelMetadata", _named("ModelMetadata", subject))
     equal("name", subject.model.name, found.name)
-    true("the platform is not empty", bool(found.platform), found)
     equal("versions", sorted(subject.versions), sorted(found.versions))
     for specs, tensors in ((subject.model.inputs, found.inputs), (subject.model.outputs, found.outputs)):
         listed = {tensor.name: (tensor.datatype, list(tensor.shape)) for tensor in tensors}
@@ -136,7 +135,7 @@ def _declare_metadata(part: str, model: str, title: str) -> None:
     check(f"grpc.metadata.{part}", sources.GRPC, wire=Wire.GRPC, model=model, title=title)(_signature)
 
 
-_declare_metadata("model", "add_sub", "ModelMetadata has name, platform, versions and tensors, as REST's.")
+_declare_metadata("model", "add_sub", "ModelMetadata has name, versions and tensors, as REST's.")
 _declare_metadata("free-shape", "add_sub_free", "Free dimensions are -1.")
 _declare_metadata("scalar", "rank0", "A scalar's shape is empty.")
 for _datatype in Datatype:

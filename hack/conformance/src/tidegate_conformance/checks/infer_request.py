@@ -148,3 +148,11 @@ def response_names(subject: Subject) -> None:
     version = inferred.document.get("model_version")
     if version is not None and subject.versions:
         true("model_version is one of the metadata's versions", version in subject.versions, version)
+
+
+@check("rest.infer.json.no-null-members", sources.RESPONSE, level=Level.ROBUSTNESS)
+def no_null_members(subject: Subject) -> None:
+    """What an answer doesn't have is absent from it, not null: the specification knows no null."""
+    found = subject.check_infer(subject.model.example()).document
+    nulls = [name for owner in (found, *found["outputs"]) for name, value in owner.items() if value is None]
+    equal("members that are null", [], nulls)

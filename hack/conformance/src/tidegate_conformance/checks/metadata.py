@@ -32,6 +32,13 @@ def name(subject: Subject) -> None:
     """Model metadata has the model's name and a platform."""
     found = subject.rest.get(model_path(subject.model.name)).must_be(200).json()
     equal("name", subject.model.name, member(found, "name", str, "model metadata"))
+    member(found, "platform", str, "model metadata")
+
+
+@check("rest.model-metadata.platform", sources.MODEL_METADATA, level=Level.ROBUSTNESS)
+def platform(subject: Subject) -> None:
+    """The platform is named, as clients that choose by it need."""
+    found = subject.rest.get(model_path(subject.model.name)).must_be(200).json()
     true("the platform is not empty", bool(member(found, "platform", str, "model metadata")), found)
 
 
@@ -39,7 +46,7 @@ def name(subject: Subject) -> None:
 def versions(subject: Subject) -> None:
     """Versions, where there are any, are a list of strings."""
     found = subject.rest.get(model_path(subject.model.name)).must_be(200).json()
-    if "versions" not in found:
+    if found.get("versions") is None:
         raise Skip("the server doesn't support versions")
     listed = member(found, "versions", list, "model metadata")
     true("versions are strings", all(isinstance(version, str) for version in listed), listed)
