@@ -27,6 +27,7 @@ COMMANDS = ("check", "list", "models", "serve")
 Only = Annotated[list[str] | None, typer.Option(help="Only checks whose id begins with or matches this; repeatable.")]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Write all results there, as JSON.")]
 JunitFile = Annotated[Path | None, typer.Option("--junit", help="Write all results there, as JUnit's XML.")]
+ClientsPython = Annotated[str, typer.Option(help="Python that has the real clients, which clients.txt lists.")]
 FailOn = Annotated[list[Level] | None, typer.Option(help="Levels whose failures make the exit code 1; default: all.")]
 
 checks.load()
@@ -42,12 +43,13 @@ def check_server(  # noqa: PLR0913, PLR0917 -- one parameter per option is how t
     json: JsonFile = None,
     junit: JunitFile = None,
     fail_on: FailOn = None,
+    clients_python: ClientsPython = sys.executable,
 ) -> None:
     """Check the server at URL. It should have the models that `models` writes; what needs an absent one is skipped."""
     if bool(url) == bool(endpoints):
         raise typer.BadParameter("give either URL or --endpoints")
     target = read_endpoints(endpoints) if endpoints else OneServer(Endpoint(url, grpc, admin))
-    _report(_run(target, _chosen(only)), json, junit, fail_on)
+    _report(_run(target, _chosen(only), clients_python), json, junit, fail_on)
 
 
 @app.command("serve")
@@ -60,6 +62,7 @@ def check_command(
     json: JsonFile = None,
     junit: JunitFile = None,
     fail_on: FailOn = None,
+    clients_python: ClientsPython = sys.executable,
 ) -> None:
     """Start COMMAND on the known models, one process for all or one each, and check it.
 
@@ -69,7 +72,7 @@ def check_command(
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tidegate-conformance-")))
         write_repository(folder / "models")
         target = stack.enter_context(LocalServers(Command(command), folder / "models", folder))
-        results = _run(target, _chosen(only))
+        results = _run(target, _chosen(only), clients_python)
     _report(results, json, junit, fail_on)
 
 
@@ -102,9 +105,9 @@ def _chosen(only: Sequence[str] | None) -> list[Check]:
     return chosen
 
 
-def _run(target: Target, chosen: Sequence[Check]) -> list[Result]:
+def _run(target: Target, chosen: Sequence[Check], clients_python: str) -> list[Result]:
     progress = Console(stderr=True)
-    subjects = Subjects(target)
+    subjects = Subjects(target, clients_python)
     with progress.status("") as status:
         try:
             return run(chosen, subjects, lambda result: status.update(f"{result.check.id}: {result.verdict}"))

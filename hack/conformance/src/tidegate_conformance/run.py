@@ -30,9 +30,13 @@ class Result:
 
 
 def run(checks: Iterable[Check], subjects: Subjects, told: Callable[[Result], None] = lambda _: None) -> list[Result]:
-    """The results in the checks' order, each `told` as it comes."""
+    """The results, each `told` as it comes.
+
+    Checks of robustness come last: bad input may end a server, and must not hide what it does with good input. After
+    that, what would be asked of the same server is skipped.
+    """
     results = []
-    for check in checks:
+    for check in sorted(checks, key=lambda check: check.level is Level.ROBUSTNESS):
         result = _run_one(check, subjects)
         told(result)
         results.append(result)
@@ -50,11 +54,14 @@ def _run_one(check: Check, subjects: Subjects) -> Result:
         subject = subjects.of(check)
         check.run(subject)
         if check.level is Level.ROBUSTNESS:
-            _must_live_on(subject)
+            _must_live_on(check, subject, subjects)
     except Skip as skip:
         return result(Verdict.SKIPPED, str(skip))
     except Mismatch as mismatch:
-        return result(Verdict.FAILED, str(mismatch), subject)
+        detail = str(mismatch)
+        if check.level is Level.ROBUSTNESS and subject is not None:
+            detail += _death(check, subject, subjects)
+        return result(Verdict.FAILED, detail, subject)
     except OSError as error:
         return result(Verdict.FAILED, f"the connection failed: {error}", subject)
     except Exception as error:  # an answer of a form that the check didn't think of must not end the run
@@ -70,13 +77,20 @@ def _exchange(check: Check, subject: Subject | None) -> str:
     return str((subject.admin if check.wire is Wire.ADMIN else subject.rest).last)
 
 
-def _must_live_on(subject: Subject) -> None:
+def _must_live_on(check: Check, subject: Subject, subjects: Subjects) -> None:
     """Raises `Mismatch` if the server doesn't answer any more after bad input."""
+    if death := _death(check, subject, subjects):
+        raise Mismatch(f"refused as it should be{death}")
+
+
+def _death(check: Check, subject: Subject, subjects: Subjects) -> str:
+    """What to add to the failure if the server has ended; then its other checks are skipped."""
     last = subject.rest.last
     try:
-        status = subject.rest.get("/v2/health/live").status
+        subject.rest.get("/v2/health/live").must_be(200)
     except (Mismatch, OSError) as error:
-        raise Mismatch(f"after this the server doesn't answer /v2/health/live: {error}") from None
-    if status != 200:
-        raise Mismatch(f"after this /v2/health/live answers {status}")
-    subject.rest.last = last
+        subjects.lose(subject.endpoint, f"the server doesn't answer since {check.id}")
+        return f"; after this the server doesn't answer /v2/health/live: {error}"
+    finally:
+        subject.rest.last = last
+    return ""

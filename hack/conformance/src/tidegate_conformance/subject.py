@@ -1,6 +1,7 @@
 """What a check is given: a known model on a server, and clients for that server."""
 
 import json
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,8 @@ class Subject:
     rest: RestClient
     versions: tuple[str, ...]
     extensions: frozenset[str]
+    clients_python: str
+    """The interpreter whose environment has the real clients."""
     _rpc: RpcClient | None = None
     _admin: RestClient | None = None
 
@@ -74,9 +77,11 @@ class Subject:
 class Subjects:
     """The subjects of a run: what the server has is asked once a model and kept."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, clients_python: str = sys.executable) -> None:
         self._target = target
+        self._clients_python = clients_python
         self._found: dict[str, Subject | str] = {}
+        self._lost: dict[Endpoint, str] = {}
 
     def of(self, check: Check) -> Subject:
         """The subject for `check`. Raises `Skip` with the reason if there is none."""
@@ -85,6 +90,8 @@ class Subjects:
         found = self._found[check.model]
         if isinstance(found, str):
             raise Skip(found)
+        if found.endpoint in self._lost:
+            raise Skip(self._lost[found.endpoint])
         if check.extension and check.extension not in found.extensions:
             raise Skip(f'the server doesn\'t name the extension "{check.extension}"')
         if check.wire is Wire.GRPC:
@@ -92,6 +99,10 @@ class Subjects:
         if check.wire is Wire.ADMIN:
             _ = found.admin
         return found
+
+    def lose(self, endpoint: Endpoint, reason: str) -> None:
+        """Skips what is still to be asked of a server that has ended."""
+        self._lost[endpoint] = reason
 
     def close(self) -> None:
         """Ends all connections."""
@@ -116,7 +127,7 @@ class Subjects:
         versions = tuple(map(str, _list(metadata, "versions")))
         extensions = frozenset(map(str, _list(server, "extensions")))
         admin = RestClient(endpoint.admin) if endpoint.admin else None
-        return Subject(KNOWN[name], endpoint, rest, versions, extensions, rpc, admin)
+        return Subject(KNOWN[name], endpoint, rest, versions, extensions, self._clients_python, rpc, admin)
 
 
 def _list(answer: Answer, name: str) -> list[Any]:

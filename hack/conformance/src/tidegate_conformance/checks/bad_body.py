@@ -244,6 +244,13 @@ def unknown_model(subject: Subject) -> None:
     subject.rest.post("/v2/models/no-such-model/infer", good(subject)).refusal()
 
 
+@check("rest.error.content-type", sources.ERROR, level=Level.ROBUSTNESS, model="rows")
+def error_content_type(subject: Subject) -> None:
+    """An error object is declared as JSON, whatever it is for."""
+    for answer in (subject.post(b"{"), subject.rest.get("/v2/models/no-such-model"), subject.rest.get("/no-such-path")):
+        answer.json()
+
+
 @check("rest.error.serves-on", sources.INFERENCE, model="rows")
 def serves_on(subject: Subject) -> None:
     """A good request between bad ones is answered as if there were none."""

@@ -192,7 +192,7 @@ def large_headers(subject: Subject) -> None:
     _holds(subject, subject.post(document(subject.model, feeds), headers), feeds)
 
 
-@check("http.escaped-path", "RFC 3986, 2.3", model="rows")
+@check("http.escaped-path", "RFC 3986, 2.3", level=Level.ROBUSTNESS, model="rows")
 def escaped_path(subject: Subject) -> None:
     """A letter of the model's name may be percent-encoded."""
     feeds = subject.model.example()

@@ -23,6 +23,13 @@ def id_exact(subject: Subject) -> None:
     true("the id makes no header", b"\nset-cookie" not in subject.rest.last.received.lower(), odd)
 
 
+@check("rest.infer.id.none", sources.RESPONSE, level=Level.ROBUSTNESS)
+def id_none(subject: Subject) -> None:
+    """A request without an id gets an answer without one."""
+    found = subject.check_infer(subject.model.example()).document
+    equal("id", None, found.get("id"))
+
+
 @check("rest.infer.id.empty-string", sources.RESPONSE, level=Level.ROBUSTNESS)
 def id_empty(subject: Subject) -> None:
     """An empty id comes back as an empty string or not at all."""

@@ -42,7 +42,7 @@ class Answer:
         if statuses:
             self.must_be(*statuses)
         true("a request that can't be honoured gets an error status", 400 <= self.status < 600, self.status)
-        message: str = member(self.json(), "error", str, "an error's body")
+        message: str = member(parse_json(self.body), "error", str, "an error's body")
         true("the error says something", bool(message.strip()), message)
         return message
 

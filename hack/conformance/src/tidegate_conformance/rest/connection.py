@@ -65,9 +65,12 @@ class Connection:
 
     def interim(self) -> int:
         """The status of the next answer, which is to be an interim one; what follows it stays unread."""
-        data = self._more()
+        data = b""
         while b"\r\n\r\n" not in data:
-            data += self._more()
+            more = self._more()
+            if not more:
+                raise Mismatch("the connection was closed without an answer")
+            data += more
         answer, _, self._unread = data.partition(b"\r\n\r\n")
         words = answer.split(None, 2)
         if len(words) < 2 or not words[1].isdigit():
@@ -100,7 +103,10 @@ class Connection:
         while True:
             event = parser.next_event()
             if event is h11.NEED_DATA:
-                parser.receive_data(self._more())
+                data = self._more()
+                if not data and head is None:
+                    raise Mismatch("the connection was closed without an answer")
+                parser.receive_data(data)
             elif isinstance(event, h11.InformationalResponse):
                 interim.append(event.status_code)
             elif isinstance(event, h11.Response):
