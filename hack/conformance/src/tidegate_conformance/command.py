@@ -21,7 +21,7 @@ from tidegate_conformance.subject import Subjects
 from tidegate_conformance.target import Endpoint, OneServer, Target, read_endpoints
 
 app = typer.Typer(name="tidegate-conformance", no_args_is_help=True, add_completion=False, rich_markup_mode=None)
-COMMANDS = ("check", "list", "models", "serve")
+COMMANDS = ("check", "list", "models", "onnx-nodes", "serve")
 """The first word of a command line; where it is none of them, `check` is meant."""
 
 Only = Annotated[list[str] | None, typer.Option(help="Only checks whose id begins with or matches this; repeatable.")]
@@ -74,6 +74,36 @@ def check_command(
         target = stack.enter_context(LocalServers(Command(command), folder / "models", folder))
         results = _run(target, _chosen(only), clients_python)
     _report(results, json, junit, fail_on)
+
+
+@app.command("onnx-nodes")
+def check_nodes(
+    command: Annotated[str, typer.Argument(help="A server's command with {path}, {name}, {version}; {port}, …")],
+    size: Annotated[int, typer.Option("--sample", min=0, help="How many, spread over all cases; 0: all.")] = 60,
+    only: Annotated[str, typer.Option(help="Only cases whose name matches this.")] = "*",
+    json: JsonFile = None,
+    junit: JunitFile = None,
+) -> None:
+    """Send onnx's tests of single operators to COMMAND, a process each, and compare with ONNX Runtime bit by bit."""
+    from tidegate_conformance.nodes import cases, checks, hosts  # noqa: PLC0415 -- needs the extra `nodes`
+
+    tests = cases.all_tests()
+    names = cases.sample([name for name in tests if fnmatchcase(name, only)], size)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tidegate-conformance-")))
+        found, unfit = cases.fitting([tests[name] for name in names], folder)
+        for reason, count in unfit.most_common():
+            typer.echo(f"left out {count:4}  {reason}")
+        paths = {case.model.name: case.path for case in found}
+        target = stack.enter_context(hosts.ProcessPerCase(Command(command), paths, folder))
+        subjects = Subjects(target, models={case.model.name: case.model for case in found})
+        results = run(checks.node_checks(found), subjects, lambda result: typer.echo(_line(result), err=True))
+        subjects.close()
+    _report(results, json, junit, None)
+
+
+def _line(result: Result) -> str:
+    return f"{result.verdict:8} {result.check.id}"
 
 
 @app.command("models")

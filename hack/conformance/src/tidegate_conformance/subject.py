@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,8 +78,14 @@ class Subject:
 class Subjects:
     """The subjects of a run: what the server has is asked once a model and kept."""
 
-    def __init__(self, target: Target, clients_python: str = sys.executable) -> None:
+    def __init__(
+        self,
+        target: Target,
+        clients_python: str = sys.executable,
+        models: Mapping[str, KnownModel] = KNOWN,
+    ) -> None:
         self._target = target
+        self._models = models
         self._clients_python = clients_python
         self._found: dict[str, Subject | str] = {}
         self._lost: dict[Endpoint, str] = {}
@@ -127,7 +134,7 @@ class Subjects:
         versions = tuple(map(str, _list(metadata, "versions")))
         extensions = frozenset(map(str, _list(server, "extensions")))
         admin = RestClient(endpoint.admin) if endpoint.admin else None
-        return Subject(KNOWN[name], endpoint, rest, versions, extensions, self._clients_python, rpc, admin)
+        return Subject(self._models[name], endpoint, rest, versions, extensions, self._clients_python, rpc, admin)
 
 
 def _list(answer: Answer, name: str) -> list[Any]:
