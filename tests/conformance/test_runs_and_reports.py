@@ -36,6 +36,7 @@ def passes(subject: Subject) -> None:
 
 
 def fails(subject: Subject) -> None:
+    subject.rest.get("/v2/health/live")
     raise Mismatch(f"{subject.model.name} \x00 <wrong>")
 
 
@@ -83,7 +84,7 @@ def test_without_a_server_everything_is_skipped() -> None:
 
 
 def test_bad_input_comes_last_and_a_server_that_it_ends_is_left_alone(serve: Any) -> None:
-    dead: list[bool] = []
+    dead: list[bool] = []  # empty while the server lives
 
     def dying(reply: Any) -> Any:
         return type(reply)(reply.path, None, drop=True) if dead else reply
@@ -118,7 +119,8 @@ def test_the_table_counts_by_area(results: list[Result]) -> None:
     print_report(results, console)
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert "FAILED a.b.fails (required)" in text
-    assert "GET /v2 HTTP/1.1" in text
+    assert "GET /v2/health/live HTTP/1.1" in text
+    assert '{"live": true}' in text
     assert "skipped    1  rows can't" in text
     assert ["a.b", "1", "1", "0"] in [line.split() for line in text.splitlines()]
     assert summary(results) == "1 passed, 1 failed, 1 skipped of 3 checks"

@@ -52,6 +52,7 @@ def _run_one(check: Check, subjects: Subjects) -> Result:
     subject = None
     try:
         subject = subjects.of(check)
+        subject.forget()
         check.run(subject)
         if check.level is Level.ROBUSTNESS:
             _must_live_on(check, subject, subjects)

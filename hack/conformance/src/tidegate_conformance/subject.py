@@ -11,7 +11,7 @@ from tidegate_conformance.expect import Mismatch, Skip
 from tidegate_conformance.models.catalogue import KNOWN
 from tidegate_conformance.models.known import Feeds, KnownModel
 from tidegate_conformance.rest.answer import Answer
-from tidegate_conformance.rest.client import RestClient, model_path
+from tidegate_conformance.rest.client import Exchange, RestClient, model_path
 from tidegate_conformance.rest.infer import Inferred, check_answer, decode, document
 from tidegate_conformance.rpc.client import RpcClient
 from tidegate_conformance.target import Endpoint, Target
@@ -68,6 +68,14 @@ class Subject:
         inferred = decode(self.post(document(self.model, feeds, nested=nested, **members)))
         check_answer(self.model, inferred, self.expected(feeds), members.get("id"))
         return inferred
+
+    def forget(self) -> None:
+        """Forgets what went over the wire, so that a failure doesn't show what was sent for another check."""
+        for client in (self.rest, self._admin):
+            if client is not None:
+                client.last = Exchange()
+        if self._rpc is not None:
+            self._rpc.forget()
 
     def close(self) -> None:
         """Ends the connections."""

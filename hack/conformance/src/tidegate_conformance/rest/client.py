@@ -26,6 +26,8 @@ class Exchange:
     received: bytes = b""
 
     def __str__(self) -> str:
+        if not self.sent:
+            return ""
         return f"--- sent\n{_bounded(self.sent)}\n--- received\n{_bounded(self.received)}"
 
 

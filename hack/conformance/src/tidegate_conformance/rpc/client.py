@@ -32,6 +32,10 @@ class RpcClient:
         """The last call and its outcome, bounded, for the report of a failure."""
         return "\n".join(self._last)
 
+    def forget(self) -> None:
+        """Forgets the last call."""
+        self._last = []
+
     def close(self) -> None:
         """Ends the connection."""
         self._channel.close()
