@@ -19,7 +19,7 @@ test: ## Everything: checks, unit, contract, integration and end-to-end tests on
 	hack/test
 
 ##@ Inner loop
-.PHONY: check fix unit integration e2e measure fuzz
+.PHONY: check fix unit integration conformance e2e measure fuzz
 check: .venv ## Formatting, lint, types, layers, and drift of generated files
 	$(RUN) ruff format --check .
 	$(RUN) ruff check .
@@ -39,6 +39,9 @@ unit: .venv ## Unit and contract tests, without a cluster
 
 integration: .venv ## Tests that start real servers on this machine
 	$(RUN) pytest -m integration
+
+conformance: .venv ## Named checks of the protocol against our runtime; ARGS="--only rest.infer" chooses
+	$(RUN) python -m lab.conformance $(ARGS)
 
 e2e: cluster-up images-load .venv ## End-to-end tests on the cluster
 	$(RUN) pytest --e2e -m e2e
@@ -78,6 +81,6 @@ setup: .venv ## The development environment
 clean: ## Remove what was made in the checkout
 	rm -rf .venv artifacts .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
-.venv: pyproject.toml operator/pyproject.toml runtime/pyproject.toml uv.lock
+.venv: pyproject.toml operator/pyproject.toml runtime/pyproject.toml hack/conformance/pyproject.toml uv.lock
 	$(UV) sync --quiet --frozen --all-packages --extra cpu
 	@touch .venv

@@ -156,6 +156,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._refuse(400, "HTTP/1.1 needs one Host header")
         elif self.parser.get_method() == b"CONNECT":
             self._refuse(405, "this server is not a proxy")
+        elif self.parser.should_upgrade():
+            # The parser takes what follows for the other protocol, so the body of a request that merely offers to
+            # upgrade, as `curl --http2` does, would be lost.
+            self._refuse(400, "this server offers no upgrade; send the request without the header Upgrade")
         elif len(self.pipeline) >= MAX_PIPELINED:
             self._refuse(400, f"more than {MAX_PIPELINED} requests wait on this connection")
         if self._refusal is not None:
