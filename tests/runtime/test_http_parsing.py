@@ -99,7 +99,7 @@ def test_a_request_without_a_version_is_refused(server: Server) -> None:
 
 
 def test_an_offer_to_upgrade_is_refused_with_what_to_do(server: Server) -> None:
-    head = b"POST /v2/models/m/infer HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 2\r\n\r\n{}"
-    answers, closed = server.answers(head)
+    offer = b"Connection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 2\r\n\r\n{}"
+    answers, closed = server.answers(b"POST /v2/models/m/infer HTTP/1.1\r\nHost: h\r\n" + offer)
     assert [(status, "without the header Upgrade" in body["error"]) for status, body in answers] == [(400, True)]
     assert closed
