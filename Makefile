@@ -19,7 +19,7 @@ test: ## Everything: checks, unit, contract, integration and end-to-end tests on
 	hack/test
 
 ##@ Inner loop
-.PHONY: check fix unit integration e2e measure
+.PHONY: check fix unit integration e2e measure bench
 check: .venv ## Formatting, lint, types, layers, and drift of generated files
 	$(RUN) ruff format --check .
 	$(RUN) ruff check .
@@ -44,6 +44,9 @@ e2e: cluster-up images-load .venv ## End-to-end tests on the cluster
 
 measure: cluster-up images-load .venv ## Figures: apply to Deployment, apply to Ready, weight to share, memory, CRD size
 	$(RUN) python -m lab.measure
+
+bench: .venv ## This runtime beside its peers on one core: BENCH="tabular json", BENCH=--quick, BENCH=--help
+	$(RUN) python -m bench $(BENCH)
 
 ##@ Parts
 .PHONY: crds images images-load cluster-up cluster-down cluster-status setup clean
