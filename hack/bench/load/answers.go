@@ -58,7 +58,7 @@ func (c *checker) check(a *answer, number int) error {
 			want, got := float64(expected[at]), float64(c.got[at])
 			// Written so that a NaN is wrong.
 			if !(math.Abs(got-want) <= output.Absolute+output.Relative*math.Abs(want)) {
-				return fmt.Errorf("body %d: %s: value %d is %g, expected %g", number, output.Name, at, got, want)
+				return fmt.Errorf("body %d: %s: value %d is %g, expected %g", number, output.Name, at, c.got[at], expected[at])
 			}
 			at++
 		}
