@@ -9,6 +9,7 @@ python -m bench --report-only         the report again, from results kept before
 import argparse
 import os
 import platform
+import resource
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +22,8 @@ from bench.plan import QUICK_SERVERS, Choice
 from bench.process import LOAD_CPU, SERVER_CPU
 from bench.results import Store, read
 from bench.servers import SERVERS
+
+OPEN_FILES = 16_384
 
 
 def main() -> int:
@@ -72,7 +75,8 @@ def _measured(options: argparse.Namespace, choice: Choice) -> Path:
             "settings": {name: server.settings for name, server in SERVERS.items()},
         }
     )
-    measure.Run(
+    _allow_connections()
+    run = measure.Run(
         load=load,
         store=store,
         choice=choice,
@@ -81,8 +85,18 @@ def _measured(options: argparse.Namespace, choice: Choice) -> Path:
         steal_bound=options.steal,
         seconds=options.seconds,
         quick=options.quick,
-    ).whole()
+    )
+    run.whole()
+    if options.soak:
+        run.soak(options.soak)
     return store.path
+
+
+def _allow_connections() -> None:
+    """Let servers hold as many as are opened: they inherit this."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
 
 
 def _processor() -> str:
@@ -102,6 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--steal", type=float, default=0.05, help="share of a core that may be stolen (0.05)")
     parser.add_argument("--repeats", type=int, default=3, help="more tries of a point that was disturbed (3)")
     parser.add_argument("--quick", action="store_true", help="a few points, one round, no repeats")
+    parser.add_argument("--soak", type=int, default=0, metavar="N", help="at the end, N answers for our memory alone")
     parser.add_argument("--report-only", action="store_true", help="measure nothing")
     parser.add_argument("--results", type=Path, nargs="*", default=[], help="results to put together with this run's")
     parser.add_argument("--output", type=Path, default=DOCUMENTS, help="where the report goes (docs/benchmarks)")

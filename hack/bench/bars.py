@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from bench.servers import OURS, SERVERS
 from bench.summary import Summary, is_peer
 
+SOAKED = 10_000_000
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -155,6 +157,16 @@ def _memory(summary: Summary) -> Verdict:
     return Verdict(what, bar, f"{beyond:.0f} MB", beyond <= 120)
 
 
+def _soak(summary: Summary) -> Verdict:
+    what, bar = "resident memory over 10 M requests", "grows by at most 1 MiB after the first tenth"
+    if summary.soak is None:
+        return _unknown(what, bar, "run with --soak 10000000")
+    first, last = summary.soak["rss_mib"]
+    good = summary.soak["good"]
+    found = f"{first:.1f} → {last:.1f} MiB over {good:,} answers"
+    return Verdict(what, bar, found, last - first <= 1 if good >= SOAKED else None)
+
+
 def _unmeasured(what: str, bar: str, why: str) -> Callable[[Summary], Verdict]:
     return lambda _: _unknown(what, bar, why)
 
@@ -174,5 +186,5 @@ _BARS: tuple[Callable[[Summary], Verdict], ...] = (
     _connections,
     _unmeasured("CPU of all metrics on against off", "≤ 2 µs a request", "the runtime has no switch for them"),
     _memory,
-    _unmeasured("memory over 10 M requests", "flat", "this run is too short to tell"),
+    _soak,
 )

@@ -14,6 +14,8 @@ import orjson
 from bench.models import Array, Model, Rows
 from bench.paths import cache, digest
 
+# As it was when it was loaded, so that a file edited meanwhile doesn't lend its name to old content.
+_SOURCE = Path(__file__).read_bytes()
 COUNT = 1024
 DATATYPES = {"float32": "FP32", "int64": "INT64"}
 
@@ -122,9 +124,7 @@ class Expected:
 
     @classmethod
     def of(cls, model: Model) -> "Expected":
-        path = (
-            cache() / "expected" / f"{model.name}-{digest(Path(__file__).read_bytes(), model.path().read_bytes())}.npz"
-        )
+        path = cache() / "expected" / f"{model.name}-{digest(_SOURCE, model.path().read_bytes())}.npz"
         if path.exists():
             return cls(dict(np.load(path)))
         session = onnxruntime.InferenceSession(model.path(), providers=["CPUExecutionProvider"])
@@ -142,7 +142,7 @@ class Expected:
 
 def prepare(model: Model, form: Form, served_as: str) -> Path:
     """The folder that the load generator is given, made if it isn't there; load/workload.go says what is in it."""
-    sources = [Path(__file__).read_bytes(), model.path().read_bytes()]
+    sources = [_SOURCE, model.path().read_bytes()]
     folder = cache() / "workloads" / f"{model.name}-{form.body}-{digest(*sources, model.name, served_as, repr(form))}"
     if (folder / "workload.json").exists():
         return folder

@@ -47,7 +47,7 @@ class Run:
     steal_bound: float
     seconds: float
     quick: bool = False
-    _random: random.Random = field(default_factory=random.Random)
+    shuffle: random.Random = field(default_factory=random.Random)
 
     def whole(self) -> None:
         """All rounds; then the ones whose rates follow from them, interleaved in the same way."""
@@ -56,8 +56,28 @@ class Run:
         for number in range(self.rounds):
             self._round(number, later=True)
 
+    def soak(self, answers: int) -> None:
+        """Our memory after a tenth of so many answers, and after all of them."""
+        point = Point("tabular", "json", "soak", 64)
+        form = SERVERS[OURS].form(point.model, point.protocol)
+        assert form is not None
+        bodies.prepare(MODELS[point.model], form, point.model)
+        held, good = [], 0
+        try:
+            with process.started(SERVERS[OURS], point.model, self.load) as running:
+                running.verify(form, READY_SECONDS)
+                for count in (answers // 10, answers - answers // 10):
+                    result = running.send(form, connections=point.connections, count=count, seconds=3600)
+                    _say(f"{count:,} answers: {told(result)}")
+                    good += result["good"]
+                    held.append(usage.memory(running.account.processes()).rss)
+        except Unavailable as why:
+            self._failed(0, OURS, point.model, point.protocol, str(why))
+            return
+        self.store.add({"kind": "soak", "server": OURS, "model": point.model, "good": good, "rss_mib": held})
+
     def _round(self, number: int, *, later: bool) -> None:
-        for visit in visits(self.choice, self._random, later=later):
+        for visit in visits(self.choice, self.shuffle, later=later):
             points = tuple(quick(visit.points)) if self.quick else visit.points
             if self.quick and not points:
                 continue
@@ -166,7 +186,7 @@ class Run:
         job: dict[str, Any] = {
             "connections": point.connections,
             "seconds": seconds,
-            "seed": self._random.getrandbits(32),
+            "seed": self.shuffle.getrandbits(32),
         }
         job["refusals"] = REFUSALS[form.transport]
         if point.kind == "fixed":

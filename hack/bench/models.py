@@ -19,6 +19,9 @@ from onnx import TensorProto, helper, numpy_helper
 from bench.environments import Unavailable
 from bench.paths import UV, cache, digest
 
+# As it was when it was loaded: what is drawn follows from that, whatever is edited meanwhile.
+_SOURCE = Path(__file__).read_bytes()
+
 Array = NDArray[Any]
 Rows = dict[str, Array]
 
@@ -45,7 +48,7 @@ class Model:
         Raises:
             Unavailable: the image model couldn't be had.
         """
-        path = cache() / "models" / digest(Path(__file__).read_bytes()) / self.name / "model.onnx"
+        path = cache() / "models" / digest(_SOURCE) / self.name / "model.onnx"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             partial = path.with_suffix(".partial")

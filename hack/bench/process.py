@@ -75,11 +75,14 @@ class Running:
         return taken
 
     def batches(self) -> tuple[float, float] | None:
-        """Batches run so far and rows in them, of the servers that count them under our names."""
+        """Batches run so far and rows in them, by our own metrics; None for others."""
         if self.server.name != OURS:
             return None
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.ports['admin_port']}/metrics", timeout=5) as answer:
-            lines = answer.read().decode().splitlines()
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.ports['admin_port']}/metrics", timeout=5) as answer:
+                lines = answer.read().decode().splitlines()
+        except OSError:
+            return None  # gone, which the load has seen as well
         counted, rows = (
             sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"tidegate_batch_rows_{what}"))
             for what in ("count", "sum")

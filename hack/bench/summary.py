@@ -4,6 +4,7 @@ import itertools
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from bench.results import Key, Record, Series, series
 from bench.servers import LIMITS, OURS, SERVERS
@@ -43,11 +44,12 @@ class Summary:
     starts: Mapping[tuple[str, str], float]
     memory: Mapping[tuple[str, str], tuple[float, float, int]]
     failures: Sequence[Record]
+    soak: Record | None
 
     @classmethod
     def of(cls, records: Sequence[Record], steal_bound: float) -> "Summary":
         """Read them; a failure that was followed by a measurement is kept as well."""
-        of_kind: dict[str, list[Record]] = {}
+        of_kind: dict[str, list[Any]] = {}
         for record in records:
             of_kind.setdefault(record["kind"], []).append(record)
         return cls(
@@ -59,6 +61,7 @@ class Summary:
             },
             memory=_memory(of_kind.get("memory", ())),
             failures=of_kind.get("failure", ()),
+            soak=of_kind.get("soak", [None])[-1],
         )
 
     def point(self, server: str, model: str, protocol: str, load: str, connections: int) -> Series | None:

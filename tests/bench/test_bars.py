@@ -100,6 +100,16 @@ def test_compute_between_measured_batch_sizes_is_a_straight_line() -> None:
     assert one.best == 30
 
 
+@pytest.mark.parametrize(
+    ("last", "good", "passed"),
+    [(101.0, 10_000_000, True), (101.1, 10_000_000, False), (100.0, 9_999_999, None)],
+    ids=["flat", "grown", "too short to tell"],
+)
+def test_memory_over_many_requests(last: float, good: int, passed: bool | None) -> None:
+    record = {"kind": "soak", "good": good, "rss_mib": [100.0, last]}
+    assert verdict("resident memory over 10 M requests", record).passed is passed
+
+
 def test_the_transformer_is_held_against_its_own_batch_sizes() -> None:
     record = point("tidegate", model="minilm", cpu_us=55.0)
     found = verdict("transformer, 32 clients, CPU", {**record, "mean_batch": 4.0}, *compute("minilm", b1=100, b7=0))
