@@ -50,7 +50,10 @@ def main() -> int:
     if not paths:
         print(f"bench: no results in {RESULTS}", file=sys.stderr)
         return 1
-    for path in report.write(read(paths), options.output, options.steal):
+    # The page in the documentation is of whole runs alone.
+    whole = not (options.words or options.quick)
+    output = options.output or (DOCUMENTS if whole else RESULTS / "report")
+    for path in report.write(read(paths), output, options.steal):
         print(path)
     return 0
 
@@ -119,7 +122,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--soak", type=int, default=0, metavar="N", help="at the end, N answers for our memory alone")
     parser.add_argument("--report-only", action="store_true", help="measure nothing")
     parser.add_argument("--results", type=Path, nargs="*", default=[], help="results to put together with this run's")
-    parser.add_argument("--output", type=Path, default=DOCUMENTS, help="where the report goes (docs/benchmarks)")
+    parser.add_argument(
+        "--output", type=Path, help="where the report goes (docs/benchmarks; artifacts/bench/report for parts of a run)"
+    )
     return parser
 
 

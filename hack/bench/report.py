@@ -123,10 +123,12 @@ def _open(summary: Summary, charts: Sequence[str]) -> Iterator[str]:
             yield f"\n## {model}, json, open loop at {told(rate)} for every server\n"
             yield "Poisson arrivals; latency counts from the time at which a request should have been sent.\n"
             yield from _embedded(f"latency-{model}-{name}.svg", charts)
-            yield "| server | answered/s | p50 ms | p90 ms | p99 ms | p99.9 ms | errors |\n| --- |" + " ---: |" * 6
+            yield "| server | answered/s | p50 ms | p90 ms | p99 ms | p99.9 ms | CPU µs an answer | errors |"
+            yield "| --- |" + " ---: |" * 7
             for server in sorted(found, key=lambda server: found[server].median("latency_ms", "p99")):
                 one = found[server]
                 figures = [_number(one.median("latency_ms", at)) for at in ("p50", "p90", "p99", "p999")]
+                figures.append(_number(one.cpu_us()))
                 yield f"| {_named(server)} | {_rate(one)} | {' | '.join(figures)} | {one.errors()} |"
 
 
