@@ -50,10 +50,11 @@ def main() -> int:
     if not paths:
         print(f"bench: no results in {RESULTS}", file=sys.stderr)
         return 1
+    records = read(paths)
     # The page in the documentation is of whole runs alone.
-    whole = not (options.words or options.quick)
+    whole = all(record["whole"] for record in records if record["kind"] == "machine")
     output = options.output or (DOCUMENTS if whole else RESULTS / "report")
-    for path in report.write(read(paths), output, options.steal):
+    for path in report.write(records, output, options.steal):
         print(path)
     return 0
 
@@ -72,6 +73,7 @@ def _measured(options: argparse.Namespace, choice: Choice) -> Path:
             "memory_gib": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30,
             "kernel": platform.release(),
             "python": platform.python_version(),
+            "whole": not (options.words or options.quick),
             "rounds": 1 if options.quick else options.rounds,
             "seconds": options.seconds,
             "steal_bound": options.steal,

@@ -28,7 +28,7 @@ from bench.servers import LIMITS, OURS, SERVERS, Server
 
 # A slow model needs longer for as many answers.
 SECONDS: Mapping[str, float] = {"minilm": 10.0, "minilm-mixed": 10.0, "cnn": 6.0}
-READY_SECONDS = 90.0
+READY_SECONDS = 180.0
 OTHER_PROTOCOL_SECONDS = 5.0
 # gRPC's UNAVAILABLE, RESOURCE_EXHAUSTED and DEADLINE_EXCEEDED; HTTP's own.
 REFUSALS: Mapping[str, list[int]] = {"http": [429, 503, 504], "grpc": [14, 8, 4]}
