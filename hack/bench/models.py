@@ -136,6 +136,7 @@ def _minilm() -> bytes:
     graph = _Graph(3)
     mask = graph("Cast", "attention_mask", to=TensorProto.FLOAT)
     length = graph("Gather", graph("Shape", "input_ids"), graph.constant([1], np.int64))
+    # As exporters write it: the table of positions is cut to the length of the request.
     places = graph(
         "Slice", graph.weight(POSITIONS, WIDE), graph.constant([0], np.int64), length, graph.constant([0], np.int64)
     )
@@ -153,7 +154,8 @@ def _minilm() -> bytes:
     pooled = graph(
         "Div",
         graph("ReduceSum", graph("Mul", x, weights), axis, keepdims=0),
-        graph("ReduceSum", weights, axis, keepdims=0),
+        # Of a row that is all padding, as sentence-transformers has it.
+        graph("Max", graph("ReduceSum", weights, axis, keepdims=0), graph.constant(1e-9)),
     )
     graph("LpNormalization", pooled, axis=-1, p=2, name="embedding")
     ids = [helper.make_tensor_value_info(name, TensorProto.INT64, ["N", "S"]) for name in TOKENS]

@@ -93,7 +93,7 @@ def _closed(summary: Summary, model: str, protocol: str, charts: Sequence[str]) 
     counts = [count for count in summary.connections(model, protocol) if count <= BUSIEST]
     costs = {name: summary.cheapest(name, model, protocol) for name in servers}
     best = summary.best_peer(costs)
-    yield f"\n## {model}, {protocol}\n\n{WHAT[model].capitalize()}; closed loop.\n"
+    yield f"\n## {model}, {protocol}\n\n{WHAT[model][0].upper()}{WHAT[model][1:]}; closed loop.\n"
     yield from _embedded(f"cpu-{model}-{protocol}.svg", charts)
     heads = [*(f"answers/s, c={count}" for count in counts), f"p50 / p99 ms, c={counts[-1]}", "CPU µs an answer"]
     heads += [f"÷ {best[0]}" if best else "ratio", "errors"]
