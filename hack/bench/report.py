@@ -7,7 +7,7 @@ from bench import bars, plots
 from bench.plan import SHARE_OF_BEST
 from bench.results import Record, Series, late
 from bench.servers import LIMITS, OURS, PROTOCOLS
-from bench.summary import BUSIEST, Summary
+from bench.summary import Summary
 
 PAGE = "runtime.md"
 MODELS = ("tabular", "gbdt", "minilm", "cnn")
@@ -90,7 +90,7 @@ def _closed(summary: Summary, model: str, protocol: str, charts: Sequence[str]) 
     servers = summary.servers(model, protocol)
     if not servers:
         return
-    counts = [count for count in summary.connections(model, protocol) if count <= BUSIEST]
+    counts = summary.connections(model, protocol)
     costs = {name: summary.cheapest(name, model, protocol) for name in servers}
     best = summary.best_peer(costs)
     yield f"\n## {model}, {protocol}\n\n{WHAT[model][0].upper()}{WHAT[model][1:]}; closed loop.\n"

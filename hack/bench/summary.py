@@ -73,12 +73,9 @@ class Summary:
         seen = {key[0] for key in self.points if key[1:4] == (model, protocol, load)}
         return [name for name in SERVERS if name in seen]
 
-    def connections(self, model: str, protocol: str, load: str = "closed") -> list[int]:
-        """The concurrencies that any server but ours alone was measured at."""
-        return sorted(
-            {key[4] for key in self.points if key[1:4] == (model, protocol, load) and key[0] != OURS}
-            or {key[4] for key in self.points if key[1:4] == (model, protocol, load)}
-        )
+    def connections(self, model: str, protocol: str) -> list[int]:
+        """The concurrencies of the closed loops that everyone is measured at."""
+        return sorted({key[4] for key in self.points if key[1:4] == (model, protocol, "closed") and key[4] <= BUSIEST})
 
     def cheapest(self, server: str, model: str, protocol: str) -> float | None:
         """CPU µs for a good answer at the concurrency of a closed loop at which the server answers most."""
