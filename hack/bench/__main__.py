@@ -10,6 +10,7 @@ import argparse
 import os
 import platform
 import resource
+import signal
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +30,8 @@ OPEN_FILES = 16_384
 def main() -> int:
     """Exit status: 0, 1 for a run that couldn't begin, 2 for words that mean nothing."""
     options = _parser().parse_args()
+    # An end like that of Ctrl-C, which takes the running server along.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         choice = Choice.of(options.words, MODELS)
     except ValueError as error:

@@ -127,7 +127,7 @@ def started(server: Server, model: str, load: Path) -> Iterator[Running]:
     environment = _environment(server, words)
     with log.open("wb") as output:
         popen = subprocess.Popen(
-            command, stdout=output, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+            command, stdout=output, stderr=subprocess.STDOUT, env=environment, cwd=log.parent, start_new_session=True
         )
     try:
         yield Running(server, model, ports, account, log, load, popen)
@@ -172,5 +172,4 @@ def _end(popen: "subprocess.Popen[bytes]", account: usage.Account) -> None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, kill_after)
     popen.wait(10)
-    with contextlib.suppress(OSError):
-        account.close()
+    account.close()

@@ -131,7 +131,12 @@ SERVERS: Mapping[str, Server] = {
             {"json": _OWN_JSON, "binary": _OWN_RAW},
             "one replica, serve.batch 32, 2 ms",
             # Its parts get half a minute to find one another, which nine processes on one busy core may not make.
-            environment={"RAY_USAGE_STATS_ENABLED": "0", "RAY_raylet_start_wait_time_s": "120"},
+            # And under `uv run`, as here, it would start its workers by the same command line.
+            environment={
+                "RAY_USAGE_STATS_ENABLED": "0",
+                "RAY_raylet_start_wait_time_s": "120",
+                "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+            },
         ),
         Server(
             "limit-http",

@@ -1,6 +1,7 @@
 """What the processes of one server use, and what the host took away, from /proc and a control group."""
 
 import os
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +62,12 @@ class ControlGroup:
         return int(figures["usage_usec"]) / 1e6
 
     def close(self) -> None:
-        self._folder.rmdir()
+        for _ in range(100):
+            try:
+                self._folder.rmdir()
+                return
+            except OSError:
+                time.sleep(0.05)  # its last process is still being taken apart
 
 
 class Marked:
