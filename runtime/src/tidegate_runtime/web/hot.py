@@ -6,6 +6,7 @@ everything. Both use the same service, codecs, faults and counts; docs/runtime.m
 
 import asyncio
 import logging
+import re
 from math import inf
 from typing import Any, Final, NamedTuple
 
@@ -41,9 +42,8 @@ _BINARY: Final = (b"content-type", b"application/octet-stream")
 _VARY: Final = (b"vary", b"Accept-Encoding")
 _JSON_LENGTH: Final = JSON_LENGTH_HEADER.lower().encode()
 
-KNOWN_HEADS: Final = 16
-"""Heads that a connection remembers: a client's differ in little but `Content-Length`."""
-KNOWN_HEAD_BYTES: Final = 2048
+MAX_PATTERN_BYTES: Final = 2048
+_LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,12})\r\n", re.IGNORECASE)
 
 JOINED_BYTES: Final = 16 * 1024
 """Bodies up to this are copied behind their head, which is cheaper than a second buffer to write."""
@@ -57,14 +57,21 @@ class _NoEvent:
 
 
 class Head(NamedTuple):
-    """What a hot request's head says."""
+    """What a hot request's head says, but for the length of the body."""
 
     url: bytes
     model: ServedModel
-    length: int
     keep_alive: bool
     json_length: bytes | None
     accepted: bytes | None
+
+
+class Pattern(NamedTuple):
+    """The bytes of a head before and behind the digits of `Content-Length`, and what the head says."""
+
+    before: bytes
+    behind: bytes
+    head: Head
 
 
 class HotCall:
@@ -108,9 +115,7 @@ class HotConnection(BoundedHttpProtocol):
     _default_headers: list[Header] | None = None
     _ok_head = b""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._heads: dict[bytes, Head] = {}
+    _pattern: Pattern | None = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Takes the request of a client that left out of the queue."""
@@ -123,16 +128,19 @@ class HotConnection(BoundedHttpProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parses, unless this is a whole request with a head that this connection has had before, byte for byte.
+        """Parses, unless this is a whole request whose head repeats this connection's last but for the length.
 
-        What a head means follows from its bytes alone, so it is looked up; never one of another connection's.
+        What a head means follows from its bytes alone, so it needn't be found out again. Nothing is kept that another
+        connection could meet.
         """
         between = self._stage is Stage.IDLE
-        if between and self._heads:
-            end = data.find(b"\r\n\r\n") + 4
-            head = self._heads.get(data[:end])
-            if head is not None and len(data) == end + head.length and self._may_go_on(head):
-                call = self._begin(head)
+        pattern = self._pattern
+        if between and pattern is not None and data.startswith(pattern.before):
+            begin = len(pattern.before)
+            stop = data.find(b"\r", begin, begin + 13)
+            end = stop + len(pattern.behind)
+            if data.startswith(pattern.behind, stop) and self._is_whole(data, begin, stop, end, pattern.head):
+                call = self._begin(pattern.head)
                 call.body = data[end:]
                 self._take(call)
                 return
@@ -214,6 +222,12 @@ class HotConnection(BoundedHttpProtocol):
         except Exception:
             self._fail_call(call)
 
+    def _is_whole(self, data: bytes, begin: int, stop: int, end: int, head: Head) -> bool:
+        """Whether the digits from `begin` to `stop` are the length of what follows `end`, and the call may be made."""
+        digits = data[begin:stop]
+        length = len(data) - end
+        return digits.isdigit() and 0 < int(digits) == length <= head.model.max_body_bytes and self._may_go_on(head)
+
     def _remember(self, call: HotCall) -> None:
         """Notes the head of a request that came whole, in one piece.
 
@@ -222,14 +236,15 @@ class HotConnection(BoundedHttpProtocol):
         end = len(self._arrived) - len(call.body)
         head = self._arrived[:end]
         if (
-            0 < end <= KNOWN_HEAD_BYTES
+            0 < end <= MAX_PATTERN_BYTES
             and head.startswith(b"POST ")
             and head.find(b"\r\n\r\n") == end - 4
             and self._arrived.endswith(call.body)
         ):
-            if len(self._heads) >= KNOWN_HEADS:
-                self._heads.clear()
-            self._heads[head] = call.head
+            found = _LENGTH.findall(head)
+            match = _LENGTH.search(head)
+            if match is not None and len(found) == 1 and int(match[1]) == len(call.body):
+                self._pattern = Pattern(head[: match.start(1)], head[match.end(1) :], call.head)
 
     def _may_go_on(self, head: Head) -> bool:
         """Whether the model is still served, and nothing else is under way on this connection."""
@@ -263,7 +278,7 @@ class HotConnection(BoundedHttpProtocol):
         ):
             return None
         keep_alive = self.parser.should_keep_alive()
-        return Head(self.url, model, int(length), keep_alive, json_length, headers.get(b"accept-encoding"))
+        return Head(self.url, model, keep_alive, json_length, headers.get(b"accept-encoding"))
 
     def _deliver(self, outcome: Outputs | RuntimeFault) -> None:
         call = self._call
