@@ -72,12 +72,20 @@ class ExecutionFailed(RuntimeFault):
     """The engine failed on a request that looked right."""
 
 
+class RunEnded(ExecutionFailed):
+    """The run was ended from outside: it took too long, or nobody waited for it any more."""
+
+
 class NotReady(RuntimeFault):
     """The model is loading, or the server is on its way out."""
 
     http_status = 503
     grpc_status = "UNAVAILABLE"
     retry_after_seconds = 1
+
+
+class EngineLost(NotReady):
+    """The engine's process ended while it ran the request; nothing is known about the request itself."""
 
 
 class DeadlineExceeded(RuntimeFault):

@@ -7,6 +7,7 @@ coroutine a request costs too much, `ServedModel.submit` and, on its outcome, `S
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -109,14 +110,18 @@ class Service:
         self._model: ServedModel | None = None
         self._scheduler: Scheduler | None = None
         self._serving: asyncio.Task[None] | None = None
+        self._engine_ready: Callable[[], bool] = lambda: True
 
     @property
     def ready(self) -> bool:
         """Whether routers should send requests here. Requests are answered while draining, too."""
-        return self._model is not None and not self.draining
+        return self._model is not None and not self.draining and self._engine_ready()
 
-    def open(self, signature: Signature, verdict: Verdict, engine: Engine) -> None:
-        """From now on requests are answered, by `engine`."""
+    def open(
+        self, signature: Signature, verdict: Verdict, engine: Engine, engine_ready: Callable[[], bool] = lambda: True
+    ) -> None:
+        """From now on requests are answered, by `engine`; while `engine_ready` says no, routers are told to wait."""
+        self._engine_ready = engine_ready
         policy = BatchPolicy(
             max_rows=self.limits.max_batch_size if verdict.batched else 1,
             max_delay_seconds=self.limits.max_delay_seconds,

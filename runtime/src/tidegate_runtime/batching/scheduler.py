@@ -13,7 +13,7 @@ from typing import Protocol
 
 from tidegate_runtime.batching.policy import BatchPolicy, Waiting, cut, next_queue
 from tidegate_runtime.batching.rows import compatibility, split, stack
-from tidegate_runtime.errors import DeadlineExceeded, ExecutionFailed, NotReady, Overloaded, RuntimeFault
+from tidegate_runtime.errors import DeadlineExceeded, EngineLost, ExecutionFailed, NotReady, Overloaded, RuntimeFault
 from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.tensors import Array, Feeds
 
@@ -178,8 +178,9 @@ class Scheduler:
         try:
             answers = split(await self._compute(live), [ticket.rows for ticket in live])
         except RuntimeFault as fault:
-            if len(live) == 1:
-                self._finish(live[0], fault)
+            if len(live) == 1 or isinstance(fault, EngineLost):  # a batch that ends processes isn't tried on the next
+                for ticket in live:
+                    self._finish(ticket, fault)
             else:
                 middle = len(live) // 2
                 await self._execute(live[:middle])
