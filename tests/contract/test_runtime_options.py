@@ -52,7 +52,7 @@ def test_the_page_lists_every_option_with_its_default() -> None:
     defaults = {variable: default[0] for variable, (_, default) in told.items() if default}
     from_page = SERVE.make_context("serve", ["/m", *(f"{told[name][0]}={text}" for name, text in defaults.items())])
     assert from_page.params == SERVE.make_context("serve", ["/m"]).params
-    without = {"TIDEGATE_MODEL_PATH", "TIDEGATE_NAME", "TIDEGATE_TLS_CERTIFICATE", "TIDEGATE_TLS_KEY"}
+    without = {f"TIDEGATE_{name}" for name in ("MODEL_PATH", "NAME", "TLS_CERTIFICATE", "TLS_KEY", "ISOLATE")}
     assert set(OPTIONS) - set(defaults) == without
 
 

@@ -54,4 +54,5 @@ def test_every_metric_of_the_runtime_is_documented() -> None:
         naming.BATCH_ROWS,
         naming.COMPUTE_SECONDS,
         naming.MODEL_INFO,
+        naming.ENGINE_RESTARTS,
     }

@@ -54,6 +54,7 @@ QUEUE_SECONDS: Final = "tidegate_queue_seconds"
 BATCH_ROWS: Final = "tidegate_batch_rows"
 COMPUTE_SECONDS: Final = "tidegate_compute_seconds"
 MODEL_INFO: Final = "tidegate_model_info"
+ENGINE_RESTARTS: Final = "tidegate_engine_restarts_total"
 
 DURATION_BOUNDS: Final = tuple(0.0001 * 1.25**k for k in range(61))
 """Upper bounds of every duration histogram, in seconds: a percentile read from them is off by at most 12.5 %."""

@@ -20,5 +20,7 @@ class ServeSettings:
     threads: int
     drain_seconds: float
     limits: Limits
+    isolate: bool = False
+    """Whether the model runs in a process of its own."""
     tls: tuple[Path, Path] | None = None
     """Certificate chain and key of the data port, in PEM; None: plain HTTP."""

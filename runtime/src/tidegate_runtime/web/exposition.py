@@ -1,6 +1,6 @@
 """The model's plain numbers in Prometheus' form, made when somebody asks."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -49,6 +49,19 @@ class ModelCollector(Collector):
         batched = "true" if metrics.batched else "false"
         info.add_metric([metrics.model, metrics.version, metrics.device, batched, metrics.reason], 1)
         yield info
+
+
+class EngineCollector(Collector):
+    """How often the engine's process was started again."""
+
+    def __init__(self, restarts: Callable[[], int]) -> None:
+        self._restarts = restarts
+
+    def collect(self) -> Iterator[Metric]:
+        """The one counter."""
+        yield CounterMetricFamily(
+            naming.ENGINE_RESTARTS, "Processes started in place of one that had ended.", self._restarts()
+        )
 
 
 def _gauge(name: str, help_text: str, label: Sequence[str], value: float) -> Metric:

@@ -11,17 +11,19 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Generator
+from collections.abc import Awaitable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import uvicorn
 from fastapi import FastAPI
 
+from tidegate_runtime.batching.scheduler import Engine
 from tidegate_runtime.metrics import ModelMetrics
-from tidegate_runtime.model.engine import ThreadEngine
-from tidegate_runtime.model.loading import LoadedModel, load_model
+from tidegate_runtime.model.batchability import Verdict
+from tidegate_runtime.model.child.engine import ChildEngine
+from tidegate_runtime.model.child.report import LoadTask
+from tidegate_runtime.model.signature import Signature
 from tidegate_runtime.service import Service
 from tidegate_runtime.settings import ServeSettings
 from tidegate_runtime.web.admin import create_admin_app
@@ -35,6 +37,8 @@ WRITE_SECONDS: Final = 2.0
 """How long, beyond a request's own time, its answer may take to be written when the process is leaving."""
 
 SWITCH_SECONDS: Final = 0.001
+
+_T = TypeVar("_T")
 
 
 class Stop:
@@ -102,34 +106,64 @@ async def serve(settings: ServeSettings) -> None:
         stop = Stop()
         stop.listen()
         data_server = _Server(create_app(service), data, service, certificate)
-        admin_server = _Server(create_admin_app(service), admin, service)
+        child = ChildEngine(_task(settings)) if settings.isolate else None
+        admin_server = _Server(create_admin_app(service, child), admin, service)
         logger.info("listening", extra={"data": data.getsockname()[1], "admin": admin.getsockname()[1]})
         launch = ThreadPoolExecutor(max_workers=1, thread_name_prefix="launch")
         try:
-            loaded = await _load(settings, stop, launch)
-            if loaded is not None:
-                service.open(loaded.signature, loaded.verdict, ThreadEngine(loaded.session, launch))
+            opening = _open_child(service, child) if child else _open_here(service, settings, launch)
+            if await _unless_asked(stop, opening):
                 logger.info("ready", extra={"model": settings.name, "version": settings.model_version})
-                await stop.asked.wait()
+                await (_unless_asked(stop, child.failed()) if child else stop.asked.wait())
                 await _drain(service, stop, settings.drain_seconds)
         finally:
             service.begin_drain()
             await data_server.close()
             await service.close()
             await admin_server.close()
+            if child is not None:
+                await child.close()
             launch.shutdown(wait=False, cancel_futures=True)
     logger.info("stopped")
 
 
-async def _load(settings: ServeSettings, stop: Stop, launch: ThreadPoolExecutor) -> LoadedModel | None:
-    """The model; None if the process was told to stop first."""
-    load = partial(load_model, settings.path, settings.device, settings.threads, settings.limits.max_batch_size)
-    loading: asyncio.Future[LoadedModel] = asyncio.get_running_loop().run_in_executor(launch, load)
+async def _open_here(service: Service, settings: ServeSettings, launch: ThreadPoolExecutor) -> bool:
+    """The model in this process."""
+    loop = asyncio.get_running_loop()
+    signature, verdict, engine = await loop.run_in_executor(launch, _load_here, settings, launch)
+    service.open(signature, verdict, engine)
+    return True
+
+
+def _load_here(settings: ServeSettings, launch: ThreadPoolExecutor) -> tuple[Signature, Verdict, Engine]:
+    # Not imported above: ONNX Runtime takes memory, and has no business here while a child process runs the model.
+    from tidegate_runtime.model.engine import ThreadEngine  # noqa: PLC0415
+    from tidegate_runtime.model.loading import load_model  # noqa: PLC0415
+
+    loaded = load_model(settings.path, settings.device, settings.threads, settings.limits.max_batch_size)
+    return loaded.signature, loaded.verdict, ThreadEngine(loaded.session, launch)
+
+
+async def _open_child(service: Service, child: ChildEngine) -> bool:
+    """The model in a process of its own."""
+    report = await child.start()
+    service.open(report.signature, report.verdict, child, lambda: child.ready)
+    return True
+
+
+def _task(settings: ServeSettings) -> LoadTask:
+    return LoadTask(str(settings.path), settings.device, settings.threads, settings.limits.max_batch_size)
+
+
+async def _unless_asked(stop: Stop, awaitable: Awaitable[_T]) -> _T | None:
+    """What `awaitable` returns, or raises; None if the process was told to stop first."""
+    waiting = asyncio.ensure_future(awaitable)
     stopping = asyncio.ensure_future(stop.asked.wait())
-    waited: set[asyncio.Future[Any]] = {loading, stopping}
+    waited: set[asyncio.Future[Any]] = {waiting, stopping}
     await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    return loading.result() if loading.done() else None
+    for future in waited:
+        future.cancel()
+    return waiting.result() if waiting.done() else None
 
 
 async def _drain(service: Service, stop: Stop, seconds: float) -> None:
