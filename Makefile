@@ -19,7 +19,7 @@ test: ## Everything: checks, unit, contract, integration and end-to-end tests on
 	hack/test
 
 ##@ Inner loop
-.PHONY: check fix unit integration e2e measure
+.PHONY: check fix unit integration conformance e2e measure fuzz
 check: .venv ## Formatting, lint, types, layers, and drift of generated files
 	$(RUN) ruff format --check .
 	$(RUN) ruff check .
@@ -28,6 +28,7 @@ check: .venv ## Formatting, lint, types, layers, and drift of generated files
 	$(UV) lock --check --quiet
 	$(RUN) python -m tidegate_operator.api.crd | diff - crds/tidegate.dev_inferenceservices.yaml
 	diff crds/tidegate.dev_inferenceservices.yaml charts/tidegate/files/crd.yaml
+	$(RUN) hack/protos --check
 
 fix: .venv ## Format, and mend what the linter can
 	$(RUN) ruff format .
@@ -39,17 +40,26 @@ unit: .venv ## Unit and contract tests, without a cluster
 integration: .venv ## Tests that start real servers on this machine
 	$(RUN) pytest -m integration
 
+conformance: .venv ## Named checks of the protocol against our runtime; ARGS="--only rest.infer" chooses
+	$(RUN) python -m lab.conformance $(ARGS)
+
 e2e: cluster-up images-load .venv ## End-to-end tests on the cluster
 	$(RUN) pytest --e2e -m e2e
 
 measure: cluster-up images-load .venv ## Figures: apply to Deployment, apply to Ready, weight to share, memory, CRD size
 	$(RUN) python -m lab.measure
 
+fuzz: .venv ## Fuzz a connection's bytes for a minute (FUZZ_SECONDS=…), with h11 as the oracle
+	PYTHONPATH=hack $(UV) run --quiet --group fuzz python -m fuzz $(or $(FUZZ_SECONDS),60)
+
 ##@ Parts
-.PHONY: crds images images-load cluster-up cluster-down cluster-status setup clean
+.PHONY: crds protos images images-load cluster-up cluster-down cluster-status setup clean
 crds: .venv ## Make the CRD from the models
 	$(RUN) python -m tidegate_operator.api.crd > crds/tidegate.dev_inferenceservices.yaml
 	cp crds/tidegate.dev_inferenceservices.yaml charts/tidegate/files/crd.yaml
+
+protos: .venv ## Make the gRPC messages' code from the .proto files
+	$(RUN) hack/protos
 
 images: ## Build the images whose files have changed
 	hack/images build
@@ -71,6 +81,6 @@ setup: .venv ## The development environment
 clean: ## Remove what was made in the checkout
 	rm -rf .venv artifacts .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
-.venv: pyproject.toml operator/pyproject.toml runtime/pyproject.toml uv.lock
+.venv: pyproject.toml operator/pyproject.toml runtime/pyproject.toml hack/conformance/pyproject.toml uv.lock
 	$(UV) sync --quiet --frozen --all-packages --extra cpu
 	@touch .venv

@@ -53,6 +53,7 @@ class Process:
 
     popen: "subprocess.Popen[bytes]"
     port: int
+    grpc_port: int
     admin_port: int
     log: Path
     termination_log: Path
@@ -75,14 +76,14 @@ def serving(folder: Path, model: onnx.ModelProto | Path, *options: str, wait: bo
     path = model if isinstance(model, Path) else folder / "model.onnx"
     if isinstance(model, onnx.ModelProto):
         onnx.save(model, path)
-    port, admin_port = free_port(), free_port()
+    port, grpc_port, admin_port = free_port(), free_port(), free_port()
     log, termination_log = folder / "log", folder / "termination"
     termination_log.touch()
     command = [sys.executable, "-m", "tidegate_runtime", "serve", str(path), "--name", "m", "--host", "127.0.0.1"]
-    command += ["--port", str(port), "--admin-port", str(admin_port), *options]
+    command += ["--port", str(port), "--grpc-port", str(grpc_port), "--admin-port", str(admin_port), *options]
     environment = os.environ | {"TIDEGATE_TERMINATION_LOG": str(termination_log)}
     with log.open("wb") as output, subprocess.Popen(command, stderr=output, env=environment) as popen:
-        process = Process(popen, port, admin_port, log, termination_log)
+        process = Process(popen, port, grpc_port, admin_port, log, termination_log)
         try:
             if wait:
                 wait_until_ready(process)
@@ -174,6 +175,12 @@ def serve(tmp_path: Path) -> Callable[..., AbstractContextManager[Process]]:
         return serving(tmp_path, model, *options, wait=wait)
 
     return start
+
+
+@pytest.fixture(scope="module", params=["hot", "cold"])
+def way(request: pytest.FixtureRequest) -> dict[str, str]:
+    """Headers for each way through the server: with `TE` a request goes through ASGI, else, where it can, below it."""
+    return {"te": "trailers"} if request.param == "cold" else {}
 
 
 @pytest.fixture(scope="session")

@@ -72,7 +72,8 @@ def test_fetch_imports_nothing_that_only_serving_needs() -> None:
 def test_serve_ends_with_the_reason_when_the_model_is(arguments: list[str], reason: str, tmp_path: Path) -> None:
     (tmp_path / "page.onnx").write_text("<html>")
     path = str(tmp_path / arguments[0])
-    code, termination, _ = run(tmp_path, "serve", path, "--host", "127.0.0.1", "--port", "0", "--admin-port", "0")
+    ports = ["--port", "0", "--grpc-port", "0", "--admin-port", "0"]
+    code, termination, _ = run(tmp_path, "serve", path, "--host", "127.0.0.1", *ports)
     assert code == 1
     assert termination["reason"] == reason
 

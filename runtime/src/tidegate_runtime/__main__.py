@@ -13,7 +13,7 @@ import typer
 
 from tidegate_runtime import logs, termination
 from tidegate_runtime.errors import StartupFailure
-from tidegate_runtime.naming import ADMIN_PORT, DATA_PORT, env, fetch_env
+from tidegate_runtime.naming import ADMIN_PORT, DATA_PORT, GRPC_PORT, env, fetch_env
 
 app = typer.Typer(name="tidegate-runtime", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -36,6 +36,9 @@ def serve(  # noqa: PLR0913, PLR0917 -- one parameter per option is how typer re
     ] = "1",
     host: Annotated[str, typer.Option(envvar=env("HOST"))] = "0.0.0.0",
     port: Annotated[int, typer.Option(envvar=env("PORT"), min=0, max=65535, help="Data.")] = DATA_PORT,
+    grpc_port: Annotated[
+        int, typer.Option(envvar=env("GRPC_PORT"), min=-1, max=65535, help="Data over gRPC; -1 turns it off.")
+    ] = GRPC_PORT,
     admin_port: Annotated[
         int, typer.Option(envvar=env("ADMIN_PORT"), min=0, max=65535, help="Metrics and probes.")
     ] = ADMIN_PORT,
@@ -83,6 +86,9 @@ def serve(  # noqa: PLR0913, PLR0917 -- one parameter per option is how typer re
         Path | None, typer.Option(envvar=env("TLS_CERTIFICATE"), help="PEM; the data port speaks TLS then.")
     ] = None,
     tls_key: Annotated[Path | None, typer.Option(envvar=env("TLS_KEY"), help="The certificate's key, PEM.")] = None,
+    vetting: Annotated[
+        bool, typer.Option(envvar=env("VETTING"), help="Whether the model is first tried out in a child process.")
+    ] = True,
 ) -> None:
     """Serve the ONNX model at PATH over the Open Inference Protocol."""
     if (tls_certificate is None) != (tls_key is None):
@@ -106,10 +112,12 @@ def serve(  # noqa: PLR0913, PLR0917 -- one parameter per option is how typer re
             model_version=model_version,
             host=host,
             port=port,
+            grpc_port=grpc_port,
             admin_port=admin_port,
             device=device.value,
             threads=threads,
             drain_seconds=drain_seconds,
+            vetting=vetting,
             limits=Limits(max_batch_size, max_delay_seconds, queue_size, max_body_bytes, timeout_seconds),
             isolate=isolated,
             tls=(tls_certificate, tls_key) if tls_certificate and tls_key else None,

@@ -8,17 +8,22 @@ from tidegate_runtime.service import Limits
 
 @dataclass(frozen=True, slots=True)
 class ServeSettings:
-    """Where the model is, where it is served, and on what. `threads` = 0: the CPUs that may be used."""
+    """Where the model is, where it is served, and on what.
+
+    `threads` = 0: the CPUs that may be used. `grpc_port` = -1: no gRPC.
+    """
 
     path: Path
     name: str
     model_version: str
     host: str
     port: int
+    grpc_port: int
     admin_port: int
     device: str
     threads: int
     drain_seconds: float
+    vetting: bool
     limits: Limits
     isolate: bool = False
     """Whether the model runs in a process of its own."""

@@ -8,28 +8,32 @@ pod's end seconds later. So the signal is ours: readiness fails at once, request
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
 import sys
 from collections.abc import Awaitable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import uvicorn
 from fastapi import FastAPI
 
-from tidegate_runtime.batching.scheduler import Engine
+from tidegate_runtime.batching.costs import CostTable
 from tidegate_runtime.metrics import ModelMetrics
-from tidegate_runtime.model.batchability import Verdict
 from tidegate_runtime.model.child.engine import ChildEngine
-from tidegate_runtime.model.child.report import LoadTask
-from tidegate_runtime.model.signature import Signature
+from tidegate_runtime.model.child.report import LoadReport, LoadTask
+from tidegate_runtime.model.costing import cost_table
 from tidegate_runtime.service import Service
 from tidegate_runtime.settings import ServeSettings
 from tidegate_runtime.web.admin import create_admin_app
 from tidegate_runtime.web.app import create_app
 from tidegate_runtime.web.hot import protocol_class
 from tidegate_runtime.web.tls import Certificate
+
+if TYPE_CHECKING:
+    from tidegate_runtime.model.loading import LoadedModel
+    from tidegate_runtime.rpc.grpcio_server import RpcServer
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +80,7 @@ class _Server(uvicorn.Server):
                 proxy_headers=False,
                 server_header=False,
                 ssl_context_factory=(lambda *_: certificate.server_context()) if certificate else None,
-                timeout_graceful_shutdown=round(service.limits.timeout_seconds + WRITE_SECONDS),
+                timeout_graceful_shutdown=round(_grace_seconds(service)),
             )
         )
         self._task = asyncio.create_task(self.serve(sockets=[listener]))
@@ -92,6 +96,37 @@ class _Server(uvicorn.Server):
         await self._task
 
 
+class _Rpc:
+    """gRPC, or nothing where it is off."""
+
+    def __init__(self, server: "RpcServer | None", grace_seconds: float) -> None:
+        self._server = server
+        self._grace_seconds = grace_seconds
+
+    @classmethod
+    async def start(cls, service: Service, settings: ServeSettings) -> "_Rpc":
+        """Listens, unless it is off. Raises `OSError` if the port can't be had."""
+        if settings.grpc_port < 0:
+            return cls(None, 0)
+        # Not imported above: who turns it off saves its memory and its part of the start.
+        from tidegate_runtime.rpc.grpcio_server import RpcServer  # noqa: PLC0415
+
+        server = RpcServer(service)
+        port = await server.start(settings.host, settings.grpc_port, settings.tls)
+        logger.info("listening for gRPC", extra={"data": port})
+        return cls(server, _grace_seconds(service))
+
+    def readiness_changed(self) -> None:
+        """Tells those who watch."""
+        if self._server is not None:
+            self._server.readiness_changed()
+
+    async def stop(self) -> None:
+        """Returns once calls in progress are answered."""
+        if self._server is not None:
+            await self._server.stop(self._grace_seconds)
+
+
 async def serve(settings: ServeSettings) -> None:
     """Serves until SIGTERM or SIGINT.
 
@@ -105,20 +140,24 @@ async def serve(settings: ServeSettings) -> None:
     with _listener(settings.host, settings.port) as data, _listener(settings.host, settings.admin_port) as admin:
         stop = Stop()
         stop.listen()
+        rpc = await _Rpc.start(service, settings)
         data_server = _Server(create_app(service), data, service, certificate)
-        child = ChildEngine(_task(settings)) if settings.isolate else None
+        child = ChildEngine(_task(settings), readiness_changed=rpc.readiness_changed) if settings.isolate else None
         admin_server = _Server(create_admin_app(service, child), admin, service)
         logger.info("listening", extra={"data": data.getsockname()[1], "admin": admin.getsockname()[1]})
         launch = ThreadPoolExecutor(max_workers=1, thread_name_prefix="launch")
         try:
             opening = _open_child(service, child) if child else _open_here(service, settings, launch)
             if await _unless_asked(stop, opening):
+                rpc.readiness_changed()
                 logger.info("ready", extra={"model": settings.name, "version": settings.model_version})
                 await (_unless_asked(stop, child.failed()) if child else stop.asked.wait())
-                await _drain(service, stop, settings.drain_seconds)
+                service.begin_drain()
+                rpc.readiness_changed()
+                await _drain(stop, settings.drain_seconds)
         finally:
             service.begin_drain()
-            await data_server.close()
+            await asyncio.gather(data_server.close(), rpc.stop())
             await service.close()
             await admin_server.close()
             if child is not None:
@@ -129,30 +168,39 @@ async def serve(settings: ServeSettings) -> None:
 
 async def _open_here(service: Service, settings: ServeSettings, launch: ThreadPoolExecutor) -> bool:
     """The model in this process."""
-    loop = asyncio.get_running_loop()
-    signature, verdict, engine = await loop.run_in_executor(launch, _load_here, settings, launch)
-    service.open(signature, verdict, engine)
+    loaded = await asyncio.get_running_loop().run_in_executor(launch, _load_here, settings)
+    from tidegate_runtime.model.engine import ThreadEngine  # noqa: PLC0415
+
+    engine = ThreadEngine(loaded.session, launch, inline=settings.device == "cpu")
+    service.open(loaded.signature, loaded.verdict, engine, _costs(service, loaded), _give_up)
     return True
 
 
-def _load_here(settings: ServeSettings, launch: ThreadPoolExecutor) -> tuple[Signature, Verdict, Engine]:
+def _load_here(settings: ServeSettings) -> "LoadedModel":
     # Not imported above: ONNX Runtime takes memory, and has no business here while a child process runs the model.
-    from tidegate_runtime.model.engine import ThreadEngine  # noqa: PLC0415
     from tidegate_runtime.model.loading import load_model  # noqa: PLC0415
+    from tidegate_runtime.model.vetting import load_vetted  # noqa: PLC0415
 
-    loaded = load_model(settings.path, settings.device, settings.threads, settings.limits.max_batch_size)
-    return loaded.signature, loaded.verdict, ThreadEngine(loaded.session, launch)
+    load = load_vetted if settings.vetting else load_model
+    return load(settings.path, settings.device, settings.threads, settings.limits.max_batch_size)
 
 
 async def _open_child(service: Service, child: ChildEngine) -> bool:
-    """The model in a process of its own."""
+    """The model in a process of its own. That ends itself when a run can't be ended, and this process stays."""
     report = await child.start()
-    service.open(report.signature, report.verdict, child, lambda: child.ready)
+    costs = _costs(service, report)
+    service.open(report.signature, report.verdict, child, costs, engine_ready=lambda: child.ready)
     return True
 
 
+def _costs(service: Service, loaded: "LoadedModel | LoadReport") -> CostTable:
+    max_rows = service.limits.max_batch_size if loaded.verdict.batched else 1
+    return cost_table(loaded.costs, loaded.signature, max_rows)
+
+
 def _task(settings: ServeSettings) -> LoadTask:
-    return LoadTask(str(settings.path), settings.device, settings.threads, settings.limits.max_batch_size)
+    max_rows = settings.limits.max_batch_size
+    return LoadTask(str(settings.path), settings.device, settings.threads, max_rows, settings.vetting)
 
 
 async def _unless_asked(stop: Stop, awaitable: Awaitable[_T]) -> _T | None:
@@ -166,11 +214,20 @@ async def _unless_asked(stop: Stop, awaitable: Awaitable[_T]) -> _T | None:
     return waiting.result() if waiting.done() else None
 
 
-async def _drain(service: Service, stop: Stop, seconds: float) -> None:
+async def _drain(stop: Stop, seconds: float) -> None:
     logger.info("draining", extra={"seconds": seconds})
-    service.begin_drain()
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(stop.hurried.wait(), seconds)
+
+
+def _grace_seconds(service: Service) -> float:
+    return service.limits.timeout_seconds + WRITE_SECONDS
+
+
+def _give_up() -> None:
+    """Ends the process: a run that can't be ended holds the launch thread, and with it the model, for good."""
+    logger.critical("the engine hangs; leaving")
+    os._exit(1)
 
 
 def _listener(host: str, port: int) -> socket.socket:

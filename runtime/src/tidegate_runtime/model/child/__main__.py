@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 from typing import Final
 
-import orjson
-
 from tidegate_runtime import logs
-from tidegate_runtime.model.child.report import LoadReport, LoadTask
+from tidegate_runtime.model.child.report import LoadReport, LoadTask, decode_task
 from tidegate_runtime.model.child.worker import Session, attend
 from tidegate_runtime.model.loading import load_model
 from tidegate_runtime.model.session import RunOptions
+from tidegate_runtime.model.triton_config import read_config
+from tidegate_runtime.model.vetting import load_vetted
 
 _PR_SET_PDEATHSIG: Final = 1
 
@@ -27,7 +27,7 @@ def main() -> None:
         socket.socket(fileno=int(sys.argv[2])),
         sys.argv[3],
     )
-    attend(line, second_line, lambda: load(LoadTask(**orjson.loads(task))), RunOptions)
+    attend(line, second_line, lambda: load(decode_task(task)), RunOptions)
 
 
 def detach_from_terminal() -> None:
@@ -44,8 +44,16 @@ def detach_from_terminal() -> None:
 
 def load(task: LoadTask) -> tuple[Session, LoadReport]:
     """The model, and what is to be said of it. Raises `StartupFailure`."""
-    loaded = load_model(Path(task.path), task.device, task.threads, task.max_rows)
-    return loaded.session, LoadReport(loaded.signature, loaded.verdict)
+    loaded = (load_vetted if task.vetting else load_model)(
+        Path(task.path),
+        task.device,
+        task.threads,
+        task.max_rows,
+        rules=task.rules,
+        config=None if task.config is None else read_config(task.config),
+        measure_seconds=task.measure_seconds,
+    )
+    return loaded.session, LoadReport(loaded.signature, loaded.verdict, loaded.labels, loaded.costs)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from typing import Final
 import orjson
 
 from tidegate_runtime import errors
+from tidegate_runtime.batching.engine import Ran
 from tidegate_runtime.errors import EngineLost, ExecutionFailed, RuntimeFault, StartupFailure
 from tidegate_runtime.model.child import messages
 from tidegate_runtime.model.child.messages import DONE_HEAD, END, HEAD, Kind
@@ -32,9 +33,6 @@ COPIED_BYTES: Final = 64 * 1024
 """Outputs of at most this many bytes in all are copied: that is quicker than to keep account of them."""
 
 MAX_SLABS: Final = 8
-
-Ran = tuple[Sequence[Array], float]
-"""The outputs in declared order, and the seconds that the device was busy."""
 
 _FAULTS: Final[Mapping[str, type[RuntimeFault]]] = {
     name: fault for name, fault in vars(errors).items() if isinstance(fault, type) and issubclass(fault, RuntimeFault)

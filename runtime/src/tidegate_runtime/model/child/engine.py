@@ -3,14 +3,16 @@
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
+from tidegate_runtime.batching.engine import Ran
 from tidegate_runtime.errors import EngineLost, RunEnded, StartupFailure
-from tidegate_runtime.model.child.connection import Connection, Ran
+from tidegate_runtime.model.child.connection import Connection
 from tidegate_runtime.model.child.process import CHILD, EngineProcess, how_it_ended
 from tidegate_runtime.model.child.report import LoadReport, LoadTask, name_of
 from tidegate_runtime.model.child.restarts import MAX_FAILED_LOADS, in_a_row, restart_delay
 from tidegate_runtime.naming import Reason
-from tidegate_runtime.tensors import Array, Feeds
+from tidegate_runtime.tensors import Feeds
 
 logger = logging.getLogger(__name__)
 
@@ -22,12 +24,20 @@ class ChildEngine:
     """
 
     def __init__(
-        self, task: LoadTask, command: Sequence[str] = CHILD, delay: Callable[[int], float] = restart_delay
+        self,
+        task: LoadTask,
+        command: Sequence[str] = CHILD,
+        delay: Callable[[int], float] = restart_delay,
+        readiness_changed: Callable[[], None] = lambda: None,
     ) -> None:
-        """`command` is the child's; `delay` says how many seconds after the n-th crash in a row it is restarted."""
+        """`command` is the child's; `delay` says how many seconds after the n-th crash in a row it is restarted.
+
+        `readiness_changed` is called when `ready` has changed.
+        """
         self._task = task
         self._command = command
         self._delay = delay
+        self._readiness_changed = readiness_changed
         self._process: EngineProcess | None = None
         self._connection: Connection | None = None
         self.report: LoadReport | None = None
@@ -65,14 +75,25 @@ class ChildEngine:
         await asyncio.wait({self._keeping})
         self._keeping.result()
 
-    async def run(self, feeds: Feeds) -> Sequence[Array]:
-        """The model's outputs in declared order. Raises `RuntimeFault`: `EngineLost` if the child ends meanwhile."""
-        return (await self.run_batch([feeds]))[0]
+    async def hop(self) -> float:
+        """0: no run of the model may take place in this process."""
+        return 0.0
+
+    def run_inline(self, feeds: Feeds) -> Ran:
+        """Never to be called, as `hop` says."""
+        raise NotImplementedError
+
+    async def run(self, feeds: Feeds) -> Ran:
+        """The model's outputs in declared order and the seconds the device was busy.
+
+        Raises `RuntimeFault`: `EngineLost` if the child ends meanwhile.
+        """
+        return await self.run_batch([feeds])
 
     async def run_batch(self, requests: Sequence[Feeds]) -> Ran:
         """Runs the rows of `requests` below each other, which are laid directly where the child reads them.
 
-        Returns all outputs and the seconds the device was busy; raises as `run` does.
+        Returns and raises as `run` does.
         """
         connection = self._connection
         if connection is None or connection.fault is not None:
@@ -115,6 +136,7 @@ class ChildEngine:
                 failed_loads += 1
             finally:
                 self._connection = None
+                self._readiness_changed()
                 await process.end()
             how = how_it_ended(process.ended.result())
             if failed_loads == MAX_FAILED_LOADS:
@@ -124,6 +146,9 @@ class ChildEngine:
             logger.error("the engine's process ended", extra={"by": how, "restart_in_seconds": delay})
             await asyncio.sleep(delay)
             self.restarts += 1
+            if self.report is not None:
+                # Proved and measured once; the next process is to serve as soon as it can.
+                self._task = replace(self._task, vetting=False, measure_seconds=0.0)
 
     def _open(self, connection: Connection, report: LoadReport) -> None:
         if self.report is None:
@@ -132,6 +157,7 @@ class ChildEngine:
             name = name_of(self._task)
             raise StartupFailure(Reason.MODEL_INVALID, f"{name} changed while it was served; restart the server")
         self._connection = connection
+        self._readiness_changed()
         logger.info("engine ready", extra={"pid": self.pid, "restarts": self.restarts})
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(connection)

@@ -7,15 +7,12 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
 from typing import Final
-
-import orjson
 
 from tidegate_runtime.errors import EngineLost
 from tidegate_runtime.model.child import messages
 from tidegate_runtime.model.child.connection import Connection
-from tidegate_runtime.model.child.report import LoadTask
+from tidegate_runtime.model.child.report import LoadTask, encode_task
 
 # -P: the working directory may be the model's, and what lies there must not be imported.
 CHILD: Final = (sys.executable, "-P", "-m", "tidegate_runtime.model.child")
@@ -34,7 +31,7 @@ class EngineProcess:
             undo.enter_context(line)
             undo.enter_context(second_line)
             descriptors = [child_line.fileno(), child_second_line.fileno()]
-            arguments = [*command, *map(str, descriptors), orjson.dumps(asdict(task)).decode()]
+            arguments = [*command, *map(str, descriptors), encode_task(task)]
             self._popen = subprocess.Popen(
                 arguments, stdin=subprocess.DEVNULL, pass_fds=descriptors, start_new_session=True
             )

@@ -1,0 +1,1 @@
+"""gRPC in front of the service: messages and codec, servicers that know no transport, and the transport."""

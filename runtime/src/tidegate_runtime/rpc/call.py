@@ -1,0 +1,44 @@
+"""What a method is told of its call, and how it fails, whatever carries it."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tidegate_runtime.errors import RuntimeFault
+from tidegate_runtime.naming import REFUSED_HEADER
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """`received` is when the request's last byte came, or a stream began, by the service's clock.
+
+    `seconds_left` was left of the client's deadline then; None without one. Metadata keys are in lower case.
+    """
+
+    received: float
+    seconds_left: float | None
+    metadata: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How a call ended: a gRPC status code's name, a message for the client, trailing metadata."""
+
+    code: str
+    message: str
+    trailers: tuple[tuple[str, str], ...] = ()
+
+
+def status_of(error: Exception) -> Status:
+    """What the client is told. Of anything but a `RuntimeFault` it gets no detail; the log does."""
+    if not isinstance(error, RuntimeFault):
+        logger.error("gRPC call failed", exc_info=error)
+        return Status("INTERNAL", "internal error; the server's log says more")
+    trailers = []
+    if error.retry_after_seconds is not None:
+        trailers.append(("retry-after", str(error.retry_after_seconds)))
+    if error.refusal is not None:
+        trailers.append((REFUSED_HEADER.lower(), error.refusal))
+    return Status(error.grpc_status, str(error), tuple(trailers))

@@ -1,0 +1,136 @@
+"""ModelInferRequest → `InferRequest`, `InferResponse` → ModelInferResponse.
+
+As strict as the JSON codec, with its bounds: what can't be honoured and would change the answer is refused, parameters
+that are merely unknown are ignored.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from tidegate_runtime.errors import InvalidRequest
+from tidegate_runtime.protocol.binary_tensors import array_of, blob_of
+from tidegate_runtime.protocol.classification import top_classes
+from tidegate_runtime.protocol.json_tensors import parse_shape
+from tidegate_runtime.protocol.parameters import MAX_PARAMETERS_BYTES, Place, Scalar, asked, classes, refuse_unserved
+from tidegate_runtime.protocol.v2_request import MAX_ID_BYTES
+from tidegate_runtime.rpc.protos.inference_pb2 import InferParameter, ModelInferRequest, ModelInferResponse
+from tidegate_runtime.rpc.tensors import from_contents, to_contents
+from tidegate_runtime.tensors import Datatype, InferRequest, InferResponse, RequestedOutput, Tensor
+
+MAX_NAME: Final = 1024
+
+Parameters = Mapping[str, InferParameter]
+
+
+def decode(message: ModelInferRequest, seconds_left: float | None = None) -> InferRequest:
+    """The request; its arrays are views of the message's bytes. `seconds_left` is what the call's own deadline leaves.
+
+    `binary` is how the tensors came: raw, or in `contents`. Raises `InvalidRequest` or `InvalidTensor`, each naming the
+    place.
+    """
+    if len(message.id.encode()) > MAX_ID_BYTES:
+        raise InvalidRequest(f'"id" must be a string of at most {MAX_ID_BYTES} bytes')
+    if not message.inputs:
+        raise InvalidRequest('"inputs" is empty; at least one tensor is needed')
+    given = asked(_scalars(message.parameters, Place.REQUEST, "the request"))
+    bounds = [bound for bound in (given.timeout_seconds, seconds_left) if bound is not None]
+    return InferRequest(
+        inputs=_inputs(message),
+        outputs=_outputs(message),
+        id=message.id or None,
+        binary=_is_raw(message),
+        priority=given.priority,
+        timeout_seconds=min(bounds, default=None),
+    )
+
+
+def encode(response: InferResponse, request: InferRequest) -> ModelInferResponse:
+    """The answer in the form of `request`, raw or in `contents`.
+
+    Raises `InvalidTensor` for FP16 and BF16 that are not to be raw, and for classes of an output that has none.
+    """
+    message = ModelInferResponse(
+        model_name=response.model_name, model_version=response.model_version, id=response.id or ""
+    )
+    for tensor in _as_wanted(response, request):
+        output = message.outputs.add(name=tensor.name, datatype=tensor.datatype.value, shape=tensor.array.shape)
+        if request.binary:
+            message.raw_output_contents.append(bytes(blob_of(tensor.array, tensor.datatype)))
+        else:
+            contents = to_contents(tensor.array, tensor.datatype, f'output "{tensor.name}"')
+            output.contents.CopyFrom(contents)
+    return message
+
+
+def _as_wanted(response: InferResponse, request: InferRequest) -> Iterable[Tensor]:
+    if request.outputs is None:
+        return response.outputs
+    return [
+        top_classes(tensor, wanted.classes) if wanted.classes else tensor
+        for tensor, wanted in zip(response.outputs, request.outputs, strict=True)
+    ]
+
+
+def _is_raw(message: ModelInferRequest) -> bool:
+    return len(message.raw_input_contents) > 0
+
+
+def _inputs(message: ModelInferRequest) -> tuple[Tensor, ...]:
+    raws, inputs = message.raw_input_contents, message.inputs
+    if raws and len(raws) != len(inputs):
+        raise InvalidRequest(
+            f"raw_input_contents has {len(raws)} parts for {len(inputs)} inputs; send one for each input, in order"
+        )
+    return tuple(_input(tensor, index, raws[index] if raws else None) for index, tensor in enumerate(inputs))
+
+
+def _input(message: ModelInferRequest.InferInputTensor, index: int, raw: bytes | None) -> Tensor:
+    name = _name(message.name, f"inputs[{index}]")
+    where = f'input "{name}"'
+    _scalars(message.parameters, Place.INPUT, where)
+    datatype = _datatype(message.datatype, where)
+    shape = parse_shape(list(message.shape), where)
+    if raw is None:
+        return Tensor(name, datatype, from_contents(message.contents, shape, datatype, where))
+    if message.contents.ListFields():
+        raise InvalidRequest(f"{where} has contents, but the request has raw_input_contents; send one of the two")
+    return Tensor(name, datatype, array_of(memoryview(raw), shape, datatype, where))
+
+
+def _outputs(message: ModelInferRequest) -> tuple[RequestedOutput, ...] | None:
+    """The requested outputs; None for an empty list, which asks for all of them."""
+    return tuple(_requested(output, index) for index, output in enumerate(message.outputs)) or None
+
+
+def _requested(output: ModelInferRequest.InferRequestedOutputTensor, index: int) -> RequestedOutput:
+    where = f'output "{_name(output.name, f"outputs[{index}]")}"'
+    return RequestedOutput(output.name, classes=classes(_scalars(output.parameters, Place.OUTPUT, where), where))
+
+
+def _datatype(value: str, where: str) -> Datatype:
+    try:
+        return Datatype(value)
+    except ValueError:
+        raise InvalidRequest(f'{where}: datatype "{value[:16]}" is none of {", ".join(Datatype)}') from None
+
+
+def _name(name: str, where: str) -> str:
+    if not 1 <= len(name) <= MAX_NAME:
+        raise InvalidRequest(f'{where}: "name" must be a string of 1 to {MAX_NAME} characters')
+    return name
+
+
+def _scalars(parameters: Parameters, place: Place, where: str) -> dict[str, Scalar]:
+    """The parameters' values: together at most 4 KiB, none that asks for what isn't served."""
+    if not parameters:
+        return {}
+    if sum(len(name.encode()) + value.ByteSize() for name, value in parameters.items()) > MAX_PARAMETERS_BYTES:
+        raise InvalidRequest(f'"parameters" of {where} are over {MAX_PARAMETERS_BYTES} bytes')
+    scalars: dict[str, Scalar] = {}
+    for name, value in parameters.items():
+        choice = value.WhichOneof("parameter_choice")
+        if choice is None:
+            raise InvalidRequest(f'parameter "{name[:64]}" of {where} must be a string, a number or a boolean')
+        scalars[name] = getattr(value, choice)
+    refuse_unserved(scalars, place, where)
+    return scalars

@@ -1,0 +1,69 @@
+"""gRPC's health checking: the server as "", the inference service and the model by their names."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+from tidegate_runtime.errors import NotFound, NotReady
+from tidegate_runtime.rpc.call import Call
+from tidegate_runtime.rpc.protos.health_pb2 import (
+    HealthCheckRequest,
+    HealthCheckResponse,
+    HealthListRequest,
+    HealthListResponse,
+)
+from tidegate_runtime.service import Service
+
+SERVER = ""
+
+
+class Health:
+    """Answers from the service's state. Whoever changes that state calls `changed`, and `close` at the end."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._names = (SERVER, "inference.GRPCInferenceService", service.metrics.model)
+        self._changed = asyncio.Event()
+        self._closed = False
+
+    def changed(self) -> None:
+        """Wakes whoever watches."""
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def close(self) -> None:
+        """Ends every watch, which else would go on for as long as its client likes."""
+        self._closed = True
+        self.changed()
+
+    async def check(self, request: HealthCheckRequest, _call: Call) -> HealthCheckResponse:
+        """The state of one service. Raises `NotFound`."""
+        if request.service not in self._names:
+            raise NotFound("no such service; List names those there are")
+        return HealthCheckResponse(status=self._state(request.service))
+
+    async def list_all(self, _request: HealthListRequest, _call: Call) -> HealthListResponse:
+        """The state of every service."""
+        return HealthListResponse(
+            statuses={name: HealthCheckResponse(status=self._state(name)) for name in self._names}
+        )
+
+    async def watch(self, request: HealthCheckRequest, _call: Call) -> AsyncGenerator[HealthCheckResponse, None]:
+        """The state at once and each change of it; SERVICE_UNKNOWN for a service that there isn't.
+
+        Raises `NotReady` once the server stops.
+        """
+        told = None
+        while not self._closed:
+            change = self._changed
+            state = self._state(request.service)
+            if state != told:
+                told = state
+                yield HealthCheckResponse(status=state)
+            else:
+                await change.wait()
+        raise NotReady("the server is shutting down; watch another")
+
+    def _state(self, service: str) -> HealthCheckResponse.ServingStatus:
+        if service not in self._names:
+            return HealthCheckResponse.SERVICE_UNKNOWN
+        return HealthCheckResponse.SERVING if self._service.ready else HealthCheckResponse.NOT_SERVING

@@ -1,0 +1,146 @@
+"""The table of methods: path → message types and function. A transport reads it and needs no generated stubs."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from google.protobuf.message import DecodeError, Message
+
+from tidegate_runtime.errors import Malformed
+from tidegate_runtime.rpc.call import Call
+from tidegate_runtime.rpc.health import Health
+from tidegate_runtime.rpc.protos import health_pb2 as health_pb
+from tidegate_runtime.rpc.protos import inference_pb2 as pb
+from tidegate_runtime.rpc.protos import reflection_pb2 as reflection_pb
+from tidegate_runtime.rpc.reflection import REFLECTION, REFLECTION_V1ALPHA, reflect
+from tidegate_runtime.rpc.servicer import Servicer
+
+SERVICE = "inference.GRPCInferenceService"
+HEALTH = "grpc.health.v1.Health"
+
+Req = TypeVar("Req", bound=Message)
+Resp = TypeVar("Resp", bound=Message)
+
+
+@dataclass(frozen=True, slots=True)
+class _Typed(Generic[Req, Resp]):
+    path: str
+    request: type[Req]
+    response: type[Resp]
+
+    def parse(self, data: bytes) -> Req:
+        """The request in `data`. Raises `Malformed`."""
+        try:
+            return self.request.FromString(data)
+        except DecodeError:
+            raise Malformed(f"the message is not a {self.request.DESCRIPTOR.full_name}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Unary(_Typed[Req, Resp]):
+    """One request, one answer."""
+
+    function: Callable[[Req, Call], Awaitable[Resp]]
+
+    async def answer(self, data: bytes, call: Call) -> bytes:
+        """The serialized answer. Raises any `RuntimeFault`."""
+        return (await self.function(self.parse(data), call)).SerializeToString()
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStream(_Typed[Req, Resp]):
+    """One request, many answers."""
+
+    function: Callable[[Req, Call], AsyncGenerator[Resp, None]]
+
+    async def answers(self, data: bytes, call: Call) -> AsyncGenerator[bytes, None]:
+        """The serialized answers. Raises any `RuntimeFault`."""
+        async with aclosing(self.function(self.parse(data), call)) as answers:
+            async for answer in answers:
+                yield answer.SerializeToString()
+
+
+@dataclass(frozen=True, slots=True)
+class BothStream(_Typed[Req, Resp]):
+    """Many requests, many answers."""
+
+    function: Callable[[AsyncIterator[Req], Call], AsyncGenerator[Resp, None]]
+
+    async def answers(self, data: AsyncIterator[bytes], call: Call) -> AsyncGenerator[bytes, None]:
+        """The serialized answers. Raises any `RuntimeFault`."""
+        async with aclosing(self.function(self._parsed(data), call)) as answers:
+            async for answer in answers:
+                yield answer.SerializeToString()
+
+    async def _parsed(self, data: AsyncIterator[bytes]) -> AsyncIterator[Req]:
+        async for message in data:
+            yield self.parse(message)
+
+
+Method = Unary[Any, Any] | ServerStream[Any, Any] | BothStream[Any, Any]
+
+
+def methods(servicer: Servicer, health: Health) -> tuple[Method, ...]:
+    """Every method of every service on the data port."""
+    return (*_inference(servicer), *_administration(servicer), *_health(health), *_reflection())
+
+
+def _inference(servicer: Servicer) -> tuple[Method, ...]:
+    return (
+        Unary(_path("ServerLive"), pb.ServerLiveRequest, pb.ServerLiveResponse, servicer.server_live),
+        Unary(_path("ServerReady"), pb.ServerReadyRequest, pb.ServerReadyResponse, servicer.server_ready),
+        Unary(_path("ModelReady"), pb.ModelReadyRequest, pb.ModelReadyResponse, servicer.model_ready),
+        Unary(_path("ServerMetadata"), pb.ServerMetadataRequest, pb.ServerMetadataResponse, servicer.server_metadata),
+        Unary(_path("ModelMetadata"), pb.ModelMetadataRequest, pb.ModelMetadataResponse, servicer.model_metadata),
+        Unary(_path("ModelInfer"), pb.ModelInferRequest, pb.ModelInferResponse, servicer.model_infer),
+        BothStream(
+            _path("ModelStreamInfer"), pb.ModelInferRequest, pb.ModelStreamInferResponse, servicer.model_stream_infer
+        ),
+        Unary(
+            _path("RepositoryIndex"), pb.RepositoryIndexRequest, pb.RepositoryIndexResponse, servicer.repository_index
+        ),
+        Unary(_path("ModelConfig"), pb.ModelConfigRequest, pb.ModelConfigResponse, servicer.not_served),
+        Unary(_path("ModelStatistics"), pb.ModelStatisticsRequest, pb.ModelStatisticsResponse, servicer.not_served),
+    )
+
+
+def _administration(servicer: Servicer) -> tuple[Method, ...]:
+    """Refused by name, so that a client learns why instead of that its server knows no such method."""
+    types: tuple[tuple[type[Message], type[Message]], ...] = (
+        (pb.RepositoryModelLoadRequest, pb.RepositoryModelLoadResponse),
+        (pb.RepositoryModelUnloadRequest, pb.RepositoryModelUnloadResponse),
+        (pb.SystemSharedMemoryStatusRequest, pb.SystemSharedMemoryStatusResponse),
+        (pb.SystemSharedMemoryRegisterRequest, pb.SystemSharedMemoryRegisterResponse),
+        (pb.SystemSharedMemoryUnregisterRequest, pb.SystemSharedMemoryUnregisterResponse),
+        (pb.CudaSharedMemoryStatusRequest, pb.CudaSharedMemoryStatusResponse),
+        (pb.CudaSharedMemoryRegisterRequest, pb.CudaSharedMemoryRegisterResponse),
+        (pb.CudaSharedMemoryUnregisterRequest, pb.CudaSharedMemoryUnregisterResponse),
+        (pb.TraceSettingRequest, pb.TraceSettingResponse),
+        (pb.LogSettingsRequest, pb.LogSettingsResponse),
+    )
+    return tuple(
+        Unary(_path(request.DESCRIPTOR.name.removesuffix("Request")), request, response, servicer.administrative)
+        for request, response in types
+    )
+
+
+def _health(health: Health) -> tuple[Method, ...]:
+    check, answer = health_pb.HealthCheckRequest, health_pb.HealthCheckResponse
+    return (
+        Unary(f"/{HEALTH}/Check", check, answer, health.check),
+        Unary(f"/{HEALTH}/List", health_pb.HealthListRequest, health_pb.HealthListResponse, health.list_all),
+        ServerStream(f"/{HEALTH}/Watch", check, answer, health.watch),
+    )
+
+
+def _reflection() -> tuple[Method, ...]:
+    request, response = reflection_pb.ServerReflectionRequest, reflection_pb.ServerReflectionResponse
+    return tuple(
+        BothStream(f"/{service}/ServerReflectionInfo", request, response, reflect)
+        for service in (REFLECTION, REFLECTION_V1ALPHA)
+    )
+
+
+def _path(method: str) -> str:
+    return f"/{SERVICE}/{method}"

@@ -1,0 +1,1 @@
+"""Wire messages: `.proto` files and the code that `make protos` makes from them."""
