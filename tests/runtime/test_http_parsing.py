@@ -69,6 +69,12 @@ def test_the_hot_way_answers_as_the_cold_way_does(server: Server, wanted: list[b
     assert len(server.answers(*wanted)[0]) == len(wanted)
 
 
+@settings(SETTINGS, max_examples=100)
+@given(st.lists(requests(), min_size=1, max_size=6))
+def test_a_head_that_was_seen_before_means_the_same_again(server: Server, wanted: list[bytes]) -> None:
+    assert server.answers(*wanted, *wanted) == server.answers(b"".join(wanted) * 2)
+
+
 @st.composite
 def mangled_requests(draw: st.DrawFn) -> bytes:
     """A request with a few bytes changed, put in or left out."""

@@ -20,6 +20,7 @@ from tidegate_runtime.errors import InvalidRequest, InvalidTensor, NotFound, Not
 from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.model.batchability import Verdict
 from tidegate_runtime.model.signature import Signature
+from tidegate_runtime.protocol.plain_json import PlainJson
 from tidegate_runtime.tensors import Feeds, InferRequest, InferResponse, Tensor
 
 
@@ -48,6 +49,8 @@ class ServedModel:
         self._limits = limits
         self.metrics = metrics
         self.max_body_bytes = limits.max_body_bytes
+        self.plain = PlainJson.of(self.name, self.version, signature.inputs, signature.outputs)
+        """The codec of this model's commonest requests, if it has such."""
 
     async def infer(self, request: InferRequest, received: float) -> InferResponse:
         """The answer. `received` is when the request's last byte came, by the service's clock; its time starts there.
@@ -64,6 +67,13 @@ class ServedModel:
         """
         feeds, rows, deadline = self._admitted(request, received)
         return self._scheduler.submit(feeds, rows, deadline, deliver, priority=request.priority)
+
+    def submit_plain(self, feeds: Feeds, rows: int, received: float, deliver: Deliver) -> Ticket:
+        """`submit` for what `plain` has read, which is known to fit the signature."""
+        if self._batched and rows > self._limits.max_batch_size:
+            raise self._too_many(rows)
+        deadline = received + self._limits.timeout_seconds
+        return self._scheduler.submit(feeds, rows if self._batched else 1, deadline, deliver)
 
     def withdraw(self, ticket: Ticket) -> None:
         """Forgets a request whose client is gone: it leaves the queue, and is not delivered."""
@@ -95,9 +105,11 @@ class ServedModel:
             raise InvalidTensor(f"inputs must have the same number of rows; got {given}")
         count: int = counts.pop()
         if count > self._limits.max_batch_size:
-            limit = self._limits.max_batch_size
-            raise InvalidRequest(f"{count} rows in one request; the limit is {limit}, so split it")
+            raise self._too_many(count)
         return count
+
+    def _too_many(self, rows: int) -> InvalidRequest:
+        return InvalidRequest(f"{rows} rows in one request; the limit is {self._limits.max_batch_size}, so split it")
 
 
 class Service:
