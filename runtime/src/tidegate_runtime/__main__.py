@@ -73,6 +73,15 @@ def serve(  # noqa: PLR0913, PLR0917 -- one parameter per option is how typer re
     threads: Annotated[
         int, typer.Option(envvar=env("THREADS"), min=0, help="ONNX Runtime's; 0: the CPUs it may use.")
     ] = 0,
+    isolate: Annotated[
+        bool | None,
+        typer.Option(
+            "--isolate/--no-isolate",
+            envvar=env("ISOLATE"),
+            help="The model runs in a process of its own; left out, only with CUDA.",
+            show_default=False,
+        ),
+    ] = None,
     tls_certificate: Annotated[
         Path | None, typer.Option(envvar=env("TLS_CERTIFICATE"), help="PEM; the data port speaks TLS then.")
     ] = None,
@@ -84,6 +93,9 @@ def serve(  # noqa: PLR0913, PLR0917 -- one parameter per option is how typer re
     """Serve the ONNX model at PATH over the Open Inference Protocol."""
     if (tls_certificate is None) != (tls_key is None):
         raise typer.BadParameter("--tls-certificate and --tls-key go together: give both, or none")
+    isolated = device is Device.CUDA if isolate is None else isolate
+    if isolated and sys.platform != "linux":
+        raise typer.BadParameter("a process of its own for the model needs Linux: give --no-isolate")
 
     def run() -> None:
         # Not imported above, so that `fetch` stays small: these bring ONNX Runtime and FastAPI.
@@ -107,6 +119,7 @@ def serve(  # noqa: PLR0913, PLR0917 -- one parameter per option is how typer re
             drain_seconds=drain_seconds,
             vetting=vetting,
             limits=Limits(max_batch_size, max_delay_seconds, queue_size, max_body_bytes, timeout_seconds),
+            isolate=isolated,
             tls=(tls_certificate, tls_key) if tls_certificate and tls_key else None,
         )
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

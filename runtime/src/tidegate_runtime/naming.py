@@ -57,6 +57,7 @@ COMPUTE_SECONDS: Final = "tidegate_compute_seconds"
 REFUSED: Final = "tidegate_refused_total"
 UTILIZATION: Final = "tidegate_utilization"
 MODEL_INFO: Final = "tidegate_model_info"
+ENGINE_RESTARTS: Final = "tidegate_engine_restarts_total"
 
 REFUSALS: Final = ("QueueFull", "QueueBytes", "Deadline")
 """Why requests are refused for load: the values of `Tidegate-Refused` and of the label `reason`."""

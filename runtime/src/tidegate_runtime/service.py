@@ -125,11 +125,12 @@ class Service:
         self._model: ServedModel | None = None
         self._scheduler: Scheduler | None = None
         self._serving: asyncio.Task[None] | None = None
+        self._engine_ready: Callable[[], bool] = lambda: True
 
     @property
     def ready(self) -> bool:
         """Whether routers should send requests here. Requests are answered while draining, too."""
-        return self._model is not None and not self.draining
+        return self._model is not None and not self.draining and self._engine_ready()
 
     def open(
         self,
@@ -138,11 +139,14 @@ class Service:
         engine: Engine,
         costs: CostTable | None = None,
         on_stuck: Callable[[], None] | None = None,
+        engine_ready: Callable[[], bool] = lambda: True,
     ) -> None:
         """From now on requests are answered, by `engine`.
 
-        `costs` are what warm-up measured; `on_stuck` is called when a run can't be ended.
+        `costs` are what warm-up measured; `on_stuck` is called when a run can't be ended. While `engine_ready` says no,
+        routers are told to wait.
         """
+        self._engine_ready = engine_ready
         policy = BatchPolicy(
             max_rows=self.limits.max_batch_size if verdict.batched else 1,
             max_delay_seconds=self.limits.max_delay_seconds,

@@ -25,5 +25,7 @@ class ServeSettings:
     drain_seconds: float
     vetting: bool
     limits: Limits
+    isolate: bool = False
+    """Whether the model runs in a process of its own."""
     tls: tuple[Path, Path] | None = None
     """Certificate chain and key of the data port, in PEM; None: plain HTTP."""

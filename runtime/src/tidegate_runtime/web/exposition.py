@@ -64,6 +64,19 @@ class ModelCollector(Collector):
         yield info
 
 
+class EngineCollector(Collector):
+    """How often the engine's process was started again."""
+
+    def __init__(self, restarts: Callable[[], int]) -> None:
+        self._restarts = restarts
+
+    def collect(self) -> Iterator[Metric]:
+        """The one counter."""
+        yield CounterMetricFamily(
+            naming.ENGINE_RESTARTS, "Processes started in place of one that had ended.", self._restarts()
+        )
+
+
 def _gauge(name: str, help_text: str, label: Sequence[str], value: float) -> Metric:
     family = GaugeMetricFamily(name, help_text, labels=["model"])
     family.add_metric(label, value)
