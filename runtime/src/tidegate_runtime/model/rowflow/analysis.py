@@ -10,6 +10,7 @@ from onnx import inliner, numpy_helper
 from tidegate_runtime.model.rowflow import axes, classical, elementwise, products, shapes
 from tidegate_runtime.model.rowflow.node import RULES, Node, fresh
 from tidegate_runtime.model.rowflow.values import BATCH, Dim, Dims, Extents, Fixed, Rows, Unproved, Value
+from tidegate_runtime.tensors import declared_size
 
 __all__ = ["axes", "classical", "elementwise", "follow", "products", "shapes"]
 
@@ -90,11 +91,12 @@ def _input(info: onnx.ValueInfoProto) -> Rows:
     dims = info.type.tensor_type.shape.dim
     if not info.type.tensor_type.HasField("shape") or not dims:
         raise Unproved(f'input "{info.name}" has no leading dimension')
-    if dims[0].HasField("dim_value"):
-        raise Unproved(f'input "{info.name}" has a fixed leading dimension of {dims[0].dim_value}')
-    if dims[0].dim_param and any(dim.dim_param == dims[0].dim_param for dim in dims[1:]):
+    lead, *tail = map(_size, dims)
+    if isinstance(lead, int):
+        raise Unproved(f'input "{info.name}" has a fixed leading dimension of {lead}')
+    if lead and lead in tail:
         raise Unproved(f'input "{info.name}" has the batch\'s dimension twice')
-    return Rows(Dim(1, (BATCH,)), tuple(_dim(dim) for dim in dims[1:]))
+    return Rows(Dim(1, (BATCH,)), tuple(map(_dim, dims[1:])))
 
 
 def _constant(tensor: onnx.TensorProto) -> Fixed:
@@ -121,9 +123,14 @@ def _dims(info: onnx.ValueInfoProto) -> Dims | None:
 
 
 def _dim(dim: onnx.TensorShapeProto.Dimension) -> Dim:
-    if dim.HasField("dim_value"):
-        return Dim(dim.dim_value)
-    return Dim(1, (dim.dim_param,)) if dim.dim_param else fresh()
+    size = _size(dim)
+    if isinstance(size, int):
+        return Dim(size)
+    return Dim(1, (size,)) if size else fresh()
+
+
+def _size(dim: onnx.TensorShapeProto.Dimension) -> int | str:
+    return declared_size(dim.dim_value if dim.HasField("dim_value") else dim.dim_param)
 
 
 def _look_up(known: dict[str, Value], name: str) -> Value:
