@@ -8,14 +8,12 @@ import onnx
 from onnx import inliner, numpy_helper
 
 from tidegate_runtime.model.rowflow import axes, classical, elementwise, products, shapes
-from tidegate_runtime.model.rowflow.node import RULES, Node, fresh
-from tidegate_runtime.model.rowflow.values import BATCH, Dim, Dims, Extents, Fixed, Rows, Unproved, Value
+from tidegate_runtime.model.rowflow.arithmetic import without_rows
+from tidegate_runtime.model.rowflow.node import RULES, Node
+from tidegate_runtime.model.rowflow.values import BATCH, SMALL, Dim, Dims, Fixed, Rows, Unproved, Value, fresh
 from tidegate_runtime.tensors import declared_size
 
 __all__ = ["axes", "classical", "elementwise", "follow", "products", "shapes"]
-
-SMALL: Final = 64
-"""Elements up to which a constant's value is looked at: shapes, axes and bounds are this small, weights are not."""
 
 _RANDOM: Final = frozenset(
     {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
@@ -76,10 +74,8 @@ def _outputs(node: Node) -> Sequence[Value]:
         raise Unproved("control flow is not followed")
     if proto.op_type == "Constant" and not proto.domain:
         return [_constant_node(node)]
-    if not any(isinstance(value, Rows | Extents) for value in node.inputs):
-        return [Fixed(dims) for dims in node.inferred]
     if not any(isinstance(value, Rows) for value in node.inputs):
-        return shapes.on_extents(node)
+        return without_rows(node)
     domain = "" if proto.domain == "ai.onnx" else proto.domain
     rule = RULES.get((domain, proto.op_type))
     if rule is None:
