@@ -98,7 +98,7 @@ def wait_until_ready(process: Process) -> None:
     with httpx2.Client(transport=transport, timeout=5) as client:
         for _ in range(int(READY_SECONDS / 0.05)):
             try:
-                if client.get(process.url("/v2/health/ready")).status_code == 200:
+                if client.get(process.admin_url("/readyz")).status_code == 200:
                     return
             except httpx2.TransportError:
                 pass

@@ -50,7 +50,7 @@ async def test_each_answer_is_its_row_of_the_assembled_batch(magika_path: Path, 
         clock = asyncio.get_running_loop().time
         scheduler = Scheduler(engine, BatchPolicy(8, 0.005, 100), ModelMetrics("m", "1", "cpu"), clock)
         serving = asyncio.create_task(scheduler.run())
-        submitted = (scheduler.submit({"bytes": file}, 1, clock() + 60) for file in files)
+        submitted = (scheduler.infer({"bytes": file}, 1, clock() + 60) for file in files)
         answers = await asyncio.gather(*submitted)
         scheduler.close()
         await serving

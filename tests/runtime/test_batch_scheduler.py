@@ -58,7 +58,7 @@ class Bench:
         async def ask() -> float:
             rows = np.array([[value] * width for value in values])
             deadline = asyncio.get_running_loop().time() + within
-            (answer,) = await self.scheduler.submit({"x": rows}, len(values), deadline)
+            (answer,) = await self.scheduler.infer({"x": rows}, len(values), deadline)
             assert answer.shape == rows.shape
             return float(answer[0, 0])
 

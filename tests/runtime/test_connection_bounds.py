@@ -1,13 +1,21 @@
-"""A connection's bounds in time, on virtual time, with a transport that remembers what was written to it."""
+"""A connection's bounds in time and in pipelining, on virtual time, with a transport that remembers."""
 
 import asyncio
+import json
+import re
 from typing import Any
 
 import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from tidegate_runtime.web.connection import protocol_class
+from tidegate_runtime.metrics import ModelMetrics
+from tidegate_runtime.model.batchability import Verdict
+from tidegate_runtime.model.signature import Signature
+from tidegate_runtime.service import Limits, Service
+from tidegate_runtime.tensors import Array, Datatype, Feeds, TensorSpec
+from tidegate_runtime.web.app import create_app
+from tidegate_runtime.web.hot import protocol_class
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.looptime]
 
@@ -48,13 +56,31 @@ async def answer(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
+class Doubling:
+    """An engine of one input and one output."""
+
+    async def run(self, feeds: Feeds) -> list[Array]:
+        await asyncio.sleep(0.5)
+        return [feeds["x"] * 2]
+
+    def interrupt(self) -> None: ...
+
+
 class Connected:
     """One connection, opened now."""
 
-    def __init__(self, draining: bool = False) -> None:
-        config = uvicorn.Config(answer, log_config=None, access_log=False, timeout_keep_alive=75)
+    def __init__(self, draining: bool = False, served: bool = False) -> None:
+        service = Service(ModelMetrics("m", "1", "cpu"), Limits(8, 0.005, 8, 65536, 30.0))
+        service.draining = draining
+        self.service = service
+        if served:
+            specs = [TensorSpec(name, Datatype.FP32, ("N", 1)) for name in "xy"]
+            service.open(Signature((specs[0],), (specs[1],)), Verdict(True, "declared"), Doubling())
+        config = uvicorn.Config(
+            create_app(service) if served else answer, log_config=None, access_log=False, timeout_keep_alive=75
+        )
         config.load()
-        create: Any = protocol_class(lambda: draining)
+        create: Any = protocol_class(service)
         loop = asyncio.get_running_loop()
         self.opened = loop.time()
         self.protocol = create(config=config, server_state=ServerState(), app_state={}, _loop=loop)
@@ -63,6 +89,16 @@ class Connected:
 
     def receive(self, data: bytes) -> None:
         self.protocol.data_received(data)
+
+    def answers(self) -> list[tuple[int, bytes]]:
+        """Status and body of each answer, in order of writing."""
+        found, rest = [], self.transport.written
+        while rest:
+            head, _, rest = rest.partition(b"\r\n\r\n")
+            length = int(re.findall(rb"content-length: (\d+)", head)[0])
+            found.append((int(head.split()[1]), rest[:length]))
+            rest = rest[length:]
+        return found
 
     @property
     def open_for(self) -> float | None:
@@ -129,3 +165,94 @@ async def test_while_draining_each_answer_is_the_last_of_its_connection() -> Non
     await after(1)
     assert b"connection: close" in connection.transport.written
     assert connection.open_for is not None
+
+
+def infer(value: float, *headers: bytes) -> bytes:
+    """A request for the double of `value`; further header lines send it the cold way."""
+    body = b'{"inputs":[{"name":"x","shape":[1,1],"datatype":"FP32","data":[%g]}]}' % value
+    lines = [b"POST /v2/models/m/infer HTTP/1.1", b"Host: h", b"Content-Length: %d" % len(body), *headers]
+    return b"\r\n".join([*lines, b"", body])
+
+
+COLD = b"TE: trailers"
+
+
+@pytest.mark.parametrize(
+    "ways",
+    [
+        pytest.param([(), (), ()], id="hot"),
+        pytest.param([(COLD,), (COLD,), (COLD,)], id="cold"),
+        pytest.param([(), (COLD,), ()], id="hot, cold, hot"),
+        pytest.param([(COLD,), (), (COLD,)], id="cold, hot, cold"),
+    ],
+)
+async def test_pipelined_requests_are_answered_in_their_order(ways: list[tuple[bytes, ...]]) -> None:
+    connection = Connected(served=True)
+    connection.receive(b"".join(infer(index, *way) for index, way in enumerate(ways)))
+    await after(10)
+    assert [(status, data_of(body)) for status, body in connection.answers()] == [(200, 0), (200, 2), (200, 4)]
+    assert connection.open_for is None
+
+
+@pytest.mark.parametrize("way", [pytest.param((), id="hot"), pytest.param((COLD,), id="cold")])
+@pytest.mark.parametrize("junk", [b"junk\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n"])
+async def test_a_refused_request_is_not_answered_before_the_one_in_front_of_it(
+    way: tuple[bytes, ...], junk: bytes
+) -> None:
+    connection = Connected(served=True)
+    connection.receive(infer(1, *way) + junk)
+    await after(100)
+    assert [(status, data_of(body)) for status, body in connection.answers()] == [(200, 2)]
+    assert connection.open_for == pytest.approx(0.5, abs=0.1)
+
+
+async def test_a_connection_on_which_more_than_16_requests_wait_ends_after_those() -> None:
+    connection = Connected(served=True)
+    connection.receive(b"".join(infer(index) for index in range(40)))
+    await after(100)
+    assert [data_of(body) for _, body in connection.answers()] == [2 * index for index in range(17)]
+    assert connection.open_for == pytest.approx(17 * 0.5, abs=0.1)
+
+
+async def test_the_request_of_a_client_that_left_is_dropped_and_counted_as_499() -> None:
+    connection = Connected(served=True)
+    connection.receive(infer(1))
+    await after(0.1)
+    connection.transport.close()
+    await after(1)
+    assert connection.transport.written == b""
+    assert connection.service.metrics.codes == {499: 1}
+    assert connection.service.metrics.inflight == 0
+
+
+@pytest.mark.parametrize("cut", [1, 20, 60, 75, 100, 140])
+@pytest.mark.parametrize("way", [pytest.param((), id="hot"), pytest.param((COLD,), id="cold")])
+async def test_a_request_may_come_in_pieces(way: tuple[bytes, ...], cut: int) -> None:
+    connection = Connected(served=True)
+    for piece in (infer(1, *way)[:cut], infer(1, *way)[cut:]):
+        connection.receive(piece)
+        await after(1)
+    assert [(status, data_of(body)) for status, body in connection.answers()] == [(200, 2)]
+
+
+async def test_an_answer_in_progress_at_shutdown_is_the_last() -> None:
+    connection = Connected(served=True)
+    connection.receive(infer(1))
+    connection.protocol.shutdown()
+    await after(1)
+    assert b"connection: close" in connection.transport.written
+    assert connection.answers()[0][0] == 200
+    assert connection.open_for is not None
+
+
+async def test_an_idle_connection_is_closed_at_shutdown() -> None:
+    connection = Connected(served=True)
+    connection.receive(infer(1))
+    await after(1)
+    connection.protocol.shutdown()
+    assert connection.open_for == pytest.approx(1)
+
+
+def data_of(body: bytes) -> float:
+    value: float = json.loads(body)["outputs"][0]["data"][0]
+    return value

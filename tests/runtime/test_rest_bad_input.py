@@ -18,9 +18,11 @@ def with_input(**members: Any) -> dict[str, Any]:
     return {"inputs": [GOOD["inputs"][0] | members]}
 
 
-@pytest.fixture(scope="module")
-def client(doubling: Any) -> Iterator[httpx2.Client]:
-    with httpx2.Client(base_url=doubling.url(""), timeout=10) as client:
+@pytest.fixture(scope="module", params=["hot", "cold"])
+def client(doubling: Any, request: pytest.FixtureRequest) -> Iterator[httpx2.Client]:
+    """Requests with a `TE` header go through ASGI; the others, where they can, below it."""
+    headers = {"te": "trailers"} if request.param == "cold" else {}
+    with httpx2.Client(base_url=doubling.url(""), timeout=10, headers=headers) as client:
         yield client
 
 

@@ -73,8 +73,14 @@ def serve(  # noqa: PLR0913, PLR0917 -- one parameter per option is how typer re
     threads: Annotated[
         int, typer.Option(envvar=env("THREADS"), min=0, help="ONNX Runtime's; 0: the CPUs it may use.")
     ] = 0,
+    tls_certificate: Annotated[
+        Path | None, typer.Option(envvar=env("TLS_CERTIFICATE"), help="PEM; the data port speaks TLS then.")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(envvar=env("TLS_KEY"), help="The certificate's key, PEM.")] = None,
 ) -> None:
     """Serve the ONNX model at PATH over the Open Inference Protocol."""
+    if (tls_certificate is None) != (tls_key is None):
+        raise typer.BadParameter("--tls-certificate and --tls-key go together: give both, or none")
 
     def run() -> None:
         # Not imported above, so that `fetch` stays small: these bring ONNX Runtime and FastAPI.
@@ -97,6 +103,7 @@ def serve(  # noqa: PLR0913, PLR0917 -- one parameter per option is how typer re
             threads=threads,
             drain_seconds=drain_seconds,
             limits=Limits(max_batch_size, max_delay_seconds, queue_size, max_body_bytes, timeout_seconds),
+            tls=(tls_certificate, tls_key) if tls_certificate and tls_key else None,
         )
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve_model(settings))

@@ -26,8 +26,11 @@ class JsonFormatter(logging.Formatter):
 
 
 def set_up() -> None:
-    """Sends everything from level info to stderr. uvicorn's own lines start at warning: ours say the same and more."""
+    """Sends everything from level info to stderr.
+
+    Of uvicorn's own lines only errors: its warnings tell of every request that isn't HTTP, which anybody can send.
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)

@@ -44,6 +44,7 @@ class Reason(StrEnum):
     UNSUPPORTED_SIGNATURE = "UnsupportedSignature"
     DEVICE_UNAVAILABLE = "DeviceUnavailable"
     WARMUP_FAILED = "WarmupFailed"
+    CERTIFICATE_INVALID = "CertificateInvalid"
 
 
 QUEUE_DEPTH: Final = "tidegate_queue_depth"

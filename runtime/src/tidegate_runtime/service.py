@@ -1,15 +1,17 @@
 """What the server does with a request, whatever the wire it came by, and the states it goes through.
 
 Adapters (HTTP below ASGI or above it, gRPC) call, in this order: `Service.model` for readiness, name and version once
-the head is there; their codec on the body, bounded by `Limits.max_body_bytes`; `ServedModel.infer`.
+the head is there; their codec on the body, bounded by `Limits.max_body_bytes`; `ServedModel.infer`, or where a
+coroutine a request costs too much, `ServedModel.submit` and, on its outcome, `ServedModel.answer`.
 """
 
 import asyncio
 import time
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from tidegate_runtime.batching.policy import BatchPolicy
-from tidegate_runtime.batching.scheduler import Clock, Engine, Scheduler
+from tidegate_runtime.batching.scheduler import Clock, Deliver, Engine, Outputs, Scheduler, Ticket
 from tidegate_runtime.errors import InvalidRequest, InvalidTensor, NotFound, NotReady
 from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.model.batchability import Verdict
@@ -40,34 +42,54 @@ class ServedModel:
         self._batched = batched
         self._scheduler = scheduler
         self._limits = limits
-        self._metrics = metrics
+        self.metrics = metrics
+        self.max_body_bytes = limits.max_body_bytes
 
     async def infer(self, request: InferRequest, received: float) -> InferResponse:
         """The answer. `received` is when the request's last byte came, by the service's clock; its time starts there.
 
         Raises any `RuntimeFault`. If the caller is cancelled, so is the request, wherever it is.
         """
-        self._metrics.inflight += 1
-        try:
-            feeds = self.signature.check(request)
-            wanted = self.signature.check_outputs(request.outputs)
-            deadline = received + self._limits.timeout_seconds
-            outputs = await self._scheduler.submit(feeds, self._rows(feeds), deadline)
-        finally:
-            self._metrics.inflight -= 1
+        feeds, rows, deadline = self._admitted(request, received)
+        return self.answer(request, await self._scheduler.infer(feeds, rows, deadline))
+
+    def submit(self, request: InferRequest, received: float, deliver: Deliver) -> Ticket:
+        """Takes the request in; `deliver` is called once, later, with all outputs of the model or with a fault.
+
+        Raises any `RuntimeFault` for a request that isn't taken.
+        """
+        feeds, rows, deadline = self._admitted(request, received)
+        return self._scheduler.submit(feeds, rows, deadline, deliver)
+
+    def withdraw(self, ticket: Ticket) -> None:
+        """Forgets a request whose client is gone: it leaves the queue, and is not delivered."""
+        self._scheduler.withdraw(ticket)
+
+    def answer(self, request: InferRequest, outputs: Outputs) -> InferResponse:
+        """The answer to `request`, of the outputs that were delivered for it."""
+        wanted = self.signature.check_outputs(request.outputs)
         specs = self.signature.outputs
         tensors = tuple(Tensor(specs[index].name, specs[index].datatype, outputs[index]) for index in wanted)
         return InferResponse(self.name, self.version, tensors, request.id)
+
+    def _admitted(self, request: InferRequest, received: float) -> tuple[Feeds, int, float]:
+        """What the scheduler takes: the inputs, their rows, and until when. Raises `InvalidRequest`."""
+        feeds = self.signature.check(request)
+        self.signature.check_outputs(request.outputs)
+        limit = self._limits.timeout_seconds
+        if request.timeout_seconds is not None and request.timeout_seconds < limit:
+            limit = request.timeout_seconds
+        return feeds, self._rows(feeds), received + limit
 
     def _rows(self, feeds: Feeds) -> int:
         """What the request counts for in a batch: its rows, or 1 where requests run alone."""
         if not self._batched:
             return 1
-        rows = {name: array.shape[0] for name, array in feeds.items()}
-        if len(set(rows.values())) > 1:
-            given = ", ".join(f'"{name}" {count}' for name, count in rows.items())
+        counts = {array.shape[0] for array in feeds.values()}
+        if len(counts) > 1:
+            given = ", ".join(f'"{name}" {array.shape[0]}' for name, array in feeds.items())
             raise InvalidTensor(f"inputs must have the same number of rows; got {given}")
-        count: int = next(iter(rows.values()))
+        count: int = counts.pop()
         if count > self._limits.max_batch_size:
             limit = self._limits.max_batch_size
             raise InvalidRequest(f"{count} rows in one request; the limit is {limit}, so split it")
@@ -82,6 +104,8 @@ class Service:
         self.limits = limits
         self.clock = clock
         self.draining = False
+        self.infer_paths: dict[bytes, ServedModel] = {}
+        """The paths, as they come in a request line, by which models that are ready are asked."""
         self._model: ServedModel | None = None
         self._scheduler: Scheduler | None = None
         self._serving: asyncio.Task[None] | None = None
@@ -101,7 +125,12 @@ class Service:
         self.metrics.batched, self.metrics.reason = verdict.batched, verdict.reason
         self._scheduler = Scheduler(engine, policy, self.metrics, self.clock)
         self._serving = asyncio.create_task(self._scheduler.run(), name="scheduler")
-        self._model = ServedModel(signature, verdict.batched, self._scheduler, self.limits, self.metrics)
+        self._model = model = ServedModel(signature, verdict.batched, self._scheduler, self.limits, self.metrics)
+        path = f"/v2/models/{quote(model.name, safe='')}"
+        self.infer_paths = {
+            f"{path}/infer".encode(): model,
+            f"{path}/versions/{quote(model.version, safe='')}/infer".encode(): model,
+        }
 
     def model(self, name: str, version: str | None) -> ServedModel:
         """The model of that name and version (None: the one there is). Raises `NotReady` or `NotFound`."""

@@ -24,3 +24,5 @@ class ServeSettings:
     threads: int
     drain_seconds: float
     limits: Limits
+    tls: tuple[Path, Path] | None = None
+    """Certificate chain and key of the data port, in PEM; None: plain HTTP."""

@@ -7,6 +7,7 @@ request that is cancelled or late just disappears: from its queue at once, from 
 import asyncio
 import logging
 from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 from itertools import islice
 from typing import Protocol
 
@@ -32,17 +33,29 @@ class Engine(Protocol):
         """Ends the run in progress as soon as the engine allows; that `run` then raises."""
 
 
+Outcome = Outputs | RuntimeFault
+Deliver = Callable[[Outcome], None]
+
+
 class Ticket:
     """One waiting request. `rows` is what it counts for against the batch's bound."""
 
-    __slots__ = ("arrived", "feeds", "future", "key", "rows")
+    __slots__ = ("arrived", "deliver", "done", "feeds", "key", "rows", "timer")
 
-    def __init__(self, key: Hashable, feeds: Feeds, rows: int, arrived: float, future: asyncio.Future[Outputs]) -> None:
+    def __init__(self, key: Hashable, feeds: Feeds, rows: int, arrived: float, deliver: Deliver) -> None:
         self.key = key
         self.feeds = feeds
         self.rows = rows
         self.arrived = arrived
-        self.future = future
+        self.deliver = deliver
+        self.done = False
+        self.timer: asyncio.TimerHandle | None = None
+
+    def end(self) -> None:
+        """Nothing is delivered from here on."""
+        self.done = True
+        if self.timer is not None:
+            self.timer.cancel()
 
 
 class Scheduler:
@@ -62,11 +75,11 @@ class Scheduler:
         self._computing = False
         self._closing = False
 
-    async def submit(self, feeds: Feeds, rows: int, deadline: float) -> Outputs:
-        """The outputs for these rows alone, in declared order. `deadline` is in the clock's seconds.
+    def submit(self, feeds: Feeds, rows: int, deadline: float, deliver: Deliver) -> Ticket:
+        """Queues the request. `deliver` is called once, later: with its rows' outputs in declared order, or a fault.
 
-        Raises `Overloaded` at once if the queue is full, `DeadlineExceeded` at the deadline whether or not the batch
-        has begun, `NotReady` after `close`, and whatever fault the engine has with this very request.
+        `deadline` is in the clock's seconds. Raises `Overloaded` if the queue is full, `DeadlineExceeded` if the
+        deadline is over, `NotReady` after `close`.
         """
         now = self._clock()
         if self._closing:
@@ -75,15 +88,37 @@ class Scheduler:
             raise DeadlineExceeded("the request's time was over before it could be queued")
         if self._metrics.queue_depth >= self._policy.queue_size:
             raise Overloaded(f"{self._policy.queue_size} requests are waiting, the limit; try again after a second")
-        ticket = Ticket(compatibility(feeds), feeds, rows, now, asyncio.get_running_loop().create_future())
+        ticket = Ticket(compatibility(feeds), feeds, rows, now, deliver)
+        ticket.timer = asyncio.get_running_loop().call_later(deadline - now, self._expire, ticket, deadline - now)
         self._enqueue(ticket)
+        self._metrics.inflight += 1
+        return ticket
+
+    async def infer(self, feeds: Feeds, rows: int, deadline: float) -> Outputs:
+        """The outputs for these rows, as `submit` delivers them. If the caller is cancelled, so is the request."""
+        answered: asyncio.Future[Outputs] = asyncio.get_running_loop().create_future()
+        ticket = self.submit(feeds, rows, deadline, partial(_settle, answered))
         try:
-            async with asyncio.timeout_at(deadline):
-                return await ticket.future
-        except TimeoutError:
-            raise DeadlineExceeded(f"no answer within {deadline - now:.3g} s; the request was dropped") from None
+            return await answered
         finally:
+            self.withdraw(ticket)
+
+    def withdraw(self, ticket: Ticket) -> None:
+        """Forgets a request that nobody waits for any more; without effect on one that is delivered."""
+        if not ticket.done:
+            self._metrics.inflight -= 1
+            ticket.end()
             self._withdraw(ticket)
+
+    def _expire(self, ticket: Ticket, seconds: float) -> None:
+        self._withdraw(ticket)
+        self._finish(ticket, DeadlineExceeded(f"no answer within {seconds:.3g} s; the request was dropped"))
+
+    def _finish(self, ticket: Ticket, outcome: Outcome) -> None:
+        if not ticket.done:
+            self._metrics.inflight -= 1
+            ticket.end()
+            ticket.deliver(outcome)
 
     async def run(self) -> None:
         """Serves until `close` was called and nothing waits any more."""
@@ -137,22 +172,21 @@ class Scheduler:
 
         One bad request among n costs about 2·log2(n) runs more; n bad ones cost 2n - 1 runs in all, the bound.
         """
-        live = [ticket for ticket in tickets if not ticket.future.done()]
+        live = [ticket for ticket in tickets if not ticket.done]
         if not live:
             return
         try:
             answers = split(await self._compute(live), [ticket.rows for ticket in live])
         except RuntimeFault as fault:
             if len(live) == 1:
-                _fail(live[0], fault)
+                self._finish(live[0], fault)
             else:
                 middle = len(live) // 2
                 await self._execute(live[:middle])
                 await self._execute(live[middle:])
             return
         for ticket, answer in zip(live, answers, strict=True):
-            if not ticket.future.done():
-                ticket.future.set_result(answer)
+            self._finish(ticket, answer)
 
     async def _compute(self, tickets: Sequence[Ticket]) -> Sequence[Array]:
         self._metrics.batch_rows.observe(sum(ticket.rows for ticket in tickets))
@@ -171,6 +205,10 @@ class Scheduler:
             self._metrics.compute_seconds.observe(self._clock() - started)
 
 
-def _fail(ticket: Ticket, fault: RuntimeFault) -> None:
-    if not ticket.future.done():
-        ticket.future.set_exception(fault)
+def _settle(answered: "asyncio.Future[Outputs]", outcome: Outcome) -> None:
+    if answered.done():
+        return
+    if isinstance(outcome, RuntimeFault):
+        answered.set_exception(outcome)
+    else:
+        answered.set_result(outcome)

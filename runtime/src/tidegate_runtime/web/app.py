@@ -14,10 +14,7 @@ from tidegate_runtime.service import ServedModel, Service
 from tidegate_runtime.tensors import TensorSpec
 from tidegate_runtime.web import faults
 from tidegate_runtime.web.body import ClientGone, check_media, read_body, unless_client_leaves
-from tidegate_runtime.web.faults import error_response
-
-CLIENT_GONE = 499
-"""Counted for answers that nobody waited for; never sent."""
+from tidegate_runtime.web.faults import CLIENT_GONE, error_response
 
 
 def create_app(service: Service) -> FastAPI:

@@ -1,19 +1,25 @@
-"""A connection of the data port: uvicorn's httptools protocol with bounds on size and time, and a polite way out.
+"""A connection of the data port: uvicorn's httptools protocol with bounds on size, time and pipelining.
 
-uvicorn by itself waits for ever on half a request, takes heads of any size, and accepts HTTP/1.1 without `Host`.
+uvicorn by itself waits for ever on half a request, takes heads of any size, accepts HTTP/1.1 without `Host`, and
+answers a malformed second request before the first one.
 """
 
 import asyncio
+import math
 from collections.abc import Callable
 from enum import Enum
 from typing import Final
 
 import orjson
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from tidegate_runtime.web.reply import reply
 
 MAX_URL_BYTES: Final = 8 * 1024
 MAX_HEAD_BYTES: Final = 32 * 1024
 MAX_HEADERS: Final = 100
+MAX_PIPELINED: Final = 16
+"""Requests that wait on a connection for the one in progress; the connection ends after them."""
 
 FIRST_BYTE_SECONDS: Final = 5.0
 HEAD_SECONDS: Final = 10.0
@@ -39,10 +45,13 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     draining: Callable[[], bool] = staticmethod(lambda: False)
 
-    _deadline: asyncio.TimerHandle | None = None
     _refusal: tuple[int, str] | None = None
     _stage = Stage.IDLE
     _head_bytes = 0
+    _deaf = False
+    """Whether what still comes is ignored: the connection ends with the answers that are pending."""
+    _timer: asyncio.TimerHandle | None = None
+    _late_at = math.inf
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Gives the client 5 s for its first byte."""
@@ -51,21 +60,26 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forgets the timer."""
-        self._expect_nothing()
+        if self._timer is not None:
+            self._timer.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Parses; then bounds a head that isn't complete yet, and gives a body that goes on more time."""
+        if self._deaf:
+            return
         super().data_received(data)
-        if self.transport.is_closing():
+        if self._stage is Stage.IDLE or self._deaf or self.transport.is_closing():
             return
         if self._stage is Stage.HEAD:
+            if self._head_bytes == 0:
+                self._expect_within(HEAD_SECONDS)
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
                 status, what = (414, "URL") if len(self.url) > MAX_URL_BYTES else (431, "head")
                 self._refuse(status, f"the request's {what} is too large")
                 self.send_400_response("")
-        elif self._stage is Stage.BODY and not self.cycle.response_complete:
+        elif not self.cycle.response_complete:
             # A body that nobody reads any more, its answer being sent, gets no more time than it had.
             self._expect_within(BODY_IDLE_SECONDS)
 
@@ -74,13 +88,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self._stage = Stage.HEAD
         self._head_bytes = 0
-        self._expect_within(HEAD_SECONDS)
 
     def on_headers_complete(self) -> None:
         """Refuses a head that is too large or incomplete; else lets uvicorn start the request."""
         self._check_head()
         self._stage = Stage.BODY
-        self._expect_within(BODY_IDLE_SECONDS)
         super().on_headers_complete()
         if self.draining():
             self.cycle.keep_alive = False
@@ -88,16 +100,49 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """The whole request is there: from here on the service's deadline counts."""
         self._stage = Stage.IDLE
-        self._expect_nothing()
+        self._late_at = math.inf
         super().on_message_complete()
 
+    def on_response_complete(self) -> None:
+        """An answer is out: the next request that waits is begun, or the connection is idle.
+
+        In place of uvicorn's own, which makes and cancels a timer for each request.
+        """
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        if self.pipeline:
+            self.flow.resume_reading()
+            self._start_asgi_task(*self.pipeline.pop())
+        elif self._deaf:
+            self.transport.close()
+        else:
+            self.flow.resume_reading()
+            if self._stage is Stage.IDLE:
+                self._expect_within(KEEP_ALIVE_SECONDS)
+
     def send_400_response(self, msg: str) -> None:
-        """Answers what the parser or a bound refused, and closes."""
+        """Answers what the parser or a bound refused, and closes; but not before what was asked earlier is answered.
+
+        A refusal that overtook an earlier answer would be taken for it. So then the connection just ends after that.
+        """
+        if self._answers_pending():
+            self._deaf = True
+            self.flow.pause_reading()
+            return
         status, message = self._refusal or (400, "not a valid HTTP/1.1 request")
         body = orjson.dumps({"error": message})
-        head = f"content-type: application/json\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
-        self.transport.write(STATUS_LINE[status] + head.encode() + body)
+        self.transport.write(b"".join(reply(status, [(b"content-type", b"application/json")], [body], close=True)))
         self.transport.close()
+
+    def _answers_pending(self) -> bool:
+        """Whether requests before the one being read wait for their answers; the one being read is forgotten then."""
+        if self._stage is not Stage.BODY:
+            return self.cycle is not None and not self.cycle.response_complete
+        if self.pipeline:
+            self.pipeline.popleft()
+            return True
+        return False
 
     def _check_head(self) -> None:
         size = sum(len(name) + len(value) for name, value in self.headers)
@@ -109,6 +154,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._refuse(400, "HTTP/1.1 needs one Host header")
         elif self.parser.get_method() == b"CONNECT":
             self._refuse(405, "this server is not a proxy")
+        elif len(self.pipeline) >= MAX_PIPELINED:
+            self._refuse(400, f"more than {MAX_PIPELINED} requests wait on this connection")
         if self._refusal is not None:
             raise _Refused
 
@@ -116,13 +163,19 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._refusal = (status, message)
 
     def _expect_within(self, seconds: float) -> None:
-        self._expect_nothing()
-        self._deadline = self.loop.call_later(seconds, self._on_late)
+        """Sets when the client is late. The timer is left alone where it fires earlier: it looks again then."""
+        self._late_at = late_at = self.loop.time() + seconds
+        if self._timer is None or self._timer.when() > late_at:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self.loop.call_at(late_at, self._look)
 
-    def _expect_nothing(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+    def _look(self) -> None:
+        self._timer = None
+        if self.loop.time() >= self._late_at:
+            self._on_late()
+        elif self._late_at < math.inf:
+            self._timer = self.loop.call_at(self._late_at, self._look)
 
     def _on_late(self) -> None:
         if self.transport.is_closing():
@@ -135,14 +188,4 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self.send_400_response("")
 
     def _answer_began(self) -> bool:
-        return self._stage is Stage.BODY and self.cycle.response_started
-
-
-def protocol_class(draining: Callable[[], bool]) -> type[asyncio.Protocol]:
-    """The class for uvicorn's `http=`, bound to the server's state."""
-
-    class Connection(BoundedHttpProtocol):
-        pass
-
-    Connection.draining = staticmethod(draining)
-    return Connection
+        return self._stage is Stage.BODY and bool(self.cycle.response_started)

@@ -12,6 +12,10 @@ from starlette.responses import Response
 from tidegate_runtime.errors import RuntimeFault
 from tidegate_runtime.naming import REFUSED_HEADER
 
+CLIENT_GONE = 499
+"""Counted for answers that nobody waited for; never sent."""
+
+BUG = "internal error; the server's log says more"
 _MEANINGS = {404: "no such path; see /v2", 405: "this method is not allowed here"}
 
 
@@ -21,12 +25,17 @@ def error_response(status: int, message: str, headers: Mapping[str, str] | None 
     return Response(body, status, media_type="application/json", headers=dict(headers or {}))
 
 
-def fault_response(fault: RuntimeFault) -> Response:
-    """The answer for a fault, with `Retry-After` where it helps to come back and a reason where load is refused."""
-    headers = {} if fault.retry_after_seconds is None else {"Retry-After": str(fault.retry_after_seconds)}
+def fault_headers(fault: RuntimeFault) -> dict[str, str]:
+    """`Retry-After` where it helps to come back, and a reason where load is refused."""
+    headers = {} if fault.retry_after_seconds is None else {"retry-after": str(fault.retry_after_seconds)}
     if fault.refusal is not None:
-        headers[REFUSED_HEADER] = fault.refusal
-    return error_response(fault.http_status, str(fault), headers)
+        headers[REFUSED_HEADER.lower()] = fault.refusal
+    return headers
+
+
+def fault_response(fault: RuntimeFault) -> Response:
+    """The answer for a fault."""
+    return error_response(fault.http_status, str(fault), fault_headers(fault))
 
 
 def install(app: FastAPI) -> None:
@@ -52,4 +61,4 @@ async def _on_validation_error(_request: Request, _error: Exception) -> Response
 
 
 async def _on_bug(_request: Request, _error: Exception) -> Response:
-    return error_response(500, "internal error; the server's log says more")
+    return error_response(500, BUG)

@@ -26,7 +26,8 @@ from tidegate_runtime.service import Service
 from tidegate_runtime.settings import ServeSettings
 from tidegate_runtime.web.admin import create_admin_app
 from tidegate_runtime.web.app import create_app
-from tidegate_runtime.web.connection import KEEP_ALIVE_SECONDS, protocol_class
+from tidegate_runtime.web.hot import protocol_class
+from tidegate_runtime.web.tls import Certificate
 
 if TYPE_CHECKING:
     from tidegate_runtime.rpc.grpcio_server import RpcServer
@@ -60,18 +61,20 @@ class Stop:
 class _Server(uvicorn.Server):
     """uvicorn on a socket that is already bound, without signal handlers of its own."""
 
-    def __init__(self, app: FastAPI, listener: socket.socket, service: Service) -> None:
+    def __init__(
+        self, app: FastAPI, listener: socket.socket, service: Service, certificate: Certificate | None = None
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
-                http=protocol_class(lambda: service.draining),
+                http=protocol_class(service),
                 ws="none",
                 lifespan="off",
                 log_config=None,
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
-                timeout_keep_alive=KEEP_ALIVE_SECONDS,
+                ssl_context_factory=(lambda *_: certificate.server_context()) if certificate else None,
                 timeout_graceful_shutdown=round(_grace_seconds(service)),
             )
         )
@@ -128,11 +131,12 @@ async def serve(settings: ServeSettings) -> None:
     # By default, 5 ms, the launch thread waits that long for the interpreter after a run while the loop is busy.
     sys.setswitchinterval(SWITCH_SECONDS)
     service = Service(ModelMetrics(settings.name, settings.model_version, settings.device), settings.limits)
+    certificate = Certificate(*settings.tls) if settings.tls else None
     with _listener(settings.host, settings.port) as data, _listener(settings.host, settings.admin_port) as admin:
         stop = Stop()
         stop.listen()
         rpc = await _Rpc.start(service, settings)
-        data_server = _Server(create_app(service), data, service)
+        data_server = _Server(create_app(service), data, service, certificate)
         admin_server = _Server(create_admin_app(service), admin, service)
         logger.info("listening", extra={"data": data.getsockname()[1], "admin": admin.getsockname()[1]})
         launch = ThreadPoolExecutor(max_workers=1, thread_name_prefix="launch")
