@@ -23,7 +23,7 @@ test: ## Everything: checks, unit, contract, integration and end-to-end tests on
 check: .venv ## Formatting, lint, types, layers, and drift of generated files
 	$(RUN) ruff format --check .
 	$(RUN) ruff check .
-	$(RUN) mypy operator/src runtime/src hack tests
+	$(RUN) mypy operator/src runtime/src runtime/nghttp2/src hack tests
 	$(RUN) lint-imports
 	$(UV) lock --check --quiet
 	$(RUN) python -m tidegate_operator.api.crd | diff - crds/tidegate.dev_inferenceservices.yaml

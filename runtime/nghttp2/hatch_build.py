@@ -1,7 +1,8 @@
 """Compiles libnghttp2 and the shim into one library without dependencies, beside the Python that loads it.
 
-It needs a C compiler, and nothing of Python's: `$CC`, else cc, gcc or clang, else the compiler of the `ziglang` package.
-Without one the package is built all the same, and says so when it is used; with TIDEGATE_NGHTTP2=required it fails.
+It needs a C compiler, and nothing of Python's: `$CC`, else cc, gcc or clang, else the compiler of the package
+`ziglang`. Without one the package is built all the same, and says so when it is used; with TIDEGATE_NGHTTP2=required
+the build fails.
 """
 
 import hashlib
@@ -32,7 +33,7 @@ FLAGS = (
 )
 
 
-class Compile(BuildHookInterface):  
+class Compile(BuildHookInterface):
     """The wheel's and the editable install's hook."""
 
     PLUGIN_NAME = "custom"
@@ -60,7 +61,9 @@ def verify(vendor: Path) -> None:
     for line in (vendor / "SHA256SUMS").read_text().splitlines():
         digest, name = line.split()
         if hashlib.sha256((vendor / name).read_bytes()).hexdigest() != digest:
-            raise RuntimeError(f"vendor/nghttp2/{name} is not the file of SHA256SUMS; vendor/README.md tells how to update")
+            raise RuntimeError(
+                f"vendor/nghttp2/{name} is not the file of SHA256SUMS; vendor/README.md tells how to update"
+            )
 
 
 def find_compiler() -> list[str] | None:
@@ -86,7 +89,7 @@ def compile_library(compiler: list[str], root: Path, library: Path) -> str | Non
 
 
 def platform_tag() -> str:
-    """This platform's wheel tag: the library asks for a C library alone, of this machine's age or newer."""
+    """The wheel tag of this platform: the library asks for a C library alone, of this machine's age or newer."""
     from packaging.tags import platform_tags  # noqa: PLC0415 -- hatchling brings it
 
     return next(iter(platform_tags()))

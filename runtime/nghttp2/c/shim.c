@@ -85,7 +85,7 @@ struct tg_session {
   const uint8_t *data; /* that is being received */
   size_t data_length;
   tg_stream streams; /* a ring */
-  size_t unsent;
+  size_t unsent, delivered;
   buffer head; /* of the stream that begins */
   size_t head_bytes, max_head_bytes;
 };
@@ -323,6 +323,8 @@ long tg_send(tg_session *session, tg_scratch *scratch, size_t limit) {
 
 long tg_unsent(tg_session *session) { return (long)session->unsent; }
 
+long tg_delivered(tg_session *session) { return (long)session->delivered; }
+
 long tg_unsent_of(tg_session *session, int32_t id) {
   tg_stream *stream = find(session, id);
   return stream == NULL ? TG_GONE : (long)(stream->unsent.length - stream->sent);
@@ -369,6 +371,7 @@ static nghttp2_ssize on_read(nghttp2_session *h2, int32_t id, uint8_t *into, siz
   if (taken > 0) memcpy(into, stream->unsent.bytes + stream->sent, taken);
   stream->sent += taken;
   session->unsent -= taken;
+  session->delivered += taken;
   if (taken < left) return (nghttp2_ssize)taken;
   stream->unsent.length = stream->sent = 0;
   if (stream->finished) {

@@ -38,6 +38,8 @@ long tg_send(tg_session *session, tg_scratch *scratch, size_t limit);
 /* Bytes of all streams', or of one stream's, messages that windows or the transport hold back. */
 long tg_unsent(tg_session *session);
 long tg_unsent_of(tg_session *session, int32_t stream);
+/* Bytes of messages that were put into the output, since the beginning. */
+long tg_delivered(tg_session *session);
 
 /* Heads are given as they are in events. `tg_head` begins an answer, `tg_message` adds a message with gRPC's prefix,
  * `tg_finish` ends it with trailers; `tg_answer` is all three. `tg_refuse` answers with a head and a body, if any. */

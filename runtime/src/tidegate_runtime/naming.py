@@ -32,6 +32,13 @@ def fetch_env(option: str) -> str:
     return f"TIDEGATE_FETCH_{option}"
 
 
+class GrpcTransport(StrEnum):
+    """What carries gRPC in a process."""
+
+    GRPCIO = "grpcio"
+    NGHTTP2 = "nghttp2"
+
+
 class Reason(StrEnum):
     """Why a command could not go on; part of the termination message."""
 
@@ -55,6 +62,7 @@ QUEUE_SECONDS: Final = "tidegate_queue_seconds"
 BATCH_ROWS: Final = "tidegate_batch_rows"
 COMPUTE_SECONDS: Final = "tidegate_compute_seconds"
 MODEL_INFO: Final = "tidegate_model_info"
+GRPC_INFO: Final = "tidegate_grpc_info"
 
 DURATION_BOUNDS: Final = tuple(0.0001 * 1.25**k for k in range(61))
 """Upper bounds of every duration histogram, in seconds: a percentile read from them is off by at most 12.5 %."""

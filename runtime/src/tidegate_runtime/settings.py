@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from tidegate_runtime.naming import GrpcTransport
 from tidegate_runtime.service import Limits
 
 
@@ -24,5 +25,6 @@ class ServeSettings:
     threads: int
     drain_seconds: float
     limits: Limits
+    grpc_transport: GrpcTransport = GrpcTransport.GRPCIO
     tls: tuple[Path, Path] | None = None
     """Certificate chain and key of the data port, in PEM; None: plain HTTP."""

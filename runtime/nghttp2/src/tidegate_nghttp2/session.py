@@ -1,7 +1,7 @@
 """One connection's HTTP/2 state, on the library that the build put beside this file.
 
-Calls go by cffi's ABI mode, so the library needs no Python to be built; they are few: one for all that was received, one
-for an answer, one for all that is to be sent.
+Calls go by cffi's ABI mode, so the library needs no Python to be built; they are few: one for all that was received,
+one for an answer, one for all that is to be sent.
 """
 
 from collections.abc import Sequence
@@ -48,7 +48,7 @@ class SessionLimits:
 
 
 class Scratch:
-    """The library, and memory for its answers: one for all sessions of an event loop, since no call outlives another."""
+    """The library, and memory for what its calls leave to be read. One is enough for all sessions of an event loop."""
 
     def __init__(self) -> None:
         """Raises `Unavailable`."""
@@ -59,7 +59,7 @@ class Scratch:
             self.library: Any = self.ffi.dlopen(str(here / "_shim.so"))
         except OSError:
             raise Unavailable(
-                "tidegate-nghttp2 was built without libnghttp2; install a C compiler or the package ziglang, and build it again"
+                "tidegate-nghttp2 was built without libnghttp2; build it with a C compiler or the package ziglang"
             ) from None
         memory = self.library.tg_scratch_new()
         if memory == self.ffi.NULL:
@@ -127,6 +127,11 @@ class Session:
     def unsent(self) -> int:
         """Bytes of messages that are held back, by windows or because they weren't pulled."""
         return int(self._library.tg_unsent(self._session))
+
+    @property
+    def delivered(self) -> int:
+        """Bytes of messages that were pulled, since the beginning."""
+        return int(self._library.tg_delivered(self._session))
 
     def unsent_of(self, stream: int) -> int:
         """The same of one stream; 0 if it is gone."""

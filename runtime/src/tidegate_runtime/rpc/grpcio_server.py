@@ -4,6 +4,7 @@ Messages reach the table as bytes, so that what parses, refuses and counts is th
 """
 
 import logging
+import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any, Final, NoReturn
@@ -42,8 +43,8 @@ class RpcServer:
         handlers = _Handlers(service, methods(self._servicer, self._health))
         self._server.add_generic_rpc_handlers((handlers,))
 
-    async def start(self, host: str, port: int) -> int:
-        """The port that is listened on. Raises `OSError` if it can't be had."""
+    async def start(self, host: str, port: int, context: ssl.SSLContext | None = None) -> int:
+        """The port that is listened on, in clear. Raises `OSError` if it can't be had."""
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         try:
             bound = self._server.add_insecure_port(address)

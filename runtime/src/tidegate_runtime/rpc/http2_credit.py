@@ -1,9 +1,9 @@
 """How far clients may go beyond a stream's window with messages that are larger than it. Pure.
 
 A stream's window bounds what is held of it. A message that doesn't fit in needs more before it can be taken, so its
-stream is lent more as it comes: all streams of a connection together a fixed sum, and the one that has borrowed longest as
-much as it needs. So one message can always be completed, and a connection holds no more than the sum, one message and
-the windows.
+stream is lent more as it comes: all streams of a connection together a fixed sum, and the one that has borrowed longest
+as much as it needs. So one message can always be completed, and a connection holds no more than the sum, one message
+and the windows.
 """
 
 from collections.abc import Callable

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from tidegate_runtime.errors import BodyTooLarge, InvalidRequest, Malformed, NotServed, RuntimeFault
-from tidegate_runtime.rpc.call import Status
 
 ENCODINGS: Final = "identity,deflate,gzip"
 PREFIX: Final = 5
@@ -107,64 +106,69 @@ def seconds_of(timeout: str) -> float:
 
 
 class Messages:
-    """Cuts a request's body into messages of at most `max_bytes`, packed or not."""
+    """Cuts a request's body into messages of at most `max_bytes`, packed or not.
 
-    __slots__ = ("_encoding", "_have", "_max_bytes", "_parts", "wanted")
+    What isn't taken is held as bytes, not as messages or pieces, so that many tiny ones cost no more than a large one.
+    """
+
+    __slots__ = ("_data", "_encoding", "_max_bytes", "_start", "wanted")
 
     def __init__(self, encoding: str, max_bytes: int) -> None:
         self._encoding = encoding
         self._max_bytes = max_bytes
-        self._parts: list[bytes] = []
-        self._have = 0
+        self._data: bytes | bytearray = b""
+        self._start = 0
         self.wanted = 0
-        """Bytes of the message in progress, with its prefix; 0 between messages or while it is unknown."""
+        """Bytes of the message that `take` found incomplete, with its prefix; 0 if its length is unknown, too."""
 
     @property
-    def partial(self) -> bool:
-        """Whether a message has begun and isn't complete."""
-        return self._have > 0
+    def held(self) -> int:
+        """Bytes that aren't taken."""
+        return len(self._data) - self._start
 
-    def feed(self, data: bytes) -> Sequence[tuple[bytes, int]]:
-        """The messages that are complete with `data`, each with the bytes it took on the way.
+    def add(self, data: bytes) -> None:
+        """A piece of the body."""
+        if not self._data:
+            self._data = data
+            return
+        if type(self._data) is bytes:
+            self._data = bytearray(self._data[self._start :])
+            self._start = 0
+        self._data += data
+
+    def take(self) -> tuple[bytes, int] | None:
+        """The next message and the bytes it took on the way; None until it is complete.
 
         Raises `BodyTooLarge`, before such a message is there, `Malformed` or `ContradictoryFlag`.
         """
-        size = len(data)
-        if not self._have and size >= PREFIX and data[0] == 0 and size == PREFIX + int.from_bytes(data[1:PREFIX]):
-            if size - PREFIX > self._max_bytes:
-                raise self._too_large(size - PREFIX)
-            return ((data[PREFIX:], size),)
-        self._parts.append(data)
-        self._have += size
-        return self._cut()
-
-    def _cut(self) -> list[tuple[bytes, int]]:
-        if self._have < (self.wanted or PREFIX):
-            return []
-        data = b"".join(self._parts)
-        messages = []
-        start = 0
-        while True:
-            left = len(data) - start
-            self.wanted = 0
-            if left < PREFIX:
-                break
-            length = int.from_bytes(data[start + 1 : start + PREFIX])
-            if length > self._max_bytes:
-                raise self._too_large(length)
+        data, start = self._data, self._start
+        self.wanted = 0
+        if len(data) - start < PREFIX:
+            return None
+        body = start + PREFIX
+        length = int.from_bytes(data[start + 1 : body])
+        if length > self._max_bytes:
+            raise BodyTooLarge(f"a message of {length} bytes; the limit is {self._max_bytes}")
+        end = body + length
+        if end > len(data):
             self.wanted = PREFIX + length
-            if left < self.wanted:
-                break
-            message = data[start + PREFIX : start + self.wanted]
-            messages.append((self._unpacked(data[start], message), self.wanted))
-            start += self.wanted
-        self._parts = [data[start:]] if left else []
-        self._have = left
-        return messages
+            return None
+        with memoryview(data) as view:
+            message = bytes(view[body:end])
+        flag = data[start]
+        self._forget(end)
+        return self._unpacked(flag, message) if flag else message, PREFIX + length
+
+    def _forget(self, end: int) -> None:
+        if end == len(self._data):
+            self._data, self._start = b"", 0
+        elif type(self._data) is bytearray and end > len(self._data) // 2:
+            del self._data[:end]
+            self._start = 0
+        else:
+            self._start = end
 
     def _unpacked(self, flag: int, data: bytes) -> bytes:
-        if flag == 0:
-            return data
         if flag != 1:
             raise Malformed(f"a message begins with {flag}; it has to be 0, or 1 if it is compressed")
         bits = _WINDOW_BITS.get(self._encoding)
@@ -181,21 +185,16 @@ class Messages:
             raise Malformed(f"a message is not one whole {self._encoding} stream")
         return message
 
-    def _too_large(self, length: int) -> BodyTooLarge:
-        return BodyTooLarge(f"a message of {length} bytes; the limit is {self._max_bytes}")
 
+def trailers(code: str, message: str, more: Sequence[tuple[str, str]]) -> bytes:
+    """How an answer ends: the status code's name, a message if there is one, further metadata.
 
-def trailers(status: Status) -> bytes:
-    """How an answer ends."""
-    fields = [("grpc-status", str(CODES[status.code]))]
-    if status.message:
-        fields.append(("grpc-message", _percent(status.message)))
-    return block((*fields, *status.trailers))
-
-
-def trailers_only(status: Status) -> bytes:
-    """A whole answer without a message."""
-    return HEAD + trailers(status)
+    Behind `HEAD` they are a whole answer without a message.
+    """
+    fields = [("grpc-status", str(CODES[code]))]
+    if message:
+        fields.append(("grpc-message", _percent(message)))
+    return block((*fields, *more))
 
 
 def block(fields: Sequence[tuple[str, str]]) -> bytes:

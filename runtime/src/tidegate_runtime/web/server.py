@@ -14,7 +14,7 @@ import sys
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import uvicorn
 from fastapi import FastAPI
@@ -22,15 +22,13 @@ from fastapi import FastAPI
 from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.model.engine import ThreadEngine
 from tidegate_runtime.model.loading import LoadedModel, load_model
+from tidegate_runtime.rpc.transports import Server, make_server
 from tidegate_runtime.service import Service
 from tidegate_runtime.settings import ServeSettings
 from tidegate_runtime.web.admin import create_admin_app
 from tidegate_runtime.web.app import create_app
 from tidegate_runtime.web.hot import protocol_class
 from tidegate_runtime.web.tls import Certificate
-
-if TYPE_CHECKING:
-    from tidegate_runtime.rpc.grpcio_server import RpcServer
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +92,7 @@ class _Server(uvicorn.Server):
 class _Rpc:
     """gRPC, or nothing where it is off."""
 
-    def __init__(self, server: "RpcServer | None", grace_seconds: float) -> None:
+    def __init__(self, server: Server | None, grace_seconds: float) -> None:
         self._server = server
         self._grace_seconds = grace_seconds
 
@@ -103,12 +101,9 @@ class _Rpc:
         """Listens, unless it is off. Raises `OSError` if the port can't be had."""
         if settings.grpc_port < 0:
             return cls(None, 0)
-        # Not imported above: who turns it off saves its memory and its part of the start.
-        from tidegate_runtime.rpc.grpcio_server import RpcServer  # noqa: PLC0415
-
-        server = RpcServer(service)
+        server = make_server(service, settings.grpc_transport)
         port = await server.start(settings.host, settings.grpc_port)
-        logger.info("listening for gRPC", extra={"data": port})
+        logger.info("listening for gRPC", extra={"data": port, "transport": service.metrics.grpc_transport})
         return cls(server, _grace_seconds(service))
 
     def readiness_changed(self) -> None:
