@@ -19,7 +19,7 @@ test: ## Everything: checks, unit, contract, integration and end-to-end tests on
 	hack/test
 
 ##@ Inner loop
-.PHONY: check fix unit integration e2e measure
+.PHONY: check fix unit integration e2e measure h2spec
 check: .venv ## Formatting, lint, types, layers, and drift of generated files
 	$(RUN) ruff format --check .
 	$(RUN) ruff check .
@@ -42,6 +42,9 @@ integration: .venv ## Tests that start real servers on this machine
 
 e2e: cluster-up images-load .venv ## End-to-end tests on the cluster
 	$(RUN) pytest --e2e -m e2e
+
+h2spec: .venv ## HTTP/2 conformance of the nghttp2 transport, by h2spec
+	$(RUN) python -m h2spec
 
 measure: cluster-up images-load .venv ## Figures: apply to Deployment, apply to Ready, weight to share, memory, CRD size
 	$(RUN) python -m lab.measure
@@ -75,6 +78,6 @@ setup: .venv ## The development environment
 clean: ## Remove what was made in the checkout
 	rm -rf .venv artifacts .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
-.venv: pyproject.toml operator/pyproject.toml runtime/pyproject.toml uv.lock
+.venv: pyproject.toml operator/pyproject.toml runtime/pyproject.toml runtime/nghttp2/pyproject.toml uv.lock
 	$(UV) sync --quiet --frozen --all-packages --extra cpu
 	@touch .venv

@@ -112,9 +112,8 @@ class Connection(asyncio.Protocol):
         self._pinged_at: float | None = None
         self._opened = False
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Sends the settings."""
-        assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self._shared.connections.add(self)
         ssl = transport.get_extra_info("ssl_object")
