@@ -3,6 +3,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <nghttp2/nghttp2.h>
 
@@ -88,6 +89,9 @@ struct tg_session {
   size_t unsent, delivered;
   buffer head; /* of the stream that begins */
   size_t head_bytes, max_head_bytes;
+  /* How often the client may yet reset its streams; it grows by the second, up to the burst. */
+  int64_t resets_left, reset_burst, resets_per_second;
+  time_t resets_counted;
 };
 
 tg_scratch *tg_scratch_new(void) { return calloc(1, sizeof(scratch_memory)); }
@@ -169,12 +173,27 @@ static int add_head(tg_session *session, int32_t id) {
   return add_event(session, TG_EVENT_HEAD, id, start, too_large ? -1 : (int32_t)session->head.length);
 }
 
+/* nghttp2 has such a limit, too, but calls what goes beyond it an INTERNAL_ERROR. */
+static int count_reset(tg_session *session) {
+  struct timespec now;
+  if (clock_gettime(CLOCK_MONOTONIC, &now) == 0 && now.tv_sec > session->resets_counted) {
+    int64_t earned = (int64_t)(now.tv_sec - session->resets_counted) * session->resets_per_second;
+    int64_t room = session->reset_burst - session->resets_left;
+    session->resets_left += earned < room ? earned : room;
+    session->resets_counted = now.tv_sec;
+  }
+  if (session->resets_left-- > 0) return 0;
+  return nghttp2_session_terminate_session(session->h2, NGHTTP2_ENHANCE_YOUR_CALM) == 0 ? 0
+                                                                                       : NGHTTP2_ERR_CALLBACK_FAILURE;
+}
+
 static int on_frame_recv(nghttp2_session *h2, const nghttp2_frame *frame, void *user_data) {
   tg_session *session = user_data;
   int rv = 0;
   (void)h2;
   if (frame->hd.type == NGHTTP2_PING)
     return frame->hd.flags & NGHTTP2_FLAG_ACK ? add_event(session, TG_EVENT_PONG, 0, 0, 0) : 0;
+  if (frame->hd.type == NGHTTP2_RST_STREAM) return count_reset(session);
   if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) return 0;
   if (is_request(frame)) {
     rv = add_head(session, frame->hd.stream_id);
@@ -225,7 +244,7 @@ static int on_frame_send(nghttp2_session *h2, const nghttp2_frame *frame, void *
 
 /* Sessions */
 
-static int set_up(tg_session *session, int32_t reset_burst, int32_t resets_per_second) {
+static int set_up(tg_session *session) {
   nghttp2_session_callbacks *callbacks = NULL;
   nghttp2_option *option = NULL;
   int rv = nghttp2_session_callbacks_new(&callbacks);
@@ -239,7 +258,7 @@ static int set_up(tg_session *session, int32_t reset_burst, int32_t resets_per_s
     nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_send);
     nghttp2_option_set_no_auto_window_update(option, 1);
     nghttp2_option_set_no_closed_streams(option, 1);
-    nghttp2_option_set_stream_reset_rate_limit(option, (uint64_t)reset_burst, (uint64_t)resets_per_second);
+    nghttp2_option_set_stream_reset_rate_limit(option, UINT32_MAX, UINT32_MAX);
     rv = nghttp2_session_server_new2(&session->h2, callbacks, session, option);
   }
   nghttp2_option_del(option);
@@ -258,7 +277,9 @@ tg_session *tg_session_new(int32_t max_streams, int32_t stream_window, int32_t c
   if (session == NULL) return NULL;
   session->streams.next = session->streams.previous = &session->streams;
   session->max_head_bytes = (size_t)max_head_bytes;
-  if (set_up(session, reset_burst, resets_per_second) != 0 ||
+  session->resets_left = session->reset_burst = reset_burst;
+  session->resets_per_second = resets_per_second;
+  if (set_up(session) != 0 ||
       nghttp2_submit_settings(session->h2, NGHTTP2_FLAG_NONE, settings, sizeof settings / sizeof *settings) != 0 ||
       nghttp2_session_set_local_window_size(session->h2, NGHTTP2_FLAG_NONE, 0, connection_window) != 0) {
     tg_session_free(session);
