@@ -19,7 +19,7 @@ test: ## Everything: checks, unit, contract, integration and end-to-end tests on
 	hack/test
 
 ##@ Inner loop
-.PHONY: check fix unit integration e2e measure h2spec
+.PHONY: check fix unit integration e2e measure fuzz h2spec
 check: .venv ## Formatting, lint, types, layers, and drift of generated files
 	$(RUN) ruff format --check .
 	$(RUN) ruff check .
@@ -48,6 +48,9 @@ h2spec: .venv ## HTTP/2 conformance of the nghttp2 transport, by h2spec
 
 measure: cluster-up images-load .venv ## Figures: apply to Deployment, apply to Ready, weight to share, memory, CRD size
 	$(RUN) python -m lab.measure
+
+fuzz: .venv ## Fuzz a connection's bytes for a minute (FUZZ_SECONDS=…), with h11 as the oracle
+	PYTHONPATH=hack $(UV) run --quiet --group fuzz python -m fuzz $(or $(FUZZ_SECONDS),60)
 
 ##@ Parts
 .PHONY: crds protos images images-load cluster-up cluster-down cluster-status setup clean

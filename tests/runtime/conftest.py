@@ -177,6 +177,12 @@ def serve(tmp_path: Path) -> Callable[..., AbstractContextManager[Process]]:
     return start
 
 
+@pytest.fixture(scope="module", params=["hot", "cold"])
+def way(request: pytest.FixtureRequest) -> dict[str, str]:
+    """Headers for each way through the server: with `TE` a request goes through ASGI, else, where it can, below it."""
+    return {"te": "trailers"} if request.param == "cold" else {}
+
+
 @pytest.fixture(scope="session")
 def doubling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     """A runtime that serves the doubling model as "m", version "7", at most 8 rows, bodies of at most 64 KiB."""

@@ -1,14 +1,15 @@
 """A real gRPC server on an engine that a test holds back, and a client that needs no generated stubs."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import numpy as np
 from grpc import aio
 
-from tidegate_runtime.errors import ExecutionFailed
+from tidegate_runtime.batching.engine import Ran
+from tidegate_runtime.errors import RunEnded
 from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.model.batchability import Verdict
 from tidegate_runtime.model.signature import Signature
@@ -19,7 +20,7 @@ from tidegate_runtime.rpc.methods import BothStream, Method, ServerStream, metho
 from tidegate_runtime.rpc.protos import inference_pb2 as pb
 from tidegate_runtime.rpc.servicer import Servicer
 from tidegate_runtime.service import Limits, Service
-from tidegate_runtime.tensors import Array, Datatype, Feeds, TensorSpec
+from tidegate_runtime.tensors import Datatype, Feeds, TensorSpec
 
 SIGNATURE = Signature(
     inputs=(TensorSpec("x", Datatype.FP32, ("N", 4)),), outputs=(TensorSpec("y", Datatype.FP32, ("N", 4)),)
@@ -36,7 +37,13 @@ class GatedEngine:
         self.rows: list[int] = []
         self.interrupted = asyncio.Event()
 
-    async def run(self, feeds: Feeds) -> Sequence[Array]:
+    async def hop(self) -> float:
+        return 0.0
+
+    def run_inline(self, feeds: Feeds) -> Ran:
+        raise NotImplementedError
+
+    async def run(self, feeds: Feeds) -> Ran:
         self.rows.append(len(feeds["x"]))
         self.interrupted.clear()
         waits = [asyncio.ensure_future(event.wait()) for event in (self.gate, self.interrupted)]
@@ -44,8 +51,8 @@ class GatedEngine:
         for wait in waits:
             wait.cancel()
         if not self.gate.is_set():
-            raise ExecutionFailed("interrupted")
-        return [feeds["x"] * 2]
+            raise RunEnded("interrupted")
+        return [feeds["x"] * 2], 0.0
 
     def interrupt(self) -> None:
         self.interrupted.set()

@@ -127,7 +127,7 @@ def test_metadata_says_what_goes_in_and_out(client: httpx2.Client, path: str) ->
 @pytest.mark.parametrize(
     ("path", "body"),
     [
-        ("/v2", {"name": "tidegate", "version": "0.1.0", "extensions": []}),
+        ("/v2", {"name": "tidegate", "version": "0.1.0", "extensions": ["binary_tensor_data", "classification"]}),
         ("/v2/health/live", {"live": True}),
         ("/v2/health/ready", {"ready": True}),
         ("/v2/models/m/ready", {"name": "m", "ready": True}),

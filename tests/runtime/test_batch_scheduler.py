@@ -1,18 +1,21 @@
 """The scheduler on virtual time; its engine is a table of how long a batch takes and what it does to one."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tidegate_runtime.batching.costs import CostTable
+from tidegate_runtime.batching.engine import Ran
 from tidegate_runtime.batching.policy import BatchPolicy
+from tidegate_runtime.batching.rows import compatibility
 from tidegate_runtime.batching.scheduler import Scheduler
-from tidegate_runtime.errors import DeadlineExceeded, ExecutionFailed, NotReady, Overloaded, RejectedByModel
+from tidegate_runtime.errors import DeadlineExceeded, ExecutionFailed, NotReady, Overloaded, RejectedByModel, RunEnded
 from tidegate_runtime.metrics import ModelMetrics
-from tidegate_runtime.tensors import Array, Feeds
+from tidegate_runtime.tensors import Feeds
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.looptime]
 
@@ -21,24 +24,34 @@ POISON = 666.0
 
 
 class PacedEngine:
-    """Doubles its rows in one second a batch; a batch with a poisoned row fails after it."""
+    """Doubles its rows in `seconds` a batch; a batch with a poisoned row fails after it."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.deaf = False
         self.batches: list[list[float]] = []
         self.started: list[float] = []
         self._interrupted = asyncio.Event()
 
-    async def run(self, feeds: Feeds) -> Sequence[Array]:
+    async def hop(self) -> float:
+        return 0.0
+
+    def run_inline(self, feeds: Feeds) -> Ran:
+        raise AssertionError("nothing may run on the loop where the hop takes no time")
+
+    async def run(self, feeds: Feeds) -> Ran:
         self.batches.append(feeds["x"][:, 0].tolist())
         self.started.append(asyncio.get_running_loop().time())
         self._interrupted.clear()
         try:
-            await asyncio.wait_for(self._interrupted.wait(), RUN_SECONDS)
+            await asyncio.wait_for(self._interrupted.wait(), self.seconds)
         except TimeoutError:
             if POISON in self.batches[-1]:
                 raise RejectedByModel("poison") from None
-            return [feeds["x"] * 2]
-        raise ExecutionFailed("interrupted")
+            return [feeds["x"] * 2], self.seconds
+        if self.deaf:
+            await asyncio.Event().wait()
+        raise RunEnded("interrupted")
 
     def interrupt(self) -> None:
         self._interrupted.set()
@@ -47,18 +60,27 @@ class PacedEngine:
 class Bench:
     """A scheduler in service, and requests of one row that hold one number."""
 
-    def __init__(self, **policy: Any) -> None:
-        self.engine = PacedEngine()
+    def __init__(self, seconds: float = RUN_SECONDS, **policy: Any) -> None:
+        self.engine = PacedEngine(seconds)
+        self.stuck: list[float] = []
         self.metrics = ModelMetrics("m", "1", "cpu")
         defaults: dict[str, Any] = {"max_rows": 4, "max_delay_seconds": 0.005, "queue_size": 100}
         loop = asyncio.get_running_loop()
-        self.scheduler = Scheduler(self.engine, BatchPolicy(**(defaults | policy)), self.metrics, loop.time)
+        self.scheduler = Scheduler(
+            self.engine,
+            BatchPolicy(**(defaults | policy)),
+            self.metrics,
+            loop.time,
+            on_stuck=lambda: self.stuck.append(loop.time()),
+        )
 
-    def send(self, *values: float, width: int = 1, within: float = 1000.0) -> "asyncio.Task[float]":
+    def send(
+        self, *values: float, width: int = 1, within: float = 1000.0, priority: int = 0, client: str | None = None
+    ) -> "asyncio.Task[float]":
         async def ask() -> float:
             rows = np.array([[value] * width for value in values])
             deadline = asyncio.get_running_loop().time() + within
-            (answer,) = await self.scheduler.infer({"x": rows}, len(values), deadline)
+            (answer,) = await self.scheduler.infer({"x": rows}, len(values), deadline, priority=priority, client=client)
             assert answer.shape == rows.shape
             return float(answer[0, 0])
 
@@ -178,15 +200,15 @@ async def test_a_request_whose_time_is_over_is_not_queued(bench: Callable[..., A
 
 
 async def test_a_bad_request_of_a_batch_fails_alone(bench: Callable[..., Any]) -> None:
-    async with bench() as b:
+    async with bench(seconds=0.01) as b:
         answers = await asyncio.gather(*(b.send(value) for value in (1.0, POISON, 3.0, 4.0)), return_exceptions=True)
         assert [answers[0], answers[2], answers[3]] == [2.0, 6.0, 8.0]
         assert isinstance(answers[1], RejectedByModel)
-        assert b.engine.batches == [[1.0, POISON, 3.0, 4.0], [1.0, POISON], [1.0], [POISON], [3.0, 4.0]]
+        assert b.engine.batches == [[1.0, POISON, 3.0, 4.0], [1.0, POISON], [3.0, 4.0], [1.0], [POISON]]
 
 
 async def test_a_batch_of_bad_requests_costs_at_most_twice_as_many_runs(bench: Callable[..., Any]) -> None:
-    async with bench() as b:
+    async with bench(seconds=0.01) as b:
         answers = await asyncio.gather(*(b.send(POISON) for _ in range(4)), return_exceptions=True)
         assert all(isinstance(answer, RejectedByModel) for answer in answers)
         assert len(b.engine.batches) == 7
@@ -227,13 +249,13 @@ async def test_waiting_and_batches_are_measured(bench: Callable[..., Any]) -> No
 
 async def test_no_answer_is_another_requests_whatever_is_cancelled_or_poisoned(bench: Callable[..., Any]) -> None:
     generator = np.random.default_rng(3)
-    async with bench(max_rows=8) as b:
+    async with bench(max_rows=8, seconds=0.05) as b:
         sent: dict[asyncio.Task[float], float] = {}
         for value in range(1, 400):
             number = POISON if generator.random() < 0.02 else float(value)
             rows, width = int(generator.integers(1, 4)), int(generator.integers(1, 4))
-            sent[b.send(*[number] * rows, width=width, within=float(generator.uniform(1, 60)))] = number
-            await asyncio.sleep(float(generator.exponential(0.1)))
+            sent[b.send(*[number] * rows, width=width, within=float(generator.uniform(0.05, 3)))] = number
+            await asyncio.sleep(float(generator.exponential(0.005)))
             if generator.random() < 0.2:
                 list(sent)[int(generator.integers(len(sent)))].cancel()
         await asyncio.wait(sent)
@@ -243,3 +265,180 @@ async def test_no_answer_is_another_requests_whatever_is_cancelled_or_poisoned(b
         failed = [task for task in sent if not task.cancelled() and isinstance(task.exception(), RejectedByModel)]
         assert {sent[task] for task in failed} == {POISON}
         assert b.metrics.queue_depth == 0
+
+
+async def test_one_timer_serves_all_deadlines(bench: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    async with bench() as b:
+        loop = asyncio.get_running_loop()
+        timers: list[float] = []
+        call_later = loop.call_later
+
+        def counted(delay: float, callback: Callable[..., Any], *rest: Any, **named: Any) -> asyncio.TimerHandle:
+            if "expire" in repr(callback):
+                timers.append(delay)
+            return call_later(delay, callback, *rest, **named)
+
+        monkeypatch.setattr(loop, "call_later", counted)
+        running = b.send(0.0, within=100.0)
+        await asyncio.sleep(0.25)
+        late = [b.send(1.0, within=0.125 * index) for index in range(1, 4)]
+        answers = await asyncio.gather(running, *late, return_exceptions=True)
+        assert answers[0] == 0.0
+        assert all(isinstance(answer, DeadlineExceeded) for answer in answers[1:])
+        # For the first request, for the earlier deadline of the second, and once more for each that was left.
+        assert timers == [pytest.approx(delay) for delay in (100.0, 0.125, 0.125, 0.125, 99.375)]
+
+
+async def test_a_run_over_its_limit_is_ended_and_its_requests_fail(bench: Callable[..., Any]) -> None:
+    async with bench(run_seconds=0.5) as b:
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(ExecutionFailed):
+            await b.send(1.0)
+        assert asyncio.get_running_loop().time() == pytest.approx(began + 0.5)
+        assert b.stuck == []
+
+
+async def test_a_run_that_can_not_be_ended_is_reported_a_second_later() -> None:
+    b = Bench(seconds=60.0, run_seconds=0.5)
+    b.engine.deaf = True
+    serving = asyncio.create_task(b.scheduler.run())
+    began = asyncio.get_running_loop().time()
+    with pytest.raises(ExecutionFailed, match="did not end"):
+        await b.send(1.0)
+    assert b.stuck == [pytest.approx(began + 1.5)]
+    serving.cancel()
+    await asyncio.gather(serving, return_exceptions=True)
+
+
+async def test_a_request_that_leaves_before_its_run_begins_leaves_no_alarm_behind(bench: Callable[..., Any]) -> None:
+    async with bench(seconds=3.0) as b:
+        first = b.send(1.0)
+        await asyncio.sleep(0)
+        first.cancel()
+        await asyncio.sleep(0)
+        assert await b.send(2.0) == 4.0
+        assert b.stuck == []
+
+
+async def test_an_answer_is_delivered_once_and_one_that_can_not_be_keeps_no_other_back(
+    bench: Callable[..., Any],
+) -> None:
+    async with bench() as b:
+        got: list[object] = []
+
+        def broken(outcome: object) -> None:
+            got.append(outcome)
+            raise OSError("connection lost")
+
+        rows = {"x": np.array([[1.0]])}
+        deadline = asyncio.get_running_loop().time() + 60
+        ticket = b.scheduler.submit(rows, 1, deadline, broken)
+        b.scheduler.submit(rows, 1, deadline, got.append)
+        assert await b.send(3.0) == 6.0
+        assert len(got) == 2
+        b.scheduler.withdraw(ticket)
+        assert b.metrics.queue_depth == 0
+
+
+async def test_a_withdrawn_request_hears_nothing(bench: Callable[..., Any]) -> None:
+    async with bench() as b:
+        got: list[object] = []
+        deadline = asyncio.get_running_loop().time() + 60
+        waiting = b.scheduler.submit({"x": np.array([[1.0]])}, 1, deadline, got.append)
+        b.scheduler.withdraw(waiting)
+        assert await b.send(3.0) == 6.0
+        assert (got, b.engine.batches) == ([], [[3.0]])
+
+
+async def test_a_failure_that_is_not_the_datas_fails_the_batch_at_once(bench: Callable[..., Any]) -> None:
+    async with bench(run_seconds=0.5) as b:
+        answers = await asyncio.gather(*(b.send(value) for value in (1.0, 2.0)), return_exceptions=True)
+        assert all(isinstance(answer, ExecutionFailed) for answer in answers)
+        assert len(b.engine.batches) == 1
+
+
+async def test_refusals_are_counted_by_reason(bench: Callable[..., Any]) -> None:
+    async with bench(queue_size=1) as b:
+        running = b.send(0.0)
+        await asyncio.sleep(0.5)
+        waiting = b.send(1.0)
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded):
+            await b.send(2.0)
+        assert b.metrics.refused == {"QueueFull": 1, "QueueBytes": 0, "Deadline": 0}
+        await asyncio.gather(running, waiting)
+
+
+class InlineEngine(PacedEngine):
+    """One whose runs take no time, and whose hop does."""
+
+    def __init__(self) -> None:
+        super().__init__(0.0001)
+        self.inline: list[int] = []
+        self.blocks = False
+
+    async def hop(self) -> float:
+        return 0.001
+
+    def run_inline(self, feeds: Feeds) -> Ran:
+        self.inline.append(len(feeds["x"]))
+        if self.blocks:
+            raise RunEnded("took too long")
+        return [feeds["x"] * 2], 0.0001
+
+
+class InlineBench(Bench):
+    """Its engine may run on the loop, and warm-up has measured one and two rows there."""
+
+    def __init__(self, seconds: float, **policy: Any) -> None:
+        super().__init__(**policy)
+        self.engine: InlineEngine = InlineEngine()
+        costs = CostTable(4)
+        shape = costs.shape(compatibility({"x": np.array([[1.0]])}), 1)
+        for rows in (1, 1, 1, 2):
+            shape.observe(rows, seconds)
+        policy = {"max_rows": 4, "max_delay_seconds": 0.005, "queue_size": 100}
+        clock = asyncio.get_running_loop().time
+        self.scheduler = Scheduler(self.engine, BatchPolicy(**policy), self.metrics, clock, costs)
+
+
+@pytest.mark.parametrize(("seconds", "width", "inline"), [(0.002, 1, [1]), (0.0021, 1, []), (0.002, 2, [])])
+async def test_a_run_is_on_the_loop_if_it_is_known_to_take_two_hops_at_most(
+    seconds: float, width: int, inline: list[int]
+) -> None:
+    b = InlineBench(seconds)
+    serving = asyncio.create_task(b.scheduler.run())
+    assert await b.send(1.0, width=width) == 2.0
+    assert b.engine.inline == inline
+    assert len(b.engine.batches) == 1 - len(inline)
+    b.scheduler.close()
+    await serving
+
+
+async def test_after_a_run_on_the_loop_others_have_their_turn_before_the_next() -> None:
+    b = InlineBench(0.0001)
+    serving = asyncio.create_task(b.scheduler.run())
+    sent = [b.send(float(value)) for value in range(10)]
+    seen = []
+    while not all(task.done() for task in sent):
+        seen.append(len(b.engine.inline))
+        await asyncio.sleep(0)
+    assert {1, 2, 3} <= set(seen)
+    assert b.engine.inline == [4, 4, 2]
+    b.scheduler.close()
+    await serving
+
+
+async def test_a_run_that_blocks_the_loop_is_done_over_on_the_launch_thread_and_so_are_those_after_it() -> None:
+    b = InlineBench(0.0001)
+    b.engine.blocks = True
+    serving = asyncio.create_task(b.scheduler.run())
+    assert await b.send(1.0) == 2.0
+    assert await b.send(2.0) == 4.0
+    assert (b.engine.inline, b.engine.batches) == ([1], [[1.0], [2.0]])
+    b.engine.blocks = False
+    await asyncio.sleep(61)
+    assert await b.send(3.0) == 6.0
+    assert b.engine.inline == [1, 1]
+    b.scheduler.close()
+    await serving

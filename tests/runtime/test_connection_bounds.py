@@ -9,11 +9,12 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
+from tidegate_runtime.batching.engine import Ran
 from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.model.batchability import Verdict
 from tidegate_runtime.model.signature import Signature
 from tidegate_runtime.service import Limits, Service
-from tidegate_runtime.tensors import Array, Datatype, Feeds, TensorSpec
+from tidegate_runtime.tensors import Datatype, Feeds, TensorSpec
 from tidegate_runtime.web.app import create_app
 from tidegate_runtime.web.hot import protocol_class
 
@@ -59,9 +60,15 @@ async def answer(scope: Any, receive: Any, send: Any) -> None:
 class Doubling:
     """An engine of one input and one output."""
 
-    async def run(self, feeds: Feeds) -> list[Array]:
+    async def hop(self) -> float:
+        return 0.0
+
+    def run_inline(self, feeds: Feeds) -> Ran:
+        raise NotImplementedError
+
+    async def run(self, feeds: Feeds) -> Ran:
         await asyncio.sleep(0.5)
-        return [feeds["x"] * 2]
+        return [feeds["x"] * 2], 0.0
 
     def interrupt(self) -> None: ...
 

@@ -53,5 +53,12 @@ def test_every_metric_of_the_runtime_is_documented() -> None:
         naming.QUEUE_SECONDS,
         naming.BATCH_ROWS,
         naming.COMPUTE_SECONDS,
+        naming.REFUSED,
+        naming.UTILIZATION,
         naming.MODEL_INFO,
     }
+
+
+@pytest.mark.parametrize("refusal", naming.REFUSALS)
+def test_every_reason_of_a_refusal_is_documented(refusal: str) -> None:
+    assert f"`{refusal}`" in PAGE

@@ -265,6 +265,15 @@ async def test_row_32_the_service_s_own_time_is_over_first() -> None:
     assert served.metrics.codes == {504: 1}
 
 
+async def test_row_32_the_time_that_the_request_gives_itself_is_over_first(served: Peer) -> None:
+    served.engine.gate.clear()
+    message = rows(1.0)
+    message.parameters["timeout"].int64_param = 100_000
+    error = await failure(served.infer(message, timeout=WAIT_SECONDS))
+    assert error.code() is StatusCode.DEADLINE_EXCEEDED
+    await until(served.engine.interrupted.is_set)
+
+
 async def test_an_engine_that_fails_tells_no_detail(served: Peer) -> None:
     async def run(feeds: Any) -> Any:
         raise ValueError("/work/secret")
@@ -276,11 +285,14 @@ async def test_an_engine_that_fails_tells_no_detail(served: Peer) -> None:
 
 async def test_parallel_calls_get_their_own_answers(served: Peer) -> None:
     await served.infer(rows(0.0))  # The client knows from here on how many streams it may open at a time.
+    served.engine.gate.clear()
     calls = [served.infer(rows(float(index), id=str(index))) for index in range(300)]
+    await until(lambda: served.metrics.queue_depth >= 8)
+    served.engine.gate.set()
     for index, call in enumerate(calls):
         answer = await call
         assert (answer.id, firsts(answer)) == (str(index), [2.0 * index])
-    assert max(served.engine.rows) > 1
+    assert max(served.engine.rows) == 8
     assert served.metrics.codes == {200: 301}
     assert (sum(served.metrics.request_duration.counts), served.metrics.inflight) == (301, 0)
 

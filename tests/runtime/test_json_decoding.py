@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as stnp
 
 from tidegate_runtime.errors import InvalidRequest
-from tidegate_runtime.protocol.v2_json import decode, encode
+from tidegate_runtime.protocol.v2_request import decode
+from tidegate_runtime.protocol.v2_response import encode
 from tidegate_runtime.tensors import Datatype, InferRequest, InferResponse, RequestedOutput, Tensor
 
 
@@ -27,6 +28,11 @@ def body(*inputs: dict[str, Any], **members: Any) -> bytes:
 
 def array(request: InferRequest) -> Any:
     return request.inputs[0].array
+
+
+def encoded(*outputs: Tensor, response_id: str | None = None) -> bytes:
+    (text,) = encode(InferResponse("m", "1", outputs, response_id), InferRequest(())).parts
+    return bytes(text)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +78,7 @@ def test_members_that_are_not_known_are_ignored() -> None:
 
 def test_requested_outputs_and_id_are_kept() -> None:
     request = decode(body(id="\x07é", outputs=[{"name": "b", "parameters": {"binary_data": True}}, {"name": "a"}]))
-    assert (request.id, request.outputs) == ("\x07é", (RequestedOutput("b"), RequestedOutput("a")))
+    assert (request.id, request.outputs) == ("\x07é", (RequestedOutput("b", binary=True), RequestedOutput("a")))
 
 
 @pytest.mark.parametrize("outputs", [None, []], ids=["null", "an empty list"])
@@ -144,8 +150,8 @@ REFUSED = [
     pytest.param(body(parameters={"a": None}), 'parameter "a" of the request', id="row 31: null as a parameter"),
     pytest.param(body(parameters={"a": "x" * 4096}), "over 4096 bytes", id="row 31: parameters over 4 KiB"),
     pytest.param(body(parameters=[1]), "must be a JSON object", id="row 31: parameters that are no object"),
-    pytest.param(body(tensor([1.0], datatype="FP16")), "FP16 has no JSON form", id="row 39: FP16"),
-    pytest.param(body(outputs=[{"name": "y", "parameters": {"classification": 3}}]), "not served", id="classification"),
+    pytest.param(body(tensor([1.0], datatype="FP16")), "FP16 has no JSON form.*binary_data_size", id="row 39: FP16"),
+    pytest.param(body(tensor([1.0], datatype="BF16")), "BF16 has no JSON form.*binary_data_size", id="row 39: BF16"),
     pytest.param(body(tensor([1], parameters={"shared_memory_region": "r"})), "not served", id="shared memory"),
 ]
 
@@ -177,7 +183,7 @@ def test_a_hostile_depth_is_refused_within_milliseconds() -> None:
     assert perf_counter() - began < 0.05
 
 
-JSON_TYPES = [datatype for datatype in Datatype if datatype is not Datatype.FP16]
+JSON_TYPES = [datatype for datatype in Datatype if datatype not in (Datatype.FP16, Datatype.BF16)]
 
 
 @st.composite
@@ -194,7 +200,7 @@ def tensors(draw: st.DrawFn) -> Tensor:
 
 @given(tensors(), st.booleans())
 def test_what_is_encoded_decodes_to_the_same_bits(sent: Tensor, nested: bool) -> None:
-    answer = orjson.loads(encode(InferResponse("m", "1", (sent,))))["outputs"][0]
+    answer = orjson.loads(encoded(sent))["outputs"][0]
     if nested:
         answer["data"] = sent.array.tolist()
     got = array(decode(orjson.dumps({"inputs": [answer]})))
@@ -236,7 +242,7 @@ def test_any_members_of_an_input_are_a_tensor_or_refused(members: dict[str, Any]
 )
 def test_encoded_data_is(outputs: Any, data: list[Any]) -> None:
     datatype = Datatype.FP32 if outputs.dtype == np.float32 else Datatype.INT64
-    document = json.loads(encode(InferResponse("m", "1", (Tensor("y", datatype, outputs),), "i")))
+    document = json.loads(encoded(Tensor("y", datatype, outputs), response_id="i"))
     assert document == {
         "model_name": "m",
         "model_version": "1",
@@ -245,6 +251,20 @@ def test_encoded_data_is(outputs: Any, data: list[Any]) -> None:
     }
 
 
-def test_an_fp16_output_is_refused_with_the_way_around() -> None:
-    with pytest.raises(InvalidRequest, match='leave this output out of the request\'s "outputs"'):
-        encode(InferResponse("m", "1", (Tensor("y", Datatype.FP16, np.zeros(1, np.float16)),)))
+@pytest.mark.parametrize("datatype", [Datatype.FP16, Datatype.BF16])
+@pytest.mark.parametrize("way", ['"binary_data": true', 'leave this output out of the request\'s "outputs"'])
+def test_a_half_precision_output_in_json_is_refused_with_the_ways_around(datatype: Datatype, way: str) -> None:
+    with pytest.raises(InvalidRequest, match=way):
+        encoded(Tensor("y", datatype, np.zeros(1, datatype.numpy)))
+
+
+LONG = [0.5] * 3000
+
+
+@pytest.mark.parametrize("odd", [True, False, None, "1", [1], 1e39], ids=repr)
+@pytest.mark.parametrize("name", ["x", "pixel_values", "u" * 99])
+def test_long_lists_are_held_to_the_same_rules(odd: Any, name: str) -> None:
+    with pytest.raises(InvalidRequest, match=r"data\[3000\]"):
+        decode(body(tensor([*LONG, odd]) | {"name": name}))
+    request = decode(body(tensor([*LONG, 1e38]) | {"name": name}))
+    np.testing.assert_array_equal(array(request), np.array([*LONG, 1e38], np.float32))

@@ -1,5 +1,6 @@
 from itertools import pairwise
 
+import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
@@ -23,9 +24,8 @@ def samples(metrics: ModelMetrics) -> dict[tuple[str, tuple[tuple[str, str], ...
 def test_every_documented_metric_is_there_before_the_first_request() -> None:
     names = {name for name, _ in samples(ModelMetrics("m", "1", "cpu"))}
     histograms = (naming.REQUEST_DURATION, naming.QUEUE_SECONDS, naming.BATCH_ROWS, naming.COMPUTE_SECONDS)
-    assert names == {naming.QUEUE_DEPTH, naming.INFLIGHT, naming.MODEL_INFO} | {
-        name + part for name in histograms for part in ("_bucket", "_sum", "_count")
-    }
+    gauges = {naming.QUEUE_DEPTH, naming.INFLIGHT, naming.MODEL_INFO, naming.UTILIZATION, naming.REFUSED}
+    assert names == gauges | {name + part for name in histograms for part in ("_bucket", "_sum", "_count")}
 
 
 def test_what_was_counted_is_rendered() -> None:
@@ -34,6 +34,7 @@ def test_what_was_counted_is_rendered() -> None:
     metrics.queue_depth, metrics.inflight = 3, 5
     for code in (200, 200, 429):
         metrics.answered(code)
+    metrics.refuse("Deadline")
     for value in (0.0001, 0.00011, 100.0):
         metrics.request_duration.observe(value)
     got = samples(metrics)
@@ -42,6 +43,8 @@ def test_what_was_counted_is_rendered() -> None:
     assert got[naming.INFLIGHT, (model,)] == 5
     assert got[naming.REQUESTS, (("code", "200"), model)] == 2
     assert got[naming.REQUESTS, (("code", "429"), model)] == 1
+    assert got[naming.REFUSED, (model, ("reason", "Deadline"))] == 1
+    assert got[naming.REFUSED, (model, ("reason", "QueueFull"))] == 0
     assert got[naming.REQUEST_DURATION + "_bucket", (("le", "0.0001"), model)] == 1
     assert got[naming.REQUEST_DURATION + "_bucket", (("le", "0.000125"), model)] == 2
     assert got[naming.REQUEST_DURATION + "_bucket", (("le", "+Inf"), model)] == 3
@@ -63,3 +66,20 @@ def test_a_value_on_a_bound_belongs_below_it() -> None:
         histogram.observe(value)
     assert histogram.counts == [2, 2, 1]
     assert histogram.total == 7.5
+
+
+def test_utilization_is_what_was_offered_over_the_last_ten_seconds() -> None:
+    metrics = ModelMetrics("m", "1", "cpu")
+    metrics.offer(4.0, 100.0)
+    metrics.offer(5.0, 104.0)
+    assert metrics.utilization(105.0) == pytest.approx(0.5)
+    assert metrics.utilization(112.0) == pytest.approx(0.1)
+    assert metrics.utilization(130.0) == 0.0
+
+
+def test_waiting_is_counted_by_request_and_rows_by_batch() -> None:
+    metrics = ModelMetrics("m", "1", "cpu")
+    metrics.cut(3, [0.00005, 0.5])
+    assert sum(metrics.queue_seconds.counts) == 2
+    assert metrics.queue_seconds.total == pytest.approx(0.50005)
+    assert (sum(metrics.batch_rows.counts), metrics.batch_rows.total) == (1, 3)

@@ -21,6 +21,7 @@ from tidegate_runtime.model.cpus import usable_cpus
 from tidegate_runtime.model.files import find_model
 from tidegate_runtime.model.loading import load_model
 from tidegate_runtime.model.session import OnnxSession, RunOptions
+from tidegate_runtime.naming import Reason
 
 Build = Callable[..., onnx.ModelProto]
 
@@ -151,3 +152,13 @@ def test_threads_follow_the_cpu_quota(quota: str, cpus: int | None, tmp_path: Pa
     (tmp_path / "cpu.max").write_text(quota)
     unlimited = usable_cpus(tmp_path / "absent")
     assert usable_cpus(tmp_path / "cpu.max") == (unlimited if cpus is None else cpus)
+
+
+def test_a_model_of_bf16_and_strings_is_refused_at_start(tmp_path: Path, model: Build) -> None:
+    nodes = [helper.make_node("Identity", ["s"], ["t"]), helper.make_node("Identity", ["x"], ["y"])]
+    texts, halves = (TensorProto.STRING, ["N"]), (TensorProto.BFLOAT16, ["N"])
+    path = tmp_path / "model.onnx"
+    onnx.save(model(nodes, {"s": texts, "x": halves}, {"t": texts, "y": halves}), path)
+    with pytest.raises(StartupFailure, match="BF16 tensors and string inputs") as failure:
+        load_model(path, "cpu", 1, 8)
+    assert failure.value.reason is Reason.UNSUPPORTED_SIGNATURE

@@ -73,7 +73,7 @@ def test_free_dimensions_keep_their_names() -> None:
     assert signature.inputs == (TensorSpec("x", Datatype.FP32, ("N", "", 3)),)
 
 
-@pytest.mark.parametrize("kind", ["seq(map(int64,tensor(float)))", "tensor(bfloat16)", "optional(tensor(float))"])
+@pytest.mark.parametrize("kind", ["seq(map(int64,tensor(float)))", "tensor(float8e4m3fn)", "optional(tensor(float))"])
 def test_a_model_with_other_than_plain_tensors_is_not_served(kind: str) -> None:
     with pytest.raises(StartupFailure, match="zipmap=False") as failure:
         Signature.declared([], [NodeArg("probabilities", kind)])

@@ -18,11 +18,9 @@ def with_input(**members: Any) -> dict[str, Any]:
     return {"inputs": [GOOD["inputs"][0] | members]}
 
 
-@pytest.fixture(scope="module", params=["hot", "cold"])
-def client(doubling: Any, request: pytest.FixtureRequest) -> Iterator[httpx2.Client]:
-    """Requests with a `TE` header go through ASGI; the others, where they can, below it."""
-    headers = {"te": "trailers"} if request.param == "cold" else {}
-    with httpx2.Client(base_url=doubling.url(""), timeout=10, headers=headers) as client:
+@pytest.fixture(scope="module")
+def client(doubling: Any, way: dict[str, str]) -> Iterator[httpx2.Client]:
+    with httpx2.Client(base_url=doubling.url(""), timeout=10, headers=way) as client:
         yield client
 
 
@@ -78,9 +76,13 @@ def test_refused_is(client: httpx2.Client, body: Any, status: int, message: str)
         pytest.param({"content-type": "text/plain"}, 415, id="row 2: text"),
         pytest.param({"content-type": "application/x-www-form-urlencoded"}, 415, id="row 2: a form, curl's default"),
         pytest.param({"content-type": "application/json; charset=utf-16"}, 415, id="row 2: another charset"),
-        pytest.param({"content-encoding": "gzip"}, 415, id="row 19: gzip"),
+        pytest.param({"content-type": "application/octet-stream"}, 415, id="row 2: binary without the JSON's length"),
+        pytest.param({"content-encoding": "gzip, gzip"}, 415, id="row 19: two encodings"),
         pytest.param({"content-encoding": "br"}, 415, id="row 19: an unknown encoding"),
-        pytest.param({"inference-header-content-length": "10"}, 415, id="row 28: binary tensors"),
+        pytest.param({"inference-header-content-length": "-1"}, 400, id="row 28: a negative length"),
+        pytest.param({"inference-header-content-length": "1e1"}, 400, id="row 28: a length that is no number"),
+        pytest.param({"inference-header-content-length": "9" * 30}, 400, id="row 28: a length of 30 digits"),
+        pytest.param({"inference-header-content-length": "999"}, 400, id="row 28: a length beyond the body"),
     ],
 )
 def test_a_body_declared_as(client: httpx2.Client, headers: dict[str, str], status: int) -> None:

@@ -80,6 +80,9 @@ def serve(  # noqa: PLR0913, PLR0917 -- one parameter per option is how typer re
         Path | None, typer.Option(envvar=env("TLS_CERTIFICATE"), help="PEM; the data port speaks TLS then.")
     ] = None,
     tls_key: Annotated[Path | None, typer.Option(envvar=env("TLS_KEY"), help="The certificate's key, PEM.")] = None,
+    vetting: Annotated[
+        bool, typer.Option(envvar=env("VETTING"), help="Whether the model is first tried out in a child process.")
+    ] = True,
 ) -> None:
     """Serve the ONNX model at PATH over the Open Inference Protocol."""
     if (tls_certificate is None) != (tls_key is None):
@@ -106,6 +109,7 @@ def serve(  # noqa: PLR0913, PLR0917 -- one parameter per option is how typer re
             threads=threads,
             drain_seconds=drain_seconds,
             grpc_transport=grpc_transport,
+            vetting=vetting,
             limits=Limits(max_batch_size, max_delay_seconds, queue_size, max_body_bytes, timeout_seconds),
             tls=(tls_certificate, tls_key) if tls_certificate and tls_key else None,
         )

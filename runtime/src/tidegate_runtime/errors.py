@@ -14,8 +14,8 @@ class RuntimeFault(Exception):
 
     http_status: ClassVar[int] = 500
     grpc_status: ClassVar[str] = "INTERNAL"
-    retry_after_seconds: ClassVar[int | None] = None
-    refusal: ClassVar[str | None] = None
+    retry_after_seconds: int | None = None
+    refusal: str | None = None
     """Why a request was refused for load alone, in one word for machines."""
 
 
@@ -60,12 +60,15 @@ class UnsupportedMedia(RuntimeFault):
 
 
 class Overloaded(RuntimeFault):
-    """The queue is full. Never a 5xx: a router would eject a pod that is merely busy."""
+    """The load of the moment forbids it. Never a 5xx: a router would eject a pod that is merely busy."""
 
     http_status = 429
     grpc_status = "RESOURCE_EXHAUSTED"
-    retry_after_seconds = 1
-    refusal = "QueueFull"
+
+    def __init__(self, message: str, refusal: str = "QueueFull", retry_after_seconds: int = 1) -> None:
+        super().__init__(message)
+        self.refusal = refusal
+        self.retry_after_seconds = retry_after_seconds
 
 
 class ExecutionFailed(RuntimeFault):
@@ -77,6 +80,10 @@ class NotServed(RuntimeFault):
 
     http_status = 501
     grpc_status = "UNIMPLEMENTED"
+
+
+class RunEnded(ExecutionFailed):
+    """The run was ended from outside: it took too long, or nobody waited for it any more."""
 
 
 class NotReady(RuntimeFault):

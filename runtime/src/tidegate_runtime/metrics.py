@@ -5,8 +5,13 @@
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from typing import Final
 
-from tidegate_runtime.naming import BATCH_ROWS_BOUNDS, DURATION_BOUNDS
+from tidegate_runtime.naming import BATCH_ROWS_BOUNDS, DURATION_BOUNDS, REFUSALS
+from tidegate_runtime.window import SlidingSum
+
+UTILIZATION_SECONDS: Final = 10.0
+SAMPLE_SECONDS: Final = 0.5
 
 
 class Histogram:
@@ -46,7 +51,41 @@ class ModelMetrics:
         self.queue_seconds = Histogram(DURATION_BOUNDS)
         self.compute_seconds = Histogram(DURATION_BOUNDS)
         self.batch_rows = Histogram(BATCH_ROWS_BOUNDS)
+        self.refused = dict.fromkeys(REFUSALS, 0)
+        self._offered = SlidingSum(UTILIZATION_SECONDS)
+        self._offered_seconds = 0.0
+        self._offered_before = 0.0
+        self._sampled_at = 0.0
 
     def answered(self, code: int) -> None:
         """Counts one answer."""
         self.codes[code] = self.codes.get(code, 0) + 1
+
+    def refuse(self, reason: str) -> None:
+        """Counts a request that was refused for load."""
+        self.refused[reason] = self.refused.get(reason, 0) + 1
+
+    def cut(self, rows: int, waited: Sequence[float]) -> None:
+        """Counts a batch, and how long each of its requests waited for it."""
+        self.batch_rows.observe(rows)
+        histogram = self.queue_seconds
+        bounds, counts = histogram.bounds, histogram.counts
+        for seconds in waited:
+            counts[bisect_left(bounds, seconds)] += 1
+        histogram.total += sum(waited)
+
+    def offer(self, seconds: float, now: float) -> None:
+        """Notes the engine seconds of all requests that have come so far, refused ones included."""
+        self._offered_seconds = seconds
+        if now - self._sampled_at >= SAMPLE_SECONDS:
+            self._sample(now)
+
+    def utilization(self, now: float) -> float:
+        """Engine seconds offered per second over the last ten: above 1, more comes than can be answered."""
+        self._sample(now)
+        return self._offered.total(now) / UTILIZATION_SECONDS
+
+    def _sample(self, now: float) -> None:
+        self._offered.add(self._offered_seconds - self._offered_before, now)
+        self._offered_before = self._offered_seconds
+        self._sampled_at = now

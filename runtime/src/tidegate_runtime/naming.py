@@ -61,8 +61,13 @@ REQUEST_DURATION: Final = "tidegate_request_duration_seconds"
 QUEUE_SECONDS: Final = "tidegate_queue_seconds"
 BATCH_ROWS: Final = "tidegate_batch_rows"
 COMPUTE_SECONDS: Final = "tidegate_compute_seconds"
+REFUSED: Final = "tidegate_refused_total"
+UTILIZATION: Final = "tidegate_utilization"
 MODEL_INFO: Final = "tidegate_model_info"
 GRPC_INFO: Final = "tidegate_grpc_info"
+
+REFUSALS: Final = ("QueueFull", "QueueBytes", "Deadline")
+"""Why requests are refused for load: the values of `Tidegate-Refused` and of the label `reason`."""
 
 DURATION_BOUNDS: Final = tuple(0.0001 * 1.25**k for k in range(61))
 """Upper bounds of every duration histogram, in seconds: a percentile read from them is off by at most 12.5 %."""

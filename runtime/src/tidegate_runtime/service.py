@@ -7,11 +7,15 @@ coroutine a request costs too much, `ServedModel.submit` and, on its outcome, `S
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from tidegate_runtime.batching.costs import CostTable
+from tidegate_runtime.batching.engine import Engine
 from tidegate_runtime.batching.policy import BatchPolicy
-from tidegate_runtime.batching.scheduler import Clock, Deliver, Engine, Outputs, Scheduler, Ticket
+from tidegate_runtime.batching.scheduler import Clock, Scheduler
+from tidegate_runtime.batching.tickets import Deliver, Outputs, Ticket
 from tidegate_runtime.errors import InvalidRequest, InvalidTensor, NotFound, NotReady
 from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.model.batchability import Verdict
@@ -51,7 +55,7 @@ class ServedModel:
         Raises any `RuntimeFault`. If the caller is cancelled, so is the request, wherever it is.
         """
         feeds, rows, deadline = self._admitted(request, received)
-        return self.answer(request, await self._scheduler.infer(feeds, rows, deadline))
+        return self.answer(request, await self._scheduler.infer(feeds, rows, deadline, priority=request.priority))
 
     def submit(self, request: InferRequest, received: float, deliver: Deliver) -> Ticket:
         """Takes the request in; `deliver` is called once, later, with all outputs of the model or with a fault.
@@ -59,7 +63,7 @@ class ServedModel:
         Raises any `RuntimeFault` for a request that isn't taken.
         """
         feeds, rows, deadline = self._admitted(request, received)
-        return self._scheduler.submit(feeds, rows, deadline, deliver)
+        return self._scheduler.submit(feeds, rows, deadline, deliver, priority=request.priority)
 
     def withdraw(self, ticket: Ticket) -> None:
         """Forgets a request whose client is gone: it leaves the queue, and is not delivered."""
@@ -115,15 +119,26 @@ class Service:
         """Whether routers should send requests here. Requests are answered while draining, too."""
         return self._model is not None and not self.draining
 
-    def open(self, signature: Signature, verdict: Verdict, engine: Engine) -> None:
-        """From now on requests are answered, by `engine`."""
+    def open(
+        self,
+        signature: Signature,
+        verdict: Verdict,
+        engine: Engine,
+        costs: CostTable | None = None,
+        on_stuck: Callable[[], None] | None = None,
+    ) -> None:
+        """From now on requests are answered, by `engine`.
+
+        `costs` are what warm-up measured; `on_stuck` is called when a run can't be ended.
+        """
         policy = BatchPolicy(
             max_rows=self.limits.max_batch_size if verdict.batched else 1,
             max_delay_seconds=self.limits.max_delay_seconds,
             queue_size=self.limits.queue_size,
+            run_seconds=self.limits.timeout_seconds,
         )
         self.metrics.batched, self.metrics.reason = verdict.batched, verdict.reason
-        self._scheduler = Scheduler(engine, policy, self.metrics, self.clock)
+        self._scheduler = Scheduler(engine, policy, self.metrics, self.clock, costs, on_stuck)
         self._serving = asyncio.create_task(self._scheduler.run(), name="scheduler")
         self._model = model = ServedModel(signature, verdict.batched, self._scheduler, self.limits, self.metrics)
         path = f"/v2/models/{quote(model.name, safe='')}"

@@ -24,6 +24,7 @@ class ServeSettings:
     device: str
     threads: int
     drain_seconds: float
+    vetting: bool
     limits: Limits
     grpc_transport: GrpcTransport = GrpcTransport.GRPCIO
     tls: tuple[Path, Path] | None = None

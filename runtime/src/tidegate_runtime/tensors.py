@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,7 +15,7 @@ Feeds = Mapping[str, Array]
 
 
 class Datatype(StrEnum):
-    """The Open Inference Protocol's datatypes that ONNX Runtime takes from numpy."""
+    """The Open Inference Protocol's datatypes."""
 
     BOOL = "BOOL"
     UINT8 = "UINT8"
@@ -26,6 +27,7 @@ class Datatype(StrEnum):
     INT32 = "INT32"
     INT64 = "INT64"
     FP16 = "FP16"
+    BF16 = "BF16"
     FP32 = "FP32"
     FP64 = "FP64"
     BYTES = "BYTES"
@@ -47,6 +49,7 @@ _NUMPY: Final[dict[Datatype, np.dtype[Any]]] = {
     Datatype.INT32: np.dtype(np.int32),
     Datatype.INT64: np.dtype(np.int64),
     Datatype.FP16: np.dtype(np.float16),
+    Datatype.BF16: np.dtype(ml_dtypes.bfloat16),
     Datatype.FP32: np.dtype(np.float32),
     Datatype.FP64: np.dtype(np.float64),
     Datatype.BYTES: np.dtype(np.object_),

@@ -1,214 +1,297 @@
-"""The queue in front of one engine: bounded, keyed by shape, one batch in the engine at a time.
+"""The asyncio side of the backlog: when it is cut, where a batch runs, and who is told.
 
-The thin asyncio side of `policy` and `rows`. A ticket's future is the only link between a request and its answer, so a
-request that is cancelled or late just disappears: from its queue at once, from a running batch when that ends.
+Requests that are read in one turn of the event loop share a batch: the first one asks for a cut at the next turn. A
+batch runs on the loop itself where that is surely cheaper than going to the launch thread and back, else there; while
+it does, arrivals gather, and when it ends the next batch is cut at once.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable, Hashable, Sequence
-from functools import partial
-from itertools import islice
-from typing import Protocol
 
-from tidegate_runtime.batching.policy import BatchPolicy, Waiting, cut, next_queue
-from tidegate_runtime.batching.rows import compatibility, split, stack
-from tidegate_runtime.errors import DeadlineExceeded, ExecutionFailed, NotReady, Overloaded, RuntimeFault
+from tidegate_runtime.batching.alarm import EARLY_SECONDS, Alarm
+from tidegate_runtime.batching.backlog import Backlog
+from tidegate_runtime.batching.costs import CostTable
+from tidegate_runtime.batching.engine import Engine
+from tidegate_runtime.batching.place import Place
+from tidegate_runtime.batching.policy import BatchPolicy
+from tidegate_runtime.batching.rows import Assembly
+from tidegate_runtime.batching.tickets import OVER, RUNNING, Batch, Deliver, Outputs, Ticket
+from tidegate_runtime.batching.watchdog import Watchdog
+from tidegate_runtime.errors import DeadlineExceeded, ExecutionFailed, NotReady, Overloaded, RunEnded, RuntimeFault
 from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.tensors import Array, Feeds
 
 logger = logging.getLogger(__name__)
 
-Outputs = tuple[Array, ...]
 Clock = Callable[[], float]
 
 
-class Engine(Protocol):
-    """What runs a batch, one at a time. A thread behind it today; a child process would look the same from here."""
-
-    async def run(self, feeds: Feeds) -> Sequence[Array]:
-        """The model's outputs in declared order. Raises a `RuntimeFault` if this batch can't be computed."""
-
-    def interrupt(self) -> None:
-        """Ends the run in progress as soon as the engine allows; that `run` then raises."""
-
-
-Outcome = Outputs | RuntimeFault
-Deliver = Callable[[Outcome], None]
-
-
-class Ticket:
-    """One waiting request. `rows` is what it counts for against the batch's bound."""
-
-    __slots__ = ("arrived", "deliver", "done", "feeds", "key", "rows", "timer")
-
-    def __init__(self, key: Hashable, feeds: Feeds, rows: int, arrived: float, deliver: Deliver) -> None:
-        self.key = key
-        self.feeds = feeds
-        self.rows = rows
-        self.arrived = arrived
-        self.deliver = deliver
-        self.done = False
-        self.timer: asyncio.TimerHandle | None = None
-
-    def end(self) -> None:
-        """Nothing is delivered from here on."""
-        self.done = True
-        if self.timer is not None:
-            self.timer.cancel()
-
-
 class Scheduler:
-    """Runs submitted requests in batches on `engine`. `run` is its one task; `submit` may be called from any other.
+    """Runs submitted requests in batches on `engine`. `run` is its one task; all else is called from its event loop.
 
-    `clock` runs with the event loop's, in seconds; uvloop's own has a resolution of only a millisecond.
+    `clock` runs with the event loop's, in seconds; uvloop's own has a resolution of only a millisecond. `on_stuck` is
+    called when a run can't be ended: the engine is lost, and with it the process.
     """
 
-    def __init__(self, engine: Engine, policy: BatchPolicy, metrics: ModelMetrics, clock: Clock) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        policy: BatchPolicy,
+        metrics: ModelMetrics,
+        clock: Clock,
+        costs: CostTable | None = None,
+        on_stuck: Callable[[], None] | None = None,
+    ) -> None:
         self._clock = clock
         self._engine = engine
         self._policy = policy
         self._metrics = metrics
-        self._queues: dict[Hashable, dict[Ticket, None]] = {}
-        self._arrived = asyncio.Event()
-        self._awaited: set[Ticket] = set()
-        self._computing = False
+        self._costs = costs if costs is not None else CostTable(policy.max_rows)
+        self._backlog = Backlog(policy, self._costs)
+        self._assembly = Assembly()
+        self._on_stuck = on_stuck
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._flushing = True  # until `run` has begun
+        self._launch: Batch | None = None
+        self._wake: asyncio.Future[None] | None = None
         self._closing = False
+        self._place = Place()
+        self._expiry = Alarm(self._expire)
+        self._watchdog = Watchdog(engine.interrupt, self._stuck)
 
-    def submit(self, feeds: Feeds, rows: int, deadline: float, deliver: Deliver) -> Ticket:
-        """Queues the request. `deliver` is called once, later: with its rows' outputs in declared order, or a fault.
+    def submit(
+        self,
+        feeds: Feeds,
+        rows: int,
+        deadline: float,
+        deliver: Deliver,
+        *,
+        key: Hashable = None,
+        priority: int = 0,
+        client: Hashable = None,
+    ) -> Ticket:
+        """Queues a request. `deliver` is called from the loop, once, with its outputs or its fault, unless withdrawn.
 
-        `deadline` is in the clock's seconds. Raises `Overloaded` if the queue is full, `DeadlineExceeded` if the
-        deadline is over, `NotReady` after `close`.
+        `rows` ≥ 1 is what it counts for in a batch, `deadline` in the clock's seconds. `key` is equal for requests that
+        may share a batch and cost the same; left out, it is made from the tensors' names, types and shapes. `priority`
+        1 is the highest, 0 the default. `client` is whose requests run alone if they spoil others' batches.
+
+        Raises `Overloaded` at once if the queue is full or the answer would come too late, `DeadlineExceeded` if the
+        deadline is past, `NotReady` after `close`.
         """
         now = self._clock()
         if self._closing:
             raise NotReady("the server is shutting down; send the request again")
-        if now >= deadline:
-            raise DeadlineExceeded("the request's time was over before it could be queued")
-        if self._metrics.queue_depth >= self._policy.queue_size:
-            raise Overloaded(f"{self._policy.queue_size} requests are waiting, the limit; try again after a second")
-        ticket = Ticket(compatibility(feeds), feeds, rows, now, deliver)
-        ticket.timer = asyncio.get_running_loop().call_later(deadline - now, self._expire, ticket, deadline - now)
-        self._enqueue(ticket)
-        self._metrics.inflight += 1
+        backlog, metrics = self._backlog, self._metrics
+        try:
+            ticket = backlog.admit(feeds, rows, now, deadline, deliver, key, priority, client)
+        except Overloaded as refused:
+            metrics.refuse(refused.refusal or "")
+            metrics.offer(backlog.offered_seconds, now)
+            raise
+        metrics.inflight += 1
+        metrics.queue_depth = backlog.depth
+        if not self._flushing and backlog.running is None:
+            self._ask_for_cut()
+        if deadline < self._expiry.at:
+            self._expiry.set(deadline, now)
         return ticket
 
-    async def infer(self, feeds: Feeds, rows: int, deadline: float) -> Outputs:
-        """The outputs for these rows, as `submit` delivers them. If the caller is cancelled, so is the request."""
-        answered: asyncio.Future[Outputs] = asyncio.get_running_loop().create_future()
-        ticket = self.submit(feeds, rows, deadline, partial(_settle, answered))
+    async def infer(
+        self,
+        feeds: Feeds,
+        rows: int,
+        deadline: float,
+        *,
+        key: Hashable = None,
+        priority: int = 0,
+        client: Hashable = None,
+    ) -> Outputs:
+        """The outputs for these rows alone, in declared order. Raises what `submit` raises or delivers.
+
+        If the caller is cancelled, the request is withdrawn, wherever it is.
+        """
+        future: asyncio.Future[Outputs] = asyncio.get_running_loop().create_future()
+
+        def deliver(outcome: Outputs | RuntimeFault) -> None:
+            if future.done():
+                return
+            if isinstance(outcome, RuntimeFault):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome)
+
+        ticket = self.submit(feeds, rows, deadline, deliver, key=key, priority=priority, client=client)
         try:
-            return await answered
+            return await future
         finally:
             self.withdraw(ticket)
 
     def withdraw(self, ticket: Ticket) -> None:
-        """Forgets a request that nobody waits for any more; without effect on one that is delivered."""
-        if not ticket.done:
+        """Forgets a request: it is not answered any more. Ends a run that nobody waits for then. Never too late."""
+        if ticket.state != OVER:
             self._metrics.inflight -= 1
-            ticket.end()
-            self._withdraw(ticket)
-
-    def _expire(self, ticket: Ticket, seconds: float) -> None:
-        self._withdraw(ticket)
-        self._finish(ticket, DeadlineExceeded(f"no answer within {seconds:.3g} s; the request was dropped"))
-
-    def _finish(self, ticket: Ticket, outcome: Outcome) -> None:
-        if not ticket.done:
-            self._metrics.inflight -= 1
-            ticket.end()
-            ticket.deliver(outcome)
+            self._unawaited(self._backlog.withdraw(ticket))
 
     async def run(self) -> None:
         """Serves until `close` was called and nothing waits any more."""
+        self._loop = asyncio.get_running_loop()
+        self._place.hop_seconds = self._costs.overhead_seconds = await self._engine.hop()
+        self._cut()
         while True:
-            # A batch is cut no earlier than the next turn of the loop, so requests read in one turn share it.
-            await self._arrived.wait()
-            if not self._queues:
-                return
-            await self._execute(self._cut(self._clock()))
+            while self._launch is not None:
+                batch, self._launch = self._launch, None
+                await self._run_elsewhere(batch)
+                self._cut()
+            if self._closing and not self._backlog.depth and not self._flushing:
+                break
+            self._wake = self._loop.create_future()
+            await self._wake
+        self._expiry.clear()
 
     def close(self) -> None:
         """Takes no more requests; `run` returns once those that wait are answered. May be called again."""
         self._closing = True
-        self._arrived.set()
+        self._rouse()
 
-    def _enqueue(self, ticket: Ticket) -> None:
-        self._queues.setdefault(ticket.key, {})[ticket] = None
-        self._metrics.queue_depth += 1
-        self._arrived.set()
+    def _ask_for_cut(self) -> None:
+        if self._loop is not None:
+            self._flushing = True
+            self._loop.call_soon(self._cut)
 
-    def _dequeue(self, ticket: Ticket) -> None:
-        queue = self._queues[ticket.key]
-        del queue[ticket]
-        self._metrics.queue_depth -= 1
-        if not queue:
-            del self._queues[ticket.key]
-            if not self._queues and not self._closing:
-                self._arrived.clear()
-
-    def _withdraw(self, ticket: Ticket) -> None:
-        """Forgets a request that was answered, is late or was cancelled; ends a run that nobody waits for any more."""
-        if ticket in self._queues.get(ticket.key, ()):
-            self._dequeue(ticket)
-        elif ticket in self._awaited:
-            self._awaited.discard(ticket)
-            if self._computing and not self._awaited:
-                self._engine.interrupt()
-
-    def _cut(self, now: float) -> list[Ticket]:
-        queues = list(self._queues.values())
-        waiting = [Waiting(next(iter(queue)).arrived, sum(ticket.rows for ticket in queue)) for queue in queues]
-        queue = queues[next_queue(waiting, self._policy, now)]
-        tickets = list(islice(queue, cut((ticket.rows for ticket in queue), self._policy.max_rows)))
-        for ticket in tickets:
-            self._dequeue(ticket)
-            self._metrics.queue_seconds.observe(now - ticket.arrived)
-        return tickets
-
-    async def _execute(self, tickets: Sequence[Ticket]) -> None:
-        """Answers `tickets`. If their batch fails it is halved, so that a bad request fails alone.
-
-        One bad request among n costs about 2·log2(n) runs more; n bad ones cost 2n - 1 runs in all, the bound.
-        """
-        live = [ticket for ticket in tickets if not ticket.done]
-        if not live:
+    def _cut(self) -> None:
+        """Cuts the next batch, if nothing runs, and runs it or has it run."""
+        self._flushing = False
+        backlog = self._backlog
+        if backlog.running is not None or self._launch is not None:
             return
+        now = self._clock()
+        batch = backlog.cut(now)
+        for ticket in backlog.dropped:
+            self._tell(ticket, _late(ticket))
+        self._metrics.queue_depth = backlog.depth
+        if batch is None:
+            if self._closing:
+                self._rouse()
+            return
+        self._metrics.cut(batch.rows, [now - ticket.arrived for ticket in batch.tickets])
+        self._metrics.offer(backlog.offered_seconds, now)
+        if self._place.on_loop(batch, now):
+            self._run_here(batch)
+        else:
+            self._launch = batch
+            self._rouse()
+
+    def _run_here(self, batch: Batch) -> None:
         try:
-            answers = split(await self._compute(live), [ticket.rows for ticket in live])
+            outputs, seconds = self._engine.run_inline(self._feeds(batch))
+        except RunEnded:
+            # Its time depends on its data. On the launch thread the loop stays free and deadlines are kept.
+            self._place.bar(batch.shape, self._clock())
+            self._launch = batch
+            self._rouse()
+            return
+        except Exception as error:
+            self._failed(batch, _fault(error))
+        else:
+            self._ended(batch, outputs, seconds)
+        # What else waits comes after a turn of the loop, so that connections are read and written in between.
+        if self._backlog.depth:
+            self._ask_for_cut()
+        elif self._closing:
+            self._rouse()
+
+    async def _run_elsewhere(self, batch: Batch) -> None:
+        if not batch.awaited:
+            self._failed(batch, RunEnded("nobody waits for it"))
+            return
+        batch.started = self._clock()
+        self._watchdog.begin(self._policy.run_seconds)
+        try:
+            outputs, seconds = await self._engine.run(self._feeds(batch))
+        except Exception as error:
+            self._watchdog.returned()
+            self._failed(batch, _fault(error))
+        else:
+            self._watchdog.returned()
+            self._ended(batch, outputs, seconds)
+
+    def _feeds(self, batch: Batch) -> Feeds:
+        if len(batch.tickets) == 1:
+            return batch.tickets[0].feeds or {}
+        requests = [ticket.feeds for ticket in batch.tickets if ticket.feeds is not None]
+        return self._assembly.stack(requests, batch.rows)
+
+    def _ended(self, batch: Batch, outputs: Sequence[Array], seconds: float) -> None:
+        now = self._clock()
+        try:
+            answers = self._assembly.split(outputs, [ticket.rows for ticket in batch.tickets])
         except RuntimeFault as fault:
-            if len(live) == 1:
-                self._finish(live[0], fault)
-            else:
-                middle = len(live) // 2
-                await self._execute(live[:middle])
-                await self._execute(live[middle:])
+            self._failed(batch, fault)
             return
-        for ticket, answer in zip(live, answers, strict=True):
-            self._finish(ticket, answer)
+        self._backlog.ended(batch, seconds, now)
+        self._metrics.compute_seconds.observe(seconds)
+        for ticket, answer in zip(batch.tickets, answers, strict=True):
+            if ticket.state == RUNNING:
+                self._tell(ticket, answer)
 
-    async def _compute(self, tickets: Sequence[Ticket]) -> Sequence[Array]:
-        self._metrics.batch_rows.observe(sum(ticket.rows for ticket in tickets))
-        self._awaited = set(tickets)
-        self._computing = True
-        started = self._clock()
+    def _failed(self, batch: Batch, fault: RuntimeFault) -> None:
+        now = self._clock()
+        seconds = now - batch.started
+        self._metrics.compute_seconds.observe(seconds)
+        for ticket in self._backlog.failed(batch, fault, seconds, now):
+            self._tell(ticket, fault)
+        self._metrics.queue_depth = self._backlog.depth
+
+    def _tell(self, ticket: Ticket, outcome: Outputs | RuntimeFault) -> None:
+        ticket.state = OVER
+        self._metrics.inflight -= 1
         try:
-            return await self._engine.run(stack([ticket.feeds for ticket in tickets]))
-        except RuntimeFault:
-            raise
+            ticket.deliver(outcome)
         except Exception:
-            logger.exception("engine failed")
-            raise ExecutionFailed("the model failed on this request; the server's log says how") from None
-        finally:
-            self._computing = False
-            self._metrics.compute_seconds.observe(self._clock() - started)
+            # One request's answer that can't be written must not keep the others' from them.
+            logger.exception("an answer could not be delivered")
+
+    def _expire(self) -> None:
+        """Answers what is over."""
+        now = self._clock()
+        late = self._backlog.expire(now + EARLY_SECONDS)
+        for ticket in late:
+            self._tell(ticket, _late(ticket))
+        running = self._backlog.running
+        self._unawaited(bool(late) and running is not None and not running.awaited)
+        self._expiry.set(self._backlog.nearest_deadline(), now)
+
+    def _unawaited(self, run: bool) -> None:
+        self._metrics.queue_depth = self._backlog.depth
+        if run:
+            self._watchdog.end()
+        elif self._closing and not self._backlog.depth:
+            self._rouse()
+
+    def _stuck(self) -> None:
+        """Tells whoever still waits that the engine is lost."""
+        logger.critical("a run can't be ended")
+        batch = self._backlog.running
+        if batch is not None:
+            for ticket in batch.tickets:
+                if ticket.state == RUNNING:
+                    self._tell(ticket, ExecutionFailed("the model did not end; the server restarts"))
+        if self._on_stuck is not None:
+            self._on_stuck()
+
+    def _rouse(self) -> None:
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
 
 
-def _settle(answered: "asyncio.Future[Outputs]", outcome: Outcome) -> None:
-    if answered.done():
-        return
-    if isinstance(outcome, RuntimeFault):
-        answered.set_exception(outcome)
-    else:
-        answered.set_result(outcome)
+def _late(ticket: Ticket) -> DeadlineExceeded:
+    return DeadlineExceeded(f"no answer within {ticket.deadline - ticket.arrived:.3g} s; the request was dropped")
+
+
+def _fault(error: Exception) -> RuntimeFault:
+    if isinstance(error, RuntimeFault):
+        return error
+    logger.error("engine failed", exc_info=error)
+    return ExecutionFailed("the model failed on this request; the server's log says how")

@@ -1,125 +1,159 @@
 """From a path to a model that may serve: load once, prove batchability, warm up. Blocks; runs on the launch thread."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Timer
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import onnx
-
-from tidegate_runtime.errors import RuntimeFault, StartupFailure
-from tidegate_runtime.model.batchability import (
-    PROBE_ROWS,
-    PROBES,
-    Run,
-    Verdict,
-    judge_graph,
-    judge_numbers,
-    probe_feeds,
-)
-from tidegate_runtime.model.files import find_model, refuse_other_formats
-from tidegate_runtime.model.session import OnnxSession, RunOptions
+from tidegate_runtime.errors import StartupFailure
+from tidegate_runtime.model.batchability import BatchingRules, Verdict, judge_graph
+from tidegate_runtime.model.explanation import printable
+from tidegate_runtime.model.files import find_model, not_onnx, refuse_other_formats
+from tidegate_runtime.model.ladder import MEASURE_SECONDS, Costs
+from tidegate_runtime.model.session import OnnxSession
 from tidegate_runtime.model.signature import Signature
+from tidegate_runtime.model.triton_config import ModelConfig, agreed
+from tidegate_runtime.model.warmup import Warm, measured, repeat, warm_up
 from tidegate_runtime.naming import Reason
-from tidegate_runtime.tensors import Array, Datatype, Feeds
+
+if TYPE_CHECKING:
+    import onnx
 
 logger = logging.getLogger(__name__)
 
 WARMUP_LIMIT_SECONDS: Final = 120.0
 """All warm-up runs together; a graph with an endless loop never ends one by itself."""
 
-_UNGUESSED: Final = frozenset({Datatype.FP16, Datatype.FP32, Datatype.FP64, Datatype.BOOL})
+Labels = Mapping[str, tuple[str, ...]]
+"""Output name → the names of its classes, for outputs that are scores by class."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A session that has run, what it takes and gives, and whether its requests may share a batch."""
+    """A session that has run, what it takes and gives, and whether its requests may share a batch.
+
+    `costs` is what runs took, for the scheduler's table.
+    """
 
     session: OnnxSession
     signature: Signature
     verdict: Verdict
+    labels: Labels
+    costs: Costs
 
 
-def load_model(path: Path, device: str, threads: int, max_rows: int) -> LoadedModel:
-    """The model at `path`, warm: run at batch 1 and, if requests may be batched, at `max_rows`.
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What opening and running a file has shown, so that another process needn't find it out again.
 
-    Raises `StartupFailure` with the reason why it can't be served.
+    `changed` says that ONNX Runtime can't be given the file as it is.
     """
+
+    warm: Warm
+    changed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A session that has not run. `changed` as in `Findings`."""
+
+    session: OnnxSession
+    labels: Labels
+    changed: bool
+
+
+def load_model(  # noqa: PLR0913 -- the keywords have defaults that most callers want
+    path: Path,
+    device: str,
+    threads: int,
+    max_rows: int,
+    *,
+    rules: BatchingRules | None = None,
+    config: ModelConfig | None = None,
+    measure_seconds: float = MEASURE_SECONDS,
+    found: Findings | None = None,
+) -> LoadedModel:
+    """The model at `path`, warm: run at batch 1 and, if requests may be batched, up to `max_rows`.
+
+    `config` may fix sizes that the model leaves free; what it says of batching is the caller's to put into `rules`.
+    At most `measure_seconds` go into measuring what runs cost; 0 leaves it out. `found` is what another process found
+    out about this very file under the same settings. Raises `StartupFailure` with the reason why it can't be served.
+    """
+    rules = rules or BatchingRules()
+    if found is None:
+        opened, verdict = open_model(path, device, threads, max_rows, rules, config)
+        found = examine(opened, verdict, max_rows, rules, WARMUP_LIMIT_SECONDS)
+    else:
+        opened = reopen_model(path, device, threads, found, config)
+        repeat(opened.session, found.warm, max_rows, WARMUP_LIMIT_SECONDS)
+    costs = measured(opened.session, found.warm, max_rows, measure_seconds)
+    verdict = found.warm.verdict
+    logger.info("model loaded", extra={"batched": verdict.batched, "reason": verdict.reason})
+    return LoadedModel(opened.session, opened.session.signature, verdict, opened.labels, costs)
+
+
+def open_model(
+    path: Path, device: str, threads: int, max_rows: int, rules: BatchingRules, config: ModelConfig | None = None
+) -> tuple[Opened, Verdict]:
+    """The model at `path`, not yet run, and what its graph or the configuration says. Raises `StartupFailure`."""
+    file = _model_file(path)
+    graph, content, labels = _prepared(file)
+    session = _session(file, device, threads, content, config)
+    if graph is None:  # ONNX Runtime took it, but what it refers to can't be checked
+        raise not_onnx(file, "protobuf can't read it; it ends at 2 GiB and at 100 levels")
+    return Opened(session, labels, content is not None), _judged(graph, session.signature, max_rows, rules)
+
+
+def reopen_model(path: Path, device: str, threads: int, found: Findings, config: ModelConfig | None = None) -> Opened:
+    """The model at `path`, which was judged before: its graph isn't read again, unless it must be changed."""
+    file = _model_file(path)
+    _, content, labels = _prepared(file) if found.changed else _AS_IT_IS
+    return Opened(_session(file, device, threads, content, config), labels, found.changed)
+
+
+def examine(opened: Opened, verdict: Verdict, max_rows: int, rules: BatchingRules, limit_seconds: float) -> Findings:
+    """What the first runs show, all of them within `limit_seconds`. Raises `StartupFailure` as `warm_up` does."""
+    return Findings(warm_up(opened.session, verdict, max_rows, rules, limit_seconds), opened.changed)
+
+
+def _session(file: Path, device: str, threads: int, content: bytes | None, config: ModelConfig | None) -> OnnxSession:
+    session = OnnxSession(file, device, threads, content)
+    if config is not None:
+        session.signature = agreed(config, session.signature)
+    return session
+
+
+def _model_file(path: Path) -> Path:
     file = find_model(path)
     refuse_other_formats(file)
-    session = OnnxSession(file, device, threads)
-    verdict = _judge_graph(file, session.signature, max_rows)
-    verdict = _warm_up(session, verdict, max_rows, WARMUP_LIMIT_SECONDS)
-    logger.info("model loaded", extra={"file": file.name, "batched": verdict.batched, "reason": verdict.reason})
-    return LoadedModel(session, session.signature, verdict)
+    return file
 
 
-def _judge_graph(file: Path, signature: Signature, max_rows: int) -> Verdict:
+_Prepared = tuple["onnx.ModelProto | None", bytes | None, Labels]
+_AS_IT_IS: Final[_Prepared] = (None, None, {})
+
+
+def _prepared(file: Path) -> _Prepared:
+    # Not imported above: a server whose model was vetted in another process doesn't need the onnx package.
+    from tidegate_runtime.model.preparation import prepare  # noqa: PLC0415
+
+    prepared = prepare(file)
+    return prepared.graph, prepared.content, prepared.labels
+
+
+def _judged(graph: "onnx.ModelProto", signature: Signature, max_rows: int, rules: BatchingRules) -> Verdict:
     if max_rows == 1:
         return Verdict(False, "the largest batch is set to 1")
-    try:
-        graph = onnx.load(file, load_external_data=False)
-    except Exception as error:  # ONNX Runtime took it, but protobuf may not: it ends at 2 GiB
-        return Verdict(False, f"the graph can't be read ({type(error).__name__})")
-    return judge_graph(graph, signature)
-
-
-def _warm_up(session: OnnxSession, verdict: Verdict, max_rows: int, limit_seconds: float) -> Verdict:
-    options = RunOptions()
-
-    def run(feeds: Feeds) -> Sequence[Array]:
-        try:
-            return session.run(feeds, options)
-        except RuntimeFault:
-            if options.terminate:
-                late = f"no end within {limit_seconds:.0f} s; does the graph loop forever?"
-                raise StartupFailure(Reason.WARMUP_FAILED, f"warm-up: {late}") from None
-            raise
-
-    def end() -> None:
-        options.terminate = True
-
-    timer = Timer(limit_seconds, end)
-    timer.start()
-    try:
-        return _probed(run, session.signature, verdict, max_rows)
-    except RuntimeFault as fault:
-        raise StartupFailure(Reason.WARMUP_FAILED, f"warm-up: {fault}") from None
-    finally:
-        timer.cancel()
-
-
-def _probed(run: Run, signature: Signature, verdict: Verdict, max_rows: int) -> Verdict:
-    """The verdict after the first probe that the model accepts; unbatched if it accepts none.
-
-    Raises the model's fault if that leaves no doubt: nothing was guessed about its inputs, and it fails all the same.
-    """
-    for probe in PROBES:
-        try:
-            run(probe_feeds(signature, probe, 1))
-        except RuntimeFault as fault:
-            rejected = fault
-            continue
-        if not verdict.batched:
-            return verdict
-        try:
-            verdict = judge_numbers(run, probe_feeds(signature, probe, PROBE_ROWS), signature)
-        except RuntimeFault as fault:
-            return Verdict(False, f"a batch of {PROBE_ROWS} rows was refused: {fault}")
-        if verdict.batched:
-            run(probe_feeds(signature, probe, max_rows))
-        return verdict
-    if _nothing_guessed(signature):
-        raise rejected
-    logger.warning("warm-up inputs were rejected", extra={"error": str(rejected)})
-    return Verdict(False, f"warm-up inputs were rejected: {rejected}")
-
-
-def _nothing_guessed(signature: Signature) -> bool:
-    """Whether every input is of real numbers or booleans and all its sizes are given but that of the batch."""
-    return all(
-        spec.datatype in _UNGUESSED and not any(isinstance(size, str) for size in spec.shape[1:])
-        for spec in signature.inputs
-    )
+    if rules.declared is None:
+        verdict = judge_graph(graph, signature)
+        return Verdict(verdict.batched, printable(verdict.reason))
+    if not rules.declared:
+        return Verdict(False, "declared not to be batchable")
+    for spec in (*signature.inputs, *signature.outputs):
+        if not spec.shape or not isinstance(spec.shape[0], str):
+            raise StartupFailure(
+                Reason.UNSUPPORTED_SIGNATURE,
+                f'the model is declared to be batchable, but "{spec.name}" has no free leading dimension',
+            )
+    return Verdict(True, "declared to be batchable")

@@ -1,8 +1,9 @@
 """One tensor's `shape` and `data` as JSON ↔ numpy, without a silent conversion in either direction."""
 
+from array import array as number_array
 from collections.abc import Sequence
 from itertools import chain
-from math import prod
+from math import isfinite, prod
 from typing import Any, Final
 
 import numpy as np
@@ -14,6 +15,32 @@ MAX_RANK: Final = 32
 MAX_DIMENSION: Final = 2**63 - 1
 
 _FLOATS: Final = frozenset({Datatype.FP32, Datatype.FP64})
+_BINARY_ONLY: Final = frozenset({Datatype.FP16, Datatype.BF16})
+_CODES: Final = {
+    Datatype.UINT8: "B",
+    Datatype.UINT16: "H",
+    Datatype.UINT32: "I",
+    Datatype.UINT64: "Q",
+    Datatype.INT8: "b",
+    Datatype.INT16: "h",
+    Datatype.INT32: "i",
+    Datatype.INT64: "q",
+    Datatype.FP32: "f",
+    Datatype.FP64: "d",
+}
+"""The standard library's arrays take integers for integers and numbers for floats, range-checked, at numpy's speed;
+numpy would also read numbers out of strings and cut fractions off, so it needs a look at each value's type first."""
+
+_ACCEPTED: Final[dict[Datatype, frozenset[type]]] = {
+    **dict.fromkeys(_CODES, frozenset({int})),
+    **dict.fromkeys(_FLOATS, frozenset({int, float})),
+    Datatype.BOOL: frozenset({bool}),
+    Datatype.BYTES: frozenset({str}),
+}
+
+_FEW: Final = 64
+"""Up to so many elements the sum of a Python array is cheaper than the first of numpy's calls."""
+
 _JSON_TYPES: Final[dict[type, str]] = {
     bool: "a boolean",
     int: "an integer",
@@ -37,21 +64,23 @@ def parse_shape(value: object, where: str) -> tuple[int, ...]:
     return tuple(value)
 
 
-def parse_data(data: object, shape: tuple[int, ...], datatype: Datatype, where: str) -> Array:
+def parse_data(data: object, shape: tuple[int, ...], datatype: Datatype, where: str, booleans: bool = True) -> Array:
     """An array of `shape`, from `data` flat in row-major order or nested exactly as `shape` says.
 
     The shape's product is compared with what was sent before anything is allocated, so a shape can't claim memory.
+    `booleans` is whether `data` may hold any, which pass for the numbers 0 and 1 unless each value is looked at.
     """
-    if datatype is Datatype.FP16:
+    if datatype in _BINARY_ONLY:
         raise InvalidTensor(
-            f"{where}: FP16 has no JSON form in the Open Inference Protocol; serve a model with FP32 inputs"
+            f"{where}: {datatype} has no JSON form in the Open Inference Protocol; send it as binary tensor data "
+            '("binary_data_size"), or serve a model with FP32 inputs'
         )
     if not isinstance(data, list):
         raise InvalidTensor(f'{where}: "data" must be a list')
     flat = _flatten(data, shape, where) if data and type(data[0]) is list else data
     if len(flat) != prod(shape):
         raise InvalidTensor(f"{where}: shape {list(shape)} needs {prod(shape)} elements, data has {len(flat)}")
-    return _to_array(flat, datatype, where).reshape(shape)
+    return _to_array(flat, shape, datatype, where, booleans)
 
 
 def _flatten(data: list[Any], shape: tuple[int, ...], where: str) -> list[Any]:
@@ -69,27 +98,34 @@ def _flatten(data: list[Any], shape: tuple[int, ...], where: str) -> list[Any]:
     return level
 
 
-def _to_array(flat: list[Any], datatype: Datatype, where: str) -> Array:
-    types = set(map(type, flat))
-    if not types <= _accepted(datatype):
-        index = next(i for i, value in enumerate(flat) if type(value) not in _accepted(datatype))
-        raise InvalidTensor(f"{where}: data[{index}] is {_kind(flat[index])}; {datatype} expected")
+def _to_array(flat: list[Any], shape: tuple[int, ...], datatype: Datatype, where: str, booleans: bool) -> Array:
+    code = _CODES.get(datatype)
+    if code is None:
+        _check_types(flat, datatype, where)
+        return np.array(flat, dtype=datatype.numpy).reshape(shape)
+    if booleans:
+        _check_types(flat, datatype, where)
     try:
-        with np.errstate(over="ignore"):
-            array: Array = np.array(flat, dtype=datatype.numpy)
-    except OverflowError:
+        numbers = number_array(code, flat)
+    except (TypeError, OverflowError):
+        _check_types(flat, datatype, where)
         raise _out_of_range(flat, datatype, where) from None
-    if datatype in _FLOATS and not np.isfinite(array).all():
+    array: Array = np.ndarray(shape, datatype.numpy, numbers)
+    if datatype is Datatype.FP32 and not _finite(numbers, array):
         raise _out_of_range(flat, datatype, where)
     return array
 
 
-def _accepted(datatype: Datatype) -> set[type]:
-    if datatype is Datatype.BOOL:
-        return {bool}
-    if datatype is Datatype.BYTES:
-        return {str}
-    return {int, float} if datatype in _FLOATS else {int}
+def _check_types(flat: list[Any], datatype: Datatype, where: str) -> None:
+    accepted = _ACCEPTED[datatype]
+    if not set(map(type, flat)) <= accepted:
+        index = next(i for i, value in enumerate(flat) if type(value) not in accepted)
+        raise InvalidTensor(f"{where}: data[{index}] is {_kind(flat[index])}; {datatype} expected")
+
+
+def _finite(numbers: "number_array[float]", array: Array) -> bool:
+    """Whether no double became an infinity as FP32. A sum of finite FP32 values, in double, can't overflow."""
+    return isfinite(sum(numbers)) if len(numbers) <= _FEW else bool(np.isfinite(array).all())
 
 
 def _out_of_range(flat: Sequence[Any], datatype: Datatype, where: str) -> InvalidTensor:
@@ -108,16 +144,16 @@ def _shown(value: object) -> str:
     return str(value) if type(value) is int and abs(value) < 2**64 else _kind(value)
 
 
-def data_of(array: Array, datatype: Datatype, where: str) -> Array | list[str]:
-    """What `data` holds for `array`: its elements flat in row-major order, ready for orjson.
+def data_of(array: Array, datatype: Datatype, name: str) -> Array | list[str]:
+    """What `data` of the output called `name` holds: its elements flat in row-major order, ready for orjson.
 
     NaN and infinities become null, for JSON has no form for them; integers are exact to 64 bits.
     """
-    if datatype is Datatype.FP16:
+    if datatype in _BINARY_ONLY:
         raise InvalidTensor(
-            f"{where}: FP16 has no JSON form in the Open Inference Protocol; "
-            'leave this output out of the request\'s "outputs"'
+            f'output "{name}": {datatype} has no JSON form in the Open Inference Protocol; ask for it with '
+            '"parameters": {"binary_data": true}, or leave this output out of the request\'s "outputs"'
         )
     if datatype is Datatype.BYTES:
         return [str(value) for value in array.ravel()]
-    return np.ascontiguousarray(array).ravel()
+    return array.ravel()

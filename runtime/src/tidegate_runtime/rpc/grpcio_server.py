@@ -4,9 +4,9 @@ Messages reach the table as bytes, so that what parses, refuses and counts is th
 """
 
 import logging
-import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import grpc
@@ -15,6 +15,7 @@ from grpc import aio
 from tidegate_runtime.errors import DeadlineExceeded
 from tidegate_runtime.rpc.call import Call, status_of
 from tidegate_runtime.rpc.health import Health
+from tidegate_runtime.rpc.key_pair import KeyPair
 from tidegate_runtime.rpc.methods import BothStream, Method, ServerStream, Unary, methods
 from tidegate_runtime.rpc.servicer import Servicer
 from tidegate_runtime.service import Service
@@ -43,11 +44,18 @@ class RpcServer:
         handlers = _Handlers(service, methods(self._servicer, self._health))
         self._server.add_generic_rpc_handlers((handlers,))
 
-    async def start(self, host: str, port: int, context: ssl.SSLContext | None = None) -> int:
-        """The port that is listened on, in clear. Raises `OSError` if it can't be had."""
+    async def start(self, host: str, port: int, tls: tuple[Path, Path] | None = None) -> int:
+        """The port that is listened on, over TLS if there are a certificate chain and its key, in PEM.
+
+        Raises `OSError` if the port can't be had, or `ssl.SSLError` if certificate and key don't belong together.
+        """
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        credentials = _credentials(KeyPair(*tls)) if tls else None
         try:
-            bound = self._server.add_insecure_port(address)
+            if credentials is None:
+                bound = self._server.add_insecure_port(address)
+            else:
+                bound = self._server.add_secure_port(address, credentials)
         except RuntimeError:
             raise OSError(f"can't listen on {host} port {port} for gRPC; it may be taken, choose another") from None
         await self._server.start()
@@ -62,6 +70,18 @@ class RpcServer:
         self._health.close()
         self._servicer.close()
         await self._server.stop(grace_seconds)
+
+
+def _credentials(pair: KeyPair) -> grpc.ServerCredentials:
+    """Credentials that grpcio asks for again in each handshake, on a thread of its own."""
+
+    def renewed() -> grpc.ServerCertificateConfiguration | None:
+        newest = pair.renewed()
+        return None if newest is None else grpc.ssl_server_certificate_configuration([newest])
+
+    first = grpc.ssl_server_certificate_configuration([pair.read()])
+    # None, which the stubs don't know, leaves the certificate as it is.
+    return grpc.dynamic_ssl_server_credentials(first, renewed)  # type: ignore[arg-type]
 
 
 def _options(max_body_bytes: int) -> list[tuple[str, int]]:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-import ssl
+from pathlib import Path
 from typing import Final
 
 from tidegate_nghttp2 import Scratch
@@ -12,6 +12,7 @@ from tidegate_runtime.rpc.http2_connection import Connection, Shared
 from tidegate_runtime.rpc.methods import methods
 from tidegate_runtime.rpc.servicer import Servicer
 from tidegate_runtime.service import Service
+from tidegate_runtime.tls import HTTP_2, Certificate
 
 SWEEP_SECONDS: Final = 5.0
 BACKLOG: Final = 1024
@@ -34,11 +35,12 @@ class Http2Server:
         self._server: asyncio.Server
         self._sweeping: asyncio.Task[None]
 
-    async def start(self, host: str, port: int, context: ssl.SSLContext | None = None) -> int:
-        """The port that is listened on, in clear without a context. Raises `OSError` if it can't be had.
+    async def start(self, host: str, port: int, tls: tuple[Path, Path] | None = None) -> int:
+        """The port that is listened on, over TLS if there are a certificate chain and its key, in PEM.
 
-        The context has to offer "h2".
+        Raises `OSError` if the port can't be had, or `StartupFailure` if certificate and key don't belong together.
         """
+        context = Certificate(*tls, HTTP_2).server_context() if tls else None
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
             listener = socket.create_server((host, port), family=family, backlog=BACKLOG, dualstack_ipv6=host == "::")

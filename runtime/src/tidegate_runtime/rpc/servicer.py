@@ -10,6 +10,7 @@ from tidegate_runtime import __version__
 from tidegate_runtime.errors import NotReady, NotServed, RuntimeFault
 from tidegate_runtime.model.signature import shown_shape
 from tidegate_runtime.naming import ADMIN_PORT, PLATFORM, SERVER_NAME
+from tidegate_runtime.protocol.v2_response import EXTENSIONS
 from tidegate_runtime.rpc import codec
 from tidegate_runtime.rpc.call import Call, status_of
 from tidegate_runtime.rpc.protos import inference_pb2 as pb
@@ -56,9 +57,9 @@ class Servicer:
         return pb.ModelReadyResponse(ready=self._service.ready)
 
     async def server_metadata(self, _request: pb.ServerMetadataRequest, _call: Call) -> pb.ServerMetadataResponse:
-        """Name and version of this server, and what carries its gRPC."""
+        """Name and version of this server, what of the protocol's extensions it serves, and what carries its gRPC."""
         carried = f"grpc_transport({self._service.metrics.grpc_transport})"
-        return pb.ServerMetadataResponse(name=SERVER_NAME, version=__version__, extensions=[carried])
+        return pb.ServerMetadataResponse(name=SERVER_NAME, version=__version__, extensions=[*EXTENSIONS, carried])
 
     async def model_metadata(self, request: pb.ModelMetadataRequest, _call: Call) -> pb.ModelMetadataResponse:
         """The model's signature. Raises `NotFound` or `NotReady`."""
@@ -153,7 +154,7 @@ class Servicer:
         service = self._service
         model = service.model(request.model_name, request.model_version or None)
         decoded = codec.decode(request, call.seconds_left)
-        answer = codec.encode(await model.infer(decoded, call.received), decoded.binary)
+        answer = codec.encode(await model.infer(decoded, call.received), decoded)
         service.metrics.request_duration.observe(service.clock() - call.received)
         return answer
 

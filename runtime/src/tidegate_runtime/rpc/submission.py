@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from tidegate_runtime.batching.scheduler import Outcome, Ticket
+from tidegate_runtime.batching.tickets import Outputs, Ticket
 from tidegate_runtime.errors import RuntimeFault
 from tidegate_runtime.rpc import codec
 from tidegate_runtime.rpc.call import Call
@@ -51,12 +51,12 @@ class Submission:
             self._ticket = None
             self._count(code_of_gone(self._call, self._service.clock()))
 
-    def _on_outcome(self, outcome: Outcome) -> None:
+    def _on_outcome(self, outcome: Outputs | RuntimeFault) -> None:
         self._ticket = None
         try:
             if isinstance(outcome, RuntimeFault):
                 raise outcome
-            answer = codec.encode(self._model.answer(self._infer, outcome), self._infer.binary).SerializeToString()
+            answer = codec.encode(self._model.answer(self._infer, outcome), self._infer).SerializeToString()
         except Exception as error:
             self._fail(error)
             return

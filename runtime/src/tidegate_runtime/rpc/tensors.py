@@ -1,10 +1,9 @@
-"""One tensor's bytes or typed `contents` ↔ numpy, bounds-checked, without a silent conversion in either direction.
+"""One tensor's typed `contents` ↔ numpy, without a silent conversion in either direction.
 
-Raw: little-endian, row-major, unpadded; BOOL one byte; BYTES as (uint32 length, bytes) each. Typed: the one repeated
-field of the datatype. https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_grpc.md
+Each datatype has one repeated field; those without travel raw, which is the form of `protocol.binary_tensors`.
+https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_grpc.md
 """
 
-import struct
 from collections.abc import Sequence
 from math import prod
 from typing import Any, Final
@@ -31,36 +30,7 @@ FIELDS: Final[dict[Datatype, str]] = {
 }
 """Where `contents` holds each datatype; FP16 and BF16 have no field and travel raw."""
 
-_LENGTH: Final = struct.Struct("<I")
 _NARROW: Final = frozenset({Datatype.UINT8, Datatype.UINT16, Datatype.INT8, Datatype.INT16})
-
-
-def from_raw(raw: bytes, shape: tuple[int, ...], datatype: Datatype, where: str) -> Array:
-    """A read-only view of `raw` in `shape`, not a copy; for BYTES an array of `str`.
-
-    `where` names the tensor in errors. Nothing is allocated by what the shape claims before the bytes are there.
-    """
-    if datatype is Datatype.BYTES:
-        return _strings(_split(raw, prod(shape), where), where).reshape(shape)
-    needed = prod(shape) * datatype.numpy.itemsize
-    if len(raw) != needed:
-        raise InvalidTensor(
-            f"{where}: shape {list(shape)} of {datatype} needs {needed} bytes, its raw_input_contents has {len(raw)}"
-        )
-    if datatype is Datatype.BOOL:
-        _check_booleans(raw, where)
-    return np.frombuffer(raw, datatype.numpy).reshape(shape)
-
-
-def to_raw(array: Array, datatype: Datatype) -> bytes:
-    """The tensor's bytes."""
-    if datatype is not Datatype.BYTES:
-        return array.tobytes()
-    parts = []
-    for value in array.ravel():
-        text = _encoded(value)
-        parts += [_LENGTH.pack(len(text)), text]
-    return b"".join(parts)
 
 
 def from_contents(contents: InferTensorContents, shape: tuple[int, ...], datatype: Datatype, where: str) -> Array:
@@ -96,45 +66,18 @@ def to_contents(array: Array, datatype: Datatype, where: str) -> InferTensorCont
     return contents
 
 
-def _split(raw: bytes, count: int, where: str) -> list[bytes]:
-    """The `count` elements that `raw` must hold exactly."""
-    if len(raw) < count * _LENGTH.size:
-        raise InvalidTensor(f"{where}: {count} elements of BYTES need {count * 4} bytes or more, got {len(raw)}")
-    elements = []
-    start = 0
-    for index in range(count):
-        if start + _LENGTH.size > len(raw):
-            raise InvalidTensor(f"{where}: element {index} of {count} begins behind the last of {len(raw)} bytes")
-        (length,) = _LENGTH.unpack_from(raw, start)
-        start += _LENGTH.size
-        if start + length > len(raw):
-            raise InvalidTensor(f"{where}: element {index} claims {length} bytes; {len(raw) - start} are left")
-        elements.append(raw[start : start + length])
-        start += length
-    if start != len(raw):
-        raise InvalidTensor(f"{where}: {len(raw) - start} bytes are left behind element {count - 1}, the last")
-    return elements
-
-
 def _strings(elements: Sequence[bytes], where: str) -> Array:
     array = np.empty(len(elements), np.object_)
     for index, element in enumerate(elements):
         try:
             array[index] = element.decode()
         except UnicodeDecodeError as error:
-            raise InvalidTensor(f"{where}: element {index} is not UTF-8 at its byte {error.start}") from None
+            raise InvalidTensor(f"{where}: bytes_contents[{index}] is not UTF-8 at its byte {error.start}") from None
     return array
 
 
 def _encoded(value: object) -> bytes:
     return value if isinstance(value, bytes) else str(value).encode()
-
-
-def _check_booleans(raw: bytes, where: str) -> None:
-    """Any other byte would make a numpy bool that is neither true nor false."""
-    beyond = np.flatnonzero(np.frombuffer(raw, np.uint8) > 1)
-    if beyond.size:
-        raise InvalidTensor(f"{where}: byte {beyond[0]} is {raw[beyond[0]]}; a BOOL is 0 or 1")
 
 
 def _check_range(values: Sequence[int], datatype: Datatype, where: str) -> None:

@@ -1,7 +1,7 @@
 """Which transport carries gRPC in this process. All methods go by the one that was chosen."""
 
 import logging
-import ssl
+from pathlib import Path
 from typing import Protocol
 
 from tidegate_runtime.naming import GrpcTransport
@@ -13,8 +13,11 @@ logger = logging.getLogger(__name__)
 class Server(Protocol):
     """A transport, as the process sees it."""
 
-    async def start(self, host: str, port: int, context: ssl.SSLContext | None = None) -> int:
-        """The port that is listened on. Raises `OSError` if it can't be had."""
+    async def start(self, host: str, port: int, tls: tuple[Path, Path] | None = None) -> int:
+        """The port that is listened on, over TLS if there are a certificate chain and its key, in PEM.
+
+        Raises `OSError` if the port can't be had.
+        """
 
     def readiness_changed(self) -> None:
         """Tells those who watch."""

@@ -1,4 +1,4 @@
-"""The data port: Open Inference Protocol V2 over HTTP with JSON."""
+"""The data port: Open Inference Protocol V2 over HTTP, with JSON and binary tensors, and V1 beside it."""
 
 from typing import Any
 
@@ -6,15 +6,16 @@ import orjson
 from fastapi import APIRouter, FastAPI, Request, Response
 
 from tidegate_runtime import __version__
-from tidegate_runtime.errors import RuntimeFault
 from tidegate_runtime.model.signature import shown_shape
 from tidegate_runtime.naming import LIVE_PATH, PLATFORM, READY_PATH, SERVER_NAME
-from tidegate_runtime.protocol import v2_json
+from tidegate_runtime.protocol import v2_request, v2_response
 from tidegate_runtime.service import ServedModel, Service
 from tidegate_runtime.tensors import TensorSpec
 from tidegate_runtime.web import faults
-from tidegate_runtime.web.body import ClientGone, check_media, read_body, unless_client_leaves
-from tidegate_runtime.web.faults import CLIENT_GONE, error_response
+from tidegate_runtime.web.body import media_of, read_body, response_of, unless_client_leaves
+from tidegate_runtime.web.counting import counted
+from tidegate_runtime.web.faults import error_response
+from tidegate_runtime.web.v1 import v1_routes
 
 
 def create_app(service: Service) -> FastAPI:
@@ -22,6 +23,7 @@ def create_app(service: Service) -> FastAPI:
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.include_router(_health(service))
     app.include_router(_models(service))
+    app.include_router(v1_routes(service))
     faults.install(app)
     return app
 
@@ -39,7 +41,7 @@ def _health(service: Service) -> APIRouter:
 
     @router.get("/v2")
     async def server() -> Response:
-        return _json({"name": SERVER_NAME, "version": __version__, "extensions": []})
+        return _json({"name": SERVER_NAME, "version": __version__, "extensions": v2_response.EXTENSIONS})
 
     return router
 
@@ -66,30 +68,20 @@ def _models(service: Service) -> APIRouter:
     @router.post("/infer")
     @router.post("/versions/{version}/infer")
     async def infer(request: Request, name: str, version: str | None = None) -> Response:
-        status = 500
-        try:
-            response = await _infer(service, request, name, version)
-            status = response.status_code
-        except RuntimeFault as fault:
-            response, status = faults.fault_response(fault), fault.http_status
-        except ClientGone:
-            response, status = Response(), CLIENT_GONE
-        finally:
-            if name == service.metrics.model:
-                service.metrics.answered(status)
-        return response
+        return await counted(service, name, _infer(service, request, name, version))
 
     return router
 
 
 async def _infer(service: Service, request: Request, name: str, version: str | None) -> Response:
     model = service.model(name, version)
-    check_media(request)
-    body = await read_body(request, service.limits.max_body_bytes)
+    media = media_of(request.headers)
+    body = await read_body(request, service.limits.max_body_bytes, media.encoding)
     received = service.clock()
-    decoded = v2_json.decode(body)
+    decoded = v2_request.decode(body, media.json_length, model.signature.inputs)
     answer = await unless_client_leaves(request, model.infer(decoded, received))
-    response = Response(v2_json.encode(answer), media_type="application/json")
+    encoded = v2_response.encode(answer, decoded)
+    response = await response_of(encoded, request.headers.get("accept-encoding"))
     service.metrics.request_duration.observe(service.clock() - received)
     return response
 

@@ -150,6 +150,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._refuse(414, f"the URL is over {MAX_URL_BYTES} bytes")
         elif size > MAX_HEAD_BYTES or len(self.headers) > MAX_HEADERS:
             self._refuse(431, f"the request's head is over {MAX_HEAD_BYTES} bytes or {MAX_HEADERS} headers")
+        elif self.parser.get_http_version() not in {"1.0", "1.1"}:
+            self._refuse(400, "the request is not HTTP/1.1 or HTTP/1.0")
         elif self.parser.get_http_version() == "1.1" and sum(name == b"host" for name, _ in self.headers) != 1:
             self._refuse(400, "HTTP/1.1 needs one Host header")
         elif self.parser.get_method() == b"CONNECT":

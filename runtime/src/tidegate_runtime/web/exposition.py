@@ -1,6 +1,7 @@
 """The model's plain numbers in Prometheus' form, made when somebody asks."""
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -14,8 +15,10 @@ from tidegate_runtime.metrics import Histogram, ModelMetrics
 class ModelCollector(Collector):
     """Renders one model's metrics; the names and labels are those of docs/api.md."""
 
-    def __init__(self, metrics: ModelMetrics) -> None:
+    def __init__(self, metrics: ModelMetrics, clock: Callable[[], float] = time.monotonic) -> None:
+        """`clock` is the scheduler's."""
         self._metrics = metrics
+        self._clock = clock
 
     def collect(self) -> Iterator[Metric]:
         """All families of the model."""
@@ -28,6 +31,16 @@ class ModelCollector(Collector):
         for code, count in sorted(metrics.codes.items()):
             requests.add_metric([metrics.model, str(code)], count)
         yield requests
+        refused = CounterMetricFamily(naming.REFUSED, "Requests refused for load.", labels=["model", "reason"])
+        for reason, count in metrics.refused.items():
+            refused.add_metric([metrics.model, reason], count)
+        yield refused
+        yield _gauge(
+            naming.UTILIZATION,
+            "Engine seconds offered per second, refused requests included, over the last ten seconds.",
+            label,
+            metrics.utilization(self._clock()),
+        )
         for name, help_text, histogram in (
             (
                 naming.REQUEST_DURATION,

@@ -10,11 +10,14 @@ from typing import Any, Final
 
 import orjson
 
-from tidegate_runtime.batching.scheduler import Outcome, Ticket
+from tidegate_runtime.batching.tickets import Outputs, Ticket
 from tidegate_runtime.errors import RuntimeFault
-from tidegate_runtime.protocol import v2_json
+from tidegate_runtime.protocol.compression import MIN_BYTES, Encoding, accepted_encoding, compress
+from tidegate_runtime.protocol.v2_request import decode, parse_header_length
+from tidegate_runtime.protocol.v2_response import Encoded, encode
 from tidegate_runtime.service import ServedModel, Service
 from tidegate_runtime.tensors import InferRequest
+from tidegate_runtime.web.body import JSON_LENGTH_HEADER, OFF_LOOP_BYTES
 from tidegate_runtime.web.connection import MAX_HEAD_BYTES, MAX_HEADERS, BoundedHttpProtocol, Stage
 from tidegate_runtime.web.faults import BUG, CLIENT_GONE, fault_headers
 from tidegate_runtime.web.reply import Header, reply
@@ -25,15 +28,20 @@ _NEVER_HOT: Final = frozenset(
     {
         b"content-encoding",
         b"expect",
-        b"inference-header-content-length",
         b"te",
         b"trailer",
         b"transfer-encoding",
         b"upgrade",
     }
 )
-_MEDIA: Final = frozenset({None, b"application/json"})
+_MEDIA: Final = frozenset({None, b"application/json", b"application/octet-stream"})
 _JSON: Final = (b"content-type", b"application/json")
+_BINARY: Final = (b"content-type", b"application/octet-stream")
+_VARY: Final = (b"vary", b"Accept-Encoding")
+_JSON_LENGTH: Final = JSON_LENGTH_HEADER.lower().encode()
+
+JOINED_BYTES: Final = 16 * 1024
+"""Bodies up to this are copied behind their head, which is cheaper than a second buffer to write."""
 
 
 class _NoEvent:
@@ -46,7 +54,18 @@ class _NoEvent:
 class HotCall:
     """A connection's hot request, one at a time; to uvicorn it looks like the cycle of a request."""
 
-    __slots__ = ("body", "disconnected", "keep_alive", "model", "received", "request", "response_complete", "ticket")
+    __slots__ = (
+        "accepted",
+        "body",
+        "disconnected",
+        "json_length",
+        "keep_alive",
+        "model",
+        "received",
+        "request",
+        "response_complete",
+        "ticket",
+    )
 
     response_started = False
     message_event = _NoEvent()
@@ -57,7 +76,9 @@ class HotCall:
         self.keep_alive = True
         self.model: ServedModel
         self.body: bytes | bytearray = b""
-        self.request: InferRequest
+        self.json_length: bytes | None = None
+        self.accepted: bytes | None = None
+        self.request: InferRequest | None = None
         self.received = 0.0
         self.ticket: Ticket | None = None
 
@@ -101,11 +122,12 @@ class HotConnection(BoundedHttpProtocol):
     def on_headers_complete(self) -> None:
         """Decides the way."""
         model = self.service.infer_paths.get(self.url)
-        if model is None or not self._fits(model):
-            url, headers, expected = self.url, self.headers, self.expect_100_continue
+        headers = dict(self.headers)
+        if model is None or not self._fits(model, headers):
+            url, given, expected = self.url, self.headers, self.expect_100_continue
             super().on_message_begin()
             self.url, self.expect_100_continue = url, expected
-            self.headers.extend(headers)
+            self.headers.extend(given)
             super().on_headers_complete()
             return
         self._stage = Stage.BODY
@@ -116,6 +138,8 @@ class HotConnection(BoundedHttpProtocol):
         call.keep_alive = self.parser.should_keep_alive()
         call.model = model
         call.body = b""
+        call.json_length = headers.get(_JSON_LENGTH)
+        call.accepted = headers.get(b"accept-encoding")
         self.cycle = self._hot = call  # type: ignore[assignment]
 
     def on_body(self, body: bytes) -> None:
@@ -141,16 +165,17 @@ class HotConnection(BoundedHttpProtocol):
         self._late_at = float("inf")
         call.received = self.service.clock()
         try:
-            call.request = v2_json.decode(call.body)
-            call.ticket = call.model.submit(call.request, call.received, self._deliver)
+            length = call.json_length
+            json_length = None if length is None else parse_header_length(length.decode("latin-1"))
+            call.request = request = decode(call.body, json_length, call.model.signature.inputs)
+            call.ticket = call.model.submit(request, call.received, self._deliver)
         except RuntimeFault as fault:
             self._refuse_call(call, fault)
         except Exception:
             self._fail_call(call)
 
-    def _fits(self, model: ServedModel) -> bool:
+    def _fits(self, model: ServedModel, headers: dict[bytes, bytes]) -> bool:
         """Whether the head is of the common form, and nothing else is under way on this connection."""
-        headers = dict(self.headers)
         length = headers.get(b"content-length")
         return (
             length is not None
@@ -158,6 +183,7 @@ class HotConnection(BoundedHttpProtocol):
             and self.parser.get_http_version() == "1.1"
             and b"host" in headers
             and headers.get(b"content-type") in _MEDIA
+            and (_JSON_LENGTH in headers or headers.get(b"content-type") != b"application/octet-stream")
             and _NEVER_HOT.isdisjoint(headers)
             and len(headers) == len(self.headers) <= MAX_HEADERS
             and 0 < int(length) <= model.max_body_bytes
@@ -167,29 +193,61 @@ class HotConnection(BoundedHttpProtocol):
             and not self.draining()
         )
 
-    def _deliver(self, outcome: Outcome) -> None:
+    def _deliver(self, outcome: Outputs | RuntimeFault) -> None:
         call = self._call
         assert call is not None
+        request = call.request
+        assert request is not None
         call.ticket = None
         if isinstance(outcome, RuntimeFault):
             self._refuse_call(call, outcome)
             return
         try:
-            body = v2_json.encode(call.model.answer(call.request, outcome))
+            encoded = encode(call.model.answer(request, outcome), request)
         except RuntimeFault as fault:
             self._refuse_call(call, fault)
             return
         except Exception:
             self._fail_call(call)
             return
-        metrics = call.model.metrics
-        metrics.request_duration.observe(self.service.clock() - call.received)
+        if call.accepted is not None and encoded.size >= MIN_BYTES:
+            encoding = accepted_encoding(call.accepted.decode("latin-1"))
+            if encoding is not None:
+                self._pack(call, encoded, encoding)
+                return
+        self._write(call, encoded, None)
+
+    def _pack(self, call: HotCall, encoded: Encoded, encoding: Encoding) -> None:
+        """Writes the answer compressed; a long one is compressed in a thread, for other connections would wait."""
+        if encoded.size < OFF_LOOP_BYTES:
+            self._write(call, Encoded([*compress(encoded.parts, encoding)], encoded.json_length), encoding)
+            return
+
+        def packed(done: "asyncio.Future[list[bytes]]") -> None:
+            if not self.transport.is_closing():
+                self._write(call, Encoded([*done.result()], encoded.json_length), encoding)
+
+        self.loop.run_in_executor(None, compress, encoded.parts, encoding).add_done_callback(packed)
+
+    def _write(self, call: HotCall, encoded: Encoded, encoding: Encoding | None) -> None:
+        call.model.metrics.request_duration.observe(self.service.clock() - call.received)
         if self.server_state.default_headers is not self._default_headers:
             self._remember_head()
-        if call.keep_alive:
-            self.transport.write(b"%b%d\r\n\r\n%b" % (self._ok_head, len(body), body))
+        if call.keep_alive and encoding is None and encoded.json_length is None:
+            (body,) = encoded.parts
+            head = b"%b%d\r\n\r\n" % (self._ok_head, len(body))
+            pieces: list[bytes | memoryview] = [head, body]
         else:
-            self.transport.write(b"".join(reply(200, [*self.server_state.default_headers, _JSON], [body], close=True)))
+            headers = [*self.server_state.default_headers, _VARY, _JSON if encoded.json_length is None else _BINARY]
+            if encoded.json_length is not None:
+                headers.append((_JSON_LENGTH, b"%d" % encoded.json_length))
+            if encoding is not None:
+                headers.append((b"content-encoding", encoding.value.encode()))
+            pieces = reply(200, headers, encoded.parts, close=not call.keep_alive)
+        if sum(map(len, pieces)) <= JOINED_BYTES:
+            self.transport.write(b"".join(pieces))
+        else:
+            self.transport.writelines(pieces)
         self._finish(call, 200)
 
     def _refuse_call(self, call: HotCall, fault: RuntimeFault) -> None:
@@ -209,7 +267,8 @@ class HotConnection(BoundedHttpProtocol):
     def _finish(self, call: HotCall, status: int) -> None:
         call.model.metrics.answered(status)
         call.response_complete = True
-        call.body = b""
+        # A connection may be idle for long: it doesn't hold a body of megabytes meanwhile.
+        call.body, call.request = b"", None
         if not call.keep_alive:
             self.transport.close()
         self.on_response_complete()
@@ -217,7 +276,7 @@ class HotConnection(BoundedHttpProtocol):
     def _remember_head(self) -> None:
         """The head of every good answer up to its length; uvicorn renews the default headers, the date, each second."""
         self._default_headers = self.server_state.default_headers
-        head = reply(200, [*self._default_headers, _JSON], [], close=False)[0]
+        head = b"".join(reply(200, [*self._default_headers, _VARY, _JSON], [], close=False))
         self._ok_head = head.removesuffix(b"0\r\n\r\n")
 
 

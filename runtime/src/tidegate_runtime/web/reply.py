@@ -9,7 +9,9 @@ Header = tuple[bytes, bytes]
 STATUS_LINE: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 
 
-def reply(status: int, headers: Iterable[Header], body: Sequence[bytes], *, close: bool) -> list[bytes]:
+def reply(
+    status: int, headers: Iterable[Header], body: Sequence[bytes | memoryview], *, close: bool
+) -> list[bytes | memoryview]:
     """The answer's pieces, to be written in order; `body` is passed on uncopied."""
     head = [STATUS_LINE[status]]
     head += [b"%b: %b\r\n" % header for header in headers]

@@ -8,6 +8,7 @@ pod's end seconds later. So the signal is ours: readiness fails at once, request
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
 import sys
@@ -20,15 +21,17 @@ import uvicorn
 from fastapi import FastAPI
 
 from tidegate_runtime.metrics import ModelMetrics
+from tidegate_runtime.model.costing import cost_table
 from tidegate_runtime.model.engine import ThreadEngine
 from tidegate_runtime.model.loading import LoadedModel, load_model
+from tidegate_runtime.model.vetting import load_vetted
 from tidegate_runtime.rpc.transports import Server, make_server
 from tidegate_runtime.service import Service
 from tidegate_runtime.settings import ServeSettings
+from tidegate_runtime.tls import Certificate
 from tidegate_runtime.web.admin import create_admin_app
 from tidegate_runtime.web.app import create_app
 from tidegate_runtime.web.hot import protocol_class
-from tidegate_runtime.web.tls import Certificate
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +105,7 @@ class _Rpc:
         if settings.grpc_port < 0:
             return cls(None, 0)
         server = make_server(service, settings.grpc_transport)
-        port = await server.start(settings.host, settings.grpc_port)
+        port = await server.start(settings.host, settings.grpc_port, settings.tls)
         logger.info("listening for gRPC", extra={"data": port, "transport": service.metrics.grpc_transport})
         return cls(server, _grace_seconds(service))
 
@@ -138,7 +141,10 @@ async def serve(settings: ServeSettings) -> None:
         try:
             loaded = await _load(settings, stop, launch)
             if loaded is not None:
-                service.open(loaded.signature, loaded.verdict, ThreadEngine(loaded.session, launch))
+                engine = ThreadEngine(loaded.session, launch, inline=settings.device == "cpu")
+                max_rows = settings.limits.max_batch_size if loaded.verdict.batched else 1
+                costs = cost_table(loaded.costs, loaded.signature, max_rows)
+                service.open(loaded.signature, loaded.verdict, engine, costs, _give_up)
                 rpc.readiness_changed()
                 logger.info("ready", extra={"model": settings.name, "version": settings.model_version})
                 await stop.asked.wait()
@@ -156,7 +162,8 @@ async def serve(settings: ServeSettings) -> None:
 
 async def _load(settings: ServeSettings, stop: Stop, launch: ThreadPoolExecutor) -> LoadedModel | None:
     """The model; None if the process was told to stop first."""
-    load = partial(load_model, settings.path, settings.device, settings.threads, settings.limits.max_batch_size)
+    loader = load_vetted if settings.vetting else load_model
+    load = partial(loader, settings.path, settings.device, settings.threads, settings.limits.max_batch_size)
     loading: asyncio.Future[LoadedModel] = asyncio.get_running_loop().run_in_executor(launch, load)
     stopping = asyncio.ensure_future(stop.asked.wait())
     waited: set[asyncio.Future[Any]] = {loading, stopping}
@@ -173,6 +180,12 @@ async def _drain(stop: Stop, seconds: float) -> None:
 
 def _grace_seconds(service: Service) -> float:
     return service.limits.timeout_seconds + WRITE_SECONDS
+
+
+def _give_up() -> None:
+    """Ends the process: a run that can't be ended holds the launch thread, and with it the model, for good."""
+    logger.critical("the engine hangs; leaving")
+    os._exit(1)
 
 
 def _listener(host: str, port: int) -> socket.socket:

@@ -50,15 +50,20 @@ def follow(model: onnx.ModelProto) -> None:
             raise Unproved(f'output "{info.name}" does not have one row per input row')
 
 
-def _prepared(model: onnx.ModelProto) -> onnx.ModelProto:
-    if model.functions:
-        model = inliner.inline_local_functions(model)
+def forget_weights(model: onnx.ModelProto) -> None:
+    """Takes the values out of large constants, which nothing here needs."""
     for tensor in model.graph.initializer:
         if int(np.prod(tensor.dims)) > SMALL:
             name, data_type, dims = tensor.name, tensor.data_type, list(tensor.dims)
             tensor.Clear()
             tensor.name, tensor.data_type = name, data_type
             tensor.dims.extend(dims)
+
+
+def _prepared(model: onnx.ModelProto) -> onnx.ModelProto:
+    if model.functions:
+        model = inliner.inline_local_functions(model)
+    forget_weights(model)
     return onnx.shape_inference.infer_shapes(model, data_prop=True)
 
 

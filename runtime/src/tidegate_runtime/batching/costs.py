@@ -1,0 +1,234 @@
+"""What a run costs: seconds by shape and rows, measured at warm-up and kept current by what runs. Pure.
+
+    l(shape, rows) → mean, p99
+
+For each row count that was run, the table keeps the last `WINDOW` durations:
+
+    p99  = the smallest of them that 99 % of them don't exceed: the largest while there are fewer than 100
+    mean += w · (min(seconds, CLIP · p99) - mean),   w = max(1/n, WEIGHT)
+
+so recent runs weigh more, and a single pause of the host moves neither for long. The counts' figures are then made
+monotone in rows by isotonic regression, each weighted by its runs (pool adjacent violators; Barlow et al., 1972): a
+count that was measured three times in a bad moment yields to neighbours measured a hundred times.
+
+Between two measured counts the mean is interpolated, since latency is about affine in rows (Clipper, NSDI'17; Nexus,
+SOSP'19), and the p99 is the upper neighbour's, since kernels step up where tiles fill. Below the smallest count its
+figures hold; above the largest they grow in proportion, which for an affine cost is too much rather than too little.
+A shape that was never run borrows from the measured one nearest in elements a row, scaled up but never down.
+
+Clockwork (OSDI'20) predicts from recent durations by (model, batch) in the same way. A shape's first two runs don't
+count: kernels are chosen and arenas grow in them.
+"""
+
+from bisect import bisect_left
+from collections.abc import Hashable
+from math import ceil, inf, log
+from typing import Final, NamedTuple
+
+from tidegate_runtime.batching.durations import WINDOW, Cost, Durations, isotonic
+
+UNCOUNTED: Final = 2
+MAX_COUNTS: Final = 64
+"""Row counts kept for a shape; the one not run for longest makes room."""
+
+FALL: Final = 0.05
+"""How much of the best throughput a larger batch may lose to noise and still be preferred."""
+
+TRIAL_SECONDS: Final = 1.0
+"""The age from which on a figure alone doesn't refuse a request: one is let in, which brings the figure up to date."""
+
+EAGER: Final = 256
+EVERY: Final = 32
+"""After its first `EAGER` runs a shape's figures are worked out anew on every 32nd at most."""
+
+
+class Work(NamedTuple):
+    """What some runs cost together, in seconds.
+
+    `spread` is the sum of their (p99 - mean)²: deviations of independent runs add in quadrature.
+    """
+
+    mean: float
+    spread: float
+
+
+class ShapeCosts:
+    """The costs of one shape. `elements` are those of one row over all inputs.
+
+    What `at`, `best` and `work` say is kept until the next runs change it: on the hot path each is one look-up.
+    """
+
+    __slots__ = (
+        "_bests",
+        "_costs",
+        "_counts",
+        "_lender",
+        "_runs",
+        "_seen",
+        "_table",
+        "_works",
+        "elements",
+        "row_seconds",
+        "trial_at",
+        "trial_gap",
+    )
+
+    def __init__(self, table: "CostTable", elements: int) -> None:
+        self.elements = elements
+        self.row_seconds = 0.0
+        """Engine seconds a row takes in a batch of the best size; 0 while nothing is known."""
+        self.trial_at = 0.0
+        self.trial_gap = TRIAL_SECONDS
+        """When, and after how long, a request is let in again though these figures say it will be late."""
+        self._table = table
+        self._lender: ShapeCosts | None = None
+        self._seen = 0
+        self._runs: dict[int, Durations] = {}
+        self._refresh()
+
+    @property
+    def measured(self) -> bool:
+        """Whether runs of this very shape have counted."""
+        return bool(self._runs)
+
+    def observe(self, rows: int, seconds: float) -> None:
+        """Takes a run into account."""
+        self._seen += 1
+        if self._seen <= UNCOUNTED:
+            return
+        runs = self._runs.get(rows)
+        if runs is None:
+            if len(self._runs) >= MAX_COUNTS:
+                del self._runs[min(self._runs, key=lambda count: self._runs[count].touched)]
+            runs = self._runs[rows] = Durations()
+        runs.add(seconds)
+        runs.touched = self._seen
+        if (self._seen < EAGER or self._seen % EVERY == 0) and runs.moved():
+            self._refresh()
+            best = self.best(self._table.max_rows)
+            cost = self.at(best)
+            self.row_seconds = cost.mean / best if cost is not None else 0.0
+
+    def forget(self) -> None:
+        """Drops all figures: a run let in against them took less than half of what they said."""
+        self._runs.clear()
+        self._refresh()
+
+    def at(self, rows: int) -> Cost | None:
+        """The cost of a run of `rows` ≥ 1; None if neither this shape nor another is known."""
+        cost = self._costs.get(rows)
+        if cost is None:
+            if not self._runs:
+                return self._borrowed(rows)
+            cost = self._costs[rows] = self._interpolated(rows)
+        return cost
+
+    def best(self, rows: int) -> int:
+        """How many of `rows` waiting rows to run at once: all, unless that is measured to give fewer rows a second.
+
+        The largest count up to `rows`, measured or all of them, whose rows / mean is within `FALL` of the best.
+        """
+        best = self._bests.get(rows)
+        if best is None:
+            best = self._bests[rows] = self._fastest(rows) if self._runs else rows
+        return best
+
+    def work(self, rows: int) -> Work | None:
+        """What `rows` ≥ 1 waiting rows will cost in batches of the best size; None if nothing is known.
+
+        Behind a full batch the last one is taken to be full, too: by the time it is cut, it will be.
+        """
+        work = self._works.get(rows)
+        if work is None:
+            work = self._worked(rows)
+            if self._runs and work is not None:
+                self._works[rows] = work
+        return work
+
+    def counts(self) -> list[tuple[int, Cost]]:
+        """Every measured row count with its cost, smallest first."""
+        return [(rows, Cost(mean, p99)) for rows, mean, p99 in self._monotone()]
+
+    def _refresh(self) -> None:
+        self._costs: dict[int, Cost] = {}
+        self._bests: dict[int, int] = {}
+        self._works: dict[int, Work] = {}
+        self._counts: list[tuple[int, float, float]] | None = None
+
+    def _monotone(self) -> list[tuple[int, float, float]]:
+        if self._counts is None:
+            rows = sorted(self._runs)
+            runs = [self._runs[count] for count in rows]
+            weights = [min(run.number, WINDOW) for run in runs]
+            means = isotonic([run.mean for run in runs], weights)
+            p99s = isotonic([run.p99 for run in runs], weights)
+            self._counts = [(count, mean, max(mean, p99)) for count, mean, p99 in zip(rows, means, p99s, strict=True)]
+        return self._counts
+
+    def _interpolated(self, rows: int) -> Cost:
+        counts = self._monotone()
+        index = bisect_left(counts, (rows, -inf, -inf))
+        if index == len(counts):
+            largest, mean, p99 = counts[-1]
+            return Cost(mean * rows / largest, p99 * rows / largest)
+        above, mean, p99 = counts[index]
+        if index > 0:
+            below, low, _ = counts[index - 1]
+            mean = low + (mean - low) * (rows - below) / (above - below)
+        return Cost(mean, p99)
+
+    def _borrowed(self, rows: int) -> Cost | None:
+        if self._lender is None or not self._lender.measured:
+            self._lender = self._table.nearest(self.elements)
+        cost = self._lender.at(rows) if self._lender is not None else None
+        if self._lender is None or cost is None:
+            return None
+        scale = max(1.0, self.elements / max(1, self._lender.elements))
+        return Cost(cost.mean * scale, cost.p99 * scale)
+
+    def _fastest(self, rows: int) -> int:
+        candidates = [count for count, _, _ in self._monotone() if count < rows]
+        candidates.append(rows)
+        rates = [count / max(self._interpolated(count).mean, 1e-9) for count in candidates]
+        enough = (1 - FALL) * max(rates)
+        return max(count for count, rate in zip(candidates, rates, strict=True) if rate >= enough)
+
+    def _worked(self, rows: int) -> Work | None:
+        size = self.best(self._table.max_rows)
+        batches = max(0, ceil(rows / size) - 1)
+        full, last = self.at(size), self.at(size if batches else rows - batches * size)
+        if full is None or last is None:
+            return None
+        return Work(
+            batches * full.mean + last.mean + (batches + 1) * self._table.overhead_seconds,
+            batches * (full.p99 - full.mean) ** 2 + (last.p99 - last.mean) ** 2,
+        )
+
+
+class CostTable:
+    """The costs of a model's shapes. `max_rows` bounds a batch.
+
+    `overhead_seconds` is what each run takes beside the engine's own time: the hop to its thread and back.
+    """
+
+    def __init__(self, max_rows: int, overhead_seconds: float = 0.0) -> None:
+        self.max_rows = max_rows
+        self.overhead_seconds = overhead_seconds
+        self.shapes: dict[Hashable, ShapeCosts] = {}
+
+    def shape(self, key: Hashable, elements: int) -> ShapeCosts:
+        """The costs of the shape; empty ones that are kept from here on if it is new."""
+        found = self.shapes.get(key)
+        if found is None:
+            found = self.shapes[key] = ShapeCosts(self, elements)
+        return found
+
+    def stranger(self, elements: int) -> ShapeCosts:
+        """Costs for a shape that the table has no room for: only ever borrowed."""
+        return ShapeCosts(self, elements)
+
+    def nearest(self, elements: int) -> ShapeCosts | None:
+        """The measured shape whose rows are nearest in size, by ratio."""
+        measured = [shape for shape in self.shapes.values() if shape.measured]
+        target = log(max(1, elements))
+        return min(measured, key=lambda shape: abs(log(max(1, shape.elements)) - target), default=None)

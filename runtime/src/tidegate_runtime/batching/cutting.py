@@ -1,0 +1,86 @@
+"""Which waiting tickets go into the next batch: the policy applied to queues and their costs. Pure."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from tidegate_runtime.batching.policy import BatchPolicy, Head, filled, fit, in_time, next_queue
+from tidegate_runtime.batching.tickets import Queue, Ticket
+
+RETRY_HELD: Final = 32
+"""Every how many batches that the table keeps small a larger one is tried: the figures against it may be old."""
+
+
+def chosen(queues: Sequence[Queue], policy: BatchPolicy, now: float) -> Queue:
+    """The queue to serve next, of at least one; none of them is empty."""
+    return queues[next_queue([_head(queue, policy) for queue in queues], policy.max_delay_seconds, now)]
+
+
+def taken(queue: Queue, max_rows: int, depth: int, now: float) -> tuple[list[Ticket], list[Ticket]]:
+    """The requests of the next batch of `queue`; or those to give up before it can be said, since they are too late.
+
+    `depth` is how many wait in all queues: what is too late runs all the same where nothing else waits, since an
+    estimate may be wrong.
+    """
+    limit = _limit(queue, max_rows)
+    tickets, rows, earliest = queue.first(limit)
+    shape = tickets[0].shape
+    cost = shape.at(rows)
+    if cost is None or now + cost.p99 <= earliest:
+        return tickets, []
+    least = shape.at(1) or cost
+    late = [ticket for ticket in tickets if ticket.deadline < now + least.mean and not ticket.trial]
+    if depth == len(late):
+        return tickets[:1], []
+    return ([], late) if late else _spared(queue, tickets, limit, now)
+
+
+def _head(queue: Queue, policy: BatchPolicy) -> Head:
+    head = queue.head()
+    rows = queue.rows
+    if queue.alone:
+        rows = head.rows
+    elif not queue.together:
+        rows = max(head.rows, queue.shape.best(min(rows, policy.max_rows)))
+    cost = head.shape.at(rows)
+    return Head(head.arrived, head.deadline, head.due, head.level, rows, cost.p99 if cost is not None else 0.0)
+
+
+def _limit(queue: Queue, max_rows: int) -> int:
+    if queue.alone:
+        return 1
+    if queue.together:
+        return queue.rows
+    most = min(queue.rows, max_rows)
+    best = queue.shape.best(most)
+    if best == most:
+        return most
+    queue.held += 1
+    return best if queue.held % RETRY_HELD else most
+
+
+def _spared(queue: Queue, tickets: list[Ticket], limit: int, now: float) -> tuple[list[Ticket], list[Ticket]]:
+    """Which of `tickets`, a full batch that somebody in it is too late for, run next, and which are given up.
+
+    Either fewer, so that nobody is late by company; or a full batch without those it comes too late for, if more of the
+    whole queue are answered in time that way. Under overload it is the latter: small batches for the sake of the most
+    urgent would cost so much throughput that soon all are late (Nexus, SOSP'19, drops early for that reason).
+    """
+    shape = tickets[0].shape
+
+    def mean(rows: int) -> float:
+        cost = shape.at(rows)
+        return cost.mean if cost is not None else 0.0
+
+    def p99(rows: int) -> float:
+        cost = shape.at(rows)
+        return cost.p99 if cost is not None else 0.0
+
+    waiting = [(ticket.rows, ticket.deadline) for ticket in queue]
+    fewer = fit(waiting[: len(tickets)], limit, now, p99)
+    end = now + mean(sum(ticket.rows for ticket in tickets))
+    late = [ticket for ticket in tickets if ticket.deadline < end and not ticket.trial]
+    gone = set(late)
+    others = [(ticket.rows, ticket.deadline) for ticket in queue if ticket not in gone]
+    if in_time(others, filled(others, 0, limit), limit, now, mean) > in_time(waiting, fewer, limit, now, mean):
+        return tickets, late
+    return tickets[:fewer], []

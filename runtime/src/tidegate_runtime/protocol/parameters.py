@@ -1,0 +1,152 @@
+"""The parameters that the protocol and its extensions reserve, on a request, an input and a requested output.
+
+A name that nothing reserves is ignored if its value is a scalar, as the protocol asks. A reserved one is honoured, or
+refused with the reason: Triton's parameters extension forbids clients `headers` and all that begins with `triton_`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+import orjson
+
+from tidegate_runtime.errors import InvalidRequest
+from tidegate_runtime.protocol.json_document import Members, object_of
+
+MAX_PARAMETERS_BYTES: Final = 4096
+MAX_INTEGER: Final = 2**63 - 1
+
+Scalar = str | int | float | bool
+
+
+class Place(StrEnum):
+    """What parameters belong to."""
+
+    REQUEST = "the request"
+    INPUT = "an input"
+    OUTPUT = "a requested output"
+
+
+_PLACES: Final = {
+    "priority": Place.REQUEST,
+    "timeout": Place.REQUEST,
+    "binary_data_output": Place.REQUEST,
+    "binary_data_size": Place.INPUT,
+    "binary_data": Place.OUTPUT,
+    "classification": Place.OUTPUT,
+}
+_SHARED_MEMORY: Final = 'shared memory is not served; send the numbers in "data" or as binary tensor data'
+_SEQUENCE: Final = "sequences are not served: models here keep no state between requests"
+_RESERVED: Final = "the protocol reserves this name; use another, or a header of the HTTP request"
+_UNSERVED: Final = {
+    "shared_memory_region": _SHARED_MEMORY,
+    "shared_memory_byte_size": _SHARED_MEMORY,
+    "shared_memory_offset": _SHARED_MEMORY,
+    "headers": _RESERVED,
+}
+_NEUTRAL: Final = frozenset({"sequence_id", "sequence_start", "sequence_end"})
+"""0, "" and false say that the request is part of no sequence; clients that always send them are right."""
+
+_STREAM_END: Final = "triton_enable_empty_final_response"
+"""Asks for a mark behind the last answer of many; one request has one answer here, so nothing is left to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestParameters:
+    """`priority` is 0 for the default, 1 for the highest; `timeout_seconds` None without one."""
+
+    priority: int = 0
+    timeout_seconds: float | None = None
+    binary: bool = False
+
+
+_DEFAULT: Final = RequestParameters()
+
+
+def request_parameters(owner: Mapping[str, Any], members: Members) -> RequestParameters:
+    """What the whole request asks for. Raises `InvalidRequest` naming the parameter."""
+    if owner.get("parameters") is None:
+        return _DEFAULT
+    return asked(_checked(owner["parameters"], Place.REQUEST, "the request", members))
+
+
+def asked(given: Mapping[str, Scalar]) -> RequestParameters:
+    """What a request's parameters ask for; those that are not reserved may be among them."""
+    microseconds = _integer(given, "timeout", "the request")
+    return RequestParameters(
+        _integer(given, "priority", "the request"),
+        microseconds / 1e6 if microseconds else None,
+        _boolean(given, "binary_data_output", "the request") or False,
+    )
+
+
+def binary_size(owner: Mapping[str, Any], where: str, members: Members) -> int | None:
+    """How many bytes of the body behind the JSON are this input's; None if its data are in the JSON.
+
+    `owner` has parameters.
+    """
+    given = _checked(owner.get("parameters"), Place.INPUT, where, members)
+    return _integer(given, "binary_data_size", where) if "binary_data_size" in given else None
+
+
+def output_form(owner: Mapping[str, Any], where: str, members: Members) -> tuple[bool | None, int]:
+    """Whether the output is to be binary (None: as the request says), and how many classes it asks for, else 0."""
+    if owner.get("parameters") is None:
+        return None, 0
+    given = _checked(owner["parameters"], Place.OUTPUT, where, members)
+    return _boolean(given, "binary_data", where), classes(given, where)
+
+
+def classes(given: Mapping[str, Scalar], where: str) -> int:
+    """How many of its best classes a requested output's parameters ask for; 0 for its values."""
+    return _integer(given, "classification", where)
+
+
+def refuse_unserved(parameters: Mapping[str, Scalar], place: Place, where: str) -> None:
+    """Raises `InvalidRequest` for a reserved name that is not served, or not there."""
+    for name, value in parameters.items():
+        if _PLACES.get(name) is place:
+            continue
+        why = _refusal(name, value, place)
+        if why is not None:
+            raise InvalidRequest(f'parameter "{name[:64]}" of {where}: {why}')
+
+
+def _checked(value: object, place: Place, where: str, members: Members) -> dict[str, Scalar]:
+    """The parameters: scalars, together at most 4 KiB, none that asks for what isn't served."""
+    parameters = object_of(value, f'"parameters" of {where}')
+    members.total += len(parameters)
+    for name, parameter in parameters.items():
+        if type(parameter) not in (str, int, float, bool):
+            raise InvalidRequest(f'parameter "{name[:64]}" of {where} must be a string, a number or a boolean')
+    refuse_unserved(parameters, place, where)
+    if len(members.text) > MAX_PARAMETERS_BYTES and len(orjson.dumps(parameters)) > MAX_PARAMETERS_BYTES:
+        raise InvalidRequest(f'"parameters" of {where} are over {MAX_PARAMETERS_BYTES} bytes')
+    return parameters
+
+
+def _refusal(name: str, value: Scalar, place: Place) -> str | None:
+    if name in _UNSERVED:
+        return _UNSERVED[name]
+    if name.startswith("sequence_"):
+        return None if name in _NEUTRAL and not value else _SEQUENCE
+    if name.startswith("triton_"):
+        return None if name == _STREAM_END and type(value) is bool else _RESERVED
+    belongs = _PLACES.get(name, place)
+    return None if belongs is place else f"it belongs to {belongs}"
+
+
+def _integer(given: Mapping[str, Scalar], name: str, where: str) -> int:
+    """0 if it isn't given."""
+    value = given.get(name, 0)
+    if type(value) is not int or not 0 <= value <= MAX_INTEGER:
+        raise InvalidRequest(f'parameter "{name}" of {where} must be an integer from 0 to 2^63-1')
+    return value
+
+
+def _boolean(given: Mapping[str, Scalar], name: str, where: str) -> bool | None:
+    value = given.get(name)
+    if value is not None and type(value) is not bool:
+        raise InvalidRequest(f'parameter "{name}" of {where} must be true or false')
+    return value

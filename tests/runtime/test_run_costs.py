@@ -1,0 +1,179 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tidegate_runtime.batching.costs import EAGER, MAX_COUNTS, CostTable, ShapeCosts, Work
+from tidegate_runtime.batching.durations import WINDOW, Cost, isotonic
+
+
+def shape(measured: dict[int, float], max_rows: int = 32, overhead: float = 0.0) -> ShapeCosts:
+    """A shape whose runs of so many rows always took so long."""
+    costs = CostTable(max_rows, overhead).shape("shape", 4)
+    for _ in range(2):
+        costs.observe(1, 99.0)
+    for rows, seconds in measured.items():
+        for _ in range(4):
+            costs.observe(rows, seconds)
+    return costs
+
+
+def test_a_shapes_first_two_runs_do_not_count() -> None:
+    costs = CostTable(8).shape("shape", 4)
+    for seconds in (50.0, 40.0):
+        costs.observe(1, seconds)
+        assert not costs.measured
+        assert costs.at(1) is None
+    costs.observe(1, 3.0)
+    assert costs.at(1) == Cost(3.0, 3.0)
+
+
+@pytest.mark.parametrize(
+    ("rows", "cost"),
+    [
+        pytest.param(2, Cost(1.0, 1.0), id="a measured count"),
+        pytest.param(1, Cost(1.0, 1.0), id="fewer rows take at most as long"),
+        pytest.param(4, Cost(2.0, 4.0), id="between two: the mean interpolated, the upper one's p99"),
+        pytest.param(8, Cost(4.0, 4.0), id="the largest"),
+        pytest.param(12, Cost(6.0, 6.0), id="beyond it: in proportion"),
+    ],
+)
+def test_a_cost_is(rows: int, cost: Cost) -> None:
+    assert shape({2: 1.0, 8: 4.0}).at(rows) == cost
+
+
+def test_a_count_measured_in_a_bad_moment_yields_to_its_neighbours() -> None:
+    costs = shape({1: 20.0})
+    for _ in range(36):
+        costs.observe(8, 2.0)
+    # Four runs of 20 s and 36 of 2 s, pooled: (80 + 72) / 40.
+    assert costs.at(1) == costs.at(8)
+    assert costs.at(8) == pytest.approx(Cost(3.8, 3.8))
+
+
+def test_recent_runs_weigh_more_than_old_ones() -> None:
+    costs = shape({})
+    for seconds in [1.0] * WINDOW + [1.5] * 40:
+        costs.observe(1, seconds)
+    cost = costs.at(1)
+    assert cost is not None
+    assert cost.mean == pytest.approx(1.5 - 0.5 * (15 / 16) ** 40, rel=0.02)
+    assert cost.p99 == 1.5
+
+
+def test_one_pause_of_the_host_moves_the_figures_little_and_not_for_long() -> None:
+    costs = shape({})
+    for seconds in [0.01] * EAGER + [5.0] + [0.01] * 15:
+        costs.observe(1, seconds)
+    cost = costs.at(1)
+    assert cost is not None
+    assert cost.mean < 0.011
+    assert cost.p99 == pytest.approx(cost.mean, rel=0.1)
+
+
+def test_a_p99_is_exceeded_by_one_run_in_a_hundred() -> None:
+    costs = shape({})
+    for index in range(2 * WINDOW):
+        costs.observe(1, 1.0 + (index % WINDOW) / WINDOW)
+    cost = costs.at(1)
+    assert cost is not None
+    # The 127th of 128 runs, in order of their length.
+    assert cost.p99 == 1.0 + 126 / 128
+
+
+@pytest.mark.parametrize(
+    ("measured", "waiting", "best"),
+    [
+        pytest.param({1: 1.0, 8: 2.0}, 8, 8, id="all where batches pay off"),
+        pytest.param({1: 1.0, 8: 2.0}, 20, 20, id="more than was measured, to see"),
+        pytest.param({1: 1.0, 8: 8.0}, 8, 8, id="all where they cost nothing"),
+        pytest.param({1: 1.0, 8: 8.3}, 8, 8, id="all where they seem to cost a little"),
+        pytest.param({1: 1.0, 8: 9.0}, 8, 1, id="one where they are slower"),
+        pytest.param({1: 1.0, 4: 2.0, 8: 6.0}, 8, 4, id="the count that gives the most rows a second"),
+        pytest.param({1: 1.0, 4: 2.0, 8: 6.0}, 3, 3, id="as many as there are below it"),
+        pytest.param({}, 7, 7, id="all while nothing is known"),
+    ],
+)
+def test_the_best_size_of_a_batch_is(measured: dict[int, float], waiting: int, best: int) -> None:
+    assert shape(measured).best(waiting) == best
+
+
+@pytest.mark.parametrize(
+    ("rows", "work"),
+    [
+        pytest.param(1, Work(1.1, 0.0), id="one run and the hop"),
+        pytest.param(4, Work(2.1, 0.0), id="a full batch"),
+        pytest.param(9, Work(6.3, 0.0), id="three, the last as full as it will be by then"),
+    ],
+)
+def test_waiting_rows_cost(rows: int, work: Work) -> None:
+    assert shape({1: 1.0, 4: 2.0}, max_rows=4, overhead=0.1).work(rows) == pytest.approx(work)
+
+
+def test_deviations_of_batches_add_in_quadrature() -> None:
+    costs = CostTable(1).shape("shape", 1)
+    for seconds in (9.0, 9.0, 1.0, 1.0, 1.0, 2.0):
+        costs.observe(1, seconds)
+    # mean 1.25, p99 2.0, three runs
+    assert costs.work(3) == pytest.approx(Work(3.75, 3 * 0.75**2))
+
+
+@pytest.mark.parametrize(
+    ("elements", "seconds"),
+    [
+        pytest.param(10, 1.0, id="the smallest one's, unscaled"),
+        pytest.param(200, 2.0, id="the nearest one's, in proportion to its size"),
+        pytest.param(900, 5.0, id="never less than the lender's"),
+        pytest.param(2000, 10.0, id="however large"),
+    ],
+)
+def test_an_unknown_shape_borrows_from_the_nearest(elements: int, seconds: float) -> None:
+    table = CostTable(8)
+    for size, cost in ((100, 1.0), (1000, 5.0)):
+        known = table.shape(size, size)
+        for _ in range(3):
+            known.observe(1, cost)
+    unknown = table.shape("new", elements)
+    assert unknown.at(1) == Cost(seconds, seconds)
+    assert not unknown.measured
+
+
+def test_nothing_is_known_until_something_ran() -> None:
+    table = CostTable(8)
+    assert table.shape("a", 1).at(1) is None
+    assert table.shape("a", 1).work(1) is None
+
+
+def test_memory_is_bounded_in_row_counts() -> None:
+    costs = shape({})
+    for rows in range(1, 3 * MAX_COUNTS):
+        costs.observe(rows, 1.0)
+    assert [rows for rows, _ in costs.counts()] == list(range(2 * MAX_COUNTS, 3 * MAX_COUNTS))
+
+
+@given(st.lists(st.tuples(st.integers(1, 40), st.floats(1e-6, 10)), max_size=300), st.integers(1, 64))
+def test_costs_are_monotone_in_rows_and_p99_is_at_least_the_mean(runs: list[tuple[int, float]], rows: int) -> None:
+    costs = CostTable(32).shape("shape", 1)
+    for count, seconds in runs:
+        costs.observe(count, seconds)
+    here, above = costs.at(rows), costs.at(rows + 1)
+    if costs.measured:
+        assert here is not None
+        assert above is not None
+        assert here.mean <= above.mean * (1 + 1e-9)
+        assert here.p99 <= above.p99 * (1 + 1e-9)
+        assert here.p99 >= here.mean * (1 - 1e-9)
+        assert 1 <= costs.best(rows) <= rows
+
+
+@pytest.mark.parametrize(
+    ("values", "weights", "result"),
+    [
+        ([1.0, 2.0, 3.0], [1, 1, 1], [1.0, 2.0, 3.0]),
+        ([3.0, 1.0], [1, 1], [2.0, 2.0]),
+        ([1.0, 4.0, 2.0, 5.0], [1, 1, 3, 1], [1.0, 2.5, 2.5, 5.0]),
+        ([4.0, 3.0, 2.0], [1, 1, 2], [2.75, 2.75, 2.75]),
+        ([], [], []),
+    ],
+)
+def test_neighbours_out_of_order_are_pooled(values: list[float], weights: list[int], result: list[float]) -> None:
+    assert isotonic(values, weights) == result

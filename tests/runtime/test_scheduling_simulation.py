@@ -1,0 +1,137 @@
+"""What the scheduling rule is for, on virtual days of an engine."""
+
+from collections.abc import Callable
+from itertools import count, pairwise
+
+import numpy as np
+import pytest
+
+from tidegate_runtime.batching.costs import CostTable
+from tidegate_runtime.batching.policy import BatchPolicy
+
+from .simulation import Arrival, Cost, Outcome, poisson, simulate, warm
+
+SECONDS = 5.0
+
+
+def noisy(base: float, per_row: float, spread: float = 0.1, seed: int = 0) -> Cost:
+    """Affine in rows, times a log-normal factor of mean 1."""
+    generator = np.random.default_rng(seed)
+    return lambda _width, rows: (base + per_row * rows) * float(np.exp(generator.normal(-(spread**2) / 2, spread)))
+
+
+def policy(max_rows: int, queue_size: int = 4096, max_delay_seconds: float = 0.005) -> BatchPolicy:
+    return BatchPolicy(max_rows, max_delay_seconds, queue_size)
+
+
+@pytest.mark.parametrize(
+    ("base", "per_row", "max_rows"),
+    [
+        pytest.param(0.005, 0.0, 1, id="5 ms a request, unbatched"),
+        pytest.param(0.0049, 0.0001, 32, id="5 ms, batches nearly for free"),
+        pytest.param(0.001, 0.004, 8, id="5 ms, batches hardly pay off"),
+    ],
+)
+@pytest.mark.parametrize("load", [2.0, 5.0])
+def test_under_overload_the_engine_answers_what_it_can_and_in_time(
+    base: float, per_row: float, max_rows: int, load: float
+) -> None:
+    cost = noisy(base, per_row)
+    capacity = max_rows / (base + per_row * max_rows)
+    within = 8 * (base + per_row * max_rows)
+    arrivals = [Arrival(at, within=within) for at in poisson(load * capacity, SECONDS, seed=1)]
+    outcome = simulate(arrivals, cost, policy(max_rows), warm(cost, [1], max_rows))
+    assert len(outcome.answered) >= 0.95 * capacity * SECONDS
+    # Warm-up measures five runs a size; the first second brings the figures to what they are.
+    late = [arrival for arrival in outcome.late if arrival.at > 1.0]
+    assert len(late) <= 0.01 * len(outcome.answered)
+    assert np.quantile(outcome.latencies(), 0.99) <= within
+
+
+def test_below_capacity_nothing_is_refused() -> None:
+    cost = noisy(0.004, 0.0001)
+    arrivals = [Arrival(at) for at in poisson(0.8 * 32 / 0.0072, SECONDS, seed=2)]
+    outcome = simulate(arrivals, cost, policy(32), warm(cost, [1], 32))
+    assert len(outcome.answered) == len(arrivals)
+
+
+def test_at_low_load_a_request_waits_for_nobody() -> None:
+    cost: Cost = lambda _width, _rows: 0.005  # noqa: E731
+    arrivals = [Arrival(0.1 * index) for index in range(100)]
+    outcome = simulate(arrivals, cost, policy(32), warm(cost, [1], 32))
+    assert outcome.latencies() == pytest.approx([0.005] * 100)
+
+
+def test_mixed_shapes_reach_the_throughput_of_one() -> None:
+    cost = noisy(0.004, 0.0001)
+    rate = 2 * 32 / 0.0072
+
+    def answered(widths: tuple[int, ...]) -> int:
+        order = zip(poisson(rate, 3.0, seed=3), (width for _ in count() for width in widths), strict=False)
+        arrivals = [Arrival(at, width, within=0.1) for at, width in order]
+        return len(simulate(arrivals, cost, policy(32), warm(cost, [1, 2], 32)).answered)
+
+    assert answered((1, 2)) >= 0.9 * answered((1,))
+
+
+def test_a_model_that_is_slower_in_batches_is_not_batched() -> None:
+    cost: Cost = lambda _width, rows: 0.001 * rows**1.5  # noqa: E731
+    arrivals = [Arrival(0.0, within=1.0) for _ in range(100)]
+    outcome = simulate(arrivals, cost, policy(8), warm(cost, [1], 8))
+    sizes = [rows for _, rows in outcome.batches]
+    assert len(outcome.answered) == 100
+    # Every 32nd batch is larger, to see whether it still doesn't pay off.
+    assert sizes.count(1) >= 0.95 * len(sizes)
+
+
+@pytest.mark.parametrize("rare", [Arrival(1.0, 2, within=0.5), Arrival(1.0, within=0.5, priority=4)])
+def test_the_rare_and_the_unimportant_are_answered_beside_a_flood(rare: Arrival) -> None:
+    cost = noisy(0.004, 0.0001)
+    arrivals = [Arrival(at, within=0.5, priority=1) for at in poisson(0.95 * 32 / 0.0072, 4.0, seed=4)]
+    outcome = simulate([*arrivals, rare], cost, policy(32), warm(cost, [1, 2], 32))
+    assert rare in [arrival for arrival, _ in outcome.answered]
+
+
+def mean_wait(outcome: Outcome, priority: int) -> float:
+    return float(np.mean([seconds for arrival, seconds in outcome.answered if arrival.priority == priority]))
+
+
+def test_the_important_wait_less_than_the_unimportant() -> None:
+    cost = noisy(0.005, 0.0)
+    times = poisson(2 * 200, SECONDS, seed=5)
+    arrivals = [Arrival(at, within=1.0, priority=1 if index % 4 == 0 else 0) for index, at in enumerate(times)]
+    outcome = simulate(arrivals, cost, policy(1), warm(cost, [1], 1))
+    assert mean_wait(outcome, 1) < 0.5 * mean_wait(outcome, 0)
+
+
+def test_while_the_table_knows_nothing_nothing_is_refused_for_its_deadline() -> None:
+    cost: Cost = lambda _width, _rows: 0.010  # noqa: E731
+    arrivals = [Arrival(0.001 * index, within=0.015) for index in range(20)]
+    outcome = simulate(arrivals, cost, policy(1), CostTable(1))
+    assert not [arrival for arrival in outcome.refused if arrival.at < 0.030]
+    assert outcome.answered
+
+
+def test_a_figure_that_is_far_too_high_mends_itself() -> None:
+    table = warm(lambda _width, _rows: 5.0, [1], 8)
+    arrivals = [Arrival(0.01 * index) for index in range(2000)]
+    outcome = simulate(arrivals, lambda _width, _rows: 0.001, policy(8), table)
+    assert not [arrival for arrival in outcome.refused if arrival.at > 5.0]
+
+
+def test_a_model_that_turns_slow_is_noticed() -> None:
+    changed: Callable[[int], float] = lambda index: 0.002 if index < 500 else 0.02  # noqa: E731
+    runs = count()
+    cost: Cost = lambda _width, _rows: changed(next(runs))  # noqa: E731
+    arrivals = [Arrival(at, within=0.1) for at in poisson(200, 10.0, seed=6)]
+    outcome = simulate(arrivals, cost, policy(1), CostTable(1))
+    settled = [seconds for arrival, seconds in outcome.answered if arrival.at > 6.0]
+    assert len(settled) >= 0.9 * 50 * 4.0
+    assert len([arrival for arrival in outcome.late if arrival.at > 6.0]) <= 0.02 * len(settled)
+
+
+def test_requests_of_one_shape_are_answered_in_the_order_of_their_coming() -> None:
+    cost = noisy(0.004, 0.001)
+    arrivals = [Arrival(at, within=1.0) for at in poisson(800, SECONDS, seed=7)]
+    outcome = simulate(arrivals, cost, policy(8), warm(cost, [1], 8))
+    assert all(one.at <= other.at for (one, _), (other, _) in pairwise(outcome.answered))
