@@ -12,6 +12,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ FLAGS = (
     "-std=gnu11",
     "-fPIC",
     "-shared",
+    "-s",
     "-fvisibility=hidden",
     "-fstack-protector-strong",
     "-DNDEBUG",
@@ -43,13 +45,13 @@ class Compile(BuildHookInterface):
         root = Path(self.root)
         library = root / "src/tidegate_nghttp2/_shim.so"
         library.unlink(missing_ok=True)
-        shutil.copy(root / "c/shim.h", library.with_name("_shim.h"))
         verify(root / "vendor/nghttp2")
         compiler = find_compiler()
         why = compile_library(compiler, root, library) if compiler else "no C compiler was found"
         if why is None:
             build_data["pure_python"] = False
-            build_data["tag"] = f"py3-none-{platform_tag()}"
+            # Of Python it needs nothing, so any will do, on this platform.
+            build_data["tag"] = f"py3-none-{sysconfig.get_platform().replace('-', '_').replace('.', '_')}"
         elif os.environ.get("TIDEGATE_NGHTTP2") == "required":
             raise RuntimeError(f"libnghttp2 can't be built: {why}")
         else:
@@ -80,16 +82,18 @@ def compile_library(compiler: list[str], root: Path, library: Path) -> str | Non
     """Writes the library; if it can't, returns why."""
     lib = root / "vendor/nghttp2/lib"
     sources = [root / "c/shim.c", *sorted(lib.glob("*.c"))]
-    command = [*compiler, *FLAGS, f"-I{lib}/includes", f"-I{lib}", *map(str, sources), "-o", str(library)]
+    command = [
+        *compiler,
+        *FLAGS,
+        f"-I{library.parent}",
+        f"-I{lib}/includes",
+        f"-I{lib}",
+        *map(str, sources),
+        "-o",
+        str(library),
+    ]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError as error:
         return f"{compiler[0]}: {error.strerror}"
     return None if done.returncode == 0 else f"{shlex.join(compiler)} failed:\n{done.stderr[-2000:]}"
-
-
-def platform_tag() -> str:
-    """The wheel tag of this platform: the library asks for a C library alone, of this machine's age or newer."""
-    from packaging.tags import platform_tags  # noqa: PLC0415 -- hatchling brings it
-
-    return next(iter(platform_tags()))

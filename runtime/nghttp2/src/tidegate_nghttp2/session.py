@@ -22,6 +22,9 @@ INTERNAL_ERROR: Final = 2
 CANCEL: Final = 8
 ENHANCE_YOUR_CALM: Final = 11
 
+LIBRARY: Final = Path(__file__).with_name("_shim.so")
+DECLARATIONS: Final = Path(__file__).with_name("shim.h")
+
 Event = tuple[int, int, Any]
 """Kind, stream and what comes with it: HEAD a head as `fields` reads it, or None if it was over the bound; DATA bytes;
 CLOSED, for a stream that is gone without a whole answer, HTTP/2's error code."""
@@ -52,11 +55,10 @@ class Scratch:
 
     def __init__(self) -> None:
         """Raises `Unavailable`."""
-        here = Path(__file__).parent
         self.ffi = cffi.FFI()
         try:
-            self.ffi.cdef((here / "_shim.h").read_text())
-            self.library: Any = self.ffi.dlopen(str(here / "_shim.so"))
+            self.ffi.cdef(DECLARATIONS.read_text())
+            self.library: Any = self.ffi.dlopen(str(LIBRARY))
         except OSError:
             raise Unavailable(
                 "tidegate-nghttp2 was built without libnghttp2; build it with a C compiler or the package ziglang"
