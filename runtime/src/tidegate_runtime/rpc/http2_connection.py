@@ -5,8 +5,7 @@ Framing, header compression, flow control and the answers to floods are libnghtt
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from tidegate_nghttp2 import (
@@ -155,8 +154,10 @@ class Connection(asyncio.Protocol):
     def answer(self, call: HttpCall, message: bytes) -> None:
         """Ends the call with its one message."""
         if self._calls.pop(call.stream, None) is not None:
-            with self._surviving():
+            try:
                 self._session.answer(call.stream, wire.HEAD, message, wire.OK)
+            except Exception:
+                self._give_up()
             self._flush_soon()
 
     def finish(self, call: HttpCall, status: Status) -> None:
@@ -164,11 +165,13 @@ class Connection(asyncio.Protocol):
         if self._calls.pop(call.stream, None) is None:
             return
         self.credit.give_back(call.stream)
-        with self._surviving():
+        try:
             if call.began:
                 self._session.finish(call.stream, _trailers(status))
             else:
                 self._session.refuse(call.stream, wire.HEAD + _trailers(status))
+        except Exception:
+            self._give_up()
         self._flush_soon()
 
     async def send(self, call: HttpCall, message: bytes) -> None:
@@ -279,14 +282,10 @@ class Connection(asyncio.Protocol):
         call.cancel()
         self.finish(call, status)
 
-    @contextmanager
-    def _surviving(self) -> Iterator[None]:
-        """Who delivers an answer serves other connections, too: what goes wrong here must end this one alone."""
-        try:
-            yield
-        except Exception:
-            logger.exception("connection given up")
-            self._transport.abort()
+    def _give_up(self) -> None:
+        """Who delivers an answer serves other connections, too: what goes wrong here ends this one alone."""
+        logger.exception("connection given up")
+        self._transport.abort()
 
     def _go(self) -> None:
         if not self._going and not self._transport.is_closing():
