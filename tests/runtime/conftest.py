@@ -194,10 +194,10 @@ def doubling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
 
 
 @pytest.fixture(scope="session")
-def doubling_nghttp2(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+def doubling_grpcio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     """The same, but for what carries its gRPC."""
     folder = tmp_path_factory.mktemp("doubling")
-    with serving(folder, build_double(), *DOUBLING, "--grpc-transport", "nghttp2") as process:
+    with serving(folder, build_double(), *DOUBLING, "--grpc-transport", "grpcio") as process:
         yield process
 
 

@@ -8,6 +8,7 @@ import h2.config
 import h2.connection
 import h2.events
 import h2.settings
+from hyperframe.frame import Frame
 
 from tidegate_nghttp2 import Scratch
 from tidegate_runtime.rpc.call import Call
@@ -200,3 +201,12 @@ def message(text: str) -> bytes:
     """One, with its prefix."""
     data = HealthCheckRequest(service=text).SerializeToString()
     return b"\0" + len(data).to_bytes(4) + data
+
+
+def framed(kind: type[Frame], stream: int, data: bytes = b"", *flags: str, **members: Any) -> bytes:
+    frame = kind(stream, **members)
+    if data:
+        frame.data = data  # type: ignore[attr-defined]
+    for flag in flags:
+        frame.flags.add(flag)
+    return frame.serialize()

@@ -56,6 +56,7 @@ def test_every_metric_of_the_runtime_is_documented() -> None:
         naming.REFUSED,
         naming.UTILIZATION,
         naming.MODEL_INFO,
+        naming.GRPC_INFO,
     }
 
 

@@ -54,7 +54,7 @@ def row(first: float) -> triton.InferInput:
 TRANSPORTS = pytest.mark.parametrize("transport", ["grpcio", "nghttp2"])
 
 
-@pytest.fixture(params=["doubling", "doubling_nghttp2"], ids=["grpcio", "nghttp2"])
+@pytest.fixture(params=["doubling", "doubling_grpcio"], ids=["nghttp2", "grpcio"])
 def endpoint(request: pytest.FixtureRequest) -> Any:
     """A process for each transport."""
     return request.getfixturevalue(request.param)

@@ -40,8 +40,12 @@ def serve(  # noqa: PLR0913, PLR0917 -- one parameter per option is how typer re
         int, typer.Option(envvar=env("GRPC_PORT"), min=-1, max=65535, help="Data over gRPC; -1 turns it off.")
     ] = GRPC_PORT,
     grpc_transport: Annotated[
-        GrpcTransport, typer.Option(envvar=env("GRPC_TRANSPORT"), help="What carries gRPC; nghttp2 is the fast one.")
-    ] = GrpcTransport.GRPCIO,
+        GrpcTransport,
+        typer.Option(
+            envvar=env("GRPC_TRANSPORT"),
+            help="What carries gRPC; grpcio where nghttp2 was not built.",
+        ),
+    ] = GrpcTransport.NGHTTP2,
     admin_port: Annotated[
         int, typer.Option(envvar=env("ADMIN_PORT"), min=0, max=65535, help="Metrics and probes.")
     ] = ADMIN_PORT,

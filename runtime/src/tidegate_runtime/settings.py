@@ -26,6 +26,6 @@ class ServeSettings:
     drain_seconds: float
     vetting: bool
     limits: Limits
-    grpc_transport: GrpcTransport = GrpcTransport.GRPCIO
+    grpc_transport: GrpcTransport = GrpcTransport.NGHTTP2
     tls: tuple[Path, Path] | None = None
     """Certificate chain and key of the data port, in PEM; None: plain HTTP."""

@@ -18,43 +18,24 @@ from tidegate_nghttp2 import (
     PeerFault,
     Scratch,
     Session,
-    SessionLimits,
 )
 from tidegate_runtime.errors import NotServed, Overloaded
 from tidegate_runtime.rpc import http2_wire as wire
 from tidegate_runtime.rpc.call import Status, status_of
+from tidegate_runtime.rpc.http2_bounds import (
+    LIMITS,
+    MAX_UNSENT_BYTES,
+    NOTICE_SECONDS,
+    PULL_BYTES,
+    STREAM_UNSENT_BYTES,
+    STREAM_WINDOW,
+)
 from tidegate_runtime.rpc.http2_calls import HttpCall, call_of
 from tidegate_runtime.rpc.http2_credit import Credit
+from tidegate_runtime.rpc.http2_patience import REQUEST_IDLE_SECONDS, Patience, Step
 from tidegate_runtime.rpc.methods import Method
 
 logger = logging.getLogger(__name__)
-
-MAX_STREAMS: Final = 128
-STREAM_WINDOW: Final = 256 * 1024
-LIMITS: Final = SessionLimits(
-    max_streams=MAX_STREAMS,
-    stream_window=STREAM_WINDOW,
-    connection_window=4 * 1024 * 1024,
-    max_head_bytes=32 * 1024,
-    # As many calls as a client may have, cancelled at once, eight times over; then a hundred a second.
-    reset_burst=8 * MAX_STREAMS,
-    resets_per_second=100,
-)
-
-PULL_BYTES: Final = 64 * 1024
-MAX_UNSENT_BYTES: Final = 64 * 1024 * 1024
-"""Of answers that a client doesn't read; further calls of its connection are refused."""
-STREAM_UNSENT_BYTES: Final = 64 * 1024
-"""Of one stream's answers that its client doesn't read; its method waits."""
-
-FIRST_BYTES_SECONDS: Final = 10.0
-REQUEST_IDLE_SECONDS: Final = 30.0
-STALL_SECONDS: Final = 30.0
-PING_AFTER_SECONDS: Final = 60.0
-PONG_SECONDS: Final = 20.0
-IDLE_SECONDS: Final = 300.0
-NOTICE_SECONDS: Final = 1.0
-"""How long a client that is told to go elsewhere may still begin calls; less if it confirms."""
 
 _LATE: Final = Status("DEADLINE_EXCEEDED", f"nothing of the request came for {REQUEST_IDLE_SECONDS:.0f} s")
 _HEAD_TOO_LARGE: Final = Status("RESOURCE_EXHAUSTED", f"metadata over {LIMITS.max_head_bytes} bytes; send less")
@@ -104,12 +85,7 @@ class Connection(asyncio.Protocol):
         self._flushing = False
         self._leaving = False
         self._going = False
-        now = self.clock()
-        self._heard = False
-        self._heard_at = self._used_at = self._sent_at = self._swept_at = now
-        self._delivered = 0
-        self._pinged_at: float | None = None
-        self._opened = False
+        self._patience = Patience(self.clock())
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Sends the settings."""
@@ -131,7 +107,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """All that was read at once is handled before anything is written, so that it is one write."""
-        self._heard = True
+        self._patience.heard = True
         self._flushing = True
         try:
             for kind, stream, detail in self._session.receive(data):
@@ -206,34 +182,20 @@ class Connection(asyncio.Protocol):
 
     def sweep(self, now: float) -> None:
         """Ends, every few seconds, what takes too long."""
-        if self._heard:
-            self._heard = False
-            self._opened = True
-            self._heard_at, self._pinged_at = now, None
-        if self._calls:
-            self._used_at = now
-            self._drop_late_requests(now)
-        if (not self._paused and not self._session.unsent) or self._session.delivered != self._delivered:
-            self._delivered = self._session.delivered
-            self._sent_at = now
-        silent = now - self._heard_at
-        unread = now - self._sent_at > STALL_SECONDS
-        mute = not self._opened and silent > FIRST_BYTES_SECONDS
-        dead = self._pinged_at is not None and now - self._pinged_at > PONG_SECONDS
-        if unread or mute or dead:
+        if self._patience.look_at_requests(now):
+            self._drop_late_requests()
+        session = self._session
+        held = self._paused or session.unsent > 0
+        step = self._patience.step(now, busy=bool(self._calls), held=held, delivered=session.delivered)
+        if step is Step.ABORT:
             self.abort()
-        elif now - self._used_at > IDLE_SECONDS:
+        elif step is Step.LEAVE:
             self.leave()
-        elif self._pinged_at is None and silent > PING_AFTER_SECONDS:
-            self._pinged_at = now
-            self._session.ping()
+        elif step is Step.PING:
+            session.ping()
             self._flush()
 
-    def _drop_late_requests(self, now: float) -> None:
-        """Of calls whose request is one message, and began to come."""
-        if now - self._swept_at < REQUEST_IDLE_SECONDS:
-            return
-        self._swept_at = now
+    def _drop_late_requests(self) -> None:
         for call in [call for call in self._calls.values() if call.reading and not call.patient]:
             if not call.heard:
                 self._refuse(call, _LATE)
