@@ -32,6 +32,24 @@ async def test_calls_over_the_bound_are_refused_as_never_begun() -> None:
     assert peer.resets == {2 * MAX_STREAMS + 1: 7}
 
 
+async def test_a_client_that_reads_nothing_is_refused_more_answers() -> None:
+    peer = Http2Peer(INITIAL_WINDOW_SIZE=0)
+    peer.shared.max_unsent_bytes = 1000
+    first = [peer.call("x" * 400) for _ in range(3)]
+    await peer.settle()
+    refused = peer.call("y")
+    await peer.settle()
+    assert peer.status(refused) == "8"
+    assert "read them" in peer.heads[refused]["grpc-message"]
+    for stream in first:
+        peer.client.increment_flow_control_window(1000, stream)
+    await peer.settle()
+    again = peer.call("z")
+    peer.client.increment_flow_control_window(1000, again)
+    await peer.settle()
+    assert [peer.status(stream) for stream in (*first, again)] == ["0"] * 4
+
+
 def pings(peer: Http2Peer) -> bytes:
     return framed(PingFrame, 0, opaque_data=b"01234567") * 2000
 

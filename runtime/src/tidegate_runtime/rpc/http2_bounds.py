@@ -18,7 +18,7 @@ LIMITS: Final = SessionLimits(
 
 PULL_BYTES: Final = 64 * 1024
 MAX_UNSENT_BYTES: Final = 64 * 1024 * 1024
-"""Of answers that a client doesn't read; further calls of its connection are refused."""
+"""Of answers that a client doesn't read, if two of the largest aren't more; its further calls are refused."""
 STREAM_UNSENT_BYTES: Final = 64 * 1024
 """Of one stream's answers that its client doesn't read; its method waits."""
 

@@ -51,6 +51,7 @@ class Shared:
         self.table = table
         self.clock = clock
         self.max_message_bytes = max_message_bytes
+        self.max_unsent_bytes = max(MAX_UNSENT_BYTES, 2 * max_message_bytes)
         self.connections: set[Connection] = set()
         self._closed = asyncio.Event()
 
@@ -231,7 +232,7 @@ class Connection(asyncio.Protocol):
             if method is None:
                 raise NotServed("no such method")
             wire.check_encoding(head.encoding)
-            if self._session.unsent > MAX_UNSENT_BYTES:
+            if self._session.unsent > self._shared.max_unsent_bytes:
                 raise Overloaded("answers of this connection wait to be read; read them, then try again")
             deadline = None if head.timeout is None else self.clock() + wire.seconds_of(head.timeout)
             self._calls[stream] = call_of(self, stream, head, deadline, method)
