@@ -81,6 +81,8 @@ setup: .venv ## The development environment
 clean: ## Remove what was made in the checkout
 	rm -rf .venv artifacts .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
-.venv: pyproject.toml operator/pyproject.toml runtime/pyproject.toml runtime/nghttp2/pyproject.toml uv.lock
+NGHTTP2 := pyproject.toml hatch_build.py c/shim.c src/tidegate_nghttp2/shim.h vendor/nghttp2/SHA256SUMS
+
+.venv: pyproject.toml operator/pyproject.toml runtime/pyproject.toml $(addprefix runtime/nghttp2/,$(NGHTTP2)) uv.lock
 	$(UV) sync --quiet --frozen --all-packages --extra cpu
 	@touch .venv
