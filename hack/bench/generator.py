@@ -28,7 +28,7 @@ def built() -> Path:
         return program
     progress = Progress()
     try:
-        with gobuild.toolchain(pins.read(), progress) as go:
+        with gobuild.toolchain(pins.read().go, progress) as go:
             progress.say("build the load generator")
             environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOTOOLCHAIN": "local"}
             words = [str(go), "build", "-trimpath", "-o", str(program), "."]

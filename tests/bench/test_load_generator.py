@@ -194,7 +194,7 @@ def test_a_job_that_makes_no_sense_is_refused_by_name(load: Path, workload: Path
 
 def test_calls_over_http2_pass_the_programs_own_tests() -> None:
     try:
-        with gobuild.toolchain(pins.read(), Progress()) as go:
+        with gobuild.toolchain(pins.read().go, Progress()) as go:
             done = subprocess.run(
                 [str(go), "test", "./..."], cwd=LOAD, capture_output=True, text=True, check=False, timeout=300
             )

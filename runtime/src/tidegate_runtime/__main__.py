@@ -13,7 +13,7 @@ import typer
 
 from tidegate_runtime import logs, termination
 from tidegate_runtime.errors import StartupFailure
-from tidegate_runtime.naming import ADMIN_PORT, DATA_PORT, GRPC_PORT, env, fetch_env
+from tidegate_runtime.naming import ADMIN_PORT, DATA_PORT, GRPC_PORT, GrpcTransport, env, fetch_env
 
 app = typer.Typer(name="tidegate-runtime", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -39,6 +39,13 @@ def serve(  # noqa: PLR0913, PLR0917 -- one parameter per option is how typer re
     grpc_port: Annotated[
         int, typer.Option(envvar=env("GRPC_PORT"), min=-1, max=65535, help="Data over gRPC; -1 turns it off.")
     ] = GRPC_PORT,
+    grpc_transport: Annotated[
+        GrpcTransport,
+        typer.Option(
+            envvar=env("GRPC_TRANSPORT"),
+            help="What carries gRPC; grpcio where nghttp2 was not built.",
+        ),
+    ] = GrpcTransport.NGHTTP2,
     admin_port: Annotated[
         int, typer.Option(envvar=env("ADMIN_PORT"), min=0, max=65535, help="Metrics and probes.")
     ] = ADMIN_PORT,
@@ -117,6 +124,7 @@ def serve(  # noqa: PLR0913, PLR0917 -- one parameter per option is how typer re
             device=device.value,
             threads=threads,
             drain_seconds=drain_seconds,
+            grpc_transport=grpc_transport,
             vetting=vetting,
             limits=Limits(max_batch_size, max_delay_seconds, queue_size, max_body_bytes, timeout_seconds),
             isolate=isolated,

@@ -42,6 +42,8 @@ class ModelMetrics:
         self.device = device
         self.batched = False
         self.reason = "loading"
+        self.grpc_transport = ""
+        self.grpc_reason = ""
         self.queue_depth = 0
         self.inflight = 0
         self.codes: dict[int, int] = {}

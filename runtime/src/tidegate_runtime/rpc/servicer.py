@@ -15,14 +15,9 @@ from tidegate_runtime.rpc import codec
 from tidegate_runtime.rpc.call import Call, status_of
 from tidegate_runtime.rpc.protos import inference_pb2 as pb
 from tidegate_runtime.rpc.streams import InOrder
+from tidegate_runtime.rpc.submission import Deliver, Submission, Withdraw, code_of_gone
 from tidegate_runtime.service import Service
 from tidegate_runtime.tensors import TensorSpec
-
-CLIENT_GONE: Final = 499
-"""Counted for calls that were cancelled before their answer."""
-
-DEADLINE_SLACK_SECONDS: Final = 0.01
-"""How far the clocks of transport and service may be apart about a call whose deadline is over."""
 
 STREAM_INFLIGHT: Final = 64
 """Requests of one stream that are worked on at a time; the next one is read when the first is answered."""
@@ -62,8 +57,9 @@ class Servicer:
         return pb.ModelReadyResponse(ready=self._service.ready)
 
     async def server_metadata(self, _request: pb.ServerMetadataRequest, _call: Call) -> pb.ServerMetadataResponse:
-        """Name and version of this server, and what of the protocol's extensions it serves."""
-        return pb.ServerMetadataResponse(name=SERVER_NAME, version=__version__, extensions=EXTENSIONS)
+        """Name and version of this server, what of the protocol's extensions it serves, and what carries its gRPC."""
+        carried = f"grpc_transport({self._service.metrics.grpc_transport})"
+        return pb.ServerMetadataResponse(name=SERVER_NAME, version=__version__, extensions=[*EXTENSIONS, carried])
 
     async def model_metadata(self, request: pb.ModelMetadataRequest, _call: Call) -> pb.ModelMetadataResponse:
         """The model's signature. Raises `NotFound` or `NotReady`."""
@@ -86,12 +82,16 @@ class Servicer:
             code = fault.http_status
             raise
         except asyncio.CancelledError:
-            code = 504 if self._is_late(call) else CLIENT_GONE
+            code = code_of_gone(call, self._service.clock())
             raise
         finally:
             if request.model_name == self._service.metrics.model:
                 self._service.metrics.answered(code)
         return answer
+
+    def submit_infer(self, request: pb.ModelInferRequest, call: Call, deliver: Deliver) -> Withdraw:
+        """`model_infer` without a coroutine, for transports that can do without: see `Submission`."""
+        return Submission(self._service, request, call, deliver).withdraw
 
     async def model_stream_infer(
         self, requests: AsyncIterator[pb.ModelInferRequest], call: Call
@@ -157,11 +157,6 @@ class Servicer:
         answer = codec.encode(await model.infer(decoded, call.received), decoded)
         service.metrics.request_duration.observe(service.clock() - call.received)
         return answer
-
-    def _is_late(self, call: Call) -> bool:
-        if call.seconds_left is None:
-            return False
-        return self._service.clock() - call.received >= call.seconds_left - DEADLINE_SLACK_SECONDS
 
 
 def _tensors(specs: Iterable[TensorSpec]) -> list[pb.ModelMetadataResponse.TensorMetadata]:

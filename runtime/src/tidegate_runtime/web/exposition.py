@@ -62,6 +62,14 @@ class ModelCollector(Collector):
         batched = "true" if metrics.batched else "false"
         info.add_metric([metrics.model, metrics.version, metrics.device, batched, metrics.reason], 1)
         yield info
+        if metrics.grpc_transport:
+            info = GaugeMetricFamily(
+                naming.GRPC_INFO,
+                "What carries gRPC and, if it isn't what was asked for, why.",
+                labels=["transport", "reason"],
+            )
+            info.add_metric([metrics.grpc_transport, metrics.grpc_reason], 1)
+            yield info
 
 
 class EngineCollector(Collector):

@@ -24,16 +24,16 @@ from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.model.child.engine import ChildEngine
 from tidegate_runtime.model.child.report import LoadReport, LoadTask
 from tidegate_runtime.model.costing import cost_table
+from tidegate_runtime.rpc.transports import Server, make_server
 from tidegate_runtime.service import Service
 from tidegate_runtime.settings import ServeSettings
+from tidegate_runtime.tls import Certificate
 from tidegate_runtime.web.admin import create_admin_app
 from tidegate_runtime.web.app import create_app
 from tidegate_runtime.web.hot import protocol_class
-from tidegate_runtime.web.tls import Certificate
 
 if TYPE_CHECKING:
     from tidegate_runtime.model.loading import LoadedModel
-    from tidegate_runtime.rpc.grpcio_server import RpcServer
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ class _Server(uvicorn.Server):
 class _Rpc:
     """gRPC, or nothing where it is off."""
 
-    def __init__(self, server: "RpcServer | None", grace_seconds: float) -> None:
+    def __init__(self, server: Server | None, grace_seconds: float) -> None:
         self._server = server
         self._grace_seconds = grace_seconds
 
@@ -108,12 +108,9 @@ class _Rpc:
         """Listens, unless it is off. Raises `OSError` if the port can't be had."""
         if settings.grpc_port < 0:
             return cls(None, 0)
-        # Not imported above: who turns it off saves its memory and its part of the start.
-        from tidegate_runtime.rpc.grpcio_server import RpcServer  # noqa: PLC0415
-
-        server = RpcServer(service)
+        server = make_server(service, settings.grpc_transport)
         port = await server.start(settings.host, settings.grpc_port, settings.tls)
-        logger.info("listening for gRPC", extra={"data": port})
+        logger.info("listening for gRPC", extra={"data": port, "transport": service.metrics.grpc_transport})
         return cls(server, _grace_seconds(service))
 
     def readiness_changed(self) -> None:
