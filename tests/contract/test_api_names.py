@@ -91,6 +91,7 @@ def test_the_page_lists_the_runtimes_metrics() -> None:
         told[code(row[0])[0]] = (kind, set(labels))
     metrics = ModelMetrics("churn", "churn-6f3c9d1a", "cpu")
     metrics.answered(200)
+    metrics.grpc_transport = "nghttp2"
     served = {}
     for family in (*ModelCollector(metrics).collect(), *EngineCollector(lambda: 0).collect()):
         name = f"{family.name}_total" if family.type == "counter" else family.name
