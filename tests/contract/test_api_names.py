@@ -23,7 +23,7 @@ from tidegate_operator.xds.metrics import XdsMetrics
 from tidegate_runtime import naming as runtime
 from tidegate_runtime.metrics import CostFigure, ModelMetrics
 from tidegate_runtime.web.app import create_app
-from tidegate_runtime.web.exposition import ModelCollector
+from tidegate_runtime.web.exposition import EngineCollector, ModelCollector
 
 from .api_page import code, section, table
 
@@ -92,8 +92,9 @@ def test_the_page_lists_the_runtimes_metrics() -> None:
     metrics = ModelMetrics("churn", "churn-6f3c9d1a", "cpu")
     metrics.answered(200)
     metrics.costs = lambda: [CostFigure(("x", "float32", (16,)), 1, 0.001, 0.002)]
+    metrics.grpc_transport = "nghttp2"
     served = {}
-    for family in ModelCollector(metrics).collect():
+    for family in (*ModelCollector(metrics).collect(), *EngineCollector(lambda: 0).collect()):
         name = f"{family.name}_total" if family.type == "counter" else family.name
         served[name] = (family.type, set(family.samples[0].labels) - {"le"})
     assert told == served

@@ -50,18 +50,13 @@ def test_the_page_lists_every_option_with_its_default() -> None:
         for variable, parameter in OPTIONS.items()
     }
     defaults = {variable: default[0] for variable, (_, default) in told.items() if default}
-    flags = {name for name, parameter in OPTIONS.items() if getattr(parameter, "is_flag", False)}
+    flags = {name for name in defaults if getattr(OPTIONS[name], "is_flag", False)}
     assert {name: str(OPTIONS[name].default) for name in flags} == {name: defaults[name] for name in flags}
     valued = [f"{told[name][0]}={text}" for name, text in defaults.items() if name not in flags]
     from_page = SERVE.make_context("serve", ["/m", *valued])
     assert from_page.params == SERVE.make_context("serve", ["/m"]).params
-    without = {
-        "TIDEGATE_MODEL_PATH",
-        "TIDEGATE_NAME",
-        "TIDEGATE_TLS_CERTIFICATE",
-        "TIDEGATE_TLS_KEY",
-        "TIDEGATE_TRACE_ENDPOINT",
-    }
+    optional = ("MODEL_PATH", "NAME", "TLS_CERTIFICATE", "TLS_KEY", "ISOLATE", "TRACE_ENDPOINT")
+    without = {f"TIDEGATE_{name}" for name in optional}
     assert set(OPTIONS) - set(defaults) == without
 
 

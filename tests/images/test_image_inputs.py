@@ -34,7 +34,9 @@ def test_a_file_that_the_image_is_built_from_changes_the_digest(checkout: Path, 
     assert inputs_digest(checkout, IMAGE, "base:1") != before
 
 
-@pytest.mark.parametrize("path", ["README", "src/__pycache__/module.cpython-311.pyc", "src/package/stray.pyc"])
+@pytest.mark.parametrize(
+    "path", ["README", "src/__pycache__/module.cpython-311.pyc", "src/package/stray.pyc", "src/package/made.so"]
+)
 def test_a_file_that_is_not_copied_leaves_the_digest(checkout: Path, path: str) -> None:
     before = inputs_digest(checkout, IMAGE, "base:1")
     (checkout / path).parent.mkdir(exist_ok=True)

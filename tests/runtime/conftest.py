@@ -183,12 +183,21 @@ def way(request: pytest.FixtureRequest) -> dict[str, str]:
     return {"te": "trailers"} if request.param == "cold" else {}
 
 
+DOUBLING = ("--model-version", "7", "--max-batch-size", "8", "--max-body-bytes", "65536")
+
+
 @pytest.fixture(scope="session")
 def doubling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     """A runtime that serves the doubling model as "m", version "7", at most 8 rows, bodies of at most 64 KiB."""
+    with serving(tmp_path_factory.mktemp("doubling"), build_double(), *DOUBLING) as process:
+        yield process
+
+
+@pytest.fixture(scope="session")
+def doubling_grpcio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    """The same, but for what carries its gRPC."""
     folder = tmp_path_factory.mktemp("doubling")
-    options = ["--model-version", "7", "--max-batch-size", "8", "--max-body-bytes", "65536"]
-    with serving(folder, build_double(), *options) as process:
+    with serving(folder, build_double(), *DOUBLING, "--grpc-transport", "grpcio") as process:
         yield process
 
 

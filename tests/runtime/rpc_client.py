@@ -15,6 +15,7 @@ from tidegate_runtime.model.batchability import Verdict
 from tidegate_runtime.model.signature import Signature
 from tidegate_runtime.rpc.grpcio_server import RpcServer
 from tidegate_runtime.rpc.health import Health
+from tidegate_runtime.rpc.http2_server import Http2Server
 from tidegate_runtime.rpc.methods import BothStream, Method, ServerStream, methods
 from tidegate_runtime.rpc.protos import inference_pb2 as pb
 from tidegate_runtime.rpc.servicer import Servicer
@@ -57,8 +58,13 @@ class GatedEngine:
         self.interrupted.set()
 
 
+TRANSPORTS: dict[str, type[RpcServer] | type[Http2Server]] = {"grpcio": RpcServer, "nghttp2": Http2Server}
+
+
 class Peer:
     """The service, its server and a channel to it."""
+
+    transport = "grpcio"
 
     def __init__(self, **limits: Any) -> None:
         defaults: dict[str, Any] = {
@@ -71,7 +77,7 @@ class Peer:
         self.metrics = ModelMetrics("m", "7", "cpu")
         self.service = Service(self.metrics, Limits(**(defaults | limits)), asyncio.get_running_loop().time)
         self.engine = GatedEngine()
-        self.server = RpcServer(self.service)
+        self.server = TRANSPORTS[self.transport](self.service)
         self.port = 0
         self._table = {method.path: method for method in methods(Servicer(self.service), Health(self.service))}
         self._channel: aio.Channel | None = None

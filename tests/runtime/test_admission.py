@@ -9,7 +9,7 @@ import pytest
 
 from tidegate_runtime.batching.backlog import MAX_SHAPES, Backlog
 from tidegate_runtime.batching.costs import CostTable
-from tidegate_runtime.batching.policy import BatchPolicy
+from tidegate_runtime.batching.policy import MARGIN, BatchPolicy
 from tidegate_runtime.batching.rows import compatibility
 from tidegate_runtime.batching.tickets import OVER, WAITING, Outputs, Ticket
 from tidegate_runtime.errors import DeadlineExceeded, Overloaded, RejectedByModel, RuntimeFault
@@ -65,10 +65,10 @@ def test_a_request_is_let_in_if_it_is_predicted_to_be_in_time(waiting: int, runn
         door.come(now, 60.0)
     if waiting or running:
         with pytest.raises(Overloaded) as refused:
-            door.come(now, enough - 0.01)
+            door.come(now, MARGIN * enough - 0.01)
         assert refused.value.refusal == "Deadline"
-        assert refused.value.retry_after_seconds == np.ceil(enough)
-    door.come(now, enough)
+        assert refused.value.retry_after_seconds == np.ceil(MARGIN * enough)
+    door.come(now, MARGIN * enough + 1e-9)
 
 
 def test_other_shapes_before_it_count() -> None:
@@ -77,7 +77,7 @@ def test_other_shapes_before_it_count() -> None:
     with pytest.raises(Overloaded):
         door.come(0.0, 2.9, width=2)
     # 1 s, and 2 s for rows twice as wide, of which nothing else is known.
-    door.come(0.0, 3.0, width=2)
+    door.come(0.0, MARGIN * 3.0 + 1e-9, width=2)
 
 
 def test_a_run_that_takes_longer_than_its_mean_is_expected_to_end_by_its_p99() -> None:
@@ -90,7 +90,7 @@ def test_a_run_that_takes_longer_than_its_mean_is_expected_to_end_by_its_p99() -
     door.backlog.cut(0.0)
     with pytest.raises(Overloaded):
         door.come(4.0, 5.9)
-    door.come(4.0, 6.0)
+    door.come(4.0, MARGIN * 6.0 + 1e-9)
 
 
 def test_a_deadline_in_the_past_is_not_a_matter_of_load() -> None:
@@ -144,9 +144,9 @@ def test_the_request_over_the_bound_is_refused() -> None:
     door = Door(queue_size=9)
     for _ in range(9):
         door.come(0.0, 60.0)
-    with pytest.raises(Overloaded, match="9 requests are waiting, the limit; try again after 3 s") as refused:
+    with pytest.raises(Overloaded, match="9 requests are waiting, the limit; try again after 4 s") as refused:
         door.come(0.0, 60.0)
-    assert (refused.value.refusal, refused.value.retry_after_seconds) == ("QueueFull", 3)
+    assert (refused.value.refusal, refused.value.retry_after_seconds) == ("QueueFull", 4)
 
 
 def test_the_bytes_that_wait_are_bounded_and_any_one_request_fits() -> None:

@@ -61,6 +61,8 @@ def test_every_metric_of_the_runtime_is_documented() -> None:
         naming.REFUSED,
         naming.UTILIZATION,
         naming.MODEL_INFO,
+        naming.ENGINE_RESTARTS,
+        naming.GRPC_INFO,
     }
 
 

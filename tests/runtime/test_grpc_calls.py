@@ -14,9 +14,14 @@ from tidegate_runtime.rpc.protos import health_pb2, reflection_pb2
 from tidegate_runtime.rpc.protos import inference_pb2 as pb
 from tidegate_runtime.rpc.servicer import Servicer
 
-from .rpc_client import WAIT_SECONDS, Peer, firsts, peer, rows, until
+from .rpc_client import TRANSPORTS, WAIT_SECONDS, Peer, firsts, peer, rows, until
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio]
+
+
+@pytest.fixture(autouse=True, params=TRANSPORTS)
+def transport(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Peer, "transport", request.param)
 
 
 @pytest_asyncio.fixture

@@ -17,11 +17,16 @@ from tidegate_runtime.rpc.protos.reflection_pb2 import ExtensionRequest, ServerR
 from tidegate_runtime.rpc.reflection import REFLECTION, REFLECTION_V1ALPHA
 from tidegate_runtime.rpc.servicer import STREAM_INFLIGHT
 
-from .rpc_client import WAIT_SECONDS, Peer, firsts, peer, rows, until
+from .rpc_client import TRANSPORTS, WAIT_SECONDS, Peer, firsts, peer, rows, until
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio]
 
 HEALTH = "grpc.health.v1.Health"
+
+
+@pytest.fixture(autouse=True, params=TRANSPORTS)
+def transport(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Peer, "transport", request.param)
 
 
 @pytest_asyncio.fixture

@@ -69,6 +69,12 @@ def test_the_hot_way_answers_as_the_cold_way_does(server: Server, wanted: list[b
     assert len(server.answers(*wanted)[0]) == len(wanted)
 
 
+@settings(SETTINGS, max_examples=100)
+@given(st.lists(requests(), min_size=1, max_size=6))
+def test_a_head_that_was_seen_before_means_the_same_again(server: Server, wanted: list[bytes]) -> None:
+    assert server.answers(*wanted, *wanted) == server.answers(b"".join(wanted) * 2)
+
+
 @st.composite
 def mangled_requests(draw: st.DrawFn) -> bytes:
     """A request with a few bytes changed, put in or left out."""
@@ -95,4 +101,11 @@ def test_what_h11_refuses_is_never_answered_as_if_it_were_good(server: Server, m
 def test_a_request_without_a_version_is_refused(server: Server) -> None:
     answers, closed = server.answers(b"GET /v2?HTTP/1.1\r\n\r\n")
     assert [status for status, _ in answers] == [400]
+    assert closed
+
+
+def test_an_offer_to_upgrade_is_refused_with_what_to_do(server: Server) -> None:
+    offer = b"Connection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 2\r\n\r\n{}"
+    answers, closed = server.answers(b"POST /v2/models/m/infer HTTP/1.1\r\nHost: h\r\n" + offer)
+    assert [(status, "without the header Upgrade" in body["error"]) for status, body in answers] == [(400, True)]
     assert closed

@@ -45,6 +45,7 @@ def test_what_was_counted_is_rendered() -> None:
     metrics = ModelMetrics("m", "v2", "cpu")
     metrics.batched, metrics.reason = False, 'Softmax "y"'
     metrics.queue_depth, metrics.inflight = 3, 5
+    metrics.grpc_transport, metrics.grpc_reason = "grpcio", "not built"
     for code in (200, 200, 429):
         metrics.answered(code)
     metrics.refuse("Deadline")
@@ -64,6 +65,7 @@ def test_what_was_counted_is_rendered() -> None:
     assert got[naming.REQUEST_DURATION + "_count", (model, version)] == 3
     labels = {"model": "m", "version": "v2", "device": "cpu", "batched": "false", "reason": 'Softmax "y"'}
     assert got[naming.MODEL_INFO, tuple(sorted(labels.items()))] == 1
+    assert got[naming.GRPC_INFO, (("reason", "not built"), ("transport", "grpcio"))] == 1
 
 
 def test_duration_bounds_reach_from_100_microseconds_to_a_minute_in_steps_of_a_quarter() -> None:

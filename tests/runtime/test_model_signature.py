@@ -73,6 +73,20 @@ def test_free_dimensions_keep_their_names() -> None:
     assert signature.inputs == (TensorSpec("x", Datatype.FP32, ("N", "", 3)),)
 
 
+@pytest.mark.parametrize("name", ["?", "None", "-1", -1, "", None])
+def test_a_picture_need_not_be_square_for_two_sizes_that_the_exporter_calls_unknown(name: int | str | None) -> None:
+    signature = Signature.declared([NodeArg("x", "tensor(float)", [None, 3, name, name])], [])
+    assert signature.inputs == (TensorSpec("x", Datatype.FP32, ("", 3, "", "")),)
+    picture = np.zeros((1, 3, 48, 192), np.float32)
+    assert signature.check(InferRequest((Tensor("x", Datatype.FP32, picture),))) == {"x": picture}
+
+
+def test_a_name_that_is_one_dimension_s_own_still_binds() -> None:
+    signature = Signature.declared([NodeArg("x", "tensor(float)", ["unk__1", "unk__2", "unk__2"])], [])
+    with pytest.raises(InvalidRequest, match='"unk__2" is 192 here but 48'):
+        signature.check(InferRequest((Tensor("x", Datatype.FP32, np.zeros((1, 48, 192), np.float32)),)))
+
+
 @pytest.mark.parametrize("kind", ["seq(map(int64,tensor(float)))", "tensor(float8e4m3fn)", "optional(tensor(float))"])
 def test_a_model_with_other_than_plain_tensors_is_not_served(kind: str) -> None:
     with pytest.raises(StartupFailure, match="zipmap=False") as failure:

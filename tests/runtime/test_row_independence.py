@@ -183,6 +183,26 @@ def test_batched_is_a_real_classifier(magika_path: Path) -> None:
     assert load_model(magika_path, "cpu", 1, max_rows=4).verdict.batched
 
 
+@pytest.mark.parametrize("name", ["?", "None", "-1", -1])
+def test_sizes_that_the_exporter_calls_unknown_are_not_taken_for_the_batch_s_nor_for_each_other(
+    name: int | str,
+) -> None:
+    def judged(output: str) -> bool:
+        model = parsed(f"(float[?,3,?,?] x) => (float[?,3,?,?] y) {{ {output} }}".replace("?", "A"))
+        for info in (*model.graph.input, *model.graph.output):
+            for dim in info.type.tensor_type.shape.dim:
+                if dim.dim_param and isinstance(name, int):
+                    dim.dim_value = name
+                elif dim.dim_param:
+                    dim.dim_param = str(name)
+        return judge_graph(model, UNDECLARED).batched
+
+    assert judged("y = Relu(x)")
+    # [batch, 3, height, width] to [?, 3, width, width]: batch's size only if height and width are the same.
+    width = "three = Constant<value_ints=[3]>() s = Shape<start=3>(x) m = Constant<value_ints=[-1]>() "
+    assert not judged(width + "to = Concat<axis=0>(m, three, s, s) y = Reshape(x, to)")
+
+
 @pytest.mark.parametrize(
     ("declared", "reason"),
     [

@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate_runtime.batching.costs import EAGER, MAX_COUNTS, WINDOW, Cost, CostTable, ShapeCosts, Work, isotonic
+from tidegate_runtime.batching.costs import EAGER, MAX_COUNTS, CostTable, ShapeCosts, Work
+from tidegate_runtime.batching.durations import WINDOW, Cost, isotonic
 
 
 def shape(measured: dict[int, float], max_rows: int = 32, overhead: float = 0.0) -> ShapeCosts:

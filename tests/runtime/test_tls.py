@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tidegate_runtime.errors import StartupFailure
-from tidegate_runtime.web.tls import Certificate
+from tidegate_runtime.tls import Certificate
 
 BODY = {"inputs": [{"name": "x", "shape": [1, 4], "datatype": "FP32", "data": [1, 2, 3, 4]}]}
 
@@ -101,14 +101,17 @@ def test_files_that_are_no_certificate_and_its_key_are_refused(
     assert str(tmp_path) not in failure.value.message
 
 
+@pytest.mark.parametrize("transport", ["grpcio", "nghttp2"])
 @pytest.mark.integration
 def test_grpc_speaks_tls_and_takes_up_a_renewed_certificate(
+    transport: str,
     serve: Callable[..., AbstractContextManager[Any]],
     double: onnx.ModelProto,
     issue: Callable[[str], tuple[Path, Path]],
 ) -> None:
     certificate, key = issue("first")
-    with serve(double, "--tls-certificate", str(certificate), "--tls-key", str(key)) as process:
+    options = ["--tls-certificate", str(certificate), "--tls-key", str(key), "--grpc-transport", transport]
+    with serve(double, *options) as process:
         address = f"127.0.0.1:{process.grpc_port}"
         with triton.InferenceServerClient(address, ssl=True, root_certificates=str(certificate)) as client:
             assert client.is_server_ready()

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -124,13 +125,32 @@ def ask(process: Any, way: str, headers: dict[str, str]) -> None:
     assert httpx2.post(process.url(path), json=body, headers=headers).status_code == 200
 
 
+def until_inflight(process: Any) -> None:
+    """Returns once a request was accepted."""
+    ends = time.monotonic() + WAIT_SECONDS
+    while 'tidegate_inflight{model="m",version="1"} 1.0' not in httpx2.get(process.admin_url("/metrics")).text:
+        assert time.monotonic() < ends
+
+
+def pb_infer(channel: grpc.Channel) -> Any:
+    return channel.unary_unary(
+        "/inference.GRPCInferenceService/ModelInfer",
+        request_serializer=pb.ModelInferRequest.SerializeToString,
+        response_deserializer=pb.ModelInferResponse.FromString,
+    )
+
+
 INFER = "/v2/models/m/infer"
 WAYS = ["hot", "cold", "v1", "grpc", "grpc stream"]
 STAGES = ["parse", "queue", "assemble", "compute", "encode"]
 
 
-def test_every_way_in_makes_the_same_trace(serve: Callable[..., Any], double: onnx.ModelProto) -> None:
-    with receiving() as receiver, serve(double, "--trace-endpoint", receiver.url, "--trace-ratio", "0") as process:
+@pytest.mark.parametrize("options", [("--grpc-transport", "nghttp2"), ("--grpc-transport", "grpcio"), ("--isolate",)])
+def test_every_way_in_makes_the_same_trace(
+    serve: Callable[..., Any], double: onnx.ModelProto, options: tuple[str, ...]
+) -> None:
+    traced = ("--trace-endpoint", "--trace-ratio", "0")
+    with receiving() as receiver, serve(double, traced[0], receiver.url, *traced[1:], *options) as process:
         for number, way in enumerate(WAYS, 1):
             ask(process, way, PARENT)
             span = receiver.server_spans(number)[-1]
@@ -165,6 +185,49 @@ def test_every_way_in_makes_the_same_trace(serve: Callable[..., Any], double: on
         assert f'tidegate_{stage}_seconds_count{{model="m",version="1"}} {answered}' in page, stage
     assert "nv_inference" not in page
     assert "tidegate_spans_dropped_total 0.0" in page
+
+
+def test_requests_whose_heads_repeat_are_recorded_under_their_own_parent(
+    serve: Callable[..., Any], double: onnx.ModelProto
+) -> None:
+    """A connection that remembers a head doesn't lend its trace context to a request with another one."""
+    other = {"traceparent": f"00-{TRACE[::-1]}-{SPAN[::-1]}-01"}
+    asked = [PARENT, PARENT, PARENT, other, other | {"te": "trailers"}, other, PARENT, {}, {}, PARENT]
+    with receiving() as receiver, serve(double, "--trace-endpoint", receiver.url, "--trace-ratio", "0") as process:
+        with httpx2.Client() as client:
+            for headers in asked:
+                assert client.post(process.url(INFER), json=BODY, headers=headers).status_code == 200
+        spans = receiver.server_spans(8)
+    parents = [span.parent_span_id.hex() for span in spans]
+    assert parents == [SPAN] * 3 + [SPAN[::-1]] * 3 + [SPAN] * 2
+    assert all(sorted(receiver.children(span)) == sorted(STAGES) for span in spans)
+
+
+@pytest.mark.parametrize("transport", ["nghttp2", "grpcio"])
+def test_a_call_that_fails_is_recorded_with_its_status(
+    serve: Callable[..., Any], slow: onnx.ModelProto, transport: str
+) -> None:
+    endless = pb.ModelInferRequest(model_name="m", raw_input_contents=[(2**40).to_bytes(8, "little")])
+    endless.inputs.add(name="n", datatype="INT64")
+    unknown = pb.ModelInferRequest(model_name="nobody")
+    options = ("--grpc-transport", transport, "--timeout-seconds", "1", "--drain-seconds", "0")
+    with (
+        receiving() as receiver,
+        serve(slow, "--trace-endpoint", receiver.url, *options) as process,
+        grpc.insecure_channel(f"127.0.0.1:{process.grpc_port}") as channel,
+    ):
+        infer = pb_infer(channel)
+        with pytest.raises(grpc.RpcError):
+            infer(unknown)
+        with pytest.raises(grpc.RpcError):
+            infer(endless)
+        receiver.server_spans(2)
+        call = infer.future(endless)
+        until_inflight(process)
+        call.cancel()
+        spans = receiver.server_spans(3)
+    codes = [attributes(span)["rpc.response.status_code"] for span in spans]
+    assert codes == ["NOT_FOUND", "DEADLINE_EXCEEDED", "CANCELLED"]
 
 
 @pytest.mark.parametrize("way", ["hot", "cold"])

@@ -13,7 +13,7 @@ import typer
 
 from tidegate_runtime import logs, termination
 from tidegate_runtime.errors import StartupFailure
-from tidegate_runtime.naming import ADMIN_PORT, DATA_PORT, GRPC_PORT, env, fetch_env
+from tidegate_runtime.naming import ADMIN_PORT, DATA_PORT, GRPC_PORT, GrpcTransport, env, fetch_env
 
 app = typer.Typer(name="tidegate-runtime", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -39,6 +39,13 @@ def serve(  # noqa: PLR0913, PLR0917 -- one parameter per option is how typer re
     grpc_port: Annotated[
         int, typer.Option(envvar=env("GRPC_PORT"), min=-1, max=65535, help="Data over gRPC; -1 turns it off.")
     ] = GRPC_PORT,
+    grpc_transport: Annotated[
+        GrpcTransport,
+        typer.Option(
+            envvar=env("GRPC_TRANSPORT"),
+            help="What carries gRPC; grpcio where nghttp2 was not built.",
+        ),
+    ] = GrpcTransport.NGHTTP2,
     admin_port: Annotated[
         int, typer.Option(envvar=env("ADMIN_PORT"), min=0, max=65535, help="Metrics and probes.")
     ] = ADMIN_PORT,
@@ -73,6 +80,15 @@ def serve(  # noqa: PLR0913, PLR0917 -- one parameter per option is how typer re
     threads: Annotated[
         int, typer.Option(envvar=env("THREADS"), min=0, help="ONNX Runtime's; 0: the CPUs it may use.")
     ] = 0,
+    isolate: Annotated[
+        bool | None,
+        typer.Option(
+            "--isolate/--no-isolate",
+            envvar=env("ISOLATE"),
+            help="The model runs in a process of its own; left out, only with CUDA.",
+            show_default=False,
+        ),
+    ] = None,
     tls_certificate: Annotated[
         Path | None, typer.Option(envvar=env("TLS_CERTIFICATE"), help="PEM; the data port speaks TLS then.")
     ] = None,
@@ -93,6 +109,9 @@ def serve(  # noqa: PLR0913, PLR0917 -- one parameter per option is how typer re
     """Serve the ONNX model at PATH over the Open Inference Protocol."""
     if (tls_certificate is None) != (tls_key is None):
         raise typer.BadParameter("--tls-certificate and --tls-key go together: give both, or none")
+    isolated = device is Device.CUDA if isolate is None else isolate
+    if isolated and sys.platform != "linux":
+        raise typer.BadParameter("a process of its own for the model needs Linux: give --no-isolate")
 
     def run() -> None:
         # Not imported above, so that `fetch` stays small: these bring ONNX Runtime and FastAPI.
@@ -114,8 +133,10 @@ def serve(  # noqa: PLR0913, PLR0917 -- one parameter per option is how typer re
             device=device.value,
             threads=threads,
             drain_seconds=drain_seconds,
+            grpc_transport=grpc_transport,
             vetting=vetting,
             limits=Limits(max_batch_size, max_delay_seconds, queue_size, max_body_bytes, timeout_seconds),
+            isolate=isolated,
             tls=(tls_certificate, tls_key) if tls_certificate and tls_key else None,
             triton_metrics=triton_metrics,
             trace_endpoint=trace_endpoint,

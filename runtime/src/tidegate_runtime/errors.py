@@ -94,6 +94,10 @@ class NotReady(RuntimeFault):
     retry_after_seconds = 1
 
 
+class EngineLost(NotReady):
+    """The engine's process ended while it ran the request; nothing is known about the request itself."""
+
+
 class DeadlineExceeded(RuntimeFault):
     """The answer would have come after the request's deadline."""
 

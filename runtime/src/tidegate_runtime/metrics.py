@@ -11,6 +11,7 @@ from tidegate_runtime.naming import BATCH_ROWS_BOUNDS, DURATION_BOUNDS, REFUSALS
 from tidegate_runtime.window import SlidingSum
 
 UTILIZATION_SECONDS: Final = 10.0
+SAMPLE_SECONDS: Final = 0.5
 
 
 class CostFigure(NamedTuple):
@@ -50,6 +51,8 @@ class ModelMetrics:
         self.device = device
         self.batched = False
         self.reason = "loading"
+        self.grpc_transport = ""
+        self.grpc_reason = ""
         self.queue_depth = 0
         self.inflight = 0
         self.codes: dict[int, int] = {}
@@ -68,6 +71,8 @@ class ModelMetrics:
         self.refused = dict.fromkeys(REFUSALS, 0)
         self._offered = SlidingSum(UTILIZATION_SECONDS)
         self._offered_seconds = 0.0
+        self._offered_before = 0.0
+        self._sampled_at = 0.0
 
     def answered(self, code: int) -> None:
         """Counts one answer."""
@@ -114,9 +119,16 @@ class ModelMetrics:
 
     def offer(self, seconds: float, now: float) -> None:
         """Notes the engine seconds of all requests that have come so far, refused ones included."""
-        self._offered.add(seconds - self._offered_seconds, now)
         self._offered_seconds = seconds
+        if now - self._sampled_at >= SAMPLE_SECONDS:
+            self._sample(now)
 
     def utilization(self, now: float) -> float:
         """Engine seconds offered per second over the last ten: above 1, more comes than can be answered."""
+        self._sample(now)
         return self._offered.total(now) / UTILIZATION_SECONDS
+
+    def _sample(self, now: float) -> None:
+        self._offered.add(self._offered_seconds - self._offered_before, now)
+        self._offered_before = self._offered_seconds
+        self._sampled_at = now

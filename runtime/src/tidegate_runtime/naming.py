@@ -32,6 +32,13 @@ def fetch_env(option: str) -> str:
     return f"TIDEGATE_FETCH_{option}"
 
 
+class GrpcTransport(StrEnum):
+    """What carries gRPC in a process."""
+
+    GRPCIO = "grpcio"
+    NGHTTP2 = "nghttp2"
+
+
 class Reason(StrEnum):
     """Why a command could not go on; part of the termination message."""
 
@@ -64,6 +71,8 @@ RUN_COST_MEAN: Final = "tidegate_run_cost_mean_seconds"
 RUN_COST_P99: Final = "tidegate_run_cost_p99_seconds"
 MODEL_INFO: Final = "tidegate_model_info"
 SPANS_DROPPED: Final = "tidegate_spans_dropped_total"
+ENGINE_RESTARTS: Final = "tidegate_engine_restarts_total"
+GRPC_INFO: Final = "tidegate_grpc_info"
 
 REFUSALS: Final = ("QueueFull", "QueueBytes", "Deadline")
 """Why requests are refused for load: the values of `Tidegate-Refused` and of the label `reason`."""

@@ -20,6 +20,7 @@ from tidegate_runtime.errors import InvalidRequest, InvalidTensor, NotFound, Not
 from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.model.batchability import Verdict
 from tidegate_runtime.model.signature import Signature
+from tidegate_runtime.protocol.plain_json import PlainJson
 from tidegate_runtime.tensors import Feeds, InferRequest, InferResponse, Tensor
 from tidegate_runtime.tracing.request import Tracer
 
@@ -49,6 +50,8 @@ class ServedModel:
         self._limits = limits
         self.metrics = metrics
         self.max_body_bytes = limits.max_body_bytes
+        self.plain = PlainJson.of(self.name, self.version, signature.inputs, signature.outputs)
+        """The codec of this model's commonest requests, if it has such."""
 
     async def infer(self, request: InferRequest, received: float) -> InferResponse:
         """The answer. `received` is when the request's last byte came, by the service's clock; its time starts there.
@@ -65,6 +68,13 @@ class ServedModel:
         """
         feeds, rows, deadline = self._admitted(request, received)
         return self._scheduler.submit(feeds, rows, deadline, deliver, priority=request.priority)
+
+    def submit_plain(self, feeds: Feeds, rows: int, received: float, deliver: Deliver) -> Ticket:
+        """`submit` for what `plain` has read, which is known to fit the signature."""
+        if self._batched and rows > self._limits.max_batch_size:
+            raise self._too_many(rows)
+        deadline = received + self._limits.timeout_seconds
+        return self._scheduler.submit(feeds, rows if self._batched else 1, deadline, deliver)
 
     def withdraw(self, ticket: Ticket) -> None:
         """Forgets a request whose client is gone: it leaves the queue, and is not delivered."""
@@ -96,9 +106,11 @@ class ServedModel:
             raise InvalidTensor(f"inputs must have the same number of rows; got {given}")
         count: int = counts.pop()
         if count > self._limits.max_batch_size:
-            limit = self._limits.max_batch_size
-            raise InvalidRequest(f"{count} rows in one request; the limit is {limit}, so split it")
+            raise self._too_many(count)
         return count
+
+    def _too_many(self, rows: int) -> InvalidRequest:
+        return InvalidRequest(f"{rows} rows in one request; the limit is {self._limits.max_batch_size}, so split it")
 
 
 class Service:
@@ -116,11 +128,12 @@ class Service:
         self._model: ServedModel | None = None
         self._scheduler: Scheduler | None = None
         self._serving: asyncio.Task[None] | None = None
+        self._engine_ready: Callable[[], bool] = lambda: True
 
     @property
     def ready(self) -> bool:
         """Whether routers should send requests here. Requests are answered while draining, too."""
-        return self._model is not None and not self.draining
+        return self._model is not None and not self.draining and self._engine_ready()
 
     def open(
         self,
@@ -129,11 +142,14 @@ class Service:
         engine: Engine,
         costs: CostTable | None = None,
         on_stuck: Callable[[], None] | None = None,
+        engine_ready: Callable[[], bool] = lambda: True,
     ) -> None:
         """From now on requests are answered, by `engine`.
 
-        `costs` are what warm-up measured; `on_stuck` is called when a run can't be ended.
+        `costs` are what warm-up measured; `on_stuck` is called when a run can't be ended. While `engine_ready` says no,
+        routers are told to wait.
         """
+        self._engine_ready = engine_ready
         policy = BatchPolicy(
             max_rows=self.limits.max_batch_size if verdict.batched else 1,
             max_delay_seconds=self.limits.max_delay_seconds,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from tidegate_runtime.naming import GrpcTransport
 from tidegate_runtime.service import Limits
 
 
@@ -25,6 +26,9 @@ class ServeSettings:
     drain_seconds: float
     vetting: bool
     limits: Limits
+    isolate: bool = False
+    """Whether the model runs in a process of its own."""
+    grpc_transport: GrpcTransport = GrpcTransport.NGHTTP2
     tls: tuple[Path, Path] | None = None
     """Certificate chain and key of the data port, in PEM; None: plain HTTP."""
     triton_metrics: bool = False

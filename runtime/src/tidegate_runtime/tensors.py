@@ -65,6 +65,20 @@ class Tensor:
     array: Array
 
 
+_ANONYMOUS: Final = frozenset({"", "?", "-1", "None"})
+"""Names for "some size": "?" is PaddlePaddle's; "None" and "-1" are what frameworks call it, written as text."""
+
+
+def declared_size(size: int | str | None) -> int | str:
+    """What a model file says of a dimension: its size, or a name that stands for one size, or "" for any size.
+
+    Exporters give one name to every dimension that they know nothing of, so such a name says nothing either.
+    """
+    if isinstance(size, int):
+        return size if size >= 0 else ""
+    return "" if size is None or size in _ANONYMOUS else size
+
+
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
     """A declared input or output.

@@ -11,7 +11,7 @@ from typing import Final
 from tidegate_runtime.batching.costs import TRIAL_SECONDS, CostTable, ShapeCosts, Work
 from tidegate_runtime.batching.cutting import chosen, taken
 from tidegate_runtime.batching.isolation import Isolation
-from tidegate_runtime.batching.policy import DEFAULT_LEVEL, BatchPolicy, completion, due, level, retry_after
+from tidegate_runtime.batching.policy import DEFAULT_LEVEL, MARGIN, BatchPolicy, completion, due, level, retry_after
 from tidegate_runtime.batching.rows import compatibility, size_in_bytes, whole_shape
 from tidegate_runtime.batching.tickets import NOTHING, OVER, RUNNING, WAITING, Batch, Deliver, Queue, Ticket
 from tidegate_runtime.errors import DeadlineExceeded, Overloaded, RejectedByModel, RuntimeFault
@@ -193,7 +193,7 @@ class Backlog:
             joined = shape.work(self._joined(queue, rows, left.mean)) or work
             mean += left.mean + joined.mean - work.mean
             spread += left.spread + joined.spread - work.spread
-        seconds = mean + sqrt(max(0.0, spread))
+        seconds = MARGIN * (mean + sqrt(max(0.0, spread)))
         if now + seconds <= deadline:
             return False
         alone = shape.work(rows) or work

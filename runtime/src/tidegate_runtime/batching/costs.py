@@ -20,20 +20,13 @@ Clockwork (OSDI'20) predicts from recent durations by (model, batch) in the same
 count: kernels are chosen and arenas grow in them.
 """
 
-from array import array
 from bisect import bisect_left
 from collections.abc import Hashable, Iterator
-from itertools import pairwise
 from math import ceil, inf, log
 from typing import Final, NamedTuple
 
+from tidegate_runtime.batching.durations import WINDOW, Cost, Durations, isotonic
 from tidegate_runtime.metrics import CostFigure
-
-WINDOW: Final = 128
-WEIGHT: Final = 1 / 16
-CLIP: Final = 2.0
-SETTLED: Final = 8
-"""Runs of a row count from which on an outlier is told from a cost."""
 
 UNCOUNTED: Final = 2
 MAX_COUNTS: Final = 64
@@ -47,14 +40,7 @@ TRIAL_SECONDS: Final = 1.0
 
 EAGER: Final = 256
 EVERY: Final = 32
-"""After its first `EAGER` runs a shape's figures are worked out anew only on every 32nd."""
-
-
-class Cost(NamedTuple):
-    """Seconds of one run; `p99` ≥ `mean`."""
-
-    mean: float
-    p99: float
+"""After its first `EAGER` runs a shape's figures are worked out anew on every 32nd at most."""
 
 
 class Work(NamedTuple):
@@ -65,34 +51,6 @@ class Work(NamedTuple):
 
     mean: float
     spread: float
-
-
-class _Runs:
-    """The recent durations of one row count."""
-
-    __slots__ = ("_recent", "mean", "number", "p99", "touched")
-
-    def __init__(self) -> None:
-        self.number = 0
-        self.mean = 0.0
-        self.p99 = 0.0
-        self.touched = 0
-        self._recent = array("d")
-
-    def add(self, seconds: float) -> None:
-        limit = CLIP * self.p99 if self.number >= SETTLED else inf
-        position = self.number % WINDOW
-        self.number += 1
-        self.mean += max(1 / self.number, WEIGHT) * (min(seconds, limit) - self.mean)
-        if position < len(self._recent):
-            self._recent[position] = seconds
-        else:
-            self._recent.append(seconds)
-        kept = len(self._recent)
-        if kept < 100:
-            self.p99 = max(self.p99, seconds)
-        elif kept < WINDOW or self.number % EVERY == 0:
-            self.p99 = sorted(self._recent)[ceil(0.99 * kept) - 1]
 
 
 class ShapeCosts:
@@ -126,7 +84,7 @@ class ShapeCosts:
         self._table = table
         self._lender: ShapeCosts | None = None
         self._seen = 0
-        self._runs: dict[int, _Runs] = {}
+        self._runs: dict[int, Durations] = {}
         self._refresh()
 
     @property
@@ -143,10 +101,10 @@ class ShapeCosts:
         if runs is None:
             if len(self._runs) >= MAX_COUNTS:
                 del self._runs[min(self._runs, key=lambda count: self._runs[count].touched)]
-            runs = self._runs[rows] = _Runs()
+            runs = self._runs[rows] = Durations()
         runs.add(seconds)
         runs.touched = self._seen
-        if self._seen < EAGER or self._seen % EVERY == 0 or runs.number <= SETTLED:
+        if (self._seen < EAGER or self._seen % EVERY == 0) and runs.moved():
             self._refresh()
             best = self.best(self._table.max_rows)
             cost = self.at(best)
@@ -281,22 +239,3 @@ class CostTable:
         measured = [shape for shape in self.shapes.values() if shape.measured]
         target = log(max(1, elements))
         return min(measured, key=lambda shape: abs(log(max(1, shape.elements)) - target), default=None)
-
-
-def isotonic(values: list[float], weights: list[int]) -> list[float]:
-    """The non-decreasing sequence nearest to `values` by weighted least squares: pool adjacent violators.
-
-    >>> isotonic([1.0, 4.0, 2.0, 5.0], [1, 1, 3, 1])
-    [1.0, 2.5, 2.5, 5.0]
-    """
-    if all(low <= high for low, high in pairwise(values)):
-        return values
-    blocks: list[tuple[float, int, int]] = []
-    for value, weight in zip(values, weights, strict=True):
-        block = (value, weight, 1)
-        while blocks and blocks[-1][0] > block[0]:
-            mean, mass, size = blocks.pop()
-            total = mass + block[1]
-            block = ((mean * mass + block[0] * block[1]) / total, total, size + block[2])
-        blocks.append(block)
-    return [mean for mean, _, size in blocks for _ in range(size)]

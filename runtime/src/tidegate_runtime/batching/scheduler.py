@@ -8,12 +8,12 @@ it does, arrivals gather, and when it ends the next batch is cut at once.
 import asyncio
 import logging
 from collections.abc import Callable, Hashable, Sequence
-from typing import Final
 
 from tidegate_runtime.batching.alarm import EARLY_SECONDS, Alarm
 from tidegate_runtime.batching.backlog import Backlog
 from tidegate_runtime.batching.costs import CostTable
 from tidegate_runtime.batching.engine import Engine
+from tidegate_runtime.batching.place import Place
 from tidegate_runtime.batching.policy import BatchPolicy
 from tidegate_runtime.batching.rows import Assembly
 from tidegate_runtime.batching.tickets import OVER, RUNNING, Batch, Deliver, Outputs, Ticket
@@ -26,12 +26,6 @@ from tidegate_runtime.tracing.request import current
 logger = logging.getLogger(__name__)
 
 Clock = Callable[[], float]
-
-INLINE_HOPS: Final = 2.0
-"""A run goes to the loop if its p99 is at most this many times the way to the launch thread and back."""
-
-INLINE_BARRED_SECONDS: Final = 60.0
-"""How long a shape stays off the loop after a run there had to be ended."""
 
 
 class Scheduler:
@@ -60,12 +54,11 @@ class Scheduler:
         self._assembly = Assembly()
         self._on_stuck = on_stuck
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._hop = 0.0
         self._flushing = True  # until `run` has begun
         self._launch: Batch | None = None
         self._wake: asyncio.Future[None] | None = None
         self._closing = False
-        self._barred: dict[object, float] = {}
+        self._place = Place()
         self._expiry = Alarm(self._expire)
         self._watchdog = Watchdog(engine.interrupt, self._stuck)
 
@@ -147,7 +140,7 @@ class Scheduler:
     async def run(self) -> None:
         """Serves until `close` was called and nothing waits any more."""
         self._loop = asyncio.get_running_loop()
-        self._hop = self._costs.overhead_seconds = await self._engine.hop()
+        self._place.hop_seconds = self._costs.overhead_seconds = await self._engine.hop()
         self._cut()
         while True:
             while self._launch is not None:
@@ -187,28 +180,18 @@ class Scheduler:
             return
         self._metrics.cut(batch.rows, [now - ticket.arrived for ticket in batch.tickets])
         self._metrics.offer(backlog.offered_seconds, now)
-        if self._may_inline(batch, now):
+        if self._place.on_loop(batch, now):
             self._run_here(batch)
         else:
             self._launch = batch
             self._rouse()
-
-    def _may_inline(self, batch: Batch, now: float) -> bool:
-        if not self._hop or batch.cost is None or not batch.shape.measured:
-            return False
-        if batch.cost.p99 > INLINE_HOPS * self._hop:
-            return False
-        if not self._barred:
-            return True
-        self._barred = {shape: until for shape, until in self._barred.items() if now < until}
-        return batch.shape not in self._barred
 
     def _run_here(self, batch: Batch) -> None:
         try:
             outputs, seconds = self._engine.run_inline(self._feeds(batch))
         except RunEnded:
             # Its time depends on its data. On the launch thread the loop stays free and deadlines are kept.
-            self._barred[batch.shape] = self._clock() + INLINE_BARRED_SECONDS
+            self._place.bar(batch.shape, self._clock())
             self._launch = batch
             self._rouse()
             return
@@ -238,10 +221,10 @@ class Scheduler:
             self._ended(batch, outputs, seconds)
 
     def _feeds(self, batch: Batch) -> Feeds:
-        requests = [ticket.feeds for ticket in batch.tickets if ticket.feeds is not None]
-        if len(requests) == 1:  # Nothing to put together, and no clock to read for it.
+        if len(batch.tickets) == 1:  # Nothing to put together, and no clock to read for it.
             self._metrics.assembled(0.0, 1)
-            return requests[0]
+            return batch.tickets[0].feeds or {}
+        requests = [ticket.feeds for ticket in batch.tickets if ticket.feeds is not None]
         began = self._clock()
         feeds = self._assembly.stack(requests, batch.rows)
         batch.assembly = self._clock() - began

@@ -94,13 +94,16 @@ class ThreadEngine:
     def _watch(self) -> None:
         """Ends runs that block the loop; leaves when there were none for a while. A timer a run would cost more."""
         idle = 0.0
-        while idle < REST_SECONDS:
+        while self._watching:
             time.sleep(WATCH_SECONDS)
             watched = self._watched
             idle = 0.0 if watched is not None else idle + WATCH_SECONDS
             if watched is not None and time.perf_counter() - watched[0] > INLINE_LIMIT_SECONDS:
                 watched[1].terminate = True
-        self._watching = False
+            if idle >= REST_SECONDS:
+                self._watching = False
+                # A run that began before that was said has not asked for another watch.
+                self._watching = self._watched is not None
 
 
 def _nothing() -> None:

@@ -7,7 +7,7 @@ from typing import Final, Protocol
 
 from tidegate_runtime.errors import InvalidRequest, InvalidTensor, StartupFailure
 from tidegate_runtime.naming import Reason
-from tidegate_runtime.tensors import Datatype, Feeds, InferRequest, RequestedOutput, Tensor, TensorSpec
+from tidegate_runtime.tensors import Datatype, Feeds, InferRequest, RequestedOutput, Tensor, TensorSpec, declared_size
 
 ONNX_TYPES: Final = {
     "tensor(bool)": Datatype.BOOL,
@@ -127,8 +127,7 @@ def _spec(declared: Declared, side: str) -> TensorSpec:
             f'{side} "{declared.name}" is {declared.type}; tensors of {", ".join(Datatype)} can be served. '
             "Export the model with plain tensors (for scikit-learn: zipmap=False).",
         )
-    shape = tuple(size if isinstance(size, int) and size >= 0 else str(size or "") for size in declared.shape)
-    return TensorSpec(declared.name, datatype, shape)
+    return TensorSpec(declared.name, datatype, tuple(map(declared_size, declared.shape)))
 
 
 def _check_tensor(tensor: Tensor, spec: TensorSpec, sizes: dict[str, tuple[int, str]]) -> None:

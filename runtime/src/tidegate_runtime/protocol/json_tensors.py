@@ -16,7 +16,7 @@ MAX_DIMENSION: Final = 2**63 - 1
 
 _FLOATS: Final = frozenset({Datatype.FP32, Datatype.FP64})
 _BINARY_ONLY: Final = frozenset({Datatype.FP16, Datatype.BF16})
-_CODES: Final = {
+CODES: Final = {
     Datatype.UINT8: "B",
     Datatype.UINT16: "H",
     Datatype.UINT32: "I",
@@ -32,7 +32,7 @@ _CODES: Final = {
 numpy would also read numbers out of strings and cut fractions off, so it needs a look at each value's type first."""
 
 _ACCEPTED: Final[dict[Datatype, frozenset[type]]] = {
-    **dict.fromkeys(_CODES, frozenset({int})),
+    **dict.fromkeys(CODES, frozenset({int})),
     **dict.fromkeys(_FLOATS, frozenset({int, float})),
     Datatype.BOOL: frozenset({bool}),
     Datatype.BYTES: frozenset({str}),
@@ -99,7 +99,7 @@ def _flatten(data: list[Any], shape: tuple[int, ...], where: str) -> list[Any]:
 
 
 def _to_array(flat: list[Any], shape: tuple[int, ...], datatype: Datatype, where: str, booleans: bool) -> Array:
-    code = _CODES.get(datatype)
+    code = CODES.get(datatype)
     if code is None:
         _check_types(flat, datatype, where)
         return np.array(flat, dtype=datatype.numpy).reshape(shape)

@@ -15,12 +15,15 @@ from tidegate_runtime.rpc.protos import inference_pb2 as pb
 from tidegate_runtime.rpc.protos import reflection_pb2 as reflection_pb
 from tidegate_runtime.rpc.reflection import REFLECTION, REFLECTION_V1ALPHA, reflect
 from tidegate_runtime.rpc.servicer import Servicer
+from tidegate_runtime.rpc.submission import Deliver, Withdraw
 
 SERVICE = "inference.GRPCInferenceService"
 HEALTH = "grpc.health.v1.Health"
 
 Req = TypeVar("Req", bound=Message)
 Resp = TypeVar("Resp", bound=Message)
+
+Submit = Callable[[Req, Call, Deliver], Withdraw]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +45,21 @@ class Unary(_Typed[Req, Resp]):
     """One request, one answer."""
 
     function: Callable[[Req, Call], Awaitable[Resp]]
+    submit: Submit[Req] | None = None
+    """The same without a coroutine, where there is that."""
 
     async def answer(self, data: bytes, call: Call) -> bytes:
         """The serialized answer. Raises any `RuntimeFault`."""
         return (await self.function(self.parse(data), call)).SerializeToString()
+
+    def start(self, data: bytes, call: Call, deliver: Deliver) -> Withdraw:
+        """Has the serialized answer, or what `answer` would raise, delivered once: later, or before it returns.
+
+        Only where there is `submit`. What comes back forgets a call whose client is gone; nothing is delivered then.
+        Raises `Malformed`.
+        """
+        assert self.submit is not None
+        return self.submit(self.parse(data), call, deliver)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +107,13 @@ def _inference(servicer: Servicer) -> tuple[Method, ...]:
         Unary(_path("ModelReady"), pb.ModelReadyRequest, pb.ModelReadyResponse, servicer.model_ready),
         Unary(_path("ServerMetadata"), pb.ServerMetadataRequest, pb.ServerMetadataResponse, servicer.server_metadata),
         Unary(_path("ModelMetadata"), pb.ModelMetadataRequest, pb.ModelMetadataResponse, servicer.model_metadata),
-        Unary(_path("ModelInfer"), pb.ModelInferRequest, pb.ModelInferResponse, servicer.model_infer),
+        Unary(
+            _path("ModelInfer"),
+            pb.ModelInferRequest,
+            pb.ModelInferResponse,
+            servicer.model_infer,
+            servicer.submit_infer,
+        ),
         BothStream(
             _path("ModelStreamInfer"), pb.ModelInferRequest, pb.ModelStreamInferResponse, servicer.model_stream_infer
         ),

@@ -15,26 +15,17 @@ from tidegate_runtime.rpc import codec
 from tidegate_runtime.rpc.call import Call, status_of
 from tidegate_runtime.rpc.protos import inference_pb2 as pb
 from tidegate_runtime.rpc.streams import InOrder
+from tidegate_runtime.rpc.submission import Deliver, Submission, Withdraw, code_of_gone, status_of_gone
+from tidegate_runtime.rpc.tracing import STREAMED, UNARY, begin
 from tidegate_runtime.service import Service
 from tidegate_runtime.tensors import TensorSpec
 from tidegate_runtime.tracing.request import Asked, current
-
-CLIENT_GONE: Final = 499
-"""Counted for calls that were cancelled before their answer."""
-
-DEADLINE_SLACK_SECONDS: Final = 0.01
-"""How far the clocks of transport and service may be apart about a call whose deadline is over."""
 
 STREAM_INFLIGHT: Final = 64
 """Requests of one stream that are worked on at a time; the next one is read when the first is answered."""
 
 ERRORS_END_STREAM: Final = "triton_grpc_error"
 """Metadata with which Triton's clients ask for a stream to end, with a status, at its first failure."""
-
-
-UNARY: Final = Asked("grpc", "", "/inference.GRPCInferenceService/ModelInfer")
-STREAMED: Final = Asked("grpc", "", "/inference.GRPCInferenceService/ModelStreamInfer")
-"""What traces call the methods."""
 
 
 class Servicer:
@@ -68,8 +59,9 @@ class Servicer:
         return pb.ModelReadyResponse(ready=self._service.ready)
 
     async def server_metadata(self, _request: pb.ServerMetadataRequest, _call: Call) -> pb.ServerMetadataResponse:
-        """Name and version of this server, and what of the protocol's extensions it serves."""
-        return pb.ServerMetadataResponse(name=SERVER_NAME, version=__version__, extensions=EXTENSIONS)
+        """Name and version of this server, what of the protocol's extensions it serves, and what carries its gRPC."""
+        carried = f"grpc_transport({self._service.metrics.grpc_transport})"
+        return pb.ServerMetadataResponse(name=SERVER_NAME, version=__version__, extensions=[*EXTENSIONS, carried])
 
     async def model_metadata(self, request: pb.ModelMetadataRequest, _call: Call) -> pb.ModelMetadataResponse:
         """The model's signature. Raises `NotFound` or `NotReady`."""
@@ -87,11 +79,7 @@ class Servicer:
     ) -> pb.ModelInferResponse:
         """The answer, counted. Raises any `RuntimeFault`; if it is cancelled, so is the request, wherever it is."""
         code, status = 500, "INTERNAL"
-        trace = None
-        if self._service.tracer is not None:
-            trace = self._service.tracer.begin(
-                call.metadata.get("traceparent"), call.metadata.get("tracestate"), method, call.received
-            )
+        trace = begin(self._service, call, method)
         current.set(trace)
         try:
             answer = await self._infer(request, call)
@@ -100,8 +88,8 @@ class Servicer:
             code, status = fault.http_status, fault.grpc_status
             raise
         except asyncio.CancelledError:
-            late = self._is_late(call)
-            code, status = (504, "DEADLINE_EXCEEDED") if late else (CLIENT_GONE, "CANCELLED")
+            code = code_of_gone(call, self._service.clock())
+            status = status_of_gone(code)
             raise
         finally:
             if request.model_name == self._service.metrics.model:
@@ -109,6 +97,10 @@ class Servicer:
             if trace is not None:
                 trace.end(request.model_name, request.model_version or self._service.metrics.version, code, status)
         return answer
+
+    def submit_infer(self, request: pb.ModelInferRequest, call: Call, deliver: Deliver) -> Withdraw:
+        """`model_infer` without a coroutine, for transports that can do without: see `Submission`."""
+        return Submission(self._service, request, call, deliver).withdraw
 
     async def model_stream_infer(
         self, requests: AsyncIterator[pb.ModelInferRequest], call: Call
@@ -181,11 +173,6 @@ class Servicer:
         if trace is not None:
             trace.served(call.received, parsed, delivered, written)
         return answer
-
-    def _is_late(self, call: Call) -> bool:
-        if call.seconds_left is None:
-            return False
-        return self._service.clock() - call.received >= call.seconds_left - DEADLINE_SLACK_SECONDS
 
 
 def _tensors(specs: Iterable[TensorSpec]) -> list[pb.ModelMetadataResponse.TensorMetadata]:

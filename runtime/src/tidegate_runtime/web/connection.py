@@ -28,6 +28,9 @@ KEEP_ALIVE_SECONDS: Final = 75
 """Longer than proxies keep idle connections (Envoy's default: 60 s), or one is reused that is just being closed."""
 
 
+_OF_BODIES: Final = frozenset({b"content-length", b"transfer-encoding"})
+
+
 class Stage(Enum):
     """What the connection is reading."""
 
@@ -156,6 +159,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._refuse(400, "HTTP/1.1 needs one Host header")
         elif self.parser.get_method() == b"CONNECT":
             self._refuse(405, "this server is not a proxy")
+        elif self.parser.should_upgrade() and any(name in _OF_BODIES for name, _ in self.headers):
+            # The parser takes what follows for the other protocol, so the body of a request that merely offers to
+            # upgrade, as `curl --http2` does, would be lost. Without one the offer is ignored.
+            self._refuse(400, "this server offers no upgrade; send the request without the header Upgrade")
         elif len(self.pipeline) >= MAX_PIPELINED:
             self._refuse(400, f"more than {MAX_PIPELINED} requests wait on this connection")
         if self._refusal is not None:

@@ -37,6 +37,7 @@ class ModelCollector(Collector):
         yield from self._histograms()
         yield from self._costs()
         yield self._info()
+        yield from self._carrier()
 
     def _gauges(self) -> Iterator[Metric]:
         metrics = self._metrics
@@ -104,6 +105,29 @@ class ModelCollector(Collector):
         batched = "true" if metrics.batched else "false"
         info.add_metric([*self._labels.values(), metrics.device, batched, metrics.reason], 1)
         return info
+
+    def _carrier(self) -> Iterator[Metric]:
+        if self._metrics.grpc_transport:
+            info = GaugeMetricFamily(
+                naming.GRPC_INFO,
+                "What carries gRPC and, if it isn't what was asked for, why.",
+                labels=["transport", "reason"],
+            )
+            info.add_metric([self._metrics.grpc_transport, self._metrics.grpc_reason], 1)
+            yield info
+
+
+class EngineCollector(Collector):
+    """How often the engine's process was started again."""
+
+    def __init__(self, restarts: Callable[[], int]) -> None:
+        self._restarts = restarts
+
+    def collect(self) -> Iterator[Metric]:
+        """The one counter."""
+        yield CounterMetricFamily(
+            naming.ENGINE_RESTARTS, "Processes started in place of one that had ended.", self._restarts()
+        )
 
 
 class Lossy(Protocol):

@@ -6,7 +6,9 @@ everything. Both use the same service, codecs, faults and counts; docs/runtime.m
 
 import asyncio
 import logging
-from typing import Any, Final
+import re
+from math import inf
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -40,6 +42,9 @@ _BINARY: Final = (b"content-type", b"application/octet-stream")
 _VARY: Final = (b"vary", b"Accept-Encoding")
 _JSON_LENGTH: Final = JSON_LENGTH_HEADER.lower().encode()
 
+MAX_PATTERN_BYTES: Final = 2048
+_LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,12})\r\n", re.IGNORECASE)
+
 JOINED_BYTES: Final = 16 * 1024
 """Bodies up to this are copied behind their head, which is cheaper than a second buffer to write."""
 
@@ -51,17 +56,36 @@ class _NoEvent:
         """Wakes nobody."""
 
 
+class Head(NamedTuple):
+    """What a hot request's head says, but for the length of the body."""
+
+    url: bytes
+    model: ServedModel
+    keep_alive: bool
+    json_length: bytes | None
+    accepted: bytes | None
+    traceparent: bytes | None = None
+    tracestate: bytes | None = None
+    """Both are only read where requests are recorded."""
+
+
+class Pattern(NamedTuple):
+    """The bytes of a head before and behind the digits of `Content-Length`, and what the head says."""
+
+    before: bytes
+    behind: bytes
+    head: Head
+
+
 class HotCall:
     """A connection's hot request, one at a time; to uvicorn it looks like the cycle of a request."""
 
     __slots__ = (
-        "accepted",
         "body",
         "delivered",
         "disconnected",
-        "json_length",
+        "head",
         "keep_alive",
-        "model",
         "parsed",
         "received",
         "request",
@@ -76,10 +100,8 @@ class HotCall:
         self.response_complete = True
         self.disconnected = False
         self.keep_alive = True
-        self.model: ServedModel
+        self.head: Head
         self.body: bytes | bytearray = b""
-        self.json_length: bytes | None = None
-        self.accepted: bytes | None = None
         self.request: InferRequest | None = None
         self.received = 0.0
         self.parsed = 0.0
@@ -95,9 +117,12 @@ class HotConnection(BoundedHttpProtocol):
     _hot: HotCall | None = None
     """The hot request whose body is being read."""
     _call: HotCall | None = None
-    _arrived = 0
+    _arrived = b""
+    """What came last, if it began with a request's first byte."""
     _default_headers: list[Header] | None = None
     _ok_head = b""
+
+    _pattern: Pattern | None = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Takes the request of a client that left out of the queue."""
@@ -105,13 +130,28 @@ class HotConnection(BoundedHttpProtocol):
         if call is not None and not call.response_complete:
             call.response_complete = True
             if call.ticket is not None:
-                call.model.withdraw(call.ticket)
-            call.model.metrics.answered(CLIENT_GONE)
+                call.head.model.withdraw(call.ticket)
+            call.head.model.metrics.answered(CLIENT_GONE)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parses, knowing how much came at once."""
-        self._arrived = len(data)
+        """Parses, unless this is a whole request whose head repeats this connection's last but for the length.
+
+        What a head means follows from its bytes alone, so it needn't be found out again. Nothing is kept that another
+        connection could meet.
+        """
+        between = self._stage is Stage.IDLE
+        pattern = self._pattern
+        if between and pattern is not None and data.startswith(pattern.before):
+            begin = len(pattern.before)
+            stop = data.find(b"\r", begin, begin + 13)
+            end = stop + len(pattern.behind)
+            if data.startswith(pattern.behind, stop) and self._is_whole(data, begin, stop, end, pattern.head):
+                call = self._begin(pattern.head)
+                call.body = data[end:]
+                self._take(call)
+                return
+        self._arrived = data if between else b""
         super().data_received(data)
 
     def on_message_begin(self) -> None:
@@ -125,9 +165,8 @@ class HotConnection(BoundedHttpProtocol):
 
     def on_headers_complete(self) -> None:
         """Decides the way."""
-        model = self.service.infer_paths.get(self.url)
-        headers = dict(self.headers)
-        if model is None or not self._fits(model, headers):
+        head = self._hot_head()
+        if head is None or not self._may_go_on(head):
             url, given, expected = self.url, self.headers, self.expect_100_continue
             super().on_message_begin()
             self.url, self.expect_100_continue = url, expected
@@ -135,16 +174,7 @@ class HotConnection(BoundedHttpProtocol):
             super().on_headers_complete()
             return
         self._stage = Stage.BODY
-        call = self._call
-        if call is None:
-            call = self._call = HotCall()
-        call.response_complete = False
-        call.keep_alive = self.parser.should_keep_alive()
-        call.model = model
-        call.body = b""
-        call.json_length = headers.get(_JSON_LENGTH)
-        call.accepted = headers.get(b"accept-encoding")
-        self.cycle = self._hot = call  # type: ignore[assignment]
+        self._hot = self._begin(head)
 
     def on_body(self, body: bytes) -> None:
         """A piece of a body; the first is kept as it is, for it is the only one mostly."""
@@ -166,58 +196,123 @@ class HotConnection(BoundedHttpProtocol):
             return
         self._hot = None
         self._stage = Stage.IDLE
-        self._late_at = float("inf")
+        self._remember(call)
+        self._take(call)
+
+    def _begin(self, head: Head) -> HotCall:
+        call = self._call
+        if call is None:
+            call = self._call = HotCall()
+        call.response_complete = False
+        call.keep_alive = head.keep_alive
+        call.head = head
+        call.body = b""
+        self.cycle = call  # type: ignore[assignment]
+        return call
+
+    def _take(self, call: HotCall) -> None:
+        """Has a whole request answered."""
+        self._late_at = inf
         call.received = self.service.clock()
+        model, body = call.head.model, call.body
+        length = call.head.json_length
         try:
-            length = call.json_length
+            plain = model.plain.decode(body) if model.plain is not None and length is None else None
+            if plain is not None:
+                call.ticket = ticket = model.submit_plain(*plain, call.received, self._deliver)
+                call.parsed = ticket.arrived
+                return
             json_length = None if length is None else parse_header_length(length.decode("latin-1"))
-            call.request = request = decode(call.body, json_length, call.model.signature.inputs)
-            call.ticket = ticket = call.model.submit(request, call.received, self._deliver)
+            call.request = request = decode(body, json_length, model.signature.inputs)
+            call.ticket = ticket = model.submit(request, call.received, self._deliver)
             call.parsed = ticket.arrived
         except RuntimeFault as fault:
             self._refuse_call(call, fault)
         except Exception:
             self._fail_call(call)
 
-    def _fits(self, model: ServedModel, headers: dict[bytes, bytes]) -> bool:
-        """Whether the head is of the common form, and nothing else is under way on this connection."""
-        length = headers.get(b"content-length")
+    def _is_whole(self, data: bytes, begin: int, stop: int, end: int, head: Head) -> bool:
+        """Whether the digits from `begin` to `stop` are the length of what follows `end`, and the call may be made."""
+        digits = data[begin:stop]
+        length = len(data) - end
+        return digits.isdigit() and 0 < int(digits) == length <= head.model.max_body_bytes and self._may_go_on(head)
+
+    def _remember(self, call: HotCall) -> None:
+        """Notes the head of a request that came whole, in one piece.
+
+        Where a parser sees a head's end follows from the head; that it sees it where we do is seen from the body.
+        """
+        end = len(self._arrived) - len(call.body)
+        head = self._arrived[:end]
+        if (
+            0 < end <= MAX_PATTERN_BYTES
+            and head.startswith(b"POST ")
+            and head.find(b"\r\n\r\n") == end - 4
+            and self._arrived.endswith(call.body)
+        ):
+            found = _LENGTH.findall(head)
+            match = _LENGTH.search(head)
+            if match is not None and len(found) == 1 and int(match[1]) == len(call.body):
+                self._pattern = Pattern(head[: match.start(1)], head[match.end(1) :], call.head)
+
+    def _may_go_on(self, head: Head) -> bool:
+        """Whether the model is still served, and nothing else is under way on this connection."""
         return (
-            length is not None
-            and self.parser.get_method() == b"POST"
-            and self.parser.get_http_version() == "1.1"
-            and b"host" in headers
-            and headers.get(b"content-type") in _MEDIA
-            and (_JSON_LENGTH in headers or headers.get(b"content-type") != b"application/octet-stream")
-            and _NEVER_HOT.isdisjoint(headers)
-            and len(headers) == len(self.headers) <= MAX_HEADERS
-            and 0 < int(length) <= model.max_body_bytes
-            and (self._arrived <= MAX_HEAD_BYTES or _size(headers) <= MAX_HEAD_BYTES)
-            and (self.cycle is None or self.cycle.response_complete)
+            (self.cycle is None or self.cycle.response_complete)
+            and self.service.infer_paths.get(head.url) is head.model
             and not self.flow.write_paused
+            and not self._deaf
             and not self.draining()
+            and not self.transport.is_closing()
         )
+
+    def _hot_head(self) -> Head | None:
+        """What the head says if it is of the common form, for a model that is served."""
+        model = self.service.infer_paths.get(self.url)
+        if model is None or self.parser.get_method() != b"POST" or self.parser.get_http_version() != "1.1":
+            return None
+        headers = dict(self.headers)
+        length = headers.get(b"content-length")
+        kind = headers.get(b"content-type")
+        json_length = headers.get(_JSON_LENGTH)
+        if (
+            length is None
+            or kind not in _MEDIA
+            or (json_length is None and kind == b"application/octet-stream")
+            or b"host" not in headers
+            or not _NEVER_HOT.isdisjoint(headers)
+            or not len(headers) == len(self.headers) <= MAX_HEADERS
+            or not 0 < int(length) <= model.max_body_bytes
+            or _size(headers) > MAX_HEAD_BYTES
+        ):
+            return None
+        keep_alive = self.parser.should_keep_alive()
+        return Head(self.url, model, keep_alive, json_length, headers.get(b"accept-encoding"))
 
     def _deliver(self, outcome: Outputs | RuntimeFault) -> None:
         call = self._call
         assert call is not None
         request = call.request
-        assert request is not None
         call.ticket = None
         call.delivered = self.service.clock()
         if isinstance(outcome, RuntimeFault):
             self._refuse_call(call, outcome)
             return
+        model = call.head.model
         try:
-            encoded = encode(call.model.answer(request, outcome), request)
+            if request is not None:
+                encoded = encode(model.answer(request, outcome), request)
+            else:
+                assert model.plain is not None
+                encoded = Encoded([model.plain.encode(outcome)])
         except RuntimeFault as fault:
             self._refuse_call(call, fault)
             return
         except Exception:
             self._fail_call(call)
             return
-        if call.accepted is not None and encoded.size >= MIN_BYTES:
-            encoding = accepted_encoding(call.accepted.decode("latin-1"))
+        if call.head.accepted is not None and encoded.size >= MIN_BYTES:
+            encoding = accepted_encoding(call.head.accepted.decode("latin-1"))
             if encoding is not None:
                 self._pack(call, encoded, encoding)
                 return
@@ -236,7 +331,7 @@ class HotConnection(BoundedHttpProtocol):
         self.loop.run_in_executor(None, compress, encoded.parts, encoding).add_done_callback(packed)
 
     def _write(self, call: HotCall, encoded: Encoded, encoding: Encoding | None) -> None:
-        call.model.metrics.served(call.received, call.parsed, call.delivered, self.service.clock())
+        call.head.model.metrics.served(call.received, call.parsed, call.delivered, self.service.clock())
         if self.server_state.default_headers is not self._default_headers:
             self._remember_head()
         if call.keep_alive and encoding is None and encoded.json_length is None:
@@ -271,7 +366,7 @@ class HotConnection(BoundedHttpProtocol):
         self._finish(call, status)
 
     def _finish(self, call: HotCall, status: int) -> None:
-        call.model.metrics.answered(status)
+        call.head.model.metrics.answered(status)
         call.response_complete = True
         # A connection may be idle for long: it doesn't hold a body of megabytes meanwhile.
         call.body, call.request = b"", None

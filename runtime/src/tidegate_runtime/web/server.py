@@ -12,30 +12,30 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Generator
+from collections.abc import Awaitable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import uvicorn
 from fastapi import FastAPI
 
+from tidegate_runtime.batching.costs import CostTable
 from tidegate_runtime.metrics import ModelMetrics
+from tidegate_runtime.model.child.engine import ChildEngine
+from tidegate_runtime.model.child.report import LoadReport, LoadTask
 from tidegate_runtime.model.costing import cost_table
-from tidegate_runtime.model.engine import ThreadEngine
-from tidegate_runtime.model.loading import LoadedModel, load_model
-from tidegate_runtime.model.vetting import load_vetted
+from tidegate_runtime.rpc.transports import Server, make_server
 from tidegate_runtime.service import Service
 from tidegate_runtime.settings import ServeSettings
+from tidegate_runtime.tls import Certificate
 from tidegate_runtime.tracing.request import Tracer
 from tidegate_runtime.web.admin import create_admin_app
 from tidegate_runtime.web.app import create_app
 from tidegate_runtime.web.hot import HotConnection, protocol_class
-from tidegate_runtime.web.tls import Certificate
 from tidegate_runtime.web.traced import TracedConnection
 
 if TYPE_CHECKING:
-    from tidegate_runtime.rpc.grpcio_server import RpcServer
+    from tidegate_runtime.model.loading import LoadedModel
     from tidegate_runtime.tracing.export import Sender
 
 logger = logging.getLogger(__name__)
@@ -44,6 +44,8 @@ WRITE_SECONDS: Final = 2.0
 """How long, beyond a request's own time, its answer may take to be written when the process is leaving."""
 
 SWITCH_SECONDS: Final = 0.001
+
+_T = TypeVar("_T")
 
 
 class Stop:
@@ -100,7 +102,7 @@ class _Server(uvicorn.Server):
 class _Rpc:
     """gRPC, or nothing where it is off."""
 
-    def __init__(self, server: "RpcServer | None", grace_seconds: float) -> None:
+    def __init__(self, server: Server | None, grace_seconds: float) -> None:
         self._server = server
         self._grace_seconds = grace_seconds
 
@@ -109,12 +111,9 @@ class _Rpc:
         """Listens, unless it is off. Raises `OSError` if the port can't be had."""
         if settings.grpc_port < 0:
             return cls(None, 0)
-        # Not imported above: who turns it off saves its memory and its part of the start.
-        from tidegate_runtime.rpc.grpcio_server import RpcServer  # noqa: PLC0415
-
-        server = RpcServer(service)
+        server = make_server(service, settings.grpc_transport)
         port = await server.start(settings.host, settings.grpc_port, settings.tls)
-        logger.info("listening for gRPC", extra={"data": port})
+        logger.info("listening for gRPC", extra={"data": port, "transport": service.metrics.grpc_transport})
         return cls(server, _grace_seconds(service))
 
     def readiness_changed(self) -> None:
@@ -144,19 +143,17 @@ async def serve(settings: ServeSettings) -> None:
         stop.listen()
         rpc = await _Rpc.start(service, settings)
         data_server = _Server(create_app(service), data, service, certificate)
-        admin_server = _Server(create_admin_app(service, sender, triton=settings.triton_metrics), admin, service)
+        child = ChildEngine(_task(settings), readiness_changed=rpc.readiness_changed) if settings.isolate else None
+        admin_app = create_admin_app(service, child, sender, triton=settings.triton_metrics)
+        admin_server = _Server(admin_app, admin, service)
         logger.info("listening", extra={"data": data.getsockname()[1], "admin": admin.getsockname()[1]})
         launch = ThreadPoolExecutor(max_workers=1, thread_name_prefix="launch")
         try:
-            loaded = await _load(settings, stop, launch)
-            if loaded is not None:
-                engine = ThreadEngine(loaded.session, launch, inline=settings.device == "cpu")
-                max_rows = settings.limits.max_batch_size if loaded.verdict.batched else 1
-                costs = cost_table(loaded.costs, loaded.signature, max_rows)
-                service.open(loaded.signature, loaded.verdict, engine, costs, _give_up)
+            opening = _open_child(service, child) if child else _open_here(service, settings, launch)
+            if await _unless_asked(stop, opening):
                 rpc.readiness_changed()
                 logger.info("ready", extra={"model": settings.name, "version": settings.model_version})
-                await stop.asked.wait()
+                await (_unless_asked(stop, child.failed()) if child else stop.asked.wait())
                 service.begin_drain()
                 rpc.readiness_changed()
                 await _drain(stop, settings.drain_seconds)
@@ -165,6 +162,8 @@ async def serve(settings: ServeSettings) -> None:
             await asyncio.gather(data_server.close(), rpc.stop())
             await service.close()
             await admin_server.close()
+            if child is not None:
+                await child.close()
             if sender is not None:
                 await asyncio.to_thread(sender.close)
             launch.shutdown(wait=False, cancel_futures=True)
@@ -182,16 +181,52 @@ def _sender(service: Service, settings: ServeSettings) -> "Sender | None":
     return Sender(service.tracer, settings.trace_endpoint)
 
 
-async def _load(settings: ServeSettings, stop: Stop, launch: ThreadPoolExecutor) -> LoadedModel | None:
-    """The model; None if the process was told to stop first."""
-    loader = load_vetted if settings.vetting else load_model
-    load = partial(loader, settings.path, settings.device, settings.threads, settings.limits.max_batch_size)
-    loading: asyncio.Future[LoadedModel] = asyncio.get_running_loop().run_in_executor(launch, load)
+async def _open_here(service: Service, settings: ServeSettings, launch: ThreadPoolExecutor) -> bool:
+    """The model in this process."""
+    loaded = await asyncio.get_running_loop().run_in_executor(launch, _load_here, settings)
+    from tidegate_runtime.model.engine import ThreadEngine  # noqa: PLC0415
+
+    engine = ThreadEngine(loaded.session, launch, inline=settings.device == "cpu")
+    service.open(loaded.signature, loaded.verdict, engine, _costs(service, loaded), _give_up)
+    return True
+
+
+def _load_here(settings: ServeSettings) -> "LoadedModel":
+    # Not imported above: ONNX Runtime takes memory, and has no business here while a child process runs the model.
+    from tidegate_runtime.model.loading import load_model  # noqa: PLC0415
+    from tidegate_runtime.model.vetting import load_vetted  # noqa: PLC0415
+
+    load = load_vetted if settings.vetting else load_model
+    return load(settings.path, settings.device, settings.threads, settings.limits.max_batch_size)
+
+
+async def _open_child(service: Service, child: ChildEngine) -> bool:
+    """The model in a process of its own. That ends itself when a run can't be ended, and this process stays."""
+    report = await child.start()
+    costs = _costs(service, report)
+    service.open(report.signature, report.verdict, child, costs, engine_ready=lambda: child.ready)
+    return True
+
+
+def _costs(service: Service, loaded: "LoadedModel | LoadReport") -> CostTable:
+    max_rows = service.limits.max_batch_size if loaded.verdict.batched else 1
+    return cost_table(loaded.costs, loaded.signature, max_rows)
+
+
+def _task(settings: ServeSettings) -> LoadTask:
+    max_rows = settings.limits.max_batch_size
+    return LoadTask(str(settings.path), settings.device, settings.threads, max_rows, settings.vetting)
+
+
+async def _unless_asked(stop: Stop, awaitable: Awaitable[_T]) -> _T | None:
+    """What `awaitable` returns, or raises; None if the process was told to stop first."""
+    waiting = asyncio.ensure_future(awaitable)
     stopping = asyncio.ensure_future(stop.asked.wait())
-    waited: set[asyncio.Future[Any]] = {loading, stopping}
+    waited: set[asyncio.Future[Any]] = {waiting, stopping}
     await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    return loading.result() if loading.done() else None
+    for future in waited:
+        future.cancel()
+    return waiting.result() if waiting.done() else None
 
 
 async def _drain(stop: Stop, seconds: float) -> None:

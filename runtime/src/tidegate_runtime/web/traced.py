@@ -2,7 +2,7 @@
 
 from tidegate_runtime.tracing.request import RequestTrace
 from tidegate_runtime.web.faults import CLIENT_GONE
-from tidegate_runtime.web.hot import HotCall, HotConnection
+from tidegate_runtime.web.hot import Head, HotCall, HotConnection
 from tidegate_runtime.web.tracing import asked
 
 
@@ -17,20 +17,23 @@ class TracedConnection(HotConnection):
             self._end(self._call, CLIENT_GONE)
         super().connection_lost(exc)
 
-    def on_headers_complete(self) -> None:
-        """Begins a trace, if the way is the hot one."""
-        super().on_headers_complete()
-        tracer = self.service.tracer
-        if self._hot is not None and tracer is not None:
-            headers = dict(self.headers)
-            parent, state = _text(headers.get(b"traceparent")), _text(headers.get(b"tracestate"))
-            self._trace = tracer.begin(parent, state, asked(self.url, self.scheme or "http"))
+    def _hot_head(self) -> Head | None:
+        head = super()._hot_head()
+        if head is None:
+            return None
+        headers = dict(self.headers)
+        return head._replace(traceparent=headers.get(b"traceparent"), tracestate=headers.get(b"tracestate"))
 
-    def on_message_complete(self) -> None:
-        """Hands the trace on to the scheduler."""
-        call = self._hot
-        super().on_message_complete()
-        if call is not None and call.ticket is not None:
+    def _begin(self, head: Head) -> HotCall:
+        tracer = self.service.tracer
+        assert tracer is not None
+        named = asked(head.url, self.scheme or "http")
+        self._trace = tracer.begin(_text(head.traceparent), _text(head.tracestate), named)
+        return super()._begin(head)
+
+    def _take(self, call: HotCall) -> None:
+        super()._take(call)
+        if call.ticket is not None:
             call.ticket.trace = self._trace
 
     def _finish(self, call: HotCall, status: int) -> None:
@@ -43,7 +46,7 @@ class TracedConnection(HotConnection):
             return
         if status == 200:
             trace.served(call.received, call.parsed, call.delivered, self.service.clock())
-        trace.end(call.model.name, call.model.version, status)
+        trace.end(call.head.model.name, call.head.model.version, status)
 
 
 def _text(value: bytes | None) -> str | None:

@@ -8,13 +8,12 @@ import onnx
 from onnx import inliner, numpy_helper
 
 from tidegate_runtime.model.rowflow import axes, classical, elementwise, products, shapes
-from tidegate_runtime.model.rowflow.node import RULES, Node, fresh
-from tidegate_runtime.model.rowflow.values import BATCH, Dim, Dims, Extents, Fixed, Rows, Unproved, Value
+from tidegate_runtime.model.rowflow.arithmetic import without_rows
+from tidegate_runtime.model.rowflow.node import RULES, Node
+from tidegate_runtime.model.rowflow.values import BATCH, SMALL, Dim, Dims, Fixed, Rows, Unproved, Value, fresh
+from tidegate_runtime.tensors import declared_size
 
 __all__ = ["axes", "classical", "elementwise", "follow", "products", "shapes"]
-
-SMALL: Final = 64
-"""Elements up to which a constant's value is looked at: shapes, axes and bounds are this small, weights are not."""
 
 _RANDOM: Final = frozenset(
     {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
@@ -75,10 +74,8 @@ def _outputs(node: Node) -> Sequence[Value]:
         raise Unproved("control flow is not followed")
     if proto.op_type == "Constant" and not proto.domain:
         return [_constant_node(node)]
-    if not any(isinstance(value, Rows | Extents) for value in node.inputs):
-        return [Fixed(dims) for dims in node.inferred]
     if not any(isinstance(value, Rows) for value in node.inputs):
-        return shapes.on_extents(node)
+        return without_rows(node)
     domain = "" if proto.domain == "ai.onnx" else proto.domain
     rule = RULES.get((domain, proto.op_type))
     if rule is None:
@@ -90,11 +87,12 @@ def _input(info: onnx.ValueInfoProto) -> Rows:
     dims = info.type.tensor_type.shape.dim
     if not info.type.tensor_type.HasField("shape") or not dims:
         raise Unproved(f'input "{info.name}" has no leading dimension')
-    if dims[0].HasField("dim_value"):
-        raise Unproved(f'input "{info.name}" has a fixed leading dimension of {dims[0].dim_value}')
-    if dims[0].dim_param and any(dim.dim_param == dims[0].dim_param for dim in dims[1:]):
+    lead, *tail = map(_size, dims)
+    if isinstance(lead, int):
+        raise Unproved(f'input "{info.name}" has a fixed leading dimension of {lead}')
+    if lead and lead in tail:
         raise Unproved(f'input "{info.name}" has the batch\'s dimension twice')
-    return Rows(Dim(1, (BATCH,)), tuple(_dim(dim) for dim in dims[1:]))
+    return Rows(Dim(1, (BATCH,)), tuple(map(_dim, dims[1:])))
 
 
 def _constant(tensor: onnx.TensorProto) -> Fixed:
@@ -121,9 +119,14 @@ def _dims(info: onnx.ValueInfoProto) -> Dims | None:
 
 
 def _dim(dim: onnx.TensorShapeProto.Dimension) -> Dim:
-    if dim.HasField("dim_value"):
-        return Dim(dim.dim_value)
-    return Dim(1, (dim.dim_param,)) if dim.dim_param else fresh()
+    size = _size(dim)
+    if isinstance(size, int):
+        return Dim(size)
+    return Dim(1, (size,)) if size else fresh()
+
+
+def _size(dim: onnx.TensorShapeProto.Dimension) -> int | str:
+    return declared_size(dim.dim_value if dim.HasField("dim_value") else dim.dim_param)
 
 
 def _look_up(known: dict[str, Value], name: str) -> Value:

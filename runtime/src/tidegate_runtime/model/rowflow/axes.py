@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from tidegate_runtime.model.rowflow.node import Node, rule
-from tidegate_runtime.model.rowflow.values import ONE, Dim, Extents, Fixed, Rows, Unproved, Value, below, product
+from tidegate_runtime.model.rowflow.values import ONE, Fixed, Rows, Unproved, Value, below, constant_shape, product
 
 FULL_RANGE: Final = 1_000_000_000
 """A slice that ends at or behind this takes all rows: exporters write such numbers for "to the end"."""
@@ -111,14 +111,16 @@ def split(node: Node) -> Sequence[Value]:
 @rule("Slice")
 def slice_(node: Node) -> Sequence[Value]:
     """Axis 0 may be named if all of it is taken, as exporters do."""
-    rows, rank = node.rows(), node.rank()
+    rows, rank = node.only_first_is_rows(), node.rank()
     if node.opset < 10:
         starts, ends = node.attribute("starts"), node.attribute("ends")
         axes, steps = node.attribute("axes"), None
     else:
-        starts, ends, axes, steps = (
-            None if value is None else value.ravel().tolist() for value in map(node.constant, (1, 2, 3, 4))
-        )
+        axes, steps = (None if value is None else value.ravel().tolist() for value in map(node.constant, (3, 4)))
+        cut = list(range(rank)) if axes is None else axes
+        if 0 not in [axis % rank for axis in cut]:  # the bounds may be any that are the same for every batch
+            return [node.same_rank(rows, rank)]
+        starts, ends = (None if value is None else value.ravel().tolist() for value in map(node.constant, (1, 2)))
     axes = list(range(len(starts))) if axes is None else [axis % rank for axis in axes]
     steps = [1] * len(starts) if steps is None else steps
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
@@ -178,19 +180,14 @@ def gather(node: Node) -> Sequence[Value]:
     if isinstance(data, Rows) and not isinstance(places, Rows | None):
         rank = node.rank()
         _refuse_axis_0(node.axis(0, rank))
-        if isinstance(places, Extents) and any(dim.batches for dim in places.dims):
-            raise Unproved("the batch's size is used as data")
-        shape = (() if places.scalar else (Dim(len(places.dims)),)) if isinstance(places, Extents) else places.dims
-        if shape is None:
-            raise Unproved("the shape of the places is not known")
-        return [node.same_rank(data, rank - 1 + len(shape))]
-    if isinstance(data, Rows) or data is None:
+        return [node.same_rank(data, rank - 1 + len(constant_shape(places)))]
+    if isinstance(data, Rows):
         raise Unproved("picks rows by data")
-    table = data.dims
-    if table is None or int(node.attribute("axis", 0)) % max(len(table), 1):
+    table = constant_shape(data)
+    if int(node.attribute("axis", 0)) % max(len(table), 1):
         raise Unproved("picks from a table at an axis other than 0")
     rows = node.rows(1)
-    return [Rows(rows.lead, None if rows.tail is None else rows.tail + tuple(table[1:]))]
+    return [Rows(rows.lead, None if rows.tail is None else rows.tail + table[1:])]
 
 
 @rule("GatherElements")

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Final
 
-from tidegate_runtime.model.rowflow.node import Node, fresh, rule
-from tidegate_runtime.model.rowflow.values import Rows, Unproved, Value
+from tidegate_runtime.model.rowflow.node import Node, rule
+from tidegate_runtime.model.rowflow.values import Rows, Unproved, Value, fresh
 
 ML: Final = "ai.onnx.ml"
 

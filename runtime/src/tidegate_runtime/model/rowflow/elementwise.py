@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from tidegate_runtime.model.rowflow.node import Node, fresh, rule
-from tidegate_runtime.model.rowflow.values import ONE, Dim, Dims, Extents, Fixed, Rows, Unproved, Value
+from tidegate_runtime.model.rowflow.node import Node, rule
+from tidegate_runtime.model.rowflow.values import ONE, Dim, Dims, Rows, Unproved, Value, constant_shape, fresh
 
 
 @rule("Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "BitwiseNot", "Cast", "CastLike", "Ceil", "Celu")
@@ -38,7 +38,7 @@ def broadcast(node: Node) -> Sequence[Value]:
     lead = rows[0].lead
     if any(value.lead != lead for value in rows) or len({value.rank for value in rows}) > 1:
         raise Unproved("rows of different shapes are broadcast against each other")
-    shapes = [_fixed_shape(value) for value in present if not isinstance(value, Rows)]
+    shapes = [constant_shape(value) for value in present if not isinstance(value, Rows)]
     if rows[0].tail is None:
         if len(rows) > 1 or any(shapes):
             raise Unproved("the rank of the rows is not known")
@@ -48,16 +48,6 @@ def broadcast(node: Node) -> Sequence[Value]:
         raise Unproved("a constant reaches across the batch's axis")
     tails = [value.tail or () for value in rows] + [shape[-(rank - 1) :] if rank > 1 else () for shape in shapes]
     return [Rows(lead, tuple(_broadcast_dim(tails, axis - rank) for axis in range(1, rank)))]
-
-
-def _fixed_shape(value: Fixed | Extents) -> Dims:
-    if isinstance(value, Extents):
-        if any(dim.batches for dim in value.dims):
-            raise Unproved("the batch's size is used as data")
-        return () if value.scalar else (Dim(len(value.dims)),)
-    if value.dims is None:
-        raise Unproved("the shape of a constant is not known")
-    return value.dims
 
 
 def _broadcast_dim(tails: Sequence[Dims], axis: int) -> Dim:

@@ -2,20 +2,17 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import count
 from typing import Any, Final
 
 import onnx
 
-from tidegate_runtime.model.rowflow.values import Dim, Dims, Extents, Fixed, Rows, Unproved, Value
+from tidegate_runtime.model.rowflow.values import Dims, Extents, Rows, Unproved, Value, fresh
 from tidegate_runtime.tensors import Array
 
 Rule = Callable[["Node"], Sequence[Value]]
 """What an operator's outputs are. Raises `Unproved` where it can't say."""
 
 RULES: Final[dict[tuple[str, str], Rule]] = {}
-
-_fresh = count()
 
 
 def rule(*operators: str, domain: str = "") -> Callable[[Rule], Rule]:
@@ -64,7 +61,7 @@ class Node:
 
     def only_first_is_rows(self) -> Rows:
         """Input 0, if every other input is the same for all batches: parameters, not data."""
-        if any(isinstance(value, Rows) or _mentions_batch(value) for value in self.inputs[1:]):
+        if any(isinstance(value, Rows) or mentions_batch(value) for value in self.inputs[1:]):
             raise Unproved("a parameter depends on the batch")
         return self.rows(0)
 
@@ -73,7 +70,7 @@ class Node:
         value = self.input(index)
         if value is None:
             return None
-        if not isinstance(value, Fixed) or value.array is None:
+        if isinstance(value, Rows) or value.array is None:
             raise Unproved(f"input {index} is not a constant")
         return value.array
 
@@ -98,10 +95,6 @@ class Node:
         return Rows(rows.lead, tuple(fresh() for _ in range(rank - 1)))
 
 
-def fresh() -> Dim:
-    """A size about which nothing is known but that it is the same for every batch of one shape."""
-    return Dim(1, (f"?{next(_fresh)}",))
-
-
-def _mentions_batch(value: Value | None) -> bool:
+def mentions_batch(value: Value | None) -> bool:
+    """Whether the batch's size is among what is known of a shape."""
     return isinstance(value, Extents) and any(dim.batches for dim in value.dims)

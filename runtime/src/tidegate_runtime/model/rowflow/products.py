@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from tidegate_runtime.model.rowflow.node import Node, fresh, rule
-from tidegate_runtime.model.rowflow.values import ONE, Dims, Fixed, Rows, Unproved, Value, below
+from tidegate_runtime.model.rowflow.node import Node, rule
+from tidegate_runtime.model.rowflow.values import ONE, Dims, Fixed, Rows, Unproved, Value, below, fresh
 
 
 @rule("MatMul", "MatMulInteger")

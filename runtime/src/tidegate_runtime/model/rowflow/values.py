@@ -2,12 +2,24 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from itertools import count
 from typing import Final
+
+import numpy as np
 
 from tidegate_runtime.tensors import Array
 
 BATCH: Final = "\0batch"
 """The symbol of the batch's size among a dimension's factors."""
+
+
+SMALL: Final = 64
+"""Elements up to which a constant's value is looked at: shapes, axes and bounds are this small, weights are not."""
+
+_NUMBER: Final = "\0number"
+"""How symbols of integers begin that may be negative: differences, say. All other symbols are of sizes."""
+
+_count = count()
 
 
 class Unproved(Exception):
@@ -42,6 +54,21 @@ class Dim:
         """The size, if no symbol is in it."""
         return None if self.symbols else self.factor
 
+    @property
+    def is_size(self) -> bool:
+        """Whether it can't be negative."""
+        return self.factor >= 0 and not any(symbol.startswith(_NUMBER) for symbol in self.symbols)
+
+
+def fresh() -> Dim:
+    """A size about which nothing is known but that it is the same for every batch of one shape."""
+    return Dim(1, (f"\0size{next(_count)}",))
+
+
+def number() -> Dim:
+    """An integer about which nothing is known but that it is the same for every batch of one shape."""
+    return Dim(1, (f"{_NUMBER}{next(_count)}",))
+
 
 ONE: Final = Dim(1)
 Dims = tuple[Dim, ...]
@@ -75,6 +102,13 @@ class Extents:
     dims: Dims
     scalar: bool = False
 
+    @property
+    def array(self) -> Array | None:
+        """The numbers, if all of them are known."""
+        if any(dim.known is None for dim in self.dims):
+            return None
+        return np.array([dim.factor for dim in self.dims], np.int64).reshape(() if self.scalar else -1)
+
 
 @dataclass(frozen=True, slots=True)
 class Rows:
@@ -95,8 +129,29 @@ class Rows:
 Value = Fixed | Extents | Rows
 
 
+def constant_shape(value: Value | None) -> Dims:
+    """The shape of a tensor that is the same for every batch. Raises `Unproved` if it isn't known to be one."""
+    if isinstance(value, Extents):
+        if any(dim.batches for dim in value.dims):
+            raise Unproved("the batch's size is used as data")
+        return () if value.scalar else (Dim(len(value.dims)),)
+    if not isinstance(value, Fixed) or value.dims is None:
+        raise Unproved("the shape of a constant is not known")
+    return value.dims
+
+
 def rows_of(dims: Dims) -> Rows:
-    """Rows of this shape. Raises `Unproved` unless axis 0, and no other, is a multiple of the batch's size."""
+    """Rows of a shape that an operator was asked for.
+
+    Where that is a number that needn't be a size, as -1 isn't, the tensor's size is another, and the same for every
+    batch. Raises `Unproved` unless axis 0, and no other, is a multiple of the batch's size.
+    """
     if not dims or dims[0].batches != 1 or any(dim.batches for dim in dims[1:]):
         raise Unproved("the result's leading dimension is not provably the batch")
-    return Rows(dims[0], dims[1:])
+    lead = dims[0] if dims[0].is_size else Dim(1, (BATCH,)) * fresh()
+    return Rows(lead, sizes(dims[1:]))
+
+
+def sizes(dims: Dims) -> Dims:
+    """What a tensor's sizes are if these numbers were asked for."""
+    return tuple(dim if dim.is_size else fresh() for dim in dims)

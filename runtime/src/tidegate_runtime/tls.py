@@ -1,4 +1,4 @@
-"""TLS on the data port, with a certificate that may be renewed while the server runs."""
+"""TLS on the data ports, with a certificate that may be renewed while the server runs."""
 
 import logging
 import ssl
@@ -10,14 +10,16 @@ from tidegate_runtime.naming import Reason
 
 logger = logging.getLogger(__name__)
 
-ALPN: Final = ["http/1.1"]
+HTTP_1: Final = "http/1.1"
+HTTP_2: Final = "h2"
 
 
 class Certificate:
     """A certificate chain and its key, in PEM files. Renewed files are taken up by the next handshake."""
 
-    def __init__(self, certificate: Path, key: Path) -> None:
-        """Raises `StartupFailure` if the files can't be read, or don't belong together."""
+    def __init__(self, certificate: Path, key: Path, protocol: str = HTTP_1) -> None:
+        """`protocol` is what ALPN offers. Raises `StartupFailure` if the files can't be read, or aren't a pair."""
+        self._protocol = protocol
         self._certificate = certificate
         self._key = key
         try:
@@ -52,6 +54,6 @@ class Certificate:
     def _load(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.set_alpn_protocols(ALPN)
+        context.set_alpn_protocols([self._protocol])
         context.load_cert_chain(self._certificate, self._key)
         return context

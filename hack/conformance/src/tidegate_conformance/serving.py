@@ -1,0 +1,121 @@
+"""Starting the servers to be checked: one for the whole repository, or one for each model where it can't have more."""
+
+import shlex
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+from tidegate_conformance.expect import Skip
+from tidegate_conformance.target import Endpoint
+
+READY_SECONDS: Final = 120.0
+_POLL_SECONDS: Final = 0.05
+_LOG_SHOWN: Final = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A server's command line with places to fill.
+
+    They are {repository}, or {path}, {name} and {version}; and {port}, {grpc_port}, {admin_port}. With {repository},
+    one process serves all models.
+    """
+
+    template: str
+
+    @property
+    def serves_all(self) -> bool:
+        """Whether one process has all models."""
+        return "{repository}" in self.template
+
+    def words(self, places: dict[str, str]) -> list[str]:
+        """The command with its places filled."""
+        return [word.format(**places) for word in shlex.split(self.template)]
+
+
+class Server:
+    """One process. It may still be starting: `wait` says when it is ready."""
+
+    def __init__(self, command: Command, places: dict[str, str], log: Path) -> None:
+        rest, grpc, admin = _free_ports(3)
+        ports = {"port": str(rest), "grpc_port": str(grpc), "admin_port": str(admin)}
+        self._log = log
+        self.endpoint = Endpoint(
+            f"http://127.0.0.1:{rest}",
+            f"127.0.0.1:{grpc}" if "{grpc_port}" in command.template else "",
+            f"http://127.0.0.1:{admin}" if "{admin_port}" in command.template else "",
+        )
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(command.words(places | ports), stdout=output, stderr=output)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def wait(self) -> Endpoint:
+        """Its addresses once it is ready. Raises `Skip` if it ends before, or isn't within two minutes."""
+        end = time.monotonic() + READY_SECONDS
+        while time.monotonic() < end:
+            if _is_ready(self.endpoint.rest):
+                return self.endpoint
+            try:
+                self._process.wait(_POLL_SECONDS)
+            except subprocess.TimeoutExpired:
+                continue
+            break
+        log = self._log.read_text(errors="replace").strip()
+        raise Skip(f"the server doesn't start on this model: …{log[-_LOG_SHOWN:]}")
+
+
+class LocalServers:
+    """A target that starts its servers itself, each when one of its models is first asked for."""
+
+    def __init__(self, command: Command, repository: Path, logs: Path) -> None:
+        self._command = command
+        self._repository = repository
+        self._logs = logs
+        self._servers: dict[str, Server] = {}
+        self._running = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._running.close()
+
+    def endpoint(self, model: str) -> Endpoint:
+        """The model's server, once it is ready. Raises `Skip` if it doesn't start."""
+        name = "all" if self._command.serves_all else model
+        if name not in self._servers:
+            server = Server(self._command, self._places(model), self._logs / f"{name}.log")
+            self._servers[name] = self._running.enter_context(server)
+        return self._servers[name].wait()
+
+    def _places(self, model: str) -> dict[str, str]:
+        if self._command.serves_all:
+            return {"repository": str(self._repository)}
+        latest = max((self._repository / model).iterdir(), key=lambda folder: int(folder.name))
+        return {"path": str(latest / "model.onnx"), "name": model, "version": latest.name}
+
+
+def _free_ports(count: int) -> list[int]:
+    with ExitStack() as stack:
+        probes = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [int(probe.getsockname()[1]) for probe in probes]
+
+
+def _is_ready(base: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{base}/v2/health/ready", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False

@@ -1,0 +1,80 @@
+"""Mean and p99 of recent durations, and figures made monotone. Pure; `costs` has the equations and their sources."""
+
+from array import array
+from itertools import pairwise
+from math import ceil, inf
+from typing import Final, NamedTuple
+
+WINDOW: Final = 128
+WEIGHT: Final = 1 / 16
+CLIP: Final = 2.0
+SETTLED: Final = 8
+"""Runs from which on an outlier is told from a cost."""
+
+SORTED_EVERY: Final = 16
+NOTABLE: Final = 0.002
+"""What counts as a change. It has to be little: a backlog of a hundred runs adds up a hundred errors."""
+
+
+class Cost(NamedTuple):
+    """Seconds of one run; `p99` ≥ `mean`."""
+
+    mean: float
+    p99: float
+
+
+class Durations:
+    """The recent durations of one row count."""
+
+    __slots__ = ("_recent", "_told", "mean", "number", "p99", "touched")
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.mean = 0.0
+        self.p99 = 0.0
+        self.touched = 0
+        self._recent = array("d")
+        self._told = Cost(0.0, 0.0)
+
+    def moved(self) -> bool:
+        """Whether the figures have changed by more than `NOTABLE` since this last said so, or their weight has."""
+        mean, p99 = self._told
+        if self.number > WINDOW and abs(self.mean - mean) <= NOTABLE * mean and abs(self.p99 - p99) <= NOTABLE * p99:
+            return False
+        self._told = Cost(self.mean, self.p99)
+        return True
+
+    def add(self, seconds: float) -> None:
+        """Takes a run into account."""
+        limit = CLIP * self.p99 if self.number >= SETTLED else inf
+        position = self.number % WINDOW
+        self.number += 1
+        self.mean += max(1 / self.number, WEIGHT) * (min(seconds, limit) - self.mean)
+        if position < len(self._recent):
+            self._recent[position] = seconds
+        else:
+            self._recent.append(seconds)
+        kept = len(self._recent)
+        if kept < 100:
+            self.p99 = max(self.p99, seconds)
+        elif kept < WINDOW or self.number % SORTED_EVERY == 0:
+            self.p99 = sorted(self._recent)[ceil(0.99 * kept) - 1]
+
+
+def isotonic(values: list[float], weights: list[int]) -> list[float]:
+    """The non-decreasing sequence nearest to `values` by weighted least squares: pool adjacent violators.
+
+    >>> isotonic([1.0, 4.0, 2.0, 5.0], [1, 1, 3, 1])
+    [1.0, 2.5, 2.5, 5.0]
+    """
+    if all(low <= high for low, high in pairwise(values)):
+        return values
+    blocks: list[tuple[float, int, int]] = []
+    for value, weight in zip(values, weights, strict=True):
+        block = (value, weight, 1)
+        while blocks and blocks[-1][0] > block[0]:
+            mean, mass, size = blocks.pop()
+            total = mass + block[1]
+            block = ((mean * mass + block[0] * block[1]) / total, total, size + block[2])
+        blocks.append(block)
+    return [mean for mean, _, size in blocks for _ in range(size)]

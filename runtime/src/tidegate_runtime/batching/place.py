@@ -1,0 +1,39 @@
+"""Where a batch runs: on the event loop, or on the launch thread. Pure."""
+
+from typing import Final
+
+from tidegate_runtime.batching.costs import ShapeCosts
+from tidegate_runtime.batching.tickets import Batch
+
+HOPS: Final = 2.0
+"""A run goes to the loop if its p99 is at most this many times the way to the launch thread and back."""
+
+NOTICED_SECONDS: Final = 0.001
+"""So does one that takes a single hop on average and no longer than this in 99 of 100 cases: on a busy machine a tiny
+run is suspended now and then, which takes as long wherever it happens."""
+
+BARRED_SECONDS: Final = 60.0
+"""How long a shape stays off the loop after a run there had to be ended."""
+
+
+class Place:
+    """The rule, and which shapes are kept off the loop. `hop_seconds` = 0: all are."""
+
+    def __init__(self) -> None:
+        self.hop_seconds = 0.0
+        self._barred: dict[ShapeCosts, float] = {}
+
+    def on_loop(self, batch: Batch, now: float) -> bool:
+        """Whether this batch is to run on the loop. What was never measured isn't."""
+        cost, hop = batch.cost, self.hop_seconds
+        if cost is None or not hop or not batch.shape.measured:
+            return False
+        if cost.p99 > HOPS * hop and (cost.mean > hop or cost.p99 > NOTICED_SECONDS):
+            return False
+        if self._barred:
+            self._barred = {shape: until for shape, until in self._barred.items() if now < until}
+        return batch.shape not in self._barred
+
+    def bar(self, shape: ShapeCosts, now: float) -> None:
+        """Keeps a shape off the loop for a while: its time depends on its data."""
+        self._barred[shape] = now + BARRED_SECONDS

@@ -1,0 +1,179 @@
+"""The engine in a child process, started again whenever it ends."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from tidegate_runtime.batching.engine import Ran
+from tidegate_runtime.errors import EngineLost, RunEnded, StartupFailure
+from tidegate_runtime.model.child.connection import Connection
+from tidegate_runtime.model.child.process import CHILD, EngineProcess, how_it_ended
+from tidegate_runtime.model.child.report import LoadReport, LoadTask, name_of
+from tidegate_runtime.model.child.restarts import MAX_FAILED_LOADS, in_a_row, restart_delay
+from tidegate_runtime.naming import Reason
+from tidegate_runtime.tensors import Feeds
+
+logger = logging.getLogger(__name__)
+
+
+class ChildEngine:
+    """Runs batches in a child process, one at a time; while there is none, the next batch waits for it.
+
+    `start` comes first, on the main thread's event loop, and `close` last.
+    """
+
+    def __init__(
+        self,
+        task: LoadTask,
+        command: Sequence[str] = CHILD,
+        delay: Callable[[int], float] = restart_delay,
+        readiness_changed: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`command` is the child's; `delay` says how many seconds after the n-th crash in a row it is restarted.
+
+        `readiness_changed` is called when `ready` has changed.
+        """
+        self._task = task
+        self._command = command
+        self._delay = delay
+        self._readiness_changed = readiness_changed
+        self._process: EngineProcess | None = None
+        self._connection: Connection | None = None
+        self.report: LoadReport | None = None
+        """What the first process said of the model; the others have to say the same."""
+        self._keeping: asyncio.Task[None] | None = None
+        self._waiting: asyncio.Future[Connection] | None = None
+        self.restarts = 0
+        """How often a process was started in place of one that had ended."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is a process with the model loaded."""
+        return self._connection is not None and self._connection.fault is None
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process id, also while it loads."""
+        return self._process.pid if self._process is not None else None
+
+    async def start(self) -> LoadReport:
+        """What the child says of the model once it has loaded it.
+
+        Raises `StartupFailure`: the child's own, or one for a model that ends its process three times in a row;
+        `OSError` if no process can be started.
+        """
+        self._keeping = asyncio.create_task(self._keep(), name="engine")
+        self._keeping.add_done_callback(self._on_failure)
+        await self._available()
+        assert self.report is not None
+        return self.report
+
+    async def failed(self) -> None:
+        """Waits for what no new process can mend, and raises it: `StartupFailure` or `OSError`."""
+        assert self._keeping is not None
+        await asyncio.wait({self._keeping})
+        self._keeping.result()
+
+    async def hop(self) -> float:
+        """0: no run of the model may take place in this process."""
+        return 0.0
+
+    def run_inline(self, feeds: Feeds) -> Ran:
+        """Never to be called, as `hop` says."""
+        raise NotImplementedError
+
+    async def run(self, feeds: Feeds) -> Ran:
+        """The model's outputs in declared order and the seconds the device was busy.
+
+        Raises `RuntimeFault`: `EngineLost` if the child ends meanwhile.
+        """
+        return await self.run_batch([feeds])
+
+    async def run_batch(self, requests: Sequence[Feeds]) -> Ran:
+        """Runs the rows of `requests` below each other, which are laid directly where the child reads them.
+
+        Returns and raises as `run` does.
+        """
+        connection = self._connection
+        if connection is None or connection.fault is not None:
+            connection = await self._available()
+        return await connection.run(requests)
+
+    def interrupt(self) -> None:
+        """Ends the run in progress, or its wait for a child; a child that doesn't end it within a second is killed."""
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_exception(RunEnded("the engine was being restarted, and the request's time is over"))
+        elif self._connection is not None:
+            self._connection.interrupt()
+
+    async def close(self) -> None:
+        """Ends the child. May be called again, and without `start`."""
+        if self._keeping is not None:
+            self._keeping.cancel()
+            await asyncio.wait({self._keeping})
+
+    async def _available(self) -> Connection:
+        assert self._keeping is not None
+        if self._keeping.done():
+            raise EngineLost("the engine's process ended and isn't started again")
+        self._waiting = asyncio.get_running_loop().create_future()
+        return await self._waiting
+
+    async def _keep(self) -> None:
+        """Starts a process, again and again; raises once that can't help."""
+        loop = asyncio.get_running_loop()
+        crashes = failed_loads = 0
+        while True:
+            self._process = process = EngineProcess(self._task, self._command)
+            served = 0.0
+            try:
+                self._open(process.connection, await process.connection.loaded)
+                began, failed_loads = loop.time(), 0
+                await asyncio.wait({process.ended})
+                served = loop.time() - began
+            except EngineLost:
+                failed_loads += 1
+            finally:
+                self._connection = None
+                self._readiness_changed()
+                await process.end()
+            how = how_it_ended(process.ended.result())
+            if failed_loads == MAX_FAILED_LOADS:
+                raise _unloadable(self._task, how)
+            crashes = in_a_row(crashes, served)
+            delay = self._delay(crashes)
+            logger.error("the engine's process ended", extra={"by": how, "restart_in_seconds": delay})
+            await asyncio.sleep(delay)
+            self.restarts += 1
+            if self.report is not None:
+                # Proved and measured once; the next process is to serve as soon as it can.
+                self._task = replace(self._task, vetting=False, measure_seconds=0.0)
+
+    def _open(self, connection: Connection, report: LoadReport) -> None:
+        if self.report is None:
+            self.report = report
+        elif (report.signature, report.verdict.batched) != (self.report.signature, self.report.verdict.batched):
+            name = name_of(self._task)
+            raise StartupFailure(Reason.MODEL_INVALID, f"{name} changed while it was served; restart the server")
+        self._connection = connection
+        self._readiness_changed()
+        logger.info("engine ready", extra={"pid": self.pid, "restarts": self.restarts})
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(connection)
+
+    def _on_failure(self, keeping: "asyncio.Task[None]") -> None:
+        failure = None if keeping.cancelled() else keeping.exception()
+        waiting = self._waiting
+        if waiting is None or waiting.done():
+            return
+        if failure is not None and self.report is None:
+            waiting.set_exception(failure)
+        else:
+            waiting.set_exception(EngineLost("the engine's process ended and isn't started again"))
+
+
+def _unloadable(task: LoadTask, how: str) -> StartupFailure:
+    hint = "; most likely for want of memory: raise the memory limit" if how.startswith("signal 9 ") else ""
+    text = f"{name_of(task)}: the process that loads it ended {MAX_FAILED_LOADS} times in a row, last by {how}{hint}"
+    return StartupFailure(Reason.MODEL_TOO_LARGE if hint else Reason.WARMUP_FAILED, text)

@@ -1,0 +1,68 @@
+"""How long a connection may take for what, as a decision that somebody asks for every few seconds. Pure."""
+
+from enum import Enum
+from typing import Final
+
+FIRST_BYTES_SECONDS: Final = 10.0
+REQUEST_IDLE_SECONDS: Final = 30.0
+"""Between two pieces of a request whose method takes one message; up to twice that until it is noticed."""
+STALL_SECONDS: Final = 30.0
+"""For answers that their client doesn't read."""
+PING_AFTER_SECONDS: Final = 60.0
+PONG_SECONDS: Final = 20.0
+IDLE_SECONDS: Final = 300.0
+"""Without a call."""
+
+
+class Step(Enum):
+    """What is to be done."""
+
+    NOTHING = "nothing"
+    PING = "ask whether the client lives"
+    LEAVE = "send the client elsewhere"
+    ABORT = "end the connection"
+
+
+class Patience:
+    """One connection's. `heard` is set by whoever hears from the client: it is the one thing that is done often."""
+
+    __slots__ = ("_delivered", "_heard_at", "_opened", "_pinged_at", "_read_at", "_swept_at", "_used_at", "heard")
+
+    def __init__(self, now: float) -> None:
+        self.heard = False
+        self._opened = False
+        self._heard_at = self._read_at = self._swept_at = self._used_at = now
+        self._delivered = 0
+        self._pinged_at: float | None = None
+
+    def step(self, now: float, *, busy: bool, held: bool, delivered: int) -> Step:
+        """What is to be done now, at the given second of any clock.
+
+        `busy` is whether there are calls, `held` whether there is anything for the client that it doesn't take;
+        `delivered` counts the bytes of answers that it took.
+        """
+        if self.heard:
+            self.heard, self._opened = False, True
+            self._heard_at, self._pinged_at = now, None
+        if busy:
+            self._used_at = now
+        if not held or delivered != self._delivered:
+            self._delivered, self._read_at = delivered, now
+        silent = now - self._heard_at
+        mute = not self._opened and silent > FIRST_BYTES_SECONDS
+        dead = self._pinged_at is not None and now - self._pinged_at > PONG_SECONDS
+        if mute or dead or now - self._read_at > STALL_SECONDS:
+            return Step.ABORT
+        if now - self._used_at > IDLE_SECONDS:
+            return Step.LEAVE
+        if self._pinged_at is None and silent > PING_AFTER_SECONDS:
+            self._pinged_at = now
+            return Step.PING
+        return Step.NOTHING
+
+    def look_at_requests(self, now: float) -> bool:
+        """Whether it is time to drop requests of which nothing came since the last time."""
+        if now - self._swept_at < REQUEST_IDLE_SECONDS:
+            return False
+        self._swept_at = now
+        return True

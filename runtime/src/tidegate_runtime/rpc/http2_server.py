@@ -1,0 +1,82 @@
+"""The methods on libnghttp2: the listener, and what concerns all of its connections."""
+
+import asyncio
+import contextlib
+import socket
+from pathlib import Path
+from typing import Final
+
+from tidegate_nghttp2 import Scratch
+from tidegate_runtime.rpc.health import Health
+from tidegate_runtime.rpc.http2_connection import Connection, Shared
+from tidegate_runtime.rpc.methods import methods
+from tidegate_runtime.rpc.servicer import Servicer
+from tidegate_runtime.service import Service
+from tidegate_runtime.tls import HTTP_2, Certificate
+
+SWEEP_SECONDS: Final = 5.0
+BACKLOG: Final = 1024
+
+MAX_MESSAGE_BYTES: Final = 2**31 - 1
+"""The most that a serialized message can have; a larger `--max-body-bytes` is for REST alone."""
+
+
+class Http2Server:
+    """A server of the service's methods. It listens from `start` on, whether or not the model is loaded."""
+
+    def __init__(self, service: Service) -> None:
+        """Raises `Unavailable` if libnghttp2 isn't there."""
+        self._service = service
+        self._servicer = Servicer(service)
+        self._health = Health(service)
+        table = {method.path: method for method in methods(self._servicer, self._health)}
+        max_message_bytes = min(service.limits.max_body_bytes, MAX_MESSAGE_BYTES)
+        self._shared = Shared(Scratch(), table, service.clock, max_message_bytes)
+        self._server: asyncio.Server
+        self._sweeping: asyncio.Task[None]
+
+    async def start(self, host: str, port: int, tls: tuple[Path, Path] | None = None) -> int:
+        """The port that is listened on, over TLS if there are a certificate chain and its key, in PEM.
+
+        Raises `OSError` if the port can't be had, or `StartupFailure` if certificate and key don't belong together.
+        """
+        context = Certificate(*tls, HTTP_2).server_context() if tls else None
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        try:
+            listener = socket.create_server((host, port), family=family, backlog=BACKLOG, dualstack_ipv6=host == "::")
+        except OSError as error:
+            raise OSError(f"can't listen on {host} port {port} for gRPC: {error.strerror}") from None
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            lambda: Connection(self._shared), sock=listener, ssl=context, backlog=BACKLOG
+        )
+        self._sweeping = loop.create_task(self._sweep(), name="gRPC sweep")
+        bound: int = listener.getsockname()[1]
+        return bound
+
+    def readiness_changed(self) -> None:
+        """Tells those who watch the health service; a server that drains sends its clients elsewhere."""
+        self._health.changed()
+        if self._service.draining:
+            for connection in list(self._shared.connections):
+                connection.leave()
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Sends GOAWAY, refuses new calls, and returns once those in progress are answered or the grace is over."""
+        self._health.close()
+        self._servicer.close()
+        self._server.close()
+        for connection in list(self._shared.connections):
+            connection.leave()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._shared.empty(), grace_seconds)
+        self._sweeping.cancel()
+        for connection in list(self._shared.connections):
+            connection.abort()
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            now = self._service.clock()
+            for connection in list(self._shared.connections):
+                connection.sweep(now)

@@ -1,0 +1,207 @@
+"""gRPC's part of HTTP/2: a request's head, messages in bodies, an answer's head and trailers. Pure.
+
+https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md. Heads are as the library has them: each name and each
+value with a NUL behind it.
+"""
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from tidegate_runtime.errors import BodyTooLarge, InvalidRequest, Malformed, NotServed, RuntimeFault
+
+ENCODINGS: Final = "identity,deflate,gzip"
+PREFIX: Final = 5
+"""Bytes before a message: a flag for compression, and its length."""
+
+HEAD: Final = f":status\x00200\0content-type\0application/grpc\0grpc-accept-encoding\0{ENCODINGS}\0".encode()
+OK: Final = b"grpc-status\x000\0"
+
+CODES: Final = {
+    name: number
+    for number, name in enumerate(
+        (
+            "OK",
+            "CANCELLED",
+            "UNKNOWN",
+            "INVALID_ARGUMENT",
+            "DEADLINE_EXCEEDED",
+            "NOT_FOUND",
+            "ALREADY_EXISTS",
+            "PERMISSION_DENIED",
+            "RESOURCE_EXHAUSTED",
+            "FAILED_PRECONDITION",
+            "ABORTED",
+            "OUT_OF_RANGE",
+            "UNIMPLEMENTED",
+            "INTERNAL",
+            "UNAVAILABLE",
+            "DATA_LOSS",
+            "UNAUTHENTICATED",
+        )
+    )
+}
+
+_UNITS: Final = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
+_WINDOW_BITS: Final = {"gzip": 31, "deflate": 15}
+
+
+class ContradictoryFlag(RuntimeFault):
+    """A message says it is compressed, its request that nothing is."""
+
+
+class NotGrpc(Exception):
+    """The request is not a call; `head` and `body` are the answer."""
+
+    def __init__(self, status: int, text: str, *more: tuple[str, str]) -> None:
+        super().__init__(text)
+        fields = ((":status", str(status)), ("content-type", "text/plain; charset=utf-8"), *more)
+        self.head = block(fields)
+        self.body = f"{text}\n".encode()
+
+
+@dataclass(slots=True)
+class Head:
+    """What a request begins with. Not frozen: it is made for every call, and so costs half."""
+
+    path: str
+    encoding: str
+    timeout: str | None
+    metadata: dict[str, str]
+
+
+def read_head(data: bytes) -> Head:
+    """The head of a call. Raises `NotGrpc`. Of metadata that come twice the last is kept; binary ones are left out."""
+    text = data.decode("latin-1")
+    parts = text.split("\0")
+    fields = dict(zip(parts[:-1:2], parts[1::2], strict=True))
+    take = fields.pop
+    if take(":method", "") != "POST":
+        raise NotGrpc(405, "this port speaks gRPC: its calls are POST", ("allow", "POST"))
+    kind = take("content-type", "").partition(";")[0]
+    if kind not in ("application/grpc", "application/grpc+proto"):
+        raise NotGrpc(415, "this port speaks gRPC: content-type has to be application/grpc")
+    path = take(":path", "")
+    for name in (":scheme", ":authority", "te", "grpc-accept-encoding"):
+        take(name, None)
+    encoding, timeout = take("grpc-encoding", "identity"), take("grpc-timeout", None)
+    if "-bin\0" in text:
+        fields = {name: value for name, value in fields.items() if not name.endswith("-bin")}
+    return Head(path, encoding, timeout, fields)
+
+
+def check_encoding(encoding: str) -> None:
+    """Raises `NotServed` for a compression that isn't known here."""
+    if encoding != "identity" and encoding not in _WINDOW_BITS:
+        raise NotServed(f'grpc-encoding "{encoding[:32]}" is none of {ENCODINGS}')
+
+
+def seconds_of(timeout: str) -> float:
+    """What a `grpc-timeout` says: at most eight digits and a unit. Raises `InvalidRequest`."""
+    digits, unit = timeout[:-1], _UNITS.get(timeout[-1:])
+    if unit is None or not 1 <= len(digits) <= 8 or not (digits.isascii() and digits.isdigit()):
+        raise InvalidRequest(f'grpc-timeout "{timeout[:16]}" is not one to eight digits and one of {"".join(_UNITS)}')
+    return int(digits) * unit
+
+
+class Messages:
+    """Cuts a request's body into messages of at most `max_bytes`, packed or not.
+
+    What isn't taken is held as bytes, not as messages or pieces, so that many tiny ones cost no more than a large one.
+    """
+
+    __slots__ = ("_data", "_encoding", "_max_bytes", "_start", "wanted")
+
+    def __init__(self, encoding: str, max_bytes: int) -> None:
+        self._encoding = encoding
+        self._max_bytes = max_bytes
+        self._data: bytes | bytearray = b""
+        self._start = 0
+        self.wanted = 0
+        """Bytes of the message that `take` found incomplete, with its prefix; 0 if its length is unknown, too."""
+
+    @property
+    def held(self) -> int:
+        """Bytes that aren't taken."""
+        return len(self._data) - self._start
+
+    def add(self, data: bytes) -> None:
+        """A piece of the body."""
+        if not self._data:
+            self._data = data
+            return
+        if type(self._data) is bytes:
+            self._data = bytearray(self._data[self._start :])
+            self._start = 0
+        self._data += data
+
+    def take(self) -> tuple[bytes, int] | None:
+        """The next message and the bytes it took on the way; None until it is complete.
+
+        Raises `BodyTooLarge`, before such a message is there, `Malformed` or `ContradictoryFlag`.
+        """
+        data, start = self._data, self._start
+        self.wanted = 0
+        if len(data) - start < PREFIX:
+            return None
+        body = start + PREFIX
+        length = int.from_bytes(data[start + 1 : body])
+        if length > self._max_bytes:
+            raise BodyTooLarge(f"a message of {length} bytes; the limit is {self._max_bytes}")
+        end = body + length
+        if end > len(data):
+            self.wanted = PREFIX + length
+            return None
+        with memoryview(data) as view:
+            message = bytes(view[body:end])
+        flag = data[start]
+        self._forget(end)
+        return self._unpacked(flag, message) if flag else message, PREFIX + length
+
+    def _forget(self, end: int) -> None:
+        if end == len(self._data):
+            self._data, self._start = b"", 0
+        elif type(self._data) is bytearray and end > len(self._data) // 2:
+            del self._data[:end]
+            self._start = 0
+        else:
+            self._start = end
+
+    def _unpacked(self, flag: int, data: bytes) -> bytes:
+        if flag != 1:
+            raise Malformed(f"a message begins with {flag}; it has to be 0, or 1 if it is compressed")
+        bits = _WINDOW_BITS.get(self._encoding)
+        if bits is None:
+            raise ContradictoryFlag("a message says that it is compressed, but the request has no grpc-encoding")
+        unpacker = zlib.decompressobj(bits)
+        try:
+            message = unpacker.decompress(data, self._max_bytes + 1)
+        except zlib.error:
+            raise Malformed(f"a message is not {self._encoding}") from None
+        if len(message) > self._max_bytes:
+            raise BodyTooLarge(f"a message unpacks to more than {self._max_bytes} bytes, the limit")
+        if not unpacker.eof or unpacker.unused_data:
+            raise Malformed(f"a message is not one whole {self._encoding} stream")
+        return message
+
+
+def trailers(code: str, message: str, more: Sequence[tuple[str, str]]) -> bytes:
+    """How an answer ends: the status code's name, a message if there is one, further metadata.
+
+    Behind `HEAD` they are a whole answer without a message.
+    """
+    fields = [("grpc-status", str(CODES[code]))]
+    if message:
+        fields.append(("grpc-message", _percent(message)))
+    return block((*fields, *more))
+
+
+def block(fields: Sequence[tuple[str, str]]) -> bytes:
+    """A head as the library takes it."""
+    return "".join(f"{name}\0{value}\0" for name, value in fields).encode("latin-1")
+
+
+def _percent(text: str) -> str:
+    """Printable ASCII as it is, all else and % as %XX of its UTF-8."""
+    return "".join(chr(byte) if 32 <= byte <= 126 and byte != 37 else f"%{byte:02X}" for byte in text.encode())

@@ -1,0 +1,52 @@
+"""Builders of records as a run writes them."""
+
+from typing import Any
+
+Record = dict[str, Any]
+
+
+def latency(p50: float = 1.0, p99: float = 2.0, **more: float) -> dict[str, float]:
+    return {"count": 1, "mean": p50, "p50": p50, "p90": p99, "p99": p99, "p999": p99, "max": p99, **more}
+
+
+def point(
+    server: str,
+    rate: float = 1000.0,
+    cpu_us: float = 50.0,
+    model: str = "tabular",
+    protocol: str = "json",
+    load: str = "closed",
+    connections: int = 32,
+    *,
+    steal: float = 0.0,
+    lateness: float = 0.0,
+    round_number: int = 0,
+    **result: Any,
+) -> Record:
+    good = result.pop("good", 1000)
+    figures = {
+        "good": good,
+        "timely": good,
+        "seconds": 1.0,
+        "rate": rate,
+        "refused": 0,
+        "errors": {},
+        "latency_ms": latency(),
+        "refusal_ms": latency(0.0, 0.0),
+        "lateness_ms": latency(0.0, lateness),
+        "cpu_seconds": cpu_us * good / 1e6,
+    }
+    return {
+        "kind": "point",
+        "round": round_number,
+        "attempt": 0,
+        "server": server,
+        "model": model,
+        "protocol": protocol,
+        "load": load,
+        "connections": connections,
+        "rate_asked": 0.0,
+        "steal": steal,
+        "mean_batch": None,
+        "result": {**figures, **result},
+    }
