@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from tidegate_runtime.service import Limits
+from tidegate_runtime.served_model import Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,7 @@ class ServeSettings:
     threads: int
     drain_seconds: float
     vetting: bool
+    admin_on_data_port: bool
     limits: Limits
     tls: tuple[Path, Path] | None = None
     """Certificate chain and key of the data port, in PEM; None: plain HTTP."""

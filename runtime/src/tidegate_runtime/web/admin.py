@@ -1,20 +1,23 @@
-"""The administration port: metrics and probes. It knows the service's state, never a request."""
+"""The administration port: metrics, probes, and what changes what is served. It knows no inference request."""
 
 from fastapi import FastAPI, Response
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from tidegate_runtime.hosting import Host
 from tidegate_runtime.naming import METRICS_PATH
 from tidegate_runtime.service import Service
 from tidegate_runtime.web import faults
+from tidegate_runtime.web.administration import administration
 from tidegate_runtime.web.app import not_ready
 from tidegate_runtime.web.exposition import ModelCollector
+from tidegate_runtime.web.facts import model_facts
 
 
-def create_admin_app(service: Service) -> FastAPI:
+def create_admin_app(service: Service, host: Host) -> FastAPI:
     """The application of the administration port."""
     registry = CollectorRegistry()
-    registry.register(ModelCollector(service.metrics))
+    registry.register(ModelCollector(lambda: [known.metrics for known in service.index()], service.clock))
     ProcessCollector(registry=registry)
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
 
@@ -30,5 +33,7 @@ def create_admin_app(service: Service) -> FastAPI:
     async def readyz() -> Response:
         return Response() if service.ready else not_ready(service)
 
+    app.include_router(model_facts(service))
+    app.include_router(administration(service, host))
     faults.install(app)
     return app

@@ -15,7 +15,8 @@ from tidegate_runtime.errors import RuntimeFault
 from tidegate_runtime.protocol.compression import MIN_BYTES, Encoding, accepted_encoding, compress
 from tidegate_runtime.protocol.v2_request import decode, parse_header_length
 from tidegate_runtime.protocol.v2_response import Encoded, encode
-from tidegate_runtime.service import ServedModel, Service
+from tidegate_runtime.served_model import ServedModel
+from tidegate_runtime.service import Service
 from tidegate_runtime.tensors import InferRequest
 from tidegate_runtime.web.body import JSON_LENGTH_HEADER, OFF_LOOP_BYTES
 from tidegate_runtime.web.connection import MAX_HEAD_BYTES, MAX_HEADERS, BoundedHttpProtocol, Stage
@@ -102,6 +103,8 @@ class HotConnection(BoundedHttpProtocol):
             call.response_complete = True
             if call.ticket is not None:
                 call.model.withdraw(call.ticket)
+            elif self._hot is call:
+                call.model.release()
             call.model.metrics.answered(CLIENT_GONE)
         super().connection_lost(exc)
 
@@ -137,6 +140,7 @@ class HotConnection(BoundedHttpProtocol):
         call.response_complete = False
         call.keep_alive = self.parser.should_keep_alive()
         call.model = model
+        model.hold()
         call.body = b""
         call.json_length = headers.get(_JSON_LENGTH)
         call.accepted = headers.get(b"accept-encoding")
@@ -164,6 +168,8 @@ class HotConnection(BoundedHttpProtocol):
         self._stage = Stage.IDLE
         self._late_at = float("inf")
         call.received = self.service.clock()
+        # What is submitted is answered by the model whatever becomes of it; nothing is awaited before that.
+        call.model.release()
         try:
             length = call.json_length
             json_length = None if length is None else parse_header_length(length.decode("latin-1"))
@@ -265,7 +271,7 @@ class HotConnection(BoundedHttpProtocol):
         self._finish(call, status)
 
     def _finish(self, call: HotCall, status: int) -> None:
-        call.model.metrics.answered(status)
+        call.model.metrics.answered(status, 0.0 if status == 200 else self.service.clock() - call.received)
         call.response_complete = True
         # A connection may be idle for long: it doesn't hold a body of megabytes meanwhile.
         call.body, call.request = b"", None

@@ -13,18 +13,13 @@ import signal
 import socket
 import sys
 from collections.abc import Generator
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
 from fastapi import FastAPI
 
-from tidegate_runtime.metrics import ModelMetrics
-from tidegate_runtime.model.costing import cost_table
-from tidegate_runtime.model.engine import ThreadEngine
-from tidegate_runtime.model.loading import LoadedModel, load_model
-from tidegate_runtime.model.vetting import load_vetted
+from tidegate_runtime.hosting import Host, Placement
+from tidegate_runtime.model.store import open_store
 from tidegate_runtime.service import Service
 from tidegate_runtime.settings import ServeSettings
 from tidegate_runtime.web.admin import create_admin_app
@@ -102,14 +97,14 @@ class _Rpc:
         self._grace_seconds = grace_seconds
 
     @classmethod
-    async def start(cls, service: Service, settings: ServeSettings) -> "_Rpc":
+    async def start(cls, service: Service, host: Host | None, settings: ServeSettings) -> "_Rpc":
         """Listens, unless it is off. Raises `OSError` if the port can't be had."""
         if settings.grpc_port < 0:
             return cls(None, 0)
         # Not imported above: who turns it off saves its memory and its part of the start.
         from tidegate_runtime.rpc.grpcio_server import RpcServer  # noqa: PLC0415
 
-        server = RpcServer(service)
+        server = RpcServer(service, host)
         port = await server.start(settings.host, settings.grpc_port, settings.tls)
         logger.info("listening for gRPC", extra={"data": port})
         return cls(server, _grace_seconds(service))
@@ -133,25 +128,21 @@ async def serve(settings: ServeSettings) -> None:
     """
     # By default, 5 ms, the launch thread waits that long for the interpreter after a run while the loop is busy.
     sys.setswitchinterval(SWITCH_SECONDS)
-    service = Service(ModelMetrics(settings.name, settings.model_version, settings.device), settings.limits)
+    service = Service(settings.limits, on_stuck=_give_up)
+    store = open_store(settings.path, settings.name, settings.model_version)
+    host = Host(service, store, Placement(settings.device, settings.threads, settings.vetting))
+    on_data_port = host if settings.admin_on_data_port else None
     certificate = Certificate(*settings.tls) if settings.tls else None
     with _listener(settings.host, settings.port) as data, _listener(settings.host, settings.admin_port) as admin:
         stop = Stop()
         stop.listen()
-        rpc = await _Rpc.start(service, settings)
-        data_server = _Server(create_app(service), data, service, certificate)
-        admin_server = _Server(create_admin_app(service), admin, service)
+        rpc = await _Rpc.start(service, on_data_port, settings)
+        host.changed = rpc.readiness_changed
+        data_server = _Server(create_app(service, on_data_port), data, service, certificate)
+        admin_server = _Server(create_admin_app(service, host), admin, service)
         logger.info("listening", extra={"data": data.getsockname()[1], "admin": admin.getsockname()[1]})
-        launch = ThreadPoolExecutor(max_workers=1, thread_name_prefix="launch")
         try:
-            loaded = await _load(settings, stop, launch)
-            if loaded is not None:
-                engine = ThreadEngine(loaded.session, launch, inline=settings.device == "cpu")
-                max_rows = settings.limits.max_batch_size if loaded.verdict.batched else 1
-                costs = cost_table(loaded.costs, loaded.signature, max_rows)
-                service.open(loaded.signature, loaded.verdict, engine, costs, _give_up)
-                rpc.readiness_changed()
-                logger.info("ready", extra={"model": settings.name, "version": settings.model_version})
+            if await _loaded(host, stop):
                 await stop.asked.wait()
                 service.begin_drain()
                 rpc.readiness_changed()
@@ -159,22 +150,23 @@ async def serve(settings: ServeSettings) -> None:
         finally:
             service.begin_drain()
             await asyncio.gather(data_server.close(), rpc.stop())
-            await service.close()
+            await asyncio.gather(service.close(), host.close())
             await admin_server.close()
-            launch.shutdown(wait=False, cancel_futures=True)
     logger.info("stopped")
 
 
-async def _load(settings: ServeSettings, stop: Stop, launch: ThreadPoolExecutor) -> LoadedModel | None:
-    """The model; None if the process was told to stop first."""
-    loader = load_vetted if settings.vetting else load_model
-    load = partial(loader, settings.path, settings.device, settings.threads, settings.limits.max_batch_size)
-    loading: asyncio.Future[LoadedModel] = asyncio.get_running_loop().run_in_executor(launch, load)
+async def _loaded(host: Host, stop: Stop) -> bool:
+    """Whether all models are loaded; not if the process was told to stop first."""
+    loading = asyncio.ensure_future(host.start())
     stopping = asyncio.ensure_future(stop.asked.wait())
     waited: set[asyncio.Future[Any]] = {loading, stopping}
     await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
-    return loading.result() if loading.done() else None
+    if loading.done():
+        loading.result()
+        return True
+    loading.cancel()
+    return False
 
 
 async def _drain(stop: Stop, seconds: float) -> None:
