@@ -190,9 +190,9 @@ def test_its_calls_are_counted_with_those_over_http(serve: Callable[..., Any], d
             with pytest.raises(triton.InferenceServerException):
                 client.infer("m", [])
         metrics = httpx2.get(process.admin_url("/metrics")).text
-    assert 'tidegate_requests_total{code="200",model="m"} 1.0' in metrics
-    assert 'tidegate_requests_total{code="400",model="m"} 1.0' in metrics
-    assert 'tidegate_request_duration_seconds_count{model="m"} 1.0' in metrics
+    assert 'tidegate_requests_total{code="200",model="m",version="1"} 1.0' in metrics
+    assert 'tidegate_requests_total{code="400",model="m",version="1"} 1.0' in metrics
+    assert 'tidegate_request_duration_seconds_count{model="m",version="1"} 1.0' in metrics
 
 
 @pytest.mark.asyncio

@@ -11,13 +11,14 @@ from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from tidegate_runtime.errors import InvalidRequest, LoadFailed, NotFound, StartupFailure
 from tidegate_runtime.model.batchability import BatchingRules
 from tidegate_runtime.model.costing import cost_table
 from tidegate_runtime.model.engine import ThreadEngine
 from tidegate_runtime.model.explanation import printable
+from tidegate_runtime.model.files import find_model
 from tidegate_runtime.model.loading import LoadedModel, load_model
 from tidegate_runtime.model.memory import available_bytes
 from tidegate_runtime.model.store import Placed, Store
@@ -121,7 +122,7 @@ class Host:
         service = self._service
         try:
             wanted = await self._on(self._loading, self._store.find, name)
-            self._check_memory(wanted)
+            await self._on(self._loading, self._check_memory, wanted)
         except StartupFailure as failure:
             self._refused(name, failure)
         for placed in wanted:
@@ -129,11 +130,14 @@ class Host:
         self.changed()
         try:
             fresh = [await self._on(self._loading, self._opened, placed) for placed in wanted]
-        except StartupFailure as failure:
+        except Exception as error:
+            broken = error if isinstance(error, StartupFailure) else None
             for placed in wanted:
-                service.fail(name, placed.version, failure.message)
+                service.fail(name, placed.version, broken.message if broken else "internal error; the log says more")
             self.changed()
-            self._refused(name, failure)
+            if broken is not None:
+                self._refused(name, broken)
+            raise
         kept = {placed.version for placed in wanted}
         replaced = [service.open(name, placed.version, *new) for placed, new in zip(wanted, fresh, strict=True)]
         for version in set(service.versions(name)) - kept:
@@ -173,9 +177,12 @@ class Host:
         return (placed.config.device if placed.config is not None else None) or self._placement.device
 
     def _check_memory(self, wanted: list[Placed]) -> None:
-        """Raises `StartupFailure` if new versions can't be had beside all that is served."""
+        """Raises `StartupFailure` if new versions can't be had beside all that is served, or have gone meanwhile."""
         available = self._available()
-        needed = COPIES * sum(file_bytes(placed) for placed in wanted)
+        try:
+            needed = COPIES * sum(file_bytes(placed) for placed in wanted)
+        except OSError as error:
+            raise StartupFailure(Reason.MODEL_NOT_FOUND, f"its files can't be read: {error.strerror}") from None
         if available is not None and needed > available:
             raise StartupFailure(
                 Reason.MODEL_TOO_LARGE,
@@ -183,7 +190,7 @@ class Host:
                 "or unload something first",
             )
 
-    def _refused(self, name: str, failure: StartupFailure) -> None:
+    def _refused(self, name: str, failure: StartupFailure) -> NoReturn:
         logger.warning("model not loaded", extra={"model": name, "reason": failure.reason, "detail": failure.message})
         if failure.reason is Reason.MODEL_NOT_FOUND:
             raise NotFound(f'failed to load "{name}": {failure.message}')
@@ -233,12 +240,10 @@ def own_limits(limits: Limits, placed: Placed) -> Limits:
 
 
 def file_bytes(placed: Placed) -> int:
-    """Of the model's file and of what lies beside it, where its external data are."""
-    place = placed.path
-    if place.is_file() and placed.config is None:
-        return place.stat().st_size
-    directory = place if place.is_dir() else place.parent
-    return sum(file.stat().st_size for file in directory.rglob("*") if file.is_file())
+    """Of the model's file and of what lies beside it, where its external data are; other models don't count."""
+    file = find_model(placed.path)
+    beside = (other for other in file.parent.rglob("*") if other.is_file() and other.suffix != ".onnx")
+    return file.stat().st_size + sum(other.stat().st_size for other in beside)
 
 
 def _listed(known: Version) -> dict[str, str]:

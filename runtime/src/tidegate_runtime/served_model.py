@@ -76,6 +76,7 @@ class ServedModel:
             max_delay_seconds=limits.max_delay_seconds,
             queue_size=limits.queue_size,
             run_seconds=limits.timeout_seconds,
+            preferred=loaded.config.preferred_rows if loaded.config is not None else (),
         )
         self._scheduler = Scheduler(loaded.engine, policy, metrics, clock, loaded.costs, on_stuck, turn)
         self._running = asyncio.create_task(self._scheduler.run(), name="scheduler")

@@ -7,9 +7,8 @@ import orjson
 from fastapi import APIRouter, Request, Response
 
 from tidegate_runtime import logs, trace_settings
-from tidegate_runtime.errors import InvalidRequest, Malformed, NotServed
+from tidegate_runtime.errors import InvalidRequest, Malformed
 from tidegate_runtime.hosting import Host, refuse_overrides
-from tidegate_runtime.naming import ADMIN_PORT
 from tidegate_runtime.service import Service
 from tidegate_runtime.web.body import JSON, read_body
 
@@ -83,24 +82,6 @@ def _settings(service: Service) -> APIRouter:
         trace_settings.refuse(await _object(request))
         return _json(trace_settings.SETTINGS)
 
-    return router
-
-
-def refusals() -> APIRouter:
-    """The same paths on a port that doesn't serve them.
-
-    Whoever may send requests may not, by that alone, change what is served.
-    """
-    router = APIRouter(prefix="/v2")
-
-    async def refuse() -> Response:
-        raise NotServed(
-            f"administrative methods are on the administration port, {ADMIN_PORT}; "
-            "--admin-on-data-port opens them here, too"
-        )
-
-    for path in ("/repository/{rest:path}", "/logging", "/trace/setting", "/models/{name}/trace/setting"):
-        router.add_api_route(path, refuse, methods=["GET", "POST"])
     return router
 
 

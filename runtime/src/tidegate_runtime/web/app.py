@@ -13,7 +13,7 @@ from tidegate_runtime.protocol import v2_request, v2_response
 from tidegate_runtime.served_model import ServedModel
 from tidegate_runtime.service import Service
 from tidegate_runtime.web import faults
-from tidegate_runtime.web.administration import administration, refusals
+from tidegate_runtime.web.administration import administration
 from tidegate_runtime.web.body import media_of, read_body, response_of, unless_client_leaves
 from tidegate_runtime.web.counting import counted
 from tidegate_runtime.web.facts import model_facts
@@ -30,7 +30,8 @@ def create_app(service: Service, host: Host | None = None) -> FastAPI:
     app.include_router(_health(service, administrative=host is not None))
     app.include_router(model_facts(service))
     app.include_router(_models(service))
-    app.include_router(refusals() if host is None else administration(service, host))
+    if host is not None:
+        app.include_router(administration(service, host))
     app.include_router(v1_routes(service))
     faults.install(app)
     return app
