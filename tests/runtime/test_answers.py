@@ -22,6 +22,8 @@ from tidegate_runtime.tensors import Array, Feeds
 
 pytestmark = pytest.mark.integration
 
+EXTENSIONS = ["binary_tensor_data", "classification", "model_configuration", "schedule_policy", "statistics"]
+
 
 @pytest.fixture
 def files() -> list[Array]:
@@ -127,7 +129,7 @@ def test_metadata_says_what_goes_in_and_out(client: httpx2.Client, path: str) ->
 @pytest.mark.parametrize(
     ("path", "body"),
     [
-        ("/v2", {"name": "tidegate", "version": "0.1.0", "extensions": ["binary_tensor_data", "classification"]}),
+        ("/v2", {"name": "tidegate", "version": "0.1.0", "extensions": EXTENSIONS}),
         ("/v2/health/live", {"live": True}),
         ("/v2/health/ready", {"ready": True}),
         ("/v2/models/m/ready", {"name": "m", "ready": True}),
@@ -176,21 +178,21 @@ async def test_overload_deadlines_and_clients_that_leave(serve: Callable[..., An
                         pass
 
             held = asyncio.create_task(client.post(url, json=counting(2**40)))
-            await until('tidegate_inflight{model="m"} 1.0')
-            await until('tidegate_queue_depth{model="m"} 0.0')
+            await until('tidegate_inflight{model="m",version="1"} 1.0')
+            await until('tidegate_queue_depth{model="m",version="1"} 0.0')
             waiting = asyncio.create_task(client.post(url, json=counting(1)))
-            await until('tidegate_queue_depth{model="m"} 1.0')
+            await until('tidegate_queue_depth{model="m",version="1"} 1.0')
             refused = await client.post(url, json=counting(1))
             assert refused.status_code == 429
             assert (refused.headers["retry-after"], refused.headers["tidegate-refused"]) == ("1", "QueueFull")
             waiting.cancel()
-            await until('tidegate_queue_depth{model="m"} 0.0')
+            await until('tidegate_queue_depth{model="m",version="1"} 0.0')
             assert (await held).status_code == 504
             answer = await client.post(url, json=counting(5))
             assert answer.json()["outputs"][0]["data"] == [5.0]
-            await until('tidegate_requests_total{code="499",model="m"} 1.0')
-            await until('tidegate_requests_total{code="504",model="m"} 1.0')
+            await until('tidegate_requests_total{code="499",model="m",version="1"} 1.0')
+            await until('tidegate_requests_total{code="504",model="m",version="1"} 1.0')
             held = asyncio.create_task(client.post(url, json=counting(2**40)))
-            await until('tidegate_inflight{model="m"} 1.0')
+            await until('tidegate_inflight{model="m",version="1"} 1.0')
             held.cancel()
             assert (await client.post(url, json=counting(6))).json()["outputs"][0]["data"] == [6.0]

@@ -90,7 +90,7 @@ async def test_requests_in_progress_at_the_end_of_the_drain_are_answered(
         async with httpx2.AsyncClient(timeout=30) as client:
             requests = [asyncio.create_task(client.post(url, json=body)) for _ in range(4)]
             metrics = process.admin_url("/metrics")
-            while 'tidegate_inflight{model="m"} 4.0' not in (await client.get(metrics)).text:
+            while 'tidegate_inflight{model="m",version="1"} 4.0' not in (await client.get(metrics)).text:
                 pass
             process.popen.send_signal(signal.SIGTERM)
             answers = await asyncio.gather(*requests)

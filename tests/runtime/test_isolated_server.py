@@ -145,7 +145,7 @@ async def test_a_server_that_is_killed_leaves_no_child(
                 if busy:
                     request = asyncio.create_task(client.post(process.url("/v2/models/m/infer"), json=counting(10**15)))
                     while (
-                        'tidegate_queue_seconds_count{model="m"} 1.0'
+                        'tidegate_queue_seconds_count{model="m",version="1"} 1.0'
                         not in (await client.get(process.admin_url("/metrics"))).text
                     ):
                         pass
@@ -165,7 +165,10 @@ async def test_a_signal_to_the_whole_group_drains_before_the_child_ends(
         async with httpx2.AsyncClient(timeout=30) as client:
             url = process.url("/v2/models/m/infer")
             requests = [asyncio.create_task(client.post(url, json=counting(200_000))) for _ in range(3)]
-            while 'tidegate_inflight{model="m"} 3.0' not in (await client.get(process.admin_url("/metrics"))).text:
+            while (
+                'tidegate_inflight{model="m",version="1"} 3.0'
+                not in (await client.get(process.admin_url("/metrics"))).text
+            ):
                 pass
             with watched(child) as ended:
                 os.kill(child, sent)

@@ -7,12 +7,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tidegate_runtime import naming
 from tidegate_runtime.metrics import Histogram, ModelMetrics
-from tidegate_runtime.web.exposition import ModelCollector
+from tidegate_runtime.web.exposition import GrpcCollector, ModelCollector
 
 
 def samples(metrics: ModelMetrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
     registry = CollectorRegistry()
-    registry.register(ModelCollector(metrics))
+    registry.register(ModelCollector(lambda: [metrics]))
     families = text_string_to_metric_families(generate_latest(registry).decode())
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
@@ -32,27 +32,29 @@ def test_what_was_counted_is_rendered() -> None:
     metrics = ModelMetrics("m", "v2", "cpu")
     metrics.batched, metrics.reason = False, 'Softmax "y"'
     metrics.queue_depth, metrics.inflight = 3, 5
-    metrics.grpc_transport, metrics.grpc_reason = "grpcio", "not built"
     for code in (200, 200, 429):
         metrics.answered(code)
     metrics.refuse("Deadline")
     for value in (0.0001, 0.00011, 100.0):
         metrics.request_duration.observe(value)
     got = samples(metrics)
-    model = ("model", "m")
-    assert got[naming.QUEUE_DEPTH, (model,)] == 3
-    assert got[naming.INFLIGHT, (model,)] == 5
-    assert got[naming.REQUESTS, (("code", "200"), model)] == 2
-    assert got[naming.REQUESTS, (("code", "429"), model)] == 1
-    assert got[naming.REFUSED, (model, ("reason", "Deadline"))] == 1
-    assert got[naming.REFUSED, (model, ("reason", "QueueFull"))] == 0
-    assert got[naming.REQUEST_DURATION + "_bucket", (("le", "0.0001"), model)] == 1
-    assert got[naming.REQUEST_DURATION + "_bucket", (("le", "0.000125"), model)] == 2
-    assert got[naming.REQUEST_DURATION + "_bucket", (("le", "+Inf"), model)] == 3
-    assert got[naming.REQUEST_DURATION + "_count", (model,)] == 3
+    model, version = ("model", "m"), ("version", "v2")
+    assert got[naming.QUEUE_DEPTH, (model, version)] == 3
+    assert got[naming.INFLIGHT, (model, version)] == 5
+    assert got[naming.REQUESTS, (("code", "200"), model, version)] == 2
+    assert got[naming.REQUESTS, (("code", "429"), model, version)] == 1
+    assert got[naming.REFUSED, (model, ("reason", "Deadline"), version)] == 1
+    assert got[naming.REFUSED, (model, ("reason", "QueueFull"), version)] == 0
+    assert got[naming.REQUEST_DURATION + "_bucket", (("le", "0.0001"), model, version)] == 1
+    assert got[naming.REQUEST_DURATION + "_bucket", (("le", "0.000125"), model, version)] == 2
+    assert got[naming.REQUEST_DURATION + "_bucket", (("le", "+Inf"), model, version)] == 3
+    assert got[naming.REQUEST_DURATION + "_count", (model, version)] == 3
     labels = {"model": "m", "version": "v2", "device": "cpu", "batched": "false", "reason": 'Softmax "y"'}
     assert got[naming.MODEL_INFO, tuple(sorted(labels.items()))] == 1
-    assert got[naming.GRPC_INFO, (("reason", "not built"), ("transport", "grpcio"))] == 1
+    (info,) = GrpcCollector("grpcio", "not built").collect()
+    assert [(sample.name, sample.labels, sample.value) for sample in info.samples] == [
+        (naming.GRPC_INFO, {"transport": "grpcio", "reason": "not built"}, 1)
+    ]
 
 
 def test_duration_bounds_reach_from_100_microseconds_to_a_minute_in_steps_of_a_quarter() -> None:
@@ -73,7 +75,7 @@ def test_a_value_on_a_bound_belongs_below_it() -> None:
 def test_utilization_is_what_was_offered_over_the_last_ten_seconds() -> None:
     metrics = ModelMetrics("m", "1", "cpu")
     metrics.offer(4.0, 100.0)
-    metrics.offer(5.0, 104.0)
+    metrics.offer(1.0, 104.0)
     assert metrics.utilization(105.0) == pytest.approx(0.5)
     assert metrics.utilization(112.0) == pytest.approx(0.1)
     assert metrics.utilization(130.0) == 0.0

@@ -29,13 +29,13 @@ def code_of_gone(call: Call, now: float) -> int:
 class Submission:
     """Delivers the serialized answer or any exception, once: later, or already while it is made. Counts the request."""
 
-    __slots__ = ("_call", "_deliver", "_infer", "_model", "_named", "_service", "_ticket")
+    __slots__ = ("_call", "_deliver", "_infer", "_metrics", "_model", "_service", "_ticket")
 
     def __init__(self, service: Service, request: pb.ModelInferRequest, call: Call, deliver: Deliver) -> None:
         self._service = service
         self._call = call
         self._deliver = deliver
-        self._named = request.model_name == service.metrics.model
+        self._metrics = service.counts(request.model_name, request.model_version or None)
         self._ticket: Ticket | None = None
         try:
             self._model = service.model(request.model_name, request.model_version or None)
@@ -60,7 +60,7 @@ class Submission:
         except Exception as error:
             self._fail(error)
             return
-        self._service.metrics.request_duration.observe(self._service.clock() - self._call.received)
+        self._model.metrics.request_duration.observe(self._service.clock() - self._call.received)
         self._count(200)
         self._deliver(answer)
 
@@ -69,5 +69,6 @@ class Submission:
         self._deliver(error)
 
     def _count(self, code: int) -> None:
-        if self._named:
-            self._service.metrics.answered(code)
+        if self._metrics is not None:
+            seconds = self._service.clock() - self._call.received
+            self._metrics.answered(code, 0.0 if code == 200 else seconds)

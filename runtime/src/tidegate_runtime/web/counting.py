@@ -10,9 +10,11 @@ from tidegate_runtime.web.body import ClientGone
 from tidegate_runtime.web.faults import CLIENT_GONE, fault_response
 
 
-async def counted(service: Service, name: str, work: Awaitable[Response]) -> Response:
+async def counted(service: Service, name: str, version: str | None, work: Awaitable[Response]) -> Response:
     """What `work` answers, its faults as answers too; counted if this server has a model called `name`."""
     status = 500
+    begun = service.clock()
+    metrics = service.counts(name, version)
     try:
         response = await work
         status = response.status_code
@@ -21,6 +23,6 @@ async def counted(service: Service, name: str, work: Awaitable[Response]) -> Res
     except ClientGone:
         response, status = Response(), CLIENT_GONE
     finally:
-        if name == service.metrics.model:
-            service.metrics.answered(status)
+        if metrics is not None:
+            metrics.answered(status, 0.0 if status == 200 else service.clock() - begun)
     return response

@@ -1,8 +1,9 @@
-"""The model's plain numbers in Prometheus' form, made when somebody asks."""
+"""The models' plain numbers in Prometheus' form, made when somebody asks."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
+from typing import Final
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -11,65 +12,70 @@ from prometheus_client.utils import floatToGoString
 from tidegate_runtime import naming
 from tidegate_runtime.metrics import Histogram, ModelMetrics
 
+_MODEL: Final = ("model", "version")
+
 
 class ModelCollector(Collector):
-    """Renders one model's metrics; the names and labels are those of docs/api.md."""
+    """Renders models' metrics; the names and labels are those of docs/api.md."""
 
-    def __init__(self, metrics: ModelMetrics, clock: Callable[[], float] = time.monotonic) -> None:
-        """`clock` is the scheduler's."""
-        self._metrics = metrics
+    def __init__(
+        self, models: Callable[[], Sequence[ModelMetrics]], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`models` are asked for at each scrape. `clock` is the schedulers'."""
+        self._models = models
         self._clock = clock
 
     def collect(self) -> Iterator[Metric]:
-        """All families of the model."""
-        metrics, label = self._metrics, [self._metrics.model]
-        yield _gauge(
-            naming.QUEUE_DEPTH, "Requests waiting, those in the engine not counted.", label, metrics.queue_depth
-        )
-        yield _gauge(naming.INFLIGHT, "Requests accepted and not yet answered.", label, metrics.inflight)
-        requests = CounterMetricFamily(naming.REQUESTS, "Answers by HTTP status.", labels=["model", "code"])
-        for code, count in sorted(metrics.codes.items()):
-            requests.add_metric([metrics.model, str(code)], count)
-        yield requests
-        refused = CounterMetricFamily(naming.REFUSED, "Requests refused for load.", labels=["model", "reason"])
-        for reason, count in metrics.refused.items():
-            refused.add_metric([metrics.model, reason], count)
-        yield refused
-        yield _gauge(
-            naming.UTILIZATION,
-            "Engine seconds offered per second, refused requests included, over the last ten seconds.",
-            label,
-            metrics.utilization(self._clock()),
-        )
-        for name, help_text, histogram in (
-            (
-                naming.REQUEST_DURATION,
-                "Last byte of the request to answer ready, of 200 answers.",
-                metrics.request_duration,
-            ),
-            (naming.QUEUE_SECONDS, "From admission to the cut of the batch.", metrics.queue_seconds),
-            (naming.BATCH_ROWS, "Rows in a batch.", metrics.batch_rows),
-            (naming.COMPUTE_SECONDS, "One engine run.", metrics.compute_seconds),
-        ):
-            family = HistogramMetricFamily(name, help_text, labels=["model"])
-            family.add_metric(label, _cumulative(histogram), histogram.total)
-            yield family
+        """All families, each with every model's samples."""
+        models = self._models()
+        yield from self._gauges(models)
+        yield from _counters(models)
+        yield from _histograms(models)
         info = GaugeMetricFamily(
             naming.MODEL_INFO,
             "Whether requests are batched and, if not, why.",
-            labels=["model", "version", "device", "batched", "reason"],
+            labels=[*_MODEL, "device", "batched", "reason"],
         )
-        batched = "true" if metrics.batched else "false"
-        info.add_metric([metrics.model, metrics.version, metrics.device, batched, metrics.reason], 1)
+        for metrics in models:
+            batched = "true" if metrics.batched else "false"
+            info.add_metric([*_model(metrics), metrics.device, batched, metrics.reason], 1)
         yield info
-        if metrics.grpc_transport:
-            info = GaugeMetricFamily(
-                naming.GRPC_INFO,
-                "What carries gRPC and, if it isn't what was asked for, why.",
-                labels=["transport", "reason"],
-            )
-            info.add_metric([metrics.grpc_transport, metrics.grpc_reason], 1)
-            yield info
+
+    def _gauges(self, models: Sequence[ModelMetrics]) -> Iterator[Metric]:
+        now = self._clock()
+        depth = GaugeMetricFamily(
+            naming.QUEUE_DEPTH, "Requests waiting, those in the engine not counted.", labels=_MODEL
+        )
+        inflight = GaugeMetricFamily(naming.INFLIGHT, "Requests accepted and not yet answered.", labels=_MODEL)
+        utilization = GaugeMetricFamily(
+            naming.UTILIZATION,
+            "Engine seconds offered per second, refused requests included, over the last ten seconds.",
+            labels=_MODEL,
+        )
+        for metrics in models:
+            depth.add_metric(_model(metrics), metrics.queue_depth)
+            inflight.add_metric(_model(metrics), metrics.inflight)
+            utilization.add_metric(_model(metrics), metrics.utilization(now))
+        yield from (depth, inflight, utilization)
+
+
+class GrpcCollector(Collector):
+    """What carries gRPC; nothing where gRPC is off."""
+
+    def __init__(self, transport: str, reason: str) -> None:
+        self._transport = transport
+        self._reason = reason
+
+    def collect(self) -> Iterator[Metric]:
+        """The one gauge."""
+        info = GaugeMetricFamily(
+            naming.GRPC_INFO,
+            "What carries gRPC and, if it isn't what was asked for, why.",
+            labels=["transport", "reason"],
+        )
+        if self._transport:
+            info.add_metric([self._transport, self._reason], 1)
+        yield info
 
 
 class EngineCollector(Collector):
@@ -85,10 +91,35 @@ class EngineCollector(Collector):
         )
 
 
-def _gauge(name: str, help_text: str, label: Sequence[str], value: float) -> Metric:
-    family = GaugeMetricFamily(name, help_text, labels=["model"])
-    family.add_metric(label, value)
-    return family
+def _counters(models: Sequence[ModelMetrics]) -> Iterator[Metric]:
+    requests = CounterMetricFamily(naming.REQUESTS, "Answers by HTTP status.", labels=[*_MODEL, "code"])
+    refused = CounterMetricFamily(naming.REFUSED, "Requests refused for load.", labels=[*_MODEL, "reason"])
+    for metrics in models:
+        for code, count in sorted(metrics.codes.items()):
+            requests.add_metric([*_model(metrics), str(code)], count)
+        for reason, count in metrics.refused.items():
+            refused.add_metric([*_model(metrics), reason], count)
+    yield from (requests, refused)
+
+
+def _histograms(models: Sequence[ModelMetrics]) -> Iterator[Metric]:
+    of: Mapping[tuple[str, str], Callable[[ModelMetrics], Histogram]] = {
+        (naming.REQUEST_DURATION, "Last byte of the request to answer ready, of 200 answers."): (
+            lambda metrics: metrics.request_duration
+        ),
+        (naming.QUEUE_SECONDS, "From admission to the cut of the batch."): lambda metrics: metrics.queue_seconds,
+        (naming.BATCH_ROWS, "Rows in a batch."): lambda metrics: metrics.batch_rows,
+        (naming.COMPUTE_SECONDS, "One engine run."): lambda metrics: metrics.compute_seconds,
+    }
+    for (name, help_text), histogram in of.items():
+        family = HistogramMetricFamily(name, help_text, labels=_MODEL)
+        for metrics in models:
+            family.add_metric(_model(metrics), _cumulative(histogram(metrics)), histogram(metrics).total)
+        yield family
+
+
+def _model(metrics: ModelMetrics) -> list[str]:
+    return [metrics.model, metrics.version]
 
 
 def _cumulative(histogram: Histogram) -> list[tuple[str, float]]:
