@@ -10,10 +10,10 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from tidegate_runtime.batching.engine import Ran
-from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.model.batchability import Verdict
 from tidegate_runtime.model.signature import Signature
-from tidegate_runtime.service import Limits, Service
+from tidegate_runtime.served_model import Limits, Loaded
+from tidegate_runtime.service import Service
 from tidegate_runtime.tensors import Datatype, Feeds, TensorSpec
 from tidegate_runtime.web.app import create_app
 from tidegate_runtime.web.hot import protocol_class
@@ -85,9 +85,10 @@ class Server:
         return list(parsed(written)), closed
 
     async def _open(self) -> None:
-        self._service = Service(ModelMetrics("m", "1", "cpu"), Limits(4, 0.005, 64, 4096, 30.0))
+        self._service = Service(Limits(4, 0.005, 64, 4096, 30.0))
+        self._service.expect("m", "1", "cpu")
         x, y = (TensorSpec(name, Datatype.FP32, ("N", 1)) for name in "xy")
-        self._service.open(Signature((x,), (y,)), Verdict(True, "declared"), Doubling())
+        self._service.open("m", "1", Loaded(Signature((x,), (y,)), Verdict(True, "declared"), Doubling()))
         self._config = uvicorn.Config(create_app(self._service), log_config=None, access_log=False)
         self._config.load()
         self._create: Any = protocol_class(self._service)

@@ -11,9 +11,9 @@ import uvloop
 
 from h2spec import binary
 from localcluster.progress import Progress
-from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.rpc.http2_server import Http2Server
-from tidegate_runtime.service import Limits, Service
+from tidegate_runtime.served_model import Limits
+from tidegate_runtime.service import Service
 
 _CLOSED = (
     "libnghttp2 forgets closed streams and ignores frames for them; RFC 9113 5.1 lets an endpoint treat them as errors "
@@ -83,7 +83,7 @@ async def ask(program: Path, port: int, *specs: str) -> list[Case]:
 
 async def conform(program: Path) -> tuple[int, list[Case]]:
     """How many cases were run against a server of our own, and those that failed as often as they were tried."""
-    service = Service(ModelMetrics("m", "1", "cpu"), Limits(8, 0.0, 512, 65536, 30.0))
+    service = Service(Limits(8, 0.0, 512, 65536, 30.0))
     server = Http2Server(service)
     port = await server.start("127.0.0.1", 0)
     run = await ask(program, port, "generic", "http2", "hpack")

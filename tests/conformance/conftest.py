@@ -191,7 +191,7 @@ def serving_grpc(
         except Refused as error:
             context.abort(refusal, str(error))
 
-    def handler(name: str) -> grpc.RpcMethodHandler[bytes, bytes]:
+    def handler(name: str) -> "grpc.RpcMethodHandler[bytes, bytes]":
         return grpc.unary_unary_rpc_method_handler(
             lambda request, context: answer(name, request, context),
             request_deserializer=CLASSES[f"inference.{name}Request"].FromString,

@@ -23,7 +23,7 @@ from tidegate_operator.xds.metrics import XdsMetrics
 from tidegate_runtime import naming as runtime
 from tidegate_runtime.metrics import CostFigure, ModelMetrics
 from tidegate_runtime.web.app import create_app
-from tidegate_runtime.web.exposition import EngineCollector, ModelCollector
+from tidegate_runtime.web.exposition import EngineCollector, GrpcCollector, ModelCollector
 
 from .api_page import code, section, table
 
@@ -65,7 +65,7 @@ def test_every_side_has_the_ports_of_the_page() -> None:
 
 async def test_the_routers_ask_for_the_revision_as_its_pods_are_named() -> None:
     revision = "churn-model-6f3c9d1a"
-    service = MagicMock(ready=True)
+    service = MagicMock(ready=True, draining=False)
     service.model.return_value.name = "churn-model"
     transport = httpx2.ASGITransport(create_app(service))
     async with httpx2.AsyncClient(transport=transport, base_url="http://pod") as client:
@@ -92,9 +92,12 @@ def test_the_page_lists_the_runtimes_metrics() -> None:
     metrics = ModelMetrics("churn", "churn-6f3c9d1a", "cpu")
     metrics.answered(200)
     metrics.costs = lambda: [CostFigure(("x", "float32", (16,)), 1, 0.001, 0.002)]
-    metrics.grpc_transport = "nghttp2"
     served = {}
-    for family in (*ModelCollector(metrics).collect(), *EngineCollector(lambda: 0).collect()):
+    for family in (
+        *ModelCollector(lambda: [metrics]).collect(),
+        *EngineCollector(lambda: 0).collect(),
+        *GrpcCollector("nghttp2", "").collect(),
+    ):
         name = f"{family.name}_total" if family.type == "counter" else family.name
         served[name] = (family.type, set(family.samples[0].labels) - {"le"})
     assert told == served

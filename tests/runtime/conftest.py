@@ -18,6 +18,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from .stored_models import Repository, times
+
 Build = Callable[..., onnx.ModelProto]
 READY_SECONDS = 60.0
 
@@ -79,7 +81,8 @@ def serving(folder: Path, model: onnx.ModelProto | Path, *options: str, wait: bo
     port, grpc_port, admin_port = free_port(), free_port(), free_port()
     log, termination_log = folder / "log", folder / "termination"
     termination_log.touch()
-    command = [sys.executable, "-m", "tidegate_runtime", "serve", str(path), "--name", "m", "--host", "127.0.0.1"]
+    command = [sys.executable, "-m", "tidegate_runtime", "serve", str(path), "--host", "127.0.0.1"]
+    command += ["--name", "m"] if path.is_file() or list(path.glob("*.onnx")) or not path.exists() else []
     command += ["--port", str(port), "--grpc-port", str(grpc_port), "--admin-port", str(admin_port), *options]
     environment = os.environ | {"TIDEGATE_TERMINATION_LOG": str(termination_log)}
     with log.open("wb") as output, subprocess.Popen(command, stderr=output, env=environment) as popen:
@@ -206,3 +209,24 @@ def magika_path() -> Path:
     """The file-type classifier of the `magika` wheel."""
     models = importlib.resources.files("magika") / "models"
     return next(path for folder in models.iterdir() for path in [Path(str(folder)) / "model.onnx"] if path.exists())
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    """With "double" in version 1 and "triple" in version 3."""
+    stored = Repository(tmp_path / "models")
+    stored.put("double", 1, times(2))
+    stored.put("triple", 3, times(3))
+    return stored
+
+
+@pytest.fixture
+def hosted(serve: Callable[..., Any], repository: Repository) -> Callable[..., Any]:
+    """Starts a runtime on the repository."""
+
+    @contextmanager
+    def start(*options: str, wait: bool = True) -> Iterator[Process]:
+        with serve(repository.root, "--no-vetting", *options, wait=wait) as process:
+            yield process
+
+    return start

@@ -10,16 +10,17 @@ from grpc import aio
 
 from tidegate_runtime.batching.engine import Ran
 from tidegate_runtime.errors import RunEnded
-from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.model.batchability import Verdict
 from tidegate_runtime.model.signature import Signature
+from tidegate_runtime.rpc.administrator import Administrator
 from tidegate_runtime.rpc.grpcio_server import RpcServer
 from tidegate_runtime.rpc.health import Health
 from tidegate_runtime.rpc.http2_server import Http2Server
 from tidegate_runtime.rpc.methods import BothStream, Method, ServerStream, methods
 from tidegate_runtime.rpc.protos import inference_pb2 as pb
 from tidegate_runtime.rpc.servicer import Servicer
-from tidegate_runtime.service import Limits, Service
+from tidegate_runtime.served_model import Limits, Loaded
+from tidegate_runtime.service import Service
 from tidegate_runtime.tensors import Datatype, Feeds, TensorSpec
 
 SIGNATURE = Signature(
@@ -74,12 +75,15 @@ class Peer:
             "max_body_bytes": 65536,
             "timeout_seconds": 30.0,
         }
-        self.metrics = ModelMetrics("m", "7", "cpu")
-        self.service = Service(self.metrics, Limits(**(defaults | limits)), asyncio.get_running_loop().time)
+        self.service = Service(Limits(**(defaults | limits)), asyncio.get_running_loop().time)
+        self.metrics = self.service.expect("m", "7", "cpu")
         self.engine = GatedEngine()
         self.server = TRANSPORTS[self.transport](self.service)
         self.port = 0
-        self._table = {method.path: method for method in methods(Servicer(self.service), Health(self.service))}
+        self._table = {
+            method.path: method
+            for method in methods(Servicer(self.service), Health(self.service), Administrator(self.service, None))
+        }
         self._channel: aio.Channel | None = None
 
     async def start(self) -> None:
@@ -95,7 +99,7 @@ class Peer:
 
     def open(self) -> None:
         """The model is loaded."""
-        self.service.open(SIGNATURE, Verdict(True, "rows proved independent"), self.engine)
+        self.service.open("m", "7", Loaded(SIGNATURE, Verdict(True, "rows proved independent"), self.engine))
         self.server.readiness_changed()
 
     def drain(self) -> None:

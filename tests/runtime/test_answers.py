@@ -22,6 +22,8 @@ from tidegate_runtime.tensors import Array, Feeds
 
 pytestmark = pytest.mark.integration
 
+EXTENSIONS = ["binary_tensor_data", "classification", "model_configuration", "schedule_policy", "statistics"]
+
 
 @pytest.fixture
 def files() -> list[Array]:
@@ -127,7 +129,7 @@ def test_metadata_says_what_goes_in_and_out(client: httpx2.Client, path: str) ->
 @pytest.mark.parametrize(
     ("path", "body"),
     [
-        ("/v2", {"name": "tidegate", "version": "0.1.0", "extensions": ["binary_tensor_data", "classification"]}),
+        ("/v2", {"name": "tidegate", "version": "0.1.0", "extensions": EXTENSIONS}),
         ("/v2/health/live", {"live": True}),
         ("/v2/health/ready", {"ready": True}),
         ("/v2/models/m/ready", {"name": "m", "ready": True}),

@@ -13,6 +13,7 @@ from hypothesis.extra import numpy as stnp
 from tidegate_runtime.errors import InvalidTensor
 from tidegate_runtime.protocol.classification import top_classes
 from tidegate_runtime.protocol.v2_response import encode
+from tidegate_runtime.rpc import codec
 from tidegate_runtime.tensors import Datatype, InferRequest, InferResponse, RequestedOutput, Tensor
 
 
@@ -91,3 +92,12 @@ def test_an_output_asked_for_by_classes_is_bytes_in_json_and_in_binary() -> None
             None if binary else ["0.75:1"],
         )
         assert answer.parts[1:] == blob
+
+
+def test_a_model_that_names_its_classes_has_them_in_answers_of_either_protocol() -> None:
+    scores = Tensor("p", Datatype.FP32, np.array([[0.25, 0.75]], np.float32))
+    asked = InferRequest((scores,), (RequestedOutput("p", classes=2),))
+    answer = InferResponse("m", "1", (scores,), labels={"p": ("cat", "dog")})
+    (text,) = encode(answer, asked).parts
+    assert orjson.loads(text)["outputs"][0]["data"] == ["0.75:1:dog", "0.25:0:cat"]
+    assert list(codec.encode(answer, asked).outputs[0].contents.bytes_contents) == [b"0.75:1:dog", b"0.25:0:cat"]

@@ -10,10 +10,10 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from tidegate_runtime.batching.engine import Ran
-from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.model.batchability import Verdict
 from tidegate_runtime.model.signature import Signature
-from tidegate_runtime.service import Limits, Service
+from tidegate_runtime.served_model import Limits, Loaded
+from tidegate_runtime.service import Service
 from tidegate_runtime.tensors import Datatype, Feeds, TensorSpec
 from tidegate_runtime.web.app import create_app
 from tidegate_runtime.web.hot import protocol_class
@@ -77,12 +77,14 @@ class Connected:
     """One connection, opened now."""
 
     def __init__(self, draining: bool = False, served: bool = False) -> None:
-        service = Service(ModelMetrics("m", "1", "cpu"), Limits(8, 0.005, 8, 65536, 30.0))
+        service = Service(Limits(8, 0.005, 8, 65536, 30.0))
+        self.metrics = service.expect("m", "1", "cpu")
         service.draining = draining
         self.service = service
         if served:
             specs = [TensorSpec(name, Datatype.FP32, ("N", 1)) for name in "xy"]
-            service.open(Signature((specs[0],), (specs[1],)), Verdict(True, "declared"), Doubling())
+            signature = Signature((specs[0],), (specs[1],))
+            service.open("m", "1", Loaded(signature, Verdict(True, "declared"), Doubling()))
         config = uvicorn.Config(
             create_app(service) if served else answer, log_config=None, access_log=False, timeout_keep_alive=75
         )
@@ -228,8 +230,8 @@ async def test_the_request_of_a_client_that_left_is_dropped_and_counted_as_499()
     connection.transport.close()
     await after(1)
     assert connection.transport.written == b""
-    assert connection.service.metrics.codes == {499: 1}
-    assert connection.service.metrics.inflight == 0
+    assert connection.metrics.codes == {499: 1}
+    assert connection.metrics.inflight == 0
 
 
 @pytest.mark.parametrize("cut", [1, 20, 60, 75, 100, 140])

@@ -42,7 +42,8 @@ from tidegate_runtime.model.child.restarts import in_a_row, restart_delay
 from tidegate_runtime.model.child.slab import attach, create
 from tidegate_runtime.model.ladder import Costs
 from tidegate_runtime.model.signature import Signature
-from tidegate_runtime.service import Limits, Service
+from tidegate_runtime.served_model import Limits, Loaded
+from tidegate_runtime.service import Service
 from tidegate_runtime.tensors import Array, Datatype, Feeds, InferRequest, Tensor, TensorSpec
 
 pytestmark = [pytest.mark.integration]
@@ -322,9 +323,11 @@ async def test_a_batch_that_ends_the_process_is_not_tried_on_the_next_one() -> N
 async def test_the_service_is_not_ready_while_there_is_no_process() -> None:
     async with engine_of("words", TINY) as engine:
         limits = Limits(4, 0.005, 100, 1 << 20, PATIENCE_SECONDS)
-        service = Service(ModelMetrics("m", "1", "cpu"), limits)
+        service = Service(limits)
         assert engine.report is not None
-        service.open(engine.report.signature, engine.report.verdict, engine, engine_ready=lambda: engine.ready)
+        service.expect("m", "1", "cpu")
+        report = engine.report
+        service.open("m", "1", Loaded(report.signature, report.verdict, engine, engine_ready=lambda: engine.ready))
         model = service.model("m", None)
         tensors = [Tensor(name, Datatype.BYTES, array) for name, array in words("exit").items()]
         assert service.ready

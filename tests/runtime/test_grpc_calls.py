@@ -8,6 +8,7 @@ import pytest
 import pytest_asyncio
 from grpc import Compression, StatusCode, aio
 
+from tidegate_runtime.rpc.administrator import Administrator
 from tidegate_runtime.rpc.health import Health
 from tidegate_runtime.rpc.methods import BothStream, ServerStream, methods
 from tidegate_runtime.rpc.protos import health_pb2, reflection_pb2
@@ -76,8 +77,6 @@ async def test_server_and_model_describe_themselves(served: Peer) -> None:
         inputs=[tensor(name="x", datatype="FP32", shape=[-1, 4])],
         outputs=[tensor(name="y", datatype="FP32", shape=[-1, 4])],
     )
-    index = await served.call("RepositoryIndex", pb.RepositoryIndexRequest(ready=True))
-    assert [(each.name, each.version, each.state) for each in index.models] == [("m", "7", "READY")]
 
 
 def with_input(**members: Any) -> pb.ModelInferRequest:
@@ -163,6 +162,7 @@ async def test_row_27_a_method_that_there_is_not_is_unimplemented(served: Peer) 
 
 
 ADMINISTRATIVE = [
+    "RepositoryIndex",
     "RepositoryModelLoad",
     "RepositoryModelUnload",
     "SystemSharedMemoryStatus",
@@ -183,12 +183,6 @@ async def test_row_36_not_on_the_data_port_is(served: Peer, method: str) -> None
     assert "administration port, 8082" in str(error.details())
 
 
-@pytest.mark.parametrize("method", ["ModelConfig", "ModelStatistics"])
-async def test_not_served_is(served: Peer, method: str) -> None:
-    error = await failure(served.call(method, b""))
-    assert error.code() is StatusCode.UNIMPLEMENTED
-
-
 @pytest.mark.parametrize("algorithm", [Compression.Gzip, Compression.Deflate], ids=["gzip", "deflate"])
 async def test_compressed_messages_are_read(served: Peer, algorithm: Compression) -> None:
     assert firsts(await served.infer(rows(1.0, id=" " * 200), compression=algorithm)) == [2.0]
@@ -207,9 +201,6 @@ async def test_row_10_a_model_that_is_loading_is_unavailable() -> None:
         assert dict(error.trailing_metadata() or ())["retry-after"] == "1"
         assert not (await served.call("ServerReady", pb.ServerReadyRequest())).ready
         assert not (await served.call("ModelReady", pb.ModelReadyRequest(name="m"))).ready
-        index = await served.call("RepositoryIndex", pb.RepositoryIndexRequest())
-        assert [(each.state, each.reason) for each in index.models] == [("UNAVAILABLE", "loading")]
-        assert not (await served.call("RepositoryIndex", pb.RepositoryIndexRequest(ready=True))).models
         assert (await served.call("ServerLive", pb.ServerLiveRequest())).live
 
 
@@ -316,7 +307,7 @@ async def test_a_port_that_is_taken_is_an_error(served: Peer) -> None:
 
 
 async def test_the_table_has_every_method_of_every_service(served: Peer) -> None:
-    table = methods(Servicer(served.service), Health(served.service))
+    table = methods(Servicer(served.service), Health(served.service), Administrator(served.service, None))
     actual = {
         method.path: (
             method.request.DESCRIPTOR,

@@ -11,13 +11,13 @@ import pytest
 from grpc import aio
 
 import tidegate_nghttp2.session
-from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.naming import GrpcTransport
 from tidegate_runtime.rpc.grpcio_server import RpcServer
 from tidegate_runtime.rpc.http2_server import Http2Server
 from tidegate_runtime.rpc.protos import inference_pb2 as pb
 from tidegate_runtime.rpc.transports import make_server
-from tidegate_runtime.service import Limits, Service
+from tidegate_runtime.served_model import Limits
+from tidegate_runtime.service import Service
 from tidegate_runtime.tensors import Array
 
 from .rpc_client import Peer, peer, until
@@ -77,14 +77,14 @@ async def test_a_draining_server_sends_its_clients_elsewhere_and_answers_them() 
 
 
 def service() -> Service:
-    return Service(ModelMetrics("m", "7", "cpu"), Limits(8, 0.0, 512, 65536, 30.0))
+    return Service(Limits(8, 0.0, 512, 65536, 30.0))
 
 
 async def test_the_wanted_transport_serves() -> None:
     for wanted, kind in ((GrpcTransport.GRPCIO, RpcServer), (GrpcTransport.NGHTTP2, Http2Server)):
         served = service()
-        assert isinstance(make_server(served, wanted), kind)
-        assert (served.metrics.grpc_transport, served.metrics.grpc_reason) == (wanted, "")
+        assert isinstance(make_server(served, None, wanted), kind)
+        assert (served.grpc_transport, served.grpc_reason) == (wanted, "")
 
 
 async def test_without_the_library_grpcio_serves_and_says_so(
@@ -93,7 +93,7 @@ async def test_without_the_library_grpcio_serves_and_says_so(
     monkeypatch.setattr(tidegate_nghttp2.session, "LIBRARY", tmp_path / "missing.so")
     served = service()
     with caplog.at_level(logging.WARNING):
-        assert isinstance(make_server(served, GrpcTransport.NGHTTP2), RpcServer)
-    assert served.metrics.grpc_transport == "grpcio"
-    assert "built without libnghttp2" in served.metrics.grpc_reason
+        assert isinstance(make_server(served, None, GrpcTransport.NGHTTP2), RpcServer)
+    assert served.grpc_transport == "grpcio"
+    assert "built without libnghttp2" in served.grpc_reason
     assert "falls back to grpcio" in caplog.text

@@ -12,7 +12,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from tidegate_runtime import naming
 from tidegate_runtime.batching.costs import CostTable
 from tidegate_runtime.metrics import CostFigure, Histogram, ModelMetrics
-from tidegate_runtime.web.exposition import MAX_COUNTS, MAX_SHAPE_CHARACTERS, MAX_SHAPES, ModelCollector, shape_label
+from tidegate_runtime.web.exposition import (
+    MAX_COUNTS,
+    MAX_SHAPE_CHARACTERS,
+    MAX_SHAPES,
+    GrpcCollector,
+    ModelCollector,
+    shape_label,
+)
 
 STAGES = (
     naming.PARSE_SECONDS,
@@ -25,7 +32,7 @@ STAGES = (
 
 def samples(metrics: ModelMetrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
     registry = CollectorRegistry()
-    registry.register(ModelCollector(metrics))
+    registry.register(ModelCollector(lambda: [metrics]))
     families = text_string_to_metric_families(generate_latest(registry).decode())
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
@@ -45,7 +52,6 @@ def test_what_was_counted_is_rendered() -> None:
     metrics = ModelMetrics("m", "v2", "cpu")
     metrics.batched, metrics.reason = False, 'Softmax "y"'
     metrics.queue_depth, metrics.inflight = 3, 5
-    metrics.grpc_transport, metrics.grpc_reason = "grpcio", "not built"
     for code in (200, 200, 429):
         metrics.answered(code)
     metrics.refuse("Deadline")
@@ -65,7 +71,10 @@ def test_what_was_counted_is_rendered() -> None:
     assert got[naming.REQUEST_DURATION + "_count", (model, version)] == 3
     labels = {"model": "m", "version": "v2", "device": "cpu", "batched": "false", "reason": 'Softmax "y"'}
     assert got[naming.MODEL_INFO, tuple(sorted(labels.items()))] == 1
-    assert got[naming.GRPC_INFO, (("reason", "not built"), ("transport", "grpcio"))] == 1
+    (info,) = GrpcCollector("grpcio", "not built").collect()
+    assert [(sample.name, sample.labels, sample.value) for sample in info.samples] == [
+        (naming.GRPC_INFO, {"transport": "grpcio", "reason": "not built"}, 1)
+    ]
 
 
 def test_duration_bounds_reach_from_100_microseconds_to_a_minute_in_steps_of_a_quarter() -> None:
@@ -86,7 +95,7 @@ def test_a_value_on_a_bound_belongs_below_it() -> None:
 def test_utilization_is_what_was_offered_over_the_last_ten_seconds() -> None:
     metrics = ModelMetrics("m", "1", "cpu")
     metrics.offer(4.0, 100.0)
-    metrics.offer(5.0, 104.0)
+    metrics.offer(1.0, 104.0)
     assert metrics.utilization(105.0) == pytest.approx(0.5)
     assert metrics.utilization(112.0) == pytest.approx(0.1)
     assert metrics.utilization(130.0) == 0.0
@@ -106,7 +115,7 @@ def test_each_stage_has_a_histogram_with_model_and_version(stage: str) -> None:
     metrics.served(received=10.0, parsed=10.25, delivered=12.0, written=12.5)
     metrics.cut(4, [0.25])
     metrics.assembled(0.125, 4)
-    metrics.computed(1.0, 4)
+    metrics.ran(4, 4, 1.0, 20.0)
     seconds = dict(zip(STAGES, (0.25, 0.25, 0.125, 1.0, 0.5), strict=True))
     got = samples(metrics)
     labels = (("model", "m"), ("version", "v2"))
@@ -165,6 +174,17 @@ def test_the_cost_table_is_shown_by_shape_and_rows_with_names_escaped() -> None:
     labels = (("model", "m"), ("rows", "8"), ("shape", 'a"\\\n:float32[4]'), ("version", "1"))
     got = samples(metrics)
     assert (got[naming.RUN_COST_MEAN, labels], got[naming.RUN_COST_P99, labels]) == (0.5, 0.75)
+
+
+def test_the_costs_of_all_models_are_in_one_family_each() -> None:
+    models = [ModelMetrics("a", "1", "cpu"), ModelMetrics("b", "1", "cpu")]
+    for metrics in models:
+        metrics.costs = lambda: [CostFigure(("x", np.dtype("float32"), (4,)), 8, 0.5, 0.75)]
+    families = [*ModelCollector(lambda: models).collect()]
+    assert len({family.name for family in families}) == len(families)
+    for family in families:
+        if family.name in {naming.RUN_COST_MEAN, naming.RUN_COST_P99, *STAGES}:
+            assert {sample.labels["model"] for sample in family.samples} == {"a", "b"}
 
 
 def test_the_page_does_not_grow_with_what_clients_send() -> None:

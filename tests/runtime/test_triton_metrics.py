@@ -24,12 +24,12 @@ def rendered() -> dict[tuple[str, str], float]:
     metrics.cut(1, [0.0])
     metrics.assembled(0.125, 3)
     metrics.assembled(0.0, 1)
-    metrics.computed(2.0, 3)
-    metrics.computed(1.0, 1)
+    metrics.ran(5, 3, 2.0, 4.0)
+    metrics.ran(1, 1, 1.0, 5.0)
     for _ in range(3):
         metrics.served(received=1.0, parsed=1.5, delivered=3.0, written=3.25)
     registry = CollectorRegistry()
-    registry.register(TritonCollector(metrics))
+    registry.register(TritonCollector(lambda: [metrics]))
     samples = [s for f in text_string_to_metric_families(generate_latest(registry).decode()) for s in f.samples]
     assert all((s.labels["model"], s.labels["version"]) == ("m", "3") for s in samples)
     return {(s.name, s.labels.get("reason", "")): s.value for s in samples}
@@ -59,6 +59,15 @@ def test_each_number_is_there_under_tritons_name(name: str, reason: str, value: 
 
 def test_there_is_nothing_else() -> None:
     assert len(rendered()) == 13
+
+
+def test_each_family_is_there_once_with_every_models_samples() -> None:
+    models = [ModelMetrics("a", "1", "cpu"), ModelMetrics("a", "2", "cpu"), ModelMetrics("b", "1", "cpu")]
+    families = [*TritonCollector(lambda: models).collect()]
+    assert len({family.name for family in families}) == len(families)
+    for family in families:
+        told = {(sample.labels["model"], sample.labels["version"]) for sample in family.samples}
+        assert told == {("a", "1"), ("a", "2"), ("b", "1")}
 
 
 @pytest.mark.integration

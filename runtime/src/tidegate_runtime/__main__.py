@@ -27,12 +27,15 @@ class Device(StrEnum):
 
 @app.command()
 def serve(  # noqa: PLR0913, PLR0917 -- one parameter per option is how typer reads them
-    path: Annotated[Path, typer.Argument(envvar=env("MODEL_PATH"), help="An .onnx file, or a directory with one.")],
+    path: Annotated[
+        Path,
+        typer.Argument(envvar=env("MODEL_PATH"), help="An .onnx file, a directory with one, or a model repository."),
+    ],
     name: Annotated[
-        str, typer.Option(envvar=env("NAME"), help="The model's name in URLs; left out, the file's stem.")
+        str, typer.Option(envvar=env("NAME"), help="A single model's name in URLs; left out, the file's stem.")
     ] = "",
     model_version: Annotated[
-        str, typer.Option(envvar=env("MODEL_VERSION"), help="What answers call model_version.")
+        str, typer.Option(envvar=env("MODEL_VERSION"), help="What answers of a single model call model_version.")
     ] = "1",
     host: Annotated[str, typer.Option(envvar=env("HOST"))] = "0.0.0.0",
     port: Annotated[int, typer.Option(envvar=env("PORT"), min=0, max=65535, help="Data.")] = DATA_PORT,
@@ -105,8 +108,14 @@ def serve(  # noqa: PLR0913, PLR0917 -- one parameter per option is how typer re
     vetting: Annotated[
         bool, typer.Option(envvar=env("VETTING"), help="Whether the model is first tried out in a child process.")
     ] = True,
+    admin_on_data_port: Annotated[
+        bool,
+        typer.Option(
+            envvar=env("ADMIN_ON_DATA_PORT"), help="Whether whoever may send requests may also load and unload models."
+        ),
+    ] = False,
 ) -> None:
-    """Serve the ONNX model at PATH over the Open Inference Protocol."""
+    """Serve the ONNX models at PATH over the Open Inference Protocol."""
     if (tls_certificate is None) != (tls_key is None):
         raise typer.BadParameter("--tls-certificate and --tls-key go together: give both, or none")
     isolated = device is Device.CUDA if isolate is None else isolate
@@ -117,14 +126,13 @@ def serve(  # noqa: PLR0913, PLR0917 -- one parameter per option is how typer re
         # Not imported above, so that `fetch` stays small: these bring ONNX Runtime and FastAPI.
         import uvloop  # noqa: PLC0415
 
-        from tidegate_runtime.model.files import find_model  # noqa: PLC0415
-        from tidegate_runtime.service import Limits  # noqa: PLC0415
+        from tidegate_runtime.served_model import Limits  # noqa: PLC0415
         from tidegate_runtime.settings import ServeSettings  # noqa: PLC0415
         from tidegate_runtime.web.server import serve as serve_model  # noqa: PLC0415
 
         settings = ServeSettings(
             path=path,
-            name=name or find_model(path).stem,
+            name=name,
             model_version=model_version,
             host=host,
             port=port,
@@ -135,6 +143,7 @@ def serve(  # noqa: PLR0913, PLR0917 -- one parameter per option is how typer re
             drain_seconds=drain_seconds,
             grpc_transport=grpc_transport,
             vetting=vetting,
+            admin_on_data_port=admin_on_data_port,
             limits=Limits(max_batch_size, max_delay_seconds, queue_size, max_body_bytes, timeout_seconds),
             isolate=isolated,
             tls=(tls_certificate, tls_key) if tls_certificate and tls_key else None,

@@ -38,6 +38,10 @@ class RejectedByModel(InvalidRequest):
     """The model's own operators refused these values, e.g. an index beyond its table."""
 
 
+class LoadFailed(InvalidRequest):
+    """A model that was to be loaded can't be served as it is."""
+
+
 class NotFound(RuntimeFault):
     """No such model or version."""
 

@@ -3,9 +3,14 @@
 import json
 import logging
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Final
+
+from tidegate_runtime.errors import InvalidRequest
 
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "color_message"}
+_LEVELS: Final = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR)
 
 
 class JsonFormatter(logging.Formatter):
@@ -34,3 +39,33 @@ def set_up() -> None:
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
+
+
+def levels() -> dict[str, bool | int]:
+    """What is logged, in the words of the protocol's logging extension."""
+    level = logging.getLogger().level
+    return {
+        "log_info": level <= logging.INFO,
+        "log_warning": level <= logging.WARNING,
+        "log_error": level <= logging.ERROR,
+        "log_verbose_level": 1 if level <= logging.DEBUG else 0,
+    }
+
+
+def set_levels(wanted: Mapping[str, object]) -> None:
+    """Changes what is logged, at once. Whoever logs one severity logs all graver ones.
+
+    Raises `InvalidRequest` for anything but what `levels` says, and then changes nothing.
+    """
+    settings = levels()
+    for name, value in wanted.items():
+        if name not in settings:
+            raise InvalidRequest(f'log setting "{name[:64]}" can\'t be set here; {", ".join(settings)} can')
+        kind = type(settings[name])
+        if type(value) is not kind:
+            raise InvalidRequest(f'log setting "{name}" must be {"a boolean" if kind is bool else "a whole number"}')
+        settings[name] = value
+    chosen = (bool(settings["log_verbose_level"]), settings["log_info"], settings["log_warning"], settings["log_error"])
+    if list(chosen) != sorted(chosen):
+        raise InvalidRequest("whoever logs one severity logs all graver ones: error, then warning, then info, verbose")
+    logging.getLogger().setLevel((*_LEVELS, logging.CRITICAL)[(*chosen, True).index(True)])

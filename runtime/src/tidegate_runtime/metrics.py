@@ -11,7 +11,6 @@ from tidegate_runtime.naming import BATCH_ROWS_BOUNDS, DURATION_BOUNDS, REFUSALS
 from tidegate_runtime.window import SlidingSum
 
 UTILIZATION_SECONDS: Final = 10.0
-SAMPLE_SECONDS: Final = 0.5
 
 
 class CostFigure(NamedTuple):
@@ -39,6 +38,17 @@ class Histogram:
         self.total += value
 
 
+class Batches:
+    """Runs of one size: how many, with how many requests in them, and their seconds."""
+
+    __slots__ = ("requests", "runs", "seconds")
+
+    def __init__(self) -> None:
+        self.runs = 0
+        self.requests = 0
+        self.seconds = 0.0
+
+
 class ModelMetrics:
     """One model's numbers; the names are those of docs/api.md without the prefix. Durations are in seconds.
 
@@ -51,8 +61,6 @@ class ModelMetrics:
         self.device = device
         self.batched = False
         self.reason = "loading"
-        self.grpc_transport = ""
-        self.grpc_reason = ""
         self.queue_depth = 0
         self.inflight = 0
         self.codes: dict[int, int] = {}
@@ -62,21 +70,37 @@ class ModelMetrics:
         self.assemble_seconds = Histogram(DURATION_BOUNDS)
         self.compute_seconds = Histogram(DURATION_BOUNDS)
         self.encode_seconds = Histogram(DURATION_BOUNDS)
-        self.waited_for_assembly = 0.0
-        self.waited_for_compute = 0.0
-        """A batch's seconds counted once for each of its requests, which is how Triton counts."""
+        self.request_assemble_seconds = 0.0
+        """A batch's assembly, counted once for each request in it."""
         self.costs: Callable[[], Iterable[CostFigure]] = tuple
         """The cost table's figures of the moment."""
         self.batch_rows = Histogram(BATCH_ROWS_BOUNDS)
+        self.failed_seconds = 0.0
+        self.request_compute_seconds = 0.0
+        """The run's seconds, counted once for each request in it."""
+        self.last_run: float | None = None
+        """When the last run that gave answers ended, by the scheduler's clock."""
+        self.batches: dict[int, Batches] = {}
+        """Runs that gave answers, by their rows."""
         self.refused = dict.fromkeys(REFUSALS, 0)
         self._offered = SlidingSum(UTILIZATION_SECONDS)
-        self._offered_seconds = 0.0
-        self._offered_before = 0.0
-        self._sampled_at = 0.0
 
-    def answered(self, code: int) -> None:
-        """Counts one answer."""
+    def answered(self, code: int, failed_seconds: float = 0.0) -> None:
+        """Counts one answer, of a failed one also how long it took."""
         self.codes[code] = self.codes.get(code, 0) + 1
+        self.failed_seconds += failed_seconds
+
+    def ran(self, rows: int, requests: int, seconds: float, now: float) -> None:
+        """Counts a run that gave answers."""
+        self.compute_seconds.observe(seconds)
+        self.request_compute_seconds += requests * seconds
+        self.last_run = now
+        batches = self.batches.get(rows)
+        if batches is None:
+            batches = self.batches[rows] = Batches()
+        batches.runs += 1
+        batches.requests += requests
+        batches.seconds += seconds
 
     def served(self, received: float, parsed: float, delivered: float, written: float) -> None:
         """Counts the stages of a request that was answered 200, by the times at which each of them was over.
@@ -97,12 +121,7 @@ class ModelMetrics:
     def assembled(self, seconds: float, requests: int) -> None:
         """Counts a batch's tensors put together, for so many requests."""
         self.assemble_seconds.observe(seconds)
-        self.waited_for_assembly += seconds * requests
-
-    def computed(self, seconds: float, requests: int) -> None:
-        """Counts one engine run, for so many requests."""
-        self.compute_seconds.observe(seconds)
-        self.waited_for_compute += seconds * requests
+        self.request_assemble_seconds += seconds * requests
 
     def refuse(self, reason: str) -> None:
         """Counts a request that was refused for load."""
@@ -118,17 +137,9 @@ class ModelMetrics:
         histogram.total += sum(waited)
 
     def offer(self, seconds: float, now: float) -> None:
-        """Notes the engine seconds of all requests that have come so far, refused ones included."""
-        self._offered_seconds = seconds
-        if now - self._sampled_at >= SAMPLE_SECONDS:
-            self._sample(now)
+        """Notes the engine seconds of requests that have come since the last time, refused ones included."""
+        self._offered.add(seconds, now)
 
     def utilization(self, now: float) -> float:
         """Engine seconds offered per second over the last ten: above 1, more comes than can be answered."""
-        self._sample(now)
         return self._offered.total(now) / UTILIZATION_SECONDS
-
-    def _sample(self, now: float) -> None:
-        self._offered.add(self._offered_seconds - self._offered_before, now)
-        self._offered_before = self._offered_seconds
-        self._sampled_at = now

@@ -1,123 +1,50 @@
-"""What the server does with a request, whatever the wire it came by, and the states it goes through.
+"""What this process serves, by name and version, and the states that each goes through.
 
 Adapters (HTTP below ASGI or above it, gRPC) call, in this order: `Service.model` for readiness, name and version once
-the head is there; their codec on the body, bounded by `Limits.max_body_bytes`; `ServedModel.infer`, or where a
-coroutine a request costs too much, `ServedModel.submit` and, on its outcome, `ServedModel.answer`.
+the head is there, holding what they get until they have submitted; their codec on the body, bounded by
+`Limits.max_body_bytes`; `ServedModel.infer`, or where a coroutine a request costs too much, `ServedModel.submit` and,
+on its outcome, `ServedModel.answer`.
 """
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
 from urllib.parse import quote
 
-from tidegate_runtime.batching.costs import CostTable
-from tidegate_runtime.batching.engine import Engine
-from tidegate_runtime.batching.policy import BatchPolicy
-from tidegate_runtime.batching.scheduler import Clock, Scheduler
-from tidegate_runtime.batching.tickets import Deliver, Outputs, Ticket
-from tidegate_runtime.errors import InvalidRequest, InvalidTensor, NotFound, NotReady
+from tidegate_runtime.batching.scheduler import Clock
+from tidegate_runtime.errors import NotFound, NotReady
 from tidegate_runtime.metrics import ModelMetrics
-from tidegate_runtime.model.batchability import Verdict
-from tidegate_runtime.model.signature import Signature
-from tidegate_runtime.protocol.plain_json import PlainJson
-from tidegate_runtime.tensors import Feeds, InferRequest, InferResponse, Tensor
+from tidegate_runtime.served_model import Limits, Loaded, ServedModel
 from tidegate_runtime.tracing.request import Tracer
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Bounds on a request and on the queue; the command line's options of the same names."""
+class State(StrEnum):
+    """What a version is doing, in the words of the protocol's repository extension."""
 
-    max_batch_size: int
-    max_delay_seconds: float
-    queue_size: int
-    max_body_bytes: int
-    timeout_seconds: float
+    LOADING = "LOADING"
+    READY = "READY"
+    UNLOADING = "UNLOADING"
+    UNAVAILABLE = "UNAVAILABLE"
 
 
-class ServedModel:
-    """One model, loaded and warm."""
+@dataclass(slots=True)
+class Version:
+    """A version that is served, or was, or shall be. `model` is there in state READY alone."""
 
-    def __init__(
-        self, signature: Signature, batched: bool, scheduler: Scheduler, limits: Limits, metrics: ModelMetrics
-    ):
-        self.name = metrics.model
-        self.version = metrics.version
-        self.signature = signature
-        self._batched = batched
-        self._scheduler = scheduler
-        self._limits = limits
-        self.metrics = metrics
-        self.max_body_bytes = limits.max_body_bytes
-        self.plain = PlainJson.of(self.name, self.version, signature.inputs, signature.outputs)
-        """The codec of this model's commonest requests, if it has such."""
-
-    async def infer(self, request: InferRequest, received: float) -> InferResponse:
-        """The answer. `received` is when the request's last byte came, by the service's clock; its time starts there.
-
-        Raises any `RuntimeFault`. If the caller is cancelled, so is the request, wherever it is.
-        """
-        feeds, rows, deadline = self._admitted(request, received)
-        return self.answer(request, await self._scheduler.infer(feeds, rows, deadline, priority=request.priority))
-
-    def submit(self, request: InferRequest, received: float, deliver: Deliver) -> Ticket:
-        """Takes the request in; `deliver` is called once, later, with all outputs of the model or with a fault.
-
-        Raises any `RuntimeFault` for a request that isn't taken.
-        """
-        feeds, rows, deadline = self._admitted(request, received)
-        return self._scheduler.submit(feeds, rows, deadline, deliver, priority=request.priority)
-
-    def submit_plain(self, feeds: Feeds, rows: int, received: float, deliver: Deliver) -> Ticket:
-        """`submit` for what `plain` has read, which is known to fit the signature."""
-        if self._batched and rows > self._limits.max_batch_size:
-            raise self._too_many(rows)
-        deadline = received + self._limits.timeout_seconds
-        return self._scheduler.submit(feeds, rows if self._batched else 1, deadline, deliver)
-
-    def withdraw(self, ticket: Ticket) -> None:
-        """Forgets a request whose client is gone: it leaves the queue, and is not delivered."""
-        self._scheduler.withdraw(ticket)
-
-    def answer(self, request: InferRequest, outputs: Outputs) -> InferResponse:
-        """The answer to `request`, of the outputs that were delivered for it."""
-        wanted = self.signature.check_outputs(request.outputs)
-        specs = self.signature.outputs
-        tensors = tuple(Tensor(specs[index].name, specs[index].datatype, outputs[index]) for index in wanted)
-        return InferResponse(self.name, self.version, tensors, request.id)
-
-    def _admitted(self, request: InferRequest, received: float) -> tuple[Feeds, int, float]:
-        """What the scheduler takes: the inputs, their rows, and until when. Raises `InvalidRequest`."""
-        feeds = self.signature.check(request)
-        self.signature.check_outputs(request.outputs)
-        limit = self._limits.timeout_seconds
-        if request.timeout_seconds is not None and request.timeout_seconds < limit:
-            limit = request.timeout_seconds
-        return feeds, self._rows(feeds), received + limit
-
-    def _rows(self, feeds: Feeds) -> int:
-        """What the request counts for in a batch: its rows, or 1 where requests run alone."""
-        if not self._batched:
-            return 1
-        counts = {array.shape[0] for array in feeds.values()}
-        if len(counts) > 1:
-            given = ", ".join(f'"{name}" {array.shape[0]}' for name, array in feeds.items())
-            raise InvalidTensor(f"inputs must have the same number of rows; got {given}")
-        count: int = counts.pop()
-        if count > self._limits.max_batch_size:
-            raise self._too_many(count)
-        return count
-
-    def _too_many(self, rows: int) -> InvalidRequest:
-        return InvalidRequest(f"{rows} rows in one request; the limit is {self._limits.max_batch_size}, so split it")
+    metrics: ModelMetrics
+    state: State
+    reason: str = ""
+    model: ServedModel | None = None
 
 
 class Service:
-    """The model that this process serves: loading, then ready, then draining, then closed."""
+    """Models by name and version. All is called from the event loop."""
 
-    def __init__(self, metrics: ModelMetrics, limits: Limits, clock: Clock = time.monotonic) -> None:
-        self.metrics = metrics
+    def __init__(self, limits: Limits, clock: Clock = time.monotonic, on_stuck: Callable[[], None] | None = None):
+        """`on_stuck` is called when a run can't be ended, and with it the launch thread is lost."""
         self.limits = limits
         self.clock = clock
         self.draining = False
@@ -125,56 +52,124 @@ class Service:
         """Where requests are recorded; None while they are not."""
         self.infer_paths: dict[bytes, ServedModel] = {}
         """The paths, as they come in a request line, by which models that are ready are asked."""
-        self._model: ServedModel | None = None
-        self._scheduler: Scheduler | None = None
-        self._serving: asyncio.Task[None] | None = None
-        self._engine_ready: Callable[[], bool] = lambda: True
+        self.grpc_transport = ""
+        """What carries gRPC, and if it isn't what was asked for, why."""
+        self.grpc_reason = ""
+        self._models: dict[str, dict[str, Version]] = {}
+        self._awaited: set[tuple[str, str]] = set()
+        self._started = False
+        self._turn = asyncio.Lock()
+        self._on_stuck = on_stuck
 
     @property
     def ready(self) -> bool:
-        """Whether routers should send requests here. Requests are answered while draining, too."""
-        return self._model is not None and not self.draining and self._engine_ready()
+        """Whether routers should send requests here: all that was expected at start has been opened once.
 
-    def open(
-        self,
-        signature: Signature,
-        verdict: Verdict,
-        engine: Engine,
-        costs: CostTable | None = None,
-        on_stuck: Callable[[], None] | None = None,
-        engine_ready: Callable[[], bool] = lambda: True,
-    ) -> None:
-        """From now on requests are answered, by `engine`.
-
-        `costs` are what warm-up measured; `on_stuck` is called when a run can't be ended. While `engine_ready` says no,
-        routers are told to wait.
+        Nor is it while the process of an engine is started again. Requests are answered while draining, too.
         """
-        self._engine_ready = engine_ready
-        policy = BatchPolicy(
-            max_rows=self.limits.max_batch_size if verdict.batched else 1,
-            max_delay_seconds=self.limits.max_delay_seconds,
-            queue_size=self.limits.queue_size,
-            run_seconds=self.limits.timeout_seconds,
-        )
-        self.metrics.batched, self.metrics.reason = verdict.batched, verdict.reason
-        self._scheduler = Scheduler(engine, policy, self.metrics, self.clock, costs, on_stuck)
-        self._serving = asyncio.create_task(self._scheduler.run(), name="scheduler")
-        self._model = model = ServedModel(signature, verdict.batched, self._scheduler, self.limits, self.metrics)
-        path = f"/v2/models/{quote(model.name, safe='')}"
-        self.infer_paths = {
-            f"{path}/infer".encode(): model,
-            f"{path}/versions/{quote(model.version, safe='')}/infer".encode(): model,
-        }
+        engines = (known.model.engine_ready() for known in self.index() if known.model is not None)
+        return self._started and not self.draining and all(engines)
 
-    def model(self, name: str, version: str | None) -> ServedModel:
-        """The model of that name and version (None: the one there is). Raises `NotReady` or `NotFound`."""
-        if self._model is None:
+    def expect(self, name: str, version: str, device: str) -> ModelMetrics:
+        """The version is being loaded. One that serves goes on serving; one that did before keeps its counts."""
+        versions = self._models.setdefault(name, {})
+        known = versions.get(version)
+        if known is None:
+            known = versions[version] = Version(ModelMetrics(name, version, device), State.LOADING)
+        elif known.model is None:
+            known.state, known.reason = State.LOADING, ""
+        if not self._started:
+            self._awaited.add((name, version))
+        return known.metrics
+
+    def open(self, name: str, version: str, loaded: Loaded, limits: Limits | None = None) -> ServedModel | None:
+        """From now on requests for this version, which is expected, are answered by `loaded`.
+
+        `limits` are the model's own, if they are not the service's. The model that it replaces comes back; it is to be
+        closed, for it has requests of its own to answer.
+        """
+        known = self._models[name][version]
+        replaced = known.model
+        known.model = ServedModel(loaded, limits or self.limits, known.metrics, self.clock, self._turn, self._on_stuck)
+        known.state, known.reason = State.READY, ""
+        self._awaited.discard((name, version))
+        self._started = self._started or not self._awaited
+        self._list_paths()
+        return replaced
+
+    def fail(self, name: str, version: str, reason: str) -> None:
+        """An expected version could not be loaded; what served it before goes on."""
+        known = self._models[name][version]
+        known.reason = reason
+        if known.model is None:
+            known.state = State.UNAVAILABLE
+
+    def retire(self, name: str, version: str, *, forget: bool = False) -> Coroutine[Any, Any, None]:
+        """Takes the version out of service at once. What comes back ends when its last request is answered.
+
+        The version then stays in the index as unloaded, unless it is to be forgotten.
+        """
+        known = self._models[name][version]
+        model, known.model = known.model, None
+        known.state, known.reason = State.UNLOADING, "its last requests are being answered"
+        self._list_paths()
+
+        async def over() -> None:
+            if model is not None:
+                await model.close()
+            if known.state is State.UNLOADING:
+                known.state, known.reason = State.UNAVAILABLE, "unloaded"
+                if forget:
+                    del self._models[name][version]
+
+        return over()
+
+    def model(self, name: str, version: str | None = None) -> ServedModel:
+        """The model of that name and version; None: its latest. Raises `NotReady` or `NotFound`."""
+        known = self.version(name, version)
+        if known.model is not None:
+            return known.model
+        if known.state is State.LOADING:
             raise NotReady("the model is loading; try again")
-        if name != self._model.name:
-            raise NotFound(f'no model of that name; this server has "{self._model.name}"')
-        if version is not None and version != self._model.version:
-            raise NotFound(f'no such version of "{self._model.name}"; this server has "{self._model.version}"')
-        return self._model
+        raise NotReady(f'version "{known.metrics.version}" of "{name}" is not served: {known.reason or known.state}')
+
+    def version(self, name: str, version: str | None = None) -> Version:
+        """What is known of that version; None: of the latest that is served, else of the latest. Raises as `model`."""
+        if not self._models:
+            raise NotReady("the model is loading; try again")
+        versions = self._models.get(name)
+        if not versions:
+            raise NotFound(f"no model of that name; this server has {_quoted(self._models)}")
+        if version is None:
+            served = [number for number, known in versions.items() if known.model is not None]
+            return versions[max(served or versions, key=_rank)]
+        known = versions.get(version)
+        if known is None:
+            raise NotFound(f'no such version of "{name}"; this server has {_quoted(versions)}')
+        return known
+
+    def counts(self, name: str, version: str | None) -> ModelMetrics | None:
+        """Where a request for that name counts: in its version's, one for an unknown version in the latest's."""
+        try:
+            return self.version(name, version).metrics
+        except NotReady:
+            return None
+        except NotFound:
+            return self.counts(name, None) if version is not None and self._models.get(name) else None
+
+    def names(self) -> list[str]:
+        """Of all models that are known, in order."""
+        return sorted(self._models)
+
+    def versions(self, name: str) -> list[str]:
+        """The versions of a model that are served, the latest last."""
+        known = self._models.get(name, {})
+        return sorted((version for version, entry in known.items() if entry.model is not None), key=_rank)
+
+    def index(self) -> Iterator[Version]:
+        """All versions there are, by name and number."""
+        for name in self.names():
+            yield from (self._models[name][version] for version in sorted(self._models[name], key=_rank))
 
     def begin_drain(self) -> None:
         """Fails readiness at once; answers go on. May be called again."""
@@ -183,6 +178,23 @@ class Service:
     async def close(self) -> None:
         """Takes no more requests and returns when those taken are answered."""
         self.draining = True
-        if self._scheduler is not None and self._serving is not None:
-            self._scheduler.close()
-            await self._serving
+        await asyncio.gather(*(known.model.end() for known in self.index() if known.model is not None))
+
+    def _list_paths(self) -> None:
+        paths = {}
+        for known in self.index():
+            if known.model is not None:
+                path = f"/v2/models/{quote(known.model.name, safe='')}"
+                # Versions come in ascending order, so the latest's stays.
+                paths[f"{path}/infer".encode()] = known.model
+                paths[f"{path}/versions/{quote(known.model.version, safe='')}/infer".encode()] = known.model
+        self.infer_paths = paths
+
+
+def _rank(version: str) -> tuple[int, str]:
+    """Versions by number; one that is none, as a revision's name, is below them all."""
+    return (int(version) if version.isdecimal() else -1, version)
+
+
+def _quoted(names: dict[str, Version] | dict[str, dict[str, Version]]) -> str:
+    return ", ".join(f'"{name}"' for name in sorted(names)[:10])

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tidegate_runtime.naming import GrpcTransport
-from tidegate_runtime.service import Limits
+from tidegate_runtime.served_model import Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,7 @@ class ServeSettings:
     threads: int
     drain_seconds: float
     vetting: bool
+    admin_on_data_port: bool
     limits: Limits
     isolate: bool = False
     """Whether the model runs in a process of its own."""

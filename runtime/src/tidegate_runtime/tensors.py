@@ -121,9 +121,10 @@ class InferRequest:
 
 @dataclass(frozen=True, slots=True)
 class InferResponse:
-    """One answer; `id` is the request's, echoed."""
+    """One answer; `id` is the request's, echoed. `labels` names the classes of outputs that are scores by class."""
 
     model_name: str
     model_version: str
     outputs: tuple[Tensor, ...]
     id: str | None = None
+    labels: Mapping[str, tuple[str, ...]] | None = None

@@ -125,7 +125,7 @@ class Backlog:
             queue = (
                 next(iter(self._active)) if len(self._active) == 1 else chosen(list(self._active), self._policy, now)
             )
-            tickets, late = taken(queue, self._policy.max_rows, self.depth, now)
+            tickets, late = taken(queue, self._policy.max_rows, self.depth, now, self._policy.preferred)
             for ticket in late:
                 self.withdraw(ticket)
             self.dropped += late

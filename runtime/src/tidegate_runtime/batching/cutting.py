@@ -15,13 +15,15 @@ def chosen(queues: Sequence[Queue], policy: BatchPolicy, now: float) -> Queue:
     return queues[next_queue([_head(queue, policy) for queue in queues], policy.max_delay_seconds, now)]
 
 
-def taken(queue: Queue, max_rows: int, depth: int, now: float) -> tuple[list[Ticket], list[Ticket]]:
+def taken(
+    queue: Queue, max_rows: int, depth: int, now: float, preferred: Sequence[int] = ()
+) -> tuple[list[Ticket], list[Ticket]]:
     """The requests of the next batch of `queue`; or those to give up before it can be said, since they are too late.
 
     `depth` is how many wait in all queues: what is too late runs all the same where nothing else waits, since an
-    estimate may be wrong.
+    estimate may be wrong. Of `preferred` rows the largest that wait are taken, if at least the smallest of them do.
     """
-    limit = _limit(queue, max_rows)
+    limit = _limit(queue, max_rows, preferred)
     tickets, rows, earliest = queue.first(limit)
     shape = tickets[0].shape
     cost = shape.at(rows)
@@ -45,12 +47,14 @@ def _head(queue: Queue, policy: BatchPolicy) -> Head:
     return Head(head.arrived, head.deadline, head.due, head.level, rows, cost.p99 if cost is not None else 0.0)
 
 
-def _limit(queue: Queue, max_rows: int) -> int:
+def _limit(queue: Queue, max_rows: int, preferred: Sequence[int]) -> int:
     if queue.alone:
         return 1
     if queue.together:
         return queue.rows
     most = min(queue.rows, max_rows)
+    if preferred:
+        most = max((rows for rows in preferred if rows <= most), default=most)
     best = queue.shape.best(most)
     if best == most:
         return most

@@ -44,6 +44,8 @@ class BatchPolicy:
     queue_size: int
     queue_bytes: int = 512 * 1024 * 1024
     run_seconds: float = 60.0
+    preferred: tuple[int, ...] = ()
+    """Rows of batches that a model's configuration prefers."""
 
 
 class Head(NamedTuple):

@@ -32,7 +32,8 @@ class Scheduler:
     """Runs submitted requests in batches on `engine`. `run` is its one task; all else is called from its event loop.
 
     `clock` runs with the event loop's, in seconds; uvloop's own has a resolution of only a millisecond. `on_stuck` is
-    called when a run can't be ended: the engine is lost, and with it the process.
+    called when a run can't be ended: the engine is lost, and with it the process. `turn` is held during a run on the
+    launch thread by the one of several schedulers whose it is; they get it in the order in which they ask.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Scheduler:
         clock: Clock,
         costs: CostTable | None = None,
         on_stuck: Callable[[], None] | None = None,
+        turn: asyncio.Lock | None = None,
     ) -> None:
         self._clock = clock
         self._engine = engine
@@ -53,6 +55,8 @@ class Scheduler:
         self._backlog = Backlog(policy, self._costs)
         self._assembly = Assembly()
         self._on_stuck = on_stuck
+        self._turn = turn if turn is not None else asyncio.Lock()
+        self._offered_seconds = 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._flushing = True  # until `run` has begun
         self._launch: Batch | None = None
@@ -90,7 +94,7 @@ class Scheduler:
             ticket = backlog.admit(feeds, rows, now, deadline, deliver, key, priority, client)
         except Overloaded as refused:
             metrics.refuse(refused.refusal or "")
-            metrics.offer(backlog.offered_seconds, now)
+            self._offer(now)
             raise
         metrics.inflight += 1
         metrics.queue_depth = backlog.depth
@@ -145,7 +149,8 @@ class Scheduler:
         while True:
             while self._launch is not None:
                 batch, self._launch = self._launch, None
-                await self._run_elsewhere(batch)
+                async with self._turn:
+                    await self._run_elsewhere(batch)
                 self._cut()
             if self._closing and not self._backlog.depth and not self._flushing:
                 break
@@ -179,12 +184,17 @@ class Scheduler:
                 self._rouse()
             return
         self._metrics.cut(batch.rows, [now - ticket.arrived for ticket in batch.tickets])
-        self._metrics.offer(backlog.offered_seconds, now)
+        self._offer(now)
         if self._place.on_loop(batch, now):
             self._run_here(batch)
         else:
             self._launch = batch
             self._rouse()
+
+    def _offer(self, now: float) -> None:
+        offered = self._backlog.offered_seconds
+        self._metrics.offer(offered - self._offered_seconds, now)
+        self._offered_seconds = offered
 
     def _run_here(self, batch: Batch) -> None:
         try:
@@ -239,7 +249,7 @@ class Scheduler:
             self._failed(batch, fault)
             return
         self._backlog.ended(batch, seconds, now)
-        self._metrics.computed(seconds, len(batch.tickets))
+        self._metrics.ran(batch.rows, len(batch.tickets), seconds, now)
         for ticket, answer in zip(batch.tickets, answers, strict=True):
             if ticket.state == RUNNING:
                 if ticket.trace is not None:
@@ -249,7 +259,7 @@ class Scheduler:
     def _failed(self, batch: Batch, fault: RuntimeFault) -> None:
         now = self._clock()
         seconds = now - batch.started
-        self._metrics.computed(seconds, len(batch.tickets))
+        self._metrics.compute_seconds.observe(seconds)
         for ticket in self._backlog.failed(batch, fault, seconds, now):
             if ticket.trace is not None:
                 ticket.trace.ran(ticket.arrived, batch.started, batch.assembly, seconds, now, batch.rows)

@@ -1,6 +1,7 @@
 """The Open Inference Protocol's infer response: JSON, or JSON with binary tensors behind it."""
 
-from typing import Any, Final, NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -8,9 +9,6 @@ from tidegate_runtime.protocol.binary_tensors import blob_of
 from tidegate_runtime.protocol.classification import top_classes
 from tidegate_runtime.protocol.json_tensors import data_of
 from tidegate_runtime.tensors import InferRequest, InferResponse, RequestedOutput, Tensor
-
-EXTENSIONS: Final = ("binary_tensor_data", "classification")
-"""The protocol's extensions that the codecs serve, as the server's metadata names them."""
 
 
 class Encoded(NamedTuple):
@@ -39,7 +37,7 @@ def encode(response: InferResponse, request: InferRequest) -> Encoded:
         outputs = [_output(tensor, request.binary, blobs) for tensor in response.outputs]
     else:
         outputs = [
-            _requested(tensor, wanted, request.binary, blobs)
+            _requested(tensor, wanted, request.binary, blobs, response.labels)
             for tensor, wanted in zip(response.outputs, request.outputs, strict=True)
         ]
     document: dict[str, Any] = {"model_name": response.model_name, "model_version": response.model_version}
@@ -51,10 +49,14 @@ def encode(response: InferResponse, request: InferRequest) -> Encoded:
 
 
 def _requested(
-    tensor: Tensor, wanted: RequestedOutput, binary: bool, blobs: list[bytes | memoryview]
+    tensor: Tensor,
+    wanted: RequestedOutput,
+    binary: bool,
+    blobs: list[bytes | memoryview],
+    labels: Mapping[str, tuple[str, ...]] | None,
 ) -> dict[str, Any]:
     if wanted.classes:
-        tensor = top_classes(tensor, wanted.classes)
+        tensor = top_classes(tensor, wanted.classes, labels.get(tensor.name) if labels else None)
     return _output(tensor, binary if wanted.binary is None else wanted.binary, blobs)
 
 

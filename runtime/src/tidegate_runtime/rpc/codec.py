@@ -65,8 +65,9 @@ def encode(response: InferResponse, request: InferRequest) -> ModelInferResponse
 def _as_wanted(response: InferResponse, request: InferRequest) -> Iterable[Tensor]:
     if request.outputs is None:
         return response.outputs
+    labels = response.labels or {}
     return [
-        top_classes(tensor, wanted.classes) if wanted.classes else tensor
+        top_classes(tensor, wanted.classes, labels.get(tensor.name)) if wanted.classes else tensor
         for tensor, wanted in zip(response.outputs, request.outputs, strict=True)
     ]
 

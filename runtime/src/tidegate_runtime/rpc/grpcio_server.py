@@ -13,6 +13,8 @@ import grpc
 from grpc import aio
 
 from tidegate_runtime.errors import DeadlineExceeded
+from tidegate_runtime.hosting import Host
+from tidegate_runtime.rpc.administrator import Administrator
 from tidegate_runtime.rpc.call import Call, status_of
 from tidegate_runtime.rpc.health import Health
 from tidegate_runtime.rpc.key_pair import KeyPair
@@ -37,11 +39,13 @@ MAX_MESSAGE_BYTES: Final = 2**31 - 1
 class RpcServer:
     """A server of the service's methods. It listens from `start` on, whether or not the model is loaded."""
 
-    def __init__(self, service: Service) -> None:
-        self._servicer = Servicer(service)
+    def __init__(self, service: Service, host: Host | None = None) -> None:
+        """With a `host`, administrative methods are served, too."""
+        self._servicer = Servicer(service, administrative=host is not None)
         self._health = Health(service)
         self._server = aio.server(options=_options(service.limits.max_body_bytes))
-        handlers = _Handlers(service, methods(self._servicer, self._health))
+        table = methods(self._servicer, self._health, Administrator(service, host))
+        handlers = _Handlers(service, table)
         self._server.add_generic_rpc_handlers((handlers,))
 
     async def start(self, host: str, port: int, tls: tuple[Path, Path] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""gRPC's health checking: the server as "", the inference service and the model by their names."""
+"""gRPC's health checking: the server as "", the inference service and the models by their names."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -14,6 +14,7 @@ from tidegate_runtime.rpc.protos.health_pb2 import (
 from tidegate_runtime.service import Service
 
 SERVER = ""
+_WHOLE = (SERVER, "inference.GRPCInferenceService")
 
 
 class Health:
@@ -21,7 +22,6 @@ class Health:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._names = (SERVER, "inference.GRPCInferenceService", service.metrics.model)
         self._changed = asyncio.Event()
         self._closed = False
 
@@ -37,14 +37,14 @@ class Health:
 
     async def check(self, request: HealthCheckRequest, _call: Call) -> HealthCheckResponse:
         """The state of one service. Raises `NotFound`."""
-        if request.service not in self._names:
+        if request.service not in self._names():
             raise NotFound("no such service; List names those there are")
         return HealthCheckResponse(status=self._state(request.service))
 
     async def list_all(self, _request: HealthListRequest, _call: Call) -> HealthListResponse:
         """The state of every service."""
         return HealthListResponse(
-            statuses={name: HealthCheckResponse(status=self._state(name)) for name in self._names}
+            statuses={name: HealthCheckResponse(status=self._state(name)) for name in self._names()}
         )
 
     async def watch(self, request: HealthCheckRequest, _call: Call) -> AsyncGenerator[HealthCheckResponse, None]:
@@ -64,6 +64,12 @@ class Health:
         raise NotReady("the server is shutting down; watch another")
 
     def _state(self, service: str) -> HealthCheckResponse.ServingStatus:
-        if service not in self._names:
+        if service not in self._names():
             return HealthCheckResponse.SERVICE_UNKNOWN
-        return HealthCheckResponse.SERVING if self._service.ready else HealthCheckResponse.NOT_SERVING
+        ready = self._service.ready
+        if service not in _WHOLE:
+            ready = bool(self._service.versions(service)) and not self._service.draining
+        return HealthCheckResponse.SERVING if ready else HealthCheckResponse.NOT_SERVING
+
+    def _names(self) -> tuple[str, ...]:
+        return (*_WHOLE, *self._service.names())

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 from google.protobuf.message import DecodeError, Message
 
 from tidegate_runtime.errors import Malformed
+from tidegate_runtime.rpc.administrator import Administrator
 from tidegate_runtime.rpc.call import Call
 from tidegate_runtime.rpc.health import Health
 from tidegate_runtime.rpc.protos import health_pb2 as health_pb
@@ -95,9 +96,15 @@ class BothStream(_Typed[Req, Resp]):
 Method = Unary[Any, Any] | ServerStream[Any, Any] | BothStream[Any, Any]
 
 
-def methods(servicer: Servicer, health: Health) -> tuple[Method, ...]:
+def methods(servicer: Servicer, health: Health, administrator: Administrator) -> tuple[Method, ...]:
     """Every method of every service on the data port."""
-    return (*_inference(servicer), *_administration(servicer), *_health(health), *_reflection())
+    return (
+        *_inference(servicer),
+        *_administration(administrator),
+        *_shared_memory(administrator),
+        *_health(health),
+        *_reflection(),
+    )
 
 
 def _inference(servicer: Servicer) -> tuple[Method, ...]:
@@ -117,30 +124,36 @@ def _inference(servicer: Servicer) -> tuple[Method, ...]:
         BothStream(
             _path("ModelStreamInfer"), pb.ModelInferRequest, pb.ModelStreamInferResponse, servicer.model_stream_infer
         ),
+        Unary(_path("ModelConfig"), pb.ModelConfigRequest, pb.ModelConfigResponse, servicer.model_config),
         Unary(
-            _path("RepositoryIndex"), pb.RepositoryIndexRequest, pb.RepositoryIndexResponse, servicer.repository_index
+            _path("ModelStatistics"), pb.ModelStatisticsRequest, pb.ModelStatisticsResponse, servicer.model_statistics
         ),
-        Unary(_path("ModelConfig"), pb.ModelConfigRequest, pb.ModelConfigResponse, servicer.not_served),
-        Unary(_path("ModelStatistics"), pb.ModelStatisticsRequest, pb.ModelStatisticsResponse, servicer.not_served),
     )
 
 
-def _administration(servicer: Servicer) -> tuple[Method, ...]:
+def _administration(administrator: Administrator) -> tuple[Method, ...]:
+    load, unload = pb.RepositoryModelLoadRequest, pb.RepositoryModelUnloadRequest
+    return (
+        Unary(_path("RepositoryIndex"), pb.RepositoryIndexRequest, pb.RepositoryIndexResponse, administrator.index),
+        Unary(_path("RepositoryModelLoad"), load, pb.RepositoryModelLoadResponse, administrator.load),
+        Unary(_path("RepositoryModelUnload"), unload, pb.RepositoryModelUnloadResponse, administrator.unload),
+        Unary(_path("TraceSetting"), pb.TraceSettingRequest, pb.TraceSettingResponse, administrator.trace_setting),
+        Unary(_path("LogSettings"), pb.LogSettingsRequest, pb.LogSettingsResponse, administrator.log_settings),
+    )
+
+
+def _shared_memory(administrator: Administrator) -> tuple[Method, ...]:
     """Refused by name, so that a client learns why instead of that its server knows no such method."""
     types: tuple[tuple[type[Message], type[Message]], ...] = (
-        (pb.RepositoryModelLoadRequest, pb.RepositoryModelLoadResponse),
-        (pb.RepositoryModelUnloadRequest, pb.RepositoryModelUnloadResponse),
         (pb.SystemSharedMemoryStatusRequest, pb.SystemSharedMemoryStatusResponse),
         (pb.SystemSharedMemoryRegisterRequest, pb.SystemSharedMemoryRegisterResponse),
         (pb.SystemSharedMemoryUnregisterRequest, pb.SystemSharedMemoryUnregisterResponse),
         (pb.CudaSharedMemoryStatusRequest, pb.CudaSharedMemoryStatusResponse),
         (pb.CudaSharedMemoryRegisterRequest, pb.CudaSharedMemoryRegisterResponse),
         (pb.CudaSharedMemoryUnregisterRequest, pb.CudaSharedMemoryUnregisterResponse),
-        (pb.TraceSettingRequest, pb.TraceSettingResponse),
-        (pb.LogSettingsRequest, pb.LogSettingsResponse),
     )
     return tuple(
-        Unary(_path(request.DESCRIPTOR.name.removesuffix("Request")), request, response, servicer.administrative)
+        Unary(_path(request.DESCRIPTOR.name.removesuffix("Request")), request, response, administrator.shared_memory)
         for request, response in types
     )
 

@@ -1,24 +1,23 @@
 """The methods of GRPCInferenceService: messages in, messages out, on the service; nothing of a transport."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
-from typing import Final, NoReturn
+from collections.abc import AsyncGenerator, AsyncIterator
+from datetime import UTC, datetime
+from typing import Final
 
-from google.protobuf.message import Message
+from google.protobuf.json_format import ParseDict
 
 from tidegate_runtime import __version__
-from tidegate_runtime.errors import NotReady, NotServed, RuntimeFault
-from tidegate_runtime.model.signature import shown_shape
-from tidegate_runtime.naming import ADMIN_PORT, PLATFORM, SERVER_NAME
-from tidegate_runtime.protocol.v2_response import EXTENSIONS
+from tidegate_runtime.describing import configuration, extensions, metadata, statistics_of
+from tidegate_runtime.errors import NotReady, RuntimeFault
+from tidegate_runtime.naming import SERVER_NAME
 from tidegate_runtime.rpc import codec
 from tidegate_runtime.rpc.call import Call, status_of
 from tidegate_runtime.rpc.protos import inference_pb2 as pb
 from tidegate_runtime.rpc.streams import InOrder
-from tidegate_runtime.rpc.submission import Deliver, Submission, Withdraw, code_of_gone, status_of_gone
+from tidegate_runtime.rpc.submission import Deliver, Submission, Withdraw, code_of_gone, status_of_gone, version_of
 from tidegate_runtime.rpc.tracing import STREAMED, UNARY, begin
 from tidegate_runtime.service import Service
-from tidegate_runtime.tensors import TensorSpec
 from tidegate_runtime.tracing.request import Asked, current
 
 STREAM_INFLIGHT: Final = 64
@@ -31,8 +30,10 @@ ERRORS_END_STREAM: Final = "triton_grpc_error"
 class Servicer:
     """Answers for one service. `close` ends streams that would else go on."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, *, administrative: bool = False) -> None:
+        """`administrative`: whether the methods of an `Administrator` are served beside these."""
         self._service = service
+        self._extensions = extensions(administrative=administrative)
         self._streams: set[InOrder[pb.ModelInferRequest, pb.ModelStreamInferResponse]] = set()
         self._closed = False
 
@@ -56,29 +57,35 @@ class Servicer:
             self._service.model(request.name, request.version or None)
         except NotReady:
             return pb.ModelReadyResponse(ready=False)
-        return pb.ModelReadyResponse(ready=self._service.ready)
+        return pb.ModelReadyResponse(ready=not self._service.draining)
 
     async def server_metadata(self, _request: pb.ServerMetadataRequest, _call: Call) -> pb.ServerMetadataResponse:
         """Name and version of this server, what of the protocol's extensions it serves, and what carries its gRPC."""
-        carried = f"grpc_transport({self._service.metrics.grpc_transport})"
-        return pb.ServerMetadataResponse(name=SERVER_NAME, version=__version__, extensions=[*EXTENSIONS, carried])
+        extensions = [*self._extensions, f"grpc_transport({self._service.grpc_transport})"]
+        return pb.ServerMetadataResponse(name=SERVER_NAME, version=__version__, extensions=extensions)
 
     async def model_metadata(self, request: pb.ModelMetadataRequest, _call: Call) -> pb.ModelMetadataResponse:
         """The model's signature. Raises `NotFound` or `NotReady`."""
         model = self._service.model(request.name, request.version or None)
-        return pb.ModelMetadataResponse(
-            name=model.name,
-            versions=[model.version],
-            platform=PLATFORM,
-            inputs=_tensors(model.signature.inputs),
-            outputs=_tensors(model.signature.outputs),
-        )
+        told = metadata(model, self._service.versions(model.name))
+        return ParseDict(told, pb.ModelMetadataResponse())
+
+    async def model_config(self, request: pb.ModelConfigRequest, _call: Call) -> pb.ModelConfigResponse:
+        """The model's configuration. Raises `NotFound` or `NotReady`."""
+        model = self._service.model(request.name, request.version or None)
+        return ParseDict({"config": configuration(model)}, pb.ModelConfigResponse())
+
+    async def model_statistics(self, request: pb.ModelStatisticsRequest, _call: Call) -> pb.ModelStatisticsResponse:
+        """Statistics of one version or of all of them, without a name of all models. Raises `NotFound`, `NotReady`."""
+        told = statistics_of(self._service, request.name, request.version or None, datetime.now(UTC).timestamp())
+        return ParseDict(told, pb.ModelStatisticsResponse())
 
     async def model_infer(
         self, request: pb.ModelInferRequest, call: Call, method: Asked = UNARY
     ) -> pb.ModelInferResponse:
         """The answer, counted. Raises any `RuntimeFault`; if it is cancelled, so is the request, wherever it is."""
         code, status = 500, "INTERNAL"
+        metrics = self._service.counts(request.model_name, request.model_version or None)
         trace = begin(self._service, call, method)
         current.set(trace)
         try:
@@ -92,10 +99,10 @@ class Servicer:
             status = status_of_gone(code)
             raise
         finally:
-            if request.model_name == self._service.metrics.model:
-                self._service.metrics.answered(code)
+            if metrics is not None:
+                metrics.answered(code, 0.0 if code == 200 else self._service.clock() - call.received)
             if trace is not None:
-                trace.end(request.model_name, request.model_version or self._service.metrics.version, code, status)
+                trace.end(request.model_name, version_of(request, metrics), code, status)
         return answer
 
     def submit_infer(self, request: pb.ModelInferRequest, call: Call, deliver: Deliver) -> Withdraw:
@@ -138,27 +145,6 @@ class Servicer:
         if stream.stopped:
             raise NotReady("the server is shutting down; send what was not answered on another stream")
 
-    async def repository_index(self, request: pb.RepositoryIndexRequest, _call: Call) -> pb.RepositoryIndexResponse:
-        """The one model and its state; with `ready`, only if it is."""
-        metrics, ready = self._service.metrics, self._service.ready
-        response = pb.RepositoryIndexResponse()
-        if ready or not request.ready:
-            state, reason = (
-                ("READY", "") if ready else ("UNAVAILABLE", "unloading" if self._service.draining else "loading")
-            )
-            response.models.add(name=metrics.model, version=metrics.version, state=state, reason=reason)
-        return response
-
-    async def not_served(self, _request: Message, _call: Call) -> NoReturn:
-        """Raises `NotServed`."""
-        raise NotServed("this method is not served; see the server's metrics")
-
-    async def administrative(self, _request: Message, _call: Call) -> NoReturn:
-        """Raises `NotServed`: whoever may send requests may not, by that alone, change what is served."""
-        raise NotServed(
-            f"administrative methods are not on this port; they belong to the administration port, {ADMIN_PORT}"
-        )
-
     async def _infer(self, request: pb.ModelInferRequest, call: Call) -> pb.ModelInferResponse:
         service = self._service
         model = service.model(request.model_name, request.model_version or None)
@@ -168,15 +154,8 @@ class Servicer:
         delivered = service.clock()
         answer = codec.encode(response, decoded)
         written = service.clock()
-        service.metrics.served(call.received, parsed, delivered, written)
+        model.metrics.served(call.received, parsed, delivered, written)
         trace = current.get()
         if trace is not None:
             trace.served(call.received, parsed, delivered, written)
         return answer
-
-
-def _tensors(specs: Iterable[TensorSpec]) -> list[pb.ModelMetadataResponse.TensorMetadata]:
-    return [
-        pb.ModelMetadataResponse.TensorMetadata(name=spec.name, datatype=spec.datatype.value, shape=shown_shape(spec))
-        for spec in specs
-    ]

@@ -5,6 +5,7 @@ from typing import Final
 
 from tidegate_runtime.batching.tickets import Outputs, Ticket
 from tidegate_runtime.errors import RuntimeFault
+from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.rpc import codec
 from tidegate_runtime.rpc.call import Call
 from tidegate_runtime.rpc.protos import inference_pb2 as pb
@@ -32,6 +33,11 @@ def status_of_gone(code: int) -> str:
     return "CANCELLED" if code == CLIENT_GONE else "DEADLINE_EXCEEDED"
 
 
+def version_of(request: pb.ModelInferRequest, metrics: ModelMetrics | None) -> str:
+    """What a trace names as the version: the one asked for, else the one that it counts for."""
+    return request.model_version or (metrics.version if metrics is not None else "")
+
+
 class Submission:
     """Delivers the serialized answer or any exception, once: later, or already while it is made. Counts the request."""
 
@@ -39,6 +45,7 @@ class Submission:
         "_call",
         "_deliver",
         "_infer",
+        "_metrics",
         "_model",
         "_name",
         "_parsed",
@@ -52,11 +59,12 @@ class Submission:
         self._service = service
         self._call = call
         self._deliver = deliver
-        self._name, self._version = request.model_name, request.model_version
+        self._metrics = service.counts(request.model_name, request.model_version or None)
+        self._name, self._version = request.model_name, version_of(request, self._metrics)
         self._ticket: Ticket | None = None
         self._trace = None if service.tracer is None else begin(service, call, UNARY)
         try:
-            self._model = service.model(self._name, self._version or None)
+            self._model = service.model(request.model_name, request.model_version or None)
             self._infer = codec.decode(request, call.seconds_left)
             self._ticket = ticket = self._model.submit(self._infer, call.received, self._on_outcome)
             ticket.trace = self._trace
@@ -84,7 +92,7 @@ class Submission:
             self._fail(error)
             return
         received, parsed, written = self._call.received, self._parsed, service.clock()
-        service.metrics.served(received, parsed, delivered, written)
+        self._model.metrics.served(received, parsed, delivered, written)
         if self._trace is not None:
             self._trace.served(received, parsed, delivered, written)
         self._count(200)
@@ -98,8 +106,8 @@ class Submission:
         self._deliver(error)
 
     def _count(self, code: int, status: str = "") -> None:
-        metrics = self._service.metrics
-        if self._name == metrics.model:
-            metrics.answered(code)
+        if self._metrics is not None:
+            seconds = self._service.clock() - self._call.received
+            self._metrics.answered(code, 0.0 if code == 200 else seconds)
         if self._trace is not None:
-            self._trace.end(self._name, self._version or metrics.version, code, status)
+            self._trace.end(self._name, self._version, code, status)

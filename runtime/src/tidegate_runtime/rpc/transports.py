@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 from typing import Protocol
 
+from tidegate_runtime.hosting import Host
 from tidegate_runtime.naming import GrpcTransport
 from tidegate_runtime.service import Service
 
@@ -26,21 +27,23 @@ class Server(Protocol):
         """Takes no more calls, and returns once those in progress are answered or the grace is over."""
 
 
-def make_server(service: Service, wanted: GrpcTransport) -> Server:
+def make_server(service: Service, host: Host | None, wanted: GrpcTransport) -> Server:
     """The wanted transport; grpcio where libnghttp2 isn't there, which log, metric and server metadata tell.
+
+    With a `host` administrative methods are served, too.
 
     Each is imported only if it is used, for what it costs in memory and in time at the start.
     """
-    service.metrics.grpc_transport = wanted
+    service.grpc_transport = wanted
     if wanted is GrpcTransport.NGHTTP2:
         from tidegate_nghttp2 import Unavailable  # noqa: PLC0415
         from tidegate_runtime.rpc.http2_server import Http2Server  # noqa: PLC0415
 
         try:
-            return Http2Server(service)
+            return Http2Server(service, host)
         except Unavailable as error:
             logger.warning("gRPC falls back to grpcio", extra={"wanted": wanted.value, "reason": str(error)})
-            service.metrics.grpc_transport, service.metrics.grpc_reason = GrpcTransport.GRPCIO, str(error)
+            service.grpc_transport, service.grpc_reason = GrpcTransport.GRPCIO, str(error)
     from tidegate_runtime.rpc.grpcio_server import RpcServer  # noqa: PLC0415
 
-    return RpcServer(service)
+    return RpcServer(service, host)

@@ -1,33 +1,39 @@
-"""The administration port: metrics and probes. It knows the service's state, never a request."""
+"""The administration port: metrics, probes, and what changes what is served. It knows no inference request."""
 
 from fastapi import FastAPI, Response
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from tidegate_runtime.model.child.engine import ChildEngine
+from tidegate_runtime.hosting import Host
+from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.naming import METRICS_PATH
 from tidegate_runtime.service import Service
 from tidegate_runtime.web import faults
+from tidegate_runtime.web.administration import administration
 from tidegate_runtime.web.app import not_ready
-from tidegate_runtime.web.exposition import EngineCollector, Lossy, ModelCollector, TraceCollector
+from tidegate_runtime.web.exposition import EngineCollector, GrpcCollector, Lossy, ModelCollector, TraceCollector
+from tidegate_runtime.web.facts import model_facts
 from tidegate_runtime.web.triton_exposition import TritonCollector
 
 
-def create_admin_app(
-    service: Service, child: ChildEngine | None = None, traces: Lossy | None = None, *, triton: bool = False
-) -> FastAPI:
-    """The application of the administration port; `child` is the engine if that is a process of its own."""
+def create_admin_app(service: Service, host: Host, traces: Lossy | None = None, *, triton: bool = False) -> FastAPI:
+    """The application of the administration port."""
+
+    def models() -> list[ModelMetrics]:
+        return [known.metrics for known in service.index()]
+
     registry = CollectorRegistry()
-    registry.register(ModelCollector(service.metrics))
+    registry.register(ModelCollector(models, service.clock))
     if triton:
-        registry.register(TritonCollector(service.metrics))
+        registry.register(TritonCollector(models))
     if traces is not None:
         registry.register(TraceCollector(traces))
     ProcessCollector(registry=registry)
-    if child is not None:
+    registry.register(GrpcCollector(service.grpc_transport, service.grpc_reason))
+    if host.isolated:
         # Between two processes there is no such file under /proc, and the collector has nothing to tell.
-        ProcessCollector("tidegate_engine", lambda: child.pid or 0, registry=registry)
-        registry.register(EngineCollector(lambda: child.restarts))
+        ProcessCollector("tidegate_engine", lambda: host.engine_pid, registry=registry)
+        registry.register(EngineCollector(lambda: host.engine_restarts))
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
 
     @app.get(METRICS_PATH)
@@ -42,5 +48,7 @@ def create_admin_app(
     async def readyz() -> Response:
         return Response() if service.ready else not_ready(service)
 
+    app.include_router(model_facts(service))
+    app.include_router(administration(service, host))
     faults.install(app)
     return app

@@ -6,29 +6,38 @@ import orjson
 from fastapi import APIRouter, FastAPI, Request, Response
 
 from tidegate_runtime import __version__
-from tidegate_runtime.model.signature import shown_shape
-from tidegate_runtime.naming import LIVE_PATH, PLATFORM, READY_PATH, SERVER_NAME
+from tidegate_runtime.describing import extensions
+from tidegate_runtime.hosting import Host
+from tidegate_runtime.naming import LIVE_PATH, READY_PATH, SERVER_NAME
 from tidegate_runtime.protocol import v2_request, v2_response
-from tidegate_runtime.service import ServedModel, Service
-from tidegate_runtime.tensors import TensorSpec
+from tidegate_runtime.served_model import ServedModel
+from tidegate_runtime.service import Service
 from tidegate_runtime.web import faults
+from tidegate_runtime.web.administration import administration
 from tidegate_runtime.web.body import media_of, read_body, response_of, unless_client_leaves
 from tidegate_runtime.web.counting import counted, note_served
+from tidegate_runtime.web.facts import model_facts
 from tidegate_runtime.web.faults import error_response
 from tidegate_runtime.web.v1 import v1_routes
 
 
-def create_app(service: Service) -> FastAPI:
-    """The application of the data port. It has no middleware: what must hold on every way in is in the service."""
+def create_app(service: Service, host: Host | None = None) -> FastAPI:
+    """The application of the data port. It has no middleware: what must hold on every way in is in the service.
+
+    With a `host`, administrative methods are served here, too.
+    """
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
-    app.include_router(_health(service))
+    app.include_router(_health(service, administrative=host is not None))
+    app.include_router(model_facts(service))
     app.include_router(_models(service))
+    if host is not None:
+        app.include_router(administration(service, host))
     app.include_router(v1_routes(service))
     faults.install(app)
     return app
 
 
-def _health(service: Service) -> APIRouter:
+def _health(service: Service, *, administrative: bool) -> APIRouter:
     router = APIRouter()
 
     @router.get(LIVE_PATH)
@@ -41,7 +50,9 @@ def _health(service: Service) -> APIRouter:
 
     @router.get("/v2")
     async def server() -> Response:
-        return _json({"name": SERVER_NAME, "version": __version__, "extensions": v2_response.EXTENSIONS})
+        return _json(
+            {"name": SERVER_NAME, "version": __version__, "extensions": extensions(administrative=administrative)}
+        )
 
     return router
 
@@ -54,27 +65,26 @@ def not_ready(service: Service) -> Response:
 def _models(service: Service) -> APIRouter:
     router = APIRouter(prefix="/v2/models/{name}")
 
-    @router.get("")
-    @router.get("/versions/{version}")
-    async def metadata(name: str, version: str | None = None) -> Response:
-        return _json(_metadata(service.model(name, version)))
-
     @router.get("/ready")
     @router.get("/versions/{version}/ready")
     async def ready(name: str, version: str | None = None) -> Response:
         model = service.model(name, version)
-        return _json({"name": model.name, "ready": True}) if service.ready else not_ready(service)
+        return not_ready(service) if service.draining else _json({"name": model.name, "ready": True})
 
     @router.post("/infer")
     @router.post("/versions/{version}/infer")
     async def infer(request: Request, name: str, version: str | None = None) -> Response:
-        return await counted(service, request, name, _infer(service, request, name, version))
+        return await counted(service, request, name, version, _infer(service, request, name, version))
 
     return router
 
 
 async def _infer(service: Service, request: Request, name: str, version: str | None) -> Response:
-    model = service.model(name, version)
+    with service.model(name, version).held() as model:
+        return await _inferred(service, request, model)
+
+
+async def _inferred(service: Service, request: Request, model: ServedModel) -> Response:
     media = media_of(request.headers)
     body = await read_body(request, service.limits.max_body_bytes, media.encoding)
     received = service.clock()
@@ -84,22 +94,8 @@ async def _infer(service: Service, request: Request, name: str, version: str | N
     delivered = service.clock()
     encoded = v2_response.encode(answer, decoded)
     response = await response_of(encoded, request.headers.get("accept-encoding"))
-    note_served(service, received, parsed, delivered)
+    note_served(service, model, received, parsed, delivered)
     return response
-
-
-def _metadata(model: ServedModel) -> dict[str, Any]:
-    return {
-        "name": model.name,
-        "versions": [model.version],
-        "platform": PLATFORM,
-        "inputs": [_tensor_metadata(spec) for spec in model.signature.inputs],
-        "outputs": [_tensor_metadata(spec) for spec in model.signature.outputs],
-    }
-
-
-def _tensor_metadata(spec: TensorSpec) -> dict[str, Any]:
-    return {"name": spec.name, "datatype": spec.datatype.value, "shape": shown_shape(spec)}
 
 
 def _json(content: dict[str, Any]) -> Response:

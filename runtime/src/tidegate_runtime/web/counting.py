@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tidegate_runtime.errors import RuntimeFault
+from tidegate_runtime.served_model import ServedModel
 from tidegate_runtime.service import Service
 from tidegate_runtime.tracing.request import current
 from tidegate_runtime.web.body import ClientGone
@@ -13,9 +14,13 @@ from tidegate_runtime.web.faults import CLIENT_GONE, fault_response
 from tidegate_runtime.web.tracing import begin
 
 
-async def counted(service: Service, request: Request, name: str, work: Awaitable[Response]) -> Response:
+async def counted(
+    service: Service, request: Request, name: str, version: str | None, work: Awaitable[Response]
+) -> Response:
     """What `work` answers, its faults as answers too; counted if this server has a model called `name`."""
     status = 500
+    begun = service.clock()
+    metrics = service.counts(name, version)
     trace = begin(service, request)
     current.set(trace)
     try:
@@ -26,17 +31,17 @@ async def counted(service: Service, request: Request, name: str, work: Awaitable
     except ClientGone:
         response, status = Response(), CLIENT_GONE
     finally:
-        if name == service.metrics.model:
-            service.metrics.answered(status)
+        if metrics is not None:
+            metrics.answered(status, 0.0 if status == 200 else service.clock() - begun)
         if trace is not None:
-            trace.end(name, request.path_params.get("version") or service.metrics.version, status)
+            trace.end(name, version or (metrics.version if metrics is not None else ""), status)
     return response
 
 
-def note_served(service: Service, received: float, parsed: float, delivered: float) -> None:
+def note_served(service: Service, model: ServedModel, received: float, parsed: float, delivered: float) -> None:
     """Notes the stages of a request that is answered 200, in the metrics and, if it is recorded, in its trace."""
     written = service.clock()
-    service.metrics.served(received, parsed, delivered, written)
+    model.metrics.served(received, parsed, delivered, written)
     trace = current.get()
     if trace is not None:
         trace.served(received, parsed, delivered, written)

@@ -1,7 +1,7 @@
-"""The model's plain numbers in Prometheus' form, made when somebody asks."""
+"""The models' plain numbers in Prometheus' form, made when somebody asks."""
 
 import time
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from itertools import accumulate, groupby
 from operator import attrgetter
 from typing import Final, Protocol
@@ -20,101 +20,71 @@ MAX_COUNTS: Final = 16
 
 MAX_SHAPE_CHARACTERS: Final = 64
 
+_MODEL: Final = ("model", "version")
+
 
 class ModelCollector(Collector):
-    """Renders one model's metrics; the names and labels are those of docs/api.md."""
+    """Renders models' metrics; the names and labels are those of docs/api.md."""
 
-    def __init__(self, metrics: ModelMetrics, clock: Callable[[], float] = time.monotonic) -> None:
-        """`clock` is the scheduler's."""
-        self._metrics = metrics
+    def __init__(
+        self, models: Callable[[], Sequence[ModelMetrics]], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`models` are asked for at each scrape. `clock` is the schedulers'."""
+        self._models = models
         self._clock = clock
-        self._labels = {"model": metrics.model, "version": metrics.version}
 
     def collect(self) -> Iterator[Metric]:
-        """All families of the model."""
-        yield from self._gauges()
-        yield from self._counters()
-        yield from self._histograms()
-        yield from self._costs()
-        yield self._info()
-        yield from self._carrier()
-
-    def _gauges(self) -> Iterator[Metric]:
-        metrics = self._metrics
-        for name, meaning, value in (
-            (naming.QUEUE_DEPTH, "Requests waiting, those in the engine not counted.", metrics.queue_depth),
-            (naming.INFLIGHT, "Requests accepted and not yet answered.", metrics.inflight),
-            (
-                naming.UTILIZATION,
-                "Engine seconds offered per second, refused requests included, over the last ten seconds.",
-                metrics.utilization(self._clock()),
-            ),
-        ):
-            family = GaugeMetricFamily(name, meaning, labels=[*self._labels])
-            family.add_metric([*self._labels.values()], value)
-            yield family
-
-    def _counters(self) -> Iterator[Metric]:
-        metrics = self._metrics
-        requests = CounterMetricFamily(naming.REQUESTS, "Answers by HTTP status.", labels=[*self._labels, "code"])
-        for code, count in sorted(metrics.codes.items()):
-            requests.add_metric([*self._labels.values(), str(code)], count)
-        yield requests
-        refused = CounterMetricFamily(naming.REFUSED, "Requests refused for load.", labels=[*self._labels, "reason"])
-        for reason, count in metrics.refused.items():
-            refused.add_metric([*self._labels.values(), reason], count)
-        yield refused
-
-    def _histograms(self) -> Iterator[Metric]:
-        metrics = self._metrics
-        for name, meaning, histogram in (
-            (
-                naming.REQUEST_DURATION,
-                "Last byte of the request to answer ready, of 200 answers.",
-                metrics.request_duration,
-            ),
-            (naming.PARSE_SECONDS, "Last byte of the request to admission, of 200 answers.", metrics.parse_seconds),
-            (naming.QUEUE_SECONDS, "From admission to the cut of the batch.", metrics.queue_seconds),
-            (naming.ASSEMBLE_SECONDS, "Putting one batch's tensors together.", metrics.assemble_seconds),
-            (naming.COMPUTE_SECONDS, "One engine run.", metrics.compute_seconds),
-            (naming.ENCODE_SECONDS, "Outputs there to answer ready, of 200 answers.", metrics.encode_seconds),
-            (naming.BATCH_ROWS, "Rows in a batch.", metrics.batch_rows),
-        ):
-            family = HistogramMetricFamily(name, meaning, labels=[*self._labels])
-            family.add_metric([*self._labels.values()], _cumulative(histogram), histogram.total)
-            yield family
-
-    def _costs(self) -> Iterator[Metric]:
-        labels = [*self._labels, "shape", "rows"]
-        mean = GaugeMetricFamily(naming.RUN_COST_MEAN, "One engine run by the cost table, mean.", labels=labels)
-        p99 = GaugeMetricFamily(naming.RUN_COST_P99, "One engine run by the cost table, p99.", labels=labels)
-        for figure in _shown(self._metrics):
-            values = [*self._labels.values(), shape_label(figure.shape), str(figure.rows)]
-            mean.add_metric(values, figure.mean)
-            p99.add_metric(values, figure.p99)
-        yield mean
-        yield p99
-
-    def _info(self) -> Metric:
-        metrics = self._metrics
+        """All families, each with every model's samples."""
+        models = self._models()
+        yield from self._gauges(models)
+        yield from _counters(models)
+        yield from _histograms(models)
+        yield from _costs(models)
         info = GaugeMetricFamily(
             naming.MODEL_INFO,
             "Whether requests are batched and, if not, why.",
-            labels=[*self._labels, "device", "batched", "reason"],
+            labels=[*_MODEL, "device", "batched", "reason"],
         )
-        batched = "true" if metrics.batched else "false"
-        info.add_metric([*self._labels.values(), metrics.device, batched, metrics.reason], 1)
-        return info
+        for metrics in models:
+            batched = "true" if metrics.batched else "false"
+            info.add_metric([*_model(metrics), metrics.device, batched, metrics.reason], 1)
+        yield info
 
-    def _carrier(self) -> Iterator[Metric]:
-        if self._metrics.grpc_transport:
-            info = GaugeMetricFamily(
-                naming.GRPC_INFO,
-                "What carries gRPC and, if it isn't what was asked for, why.",
-                labels=["transport", "reason"],
-            )
-            info.add_metric([self._metrics.grpc_transport, self._metrics.grpc_reason], 1)
-            yield info
+    def _gauges(self, models: Sequence[ModelMetrics]) -> Iterator[Metric]:
+        now = self._clock()
+        depth = GaugeMetricFamily(
+            naming.QUEUE_DEPTH, "Requests waiting, those in the engine not counted.", labels=_MODEL
+        )
+        inflight = GaugeMetricFamily(naming.INFLIGHT, "Requests accepted and not yet answered.", labels=_MODEL)
+        utilization = GaugeMetricFamily(
+            naming.UTILIZATION,
+            "Engine seconds offered per second, refused requests included, over the last ten seconds.",
+            labels=_MODEL,
+        )
+        for metrics in models:
+            depth.add_metric(_model(metrics), metrics.queue_depth)
+            inflight.add_metric(_model(metrics), metrics.inflight)
+            utilization.add_metric(_model(metrics), metrics.utilization(now))
+        yield from (depth, inflight, utilization)
+
+
+class GrpcCollector(Collector):
+    """What carries gRPC; nothing where gRPC is off."""
+
+    def __init__(self, transport: str, reason: str) -> None:
+        self._transport = transport
+        self._reason = reason
+
+    def collect(self) -> Iterator[Metric]:
+        """The one gauge."""
+        info = GaugeMetricFamily(
+            naming.GRPC_INFO,
+            "What carries gRPC and, if it isn't what was asked for, why.",
+            labels=["transport", "reason"],
+        )
+        if self._transport:
+            info.add_metric([self._transport, self._reason], 1)
+        yield info
 
 
 class EngineCollector(Collector):
@@ -183,6 +153,56 @@ def _spread(figures: list[CostFigure]) -> list[CostFigure]:
     if last < MAX_COUNTS:
         return figures
     return [figures[step * last // (MAX_COUNTS - 1)] for step in range(MAX_COUNTS)]
+
+
+def _counters(models: Sequence[ModelMetrics]) -> Iterator[Metric]:
+    requests = CounterMetricFamily(naming.REQUESTS, "Answers by HTTP status.", labels=[*_MODEL, "code"])
+    refused = CounterMetricFamily(naming.REFUSED, "Requests refused for load.", labels=[*_MODEL, "reason"])
+    for metrics in models:
+        for code, count in sorted(metrics.codes.items()):
+            requests.add_metric([*_model(metrics), str(code)], count)
+        for reason, count in metrics.refused.items():
+            refused.add_metric([*_model(metrics), reason], count)
+    yield from (requests, refused)
+
+
+def _histograms(models: Sequence[ModelMetrics]) -> Iterator[Metric]:
+    of: Mapping[tuple[str, str], Callable[[ModelMetrics], Histogram]] = {
+        (naming.REQUEST_DURATION, "Last byte of the request to answer ready, of 200 answers."): (
+            lambda metrics: metrics.request_duration
+        ),
+        (naming.PARSE_SECONDS, "Last byte of the request to admission, of 200 answers."): (
+            lambda metrics: metrics.parse_seconds
+        ),
+        (naming.QUEUE_SECONDS, "From admission to the cut of the batch."): lambda metrics: metrics.queue_seconds,
+        (naming.ASSEMBLE_SECONDS, "Putting one batch's tensors together."): lambda metrics: metrics.assemble_seconds,
+        (naming.COMPUTE_SECONDS, "One engine run."): lambda metrics: metrics.compute_seconds,
+        (naming.ENCODE_SECONDS, "Outputs there to answer ready, of 200 answers."): (
+            lambda metrics: metrics.encode_seconds
+        ),
+        (naming.BATCH_ROWS, "Rows in a batch."): lambda metrics: metrics.batch_rows,
+    }
+    for (name, help_text), histogram in of.items():
+        family = HistogramMetricFamily(name, help_text, labels=_MODEL)
+        for metrics in models:
+            family.add_metric(_model(metrics), _cumulative(histogram(metrics)), histogram(metrics).total)
+        yield family
+
+
+def _costs(models: Sequence[ModelMetrics]) -> Iterator[Metric]:
+    labels = [*_MODEL, "shape", "rows"]
+    mean = GaugeMetricFamily(naming.RUN_COST_MEAN, "One engine run by the cost table, mean.", labels=labels)
+    p99 = GaugeMetricFamily(naming.RUN_COST_P99, "One engine run by the cost table, p99.", labels=labels)
+    for metrics in models:
+        for figure in _shown(metrics):
+            values = [*_model(metrics), shape_label(figure.shape), str(figure.rows)]
+            mean.add_metric(values, figure.mean)
+            p99.add_metric(values, figure.p99)
+    yield from (mean, p99)
+
+
+def _model(metrics: ModelMetrics) -> list[str]:
+    return [metrics.model, metrics.version]
 
 
 def _cumulative(histogram: Histogram) -> list[tuple[str, float]]:

@@ -17,7 +17,8 @@ from tidegate_runtime.errors import RuntimeFault
 from tidegate_runtime.protocol.compression import MIN_BYTES, Encoding, accepted_encoding, compress
 from tidegate_runtime.protocol.v2_request import decode, parse_header_length
 from tidegate_runtime.protocol.v2_response import Encoded, encode
-from tidegate_runtime.service import ServedModel, Service
+from tidegate_runtime.served_model import ServedModel
+from tidegate_runtime.service import Service
 from tidegate_runtime.tensors import InferRequest
 from tidegate_runtime.web.body import JSON_LENGTH_HEADER, OFF_LOOP_BYTES
 from tidegate_runtime.web.connection import MAX_HEAD_BYTES, MAX_HEADERS, BoundedHttpProtocol, Stage
@@ -131,6 +132,8 @@ class HotConnection(BoundedHttpProtocol):
             call.response_complete = True
             if call.ticket is not None:
                 call.head.model.withdraw(call.ticket)
+            elif self._hot is call:
+                call.head.model.release()
             call.head.model.metrics.answered(CLIENT_GONE)
         super().connection_lost(exc)
 
@@ -175,6 +178,8 @@ class HotConnection(BoundedHttpProtocol):
             return
         self._stage = Stage.BODY
         self._hot = self._begin(head)
+        # What is being read is promised to this model: it isn't closed before.
+        head.model.hold()
 
     def on_body(self, body: bytes) -> None:
         """A piece of a body; the first is kept as it is, for it is the only one mostly."""
@@ -197,6 +202,8 @@ class HotConnection(BoundedHttpProtocol):
         self._hot = None
         self._stage = Stage.IDLE
         self._remember(call)
+        # What is submitted is answered by the model whatever becomes of it; nothing is awaited before that.
+        call.head.model.release()
         self._take(call)
 
     def _begin(self, head: Head) -> HotCall:
@@ -366,7 +373,8 @@ class HotConnection(BoundedHttpProtocol):
         self._finish(call, status)
 
     def _finish(self, call: HotCall, status: int) -> None:
-        call.head.model.metrics.answered(status)
+        failed_seconds = 0.0 if status == 200 else self.service.clock() - call.received
+        call.head.model.metrics.answered(status, failed_seconds)
         call.response_complete = True
         # A connection may be idle for long: it doesn't hold a body of megabytes meanwhile.
         call.body, call.request = b"", None

@@ -13,17 +13,13 @@ import signal
 import socket
 import sys
 from collections.abc import Awaitable, Generator
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import uvicorn
 from fastapi import FastAPI
 
-from tidegate_runtime.batching.costs import CostTable
-from tidegate_runtime.metrics import ModelMetrics
-from tidegate_runtime.model.child.engine import ChildEngine
-from tidegate_runtime.model.child.report import LoadReport, LoadTask
-from tidegate_runtime.model.costing import cost_table
+from tidegate_runtime.hosting import Host, Placement
+from tidegate_runtime.model.store import open_store
 from tidegate_runtime.rpc.transports import Server, make_server
 from tidegate_runtime.service import Service
 from tidegate_runtime.settings import ServeSettings
@@ -35,7 +31,6 @@ from tidegate_runtime.web.hot import HotConnection, protocol_class
 from tidegate_runtime.web.traced import TracedConnection
 
 if TYPE_CHECKING:
-    from tidegate_runtime.model.loading import LoadedModel
     from tidegate_runtime.tracing.export import Sender
 
 logger = logging.getLogger(__name__)
@@ -107,13 +102,13 @@ class _Rpc:
         self._grace_seconds = grace_seconds
 
     @classmethod
-    async def start(cls, service: Service, settings: ServeSettings) -> "_Rpc":
+    async def start(cls, service: Service, host: Host | None, settings: ServeSettings) -> "_Rpc":
         """Listens, unless it is off. Raises `OSError` if the port can't be had."""
         if settings.grpc_port < 0:
             return cls(None, 0)
-        server = make_server(service, settings.grpc_transport)
+        server = make_server(service, host, settings.grpc_transport)
         port = await server.start(settings.host, settings.grpc_port, settings.tls)
-        logger.info("listening for gRPC", extra={"data": port, "transport": service.metrics.grpc_transport})
+        logger.info("listening for gRPC", extra={"data": port, "transport": service.grpc_transport})
         return cls(server, _grace_seconds(service))
 
     def readiness_changed(self) -> None:
@@ -135,38 +130,34 @@ async def serve(settings: ServeSettings) -> None:
     """
     # By default, 5 ms, the launch thread waits that long for the interpreter after a run while the loop is busy.
     sys.setswitchinterval(SWITCH_SECONDS)
-    service = Service(ModelMetrics(settings.name, settings.model_version, settings.device), settings.limits)
+    service = Service(settings.limits, on_stuck=_give_up)
+    store = open_store(settings.path, settings.name, settings.model_version)
+    host = Host(service, store, Placement(settings.device, settings.threads, settings.vetting, settings.isolate))
+    on_data_port = host if settings.admin_on_data_port else None
     certificate = Certificate(*settings.tls) if settings.tls else None
     sender = _sender(service, settings)
     with _listener(settings.host, settings.port) as data, _listener(settings.host, settings.admin_port) as admin:
         stop = Stop()
         stop.listen()
-        rpc = await _Rpc.start(service, settings)
-        data_server = _Server(create_app(service), data, service, certificate)
-        child = ChildEngine(_task(settings), readiness_changed=rpc.readiness_changed) if settings.isolate else None
-        admin_app = create_admin_app(service, child, sender, triton=settings.triton_metrics)
+        rpc = await _Rpc.start(service, on_data_port, settings)
+        host.changed = rpc.readiness_changed
+        data_server = _Server(create_app(service, on_data_port), data, service, certificate)
+        admin_app = create_admin_app(service, host, sender, triton=settings.triton_metrics)
         admin_server = _Server(admin_app, admin, service)
         logger.info("listening", extra={"data": data.getsockname()[1], "admin": admin.getsockname()[1]})
-        launch = ThreadPoolExecutor(max_workers=1, thread_name_prefix="launch")
         try:
-            opening = _open_child(service, child) if child else _open_here(service, settings, launch)
-            if await _unless_asked(stop, opening):
-                rpc.readiness_changed()
-                logger.info("ready", extra={"model": settings.name, "version": settings.model_version})
-                await (_unless_asked(stop, child.failed()) if child else stop.asked.wait())
+            if await _unless_asked(stop, _started(host)):
+                await _unless_asked(stop, host.failed())
                 service.begin_drain()
                 rpc.readiness_changed()
                 await _drain(stop, settings.drain_seconds)
         finally:
             service.begin_drain()
             await asyncio.gather(data_server.close(), rpc.stop())
-            await service.close()
+            await asyncio.gather(service.close(), host.close())
             await admin_server.close()
-            if child is not None:
-                await child.close()
             if sender is not None:
                 await asyncio.to_thread(sender.close)
-            launch.shutdown(wait=False, cancel_futures=True)
     logger.info("stopped")
 
 
@@ -181,41 +172,9 @@ def _sender(service: Service, settings: ServeSettings) -> "Sender | None":
     return Sender(service.tracer, settings.trace_endpoint)
 
 
-async def _open_here(service: Service, settings: ServeSettings, launch: ThreadPoolExecutor) -> bool:
-    """The model in this process."""
-    loaded = await asyncio.get_running_loop().run_in_executor(launch, _load_here, settings)
-    from tidegate_runtime.model.engine import ThreadEngine  # noqa: PLC0415
-
-    engine = ThreadEngine(loaded.session, launch, inline=settings.device == "cpu")
-    service.open(loaded.signature, loaded.verdict, engine, _costs(service, loaded), _give_up)
+async def _started(host: Host) -> bool:
+    await host.start()
     return True
-
-
-def _load_here(settings: ServeSettings) -> "LoadedModel":
-    # Not imported above: ONNX Runtime takes memory, and has no business here while a child process runs the model.
-    from tidegate_runtime.model.loading import load_model  # noqa: PLC0415
-    from tidegate_runtime.model.vetting import load_vetted  # noqa: PLC0415
-
-    load = load_vetted if settings.vetting else load_model
-    return load(settings.path, settings.device, settings.threads, settings.limits.max_batch_size)
-
-
-async def _open_child(service: Service, child: ChildEngine) -> bool:
-    """The model in a process of its own. That ends itself when a run can't be ended, and this process stays."""
-    report = await child.start()
-    costs = _costs(service, report)
-    service.open(report.signature, report.verdict, child, costs, engine_ready=lambda: child.ready)
-    return True
-
-
-def _costs(service: Service, loaded: "LoadedModel | LoadReport") -> CostTable:
-    max_rows = service.limits.max_batch_size if loaded.verdict.batched else 1
-    return cost_table(loaded.costs, loaded.signature, max_rows)
-
-
-def _task(settings: ServeSettings) -> LoadTask:
-    max_rows = settings.limits.max_batch_size
-    return LoadTask(str(settings.path), settings.device, settings.threads, max_rows, settings.vetting)
 
 
 async def _unless_asked(stop: Stop, awaitable: Awaitable[_T]) -> _T | None:

@@ -3,7 +3,7 @@
 https://docs.nvidia.com/deeplearning/triton-inference-server/user-guide/docs/user_guide/metrics.html
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -24,46 +24,58 @@ class _Counter(CounterMetricFamily):
         self.add_sample(self.name, labels, value)
 
 
-class TritonCollector(Collector):
-    """Renders one model's counters as Triton does: durations in whole microseconds, a batch's for each request."""
+_COUNTERS: Final[Mapping[tuple[str, str], Callable[[ModelMetrics], float]]] = {
+    ("nv_inference_request_success", "Requests answered."): lambda metrics: metrics.codes.get(200, 0),
+    ("nv_inference_count", "Rows run."): lambda metrics: metrics.batch_rows.total,
+    ("nv_inference_exec_count", "Batches run."): lambda metrics: sum(metrics.batch_rows.counts),
+    ("nv_inference_request_duration_us", "Requests, end to end."): lambda metrics: _us(metrics.request_duration.total),
+    ("nv_inference_queue_duration_us", "Requests waiting."): lambda metrics: _us(metrics.queue_seconds.total),
+    ("nv_inference_compute_input_duration_us", "Putting inputs together."): (
+        lambda metrics: _us(metrics.request_assemble_seconds)
+    ),
+    ("nv_inference_compute_infer_duration_us", "Engine runs."): lambda metrics: _us(metrics.request_compute_seconds),
+    ("nv_inference_compute_output_duration_us", "Making answers."): lambda metrics: _us(metrics.encode_seconds.total),
+}
 
-    def __init__(self, metrics: ModelMetrics) -> None:
-        self._metrics = metrics
-        self._labels = {"model": metrics.model, "version": metrics.version}
+
+class TritonCollector(Collector):
+    """Renders models' counters as Triton does: durations in whole microseconds, a batch's for each request."""
+
+    def __init__(self, models: Callable[[], Sequence[ModelMetrics]]) -> None:
+        """`models` are asked for at each scrape."""
+        self._models = models
 
     def collect(self) -> Iterator[Metric]:
-        """All families of the model."""
-        metrics = self._metrics
-        yield self._counter("nv_inference_request_success", "Requests answered.", metrics.codes.get(200, 0))
-        yield self._failures()
-        for name, meaning, value in (
-            ("nv_inference_count", "Rows run.", metrics.batch_rows.total),
-            ("nv_inference_exec_count", "Batches run.", sum(metrics.batch_rows.counts)),
-            ("nv_inference_request_duration_us", "Requests, end to end.", _us(metrics.request_duration.total)),
-            ("nv_inference_queue_duration_us", "Requests waiting.", _us(metrics.queue_seconds.total)),
-            ("nv_inference_compute_input_duration_us", "Putting inputs together.", _us(metrics.waited_for_assembly)),
-            ("nv_inference_compute_infer_duration_us", "Engine runs.", _us(metrics.waited_for_compute)),
-            ("nv_inference_compute_output_duration_us", "Making answers.", _us(metrics.encode_seconds.total)),
-        ):
-            yield self._counter(name, meaning, value)
-        pending = GaugeMetricFamily("nv_inference_pending_request_count", "Requests waiting.", labels=[*self._labels])
-        pending.add_metric([*self._labels.values()], metrics.queue_depth)
+        """All families, each with every model's samples."""
+        models = self._models()
+        for (name, meaning), value in _COUNTERS.items():
+            family = _Counter(name, meaning)
+            for metrics in models:
+                family.add(_labels(metrics), value(metrics))
+            yield family
+        yield _failures(models)
+        pending = GaugeMetricFamily(
+            "nv_inference_pending_request_count", "Requests waiting.", labels=["model", "version"]
+        )
+        for metrics in models:
+            pending.add_metric([metrics.model, metrics.version], metrics.queue_depth)
         yield pending
 
-    def _counter(self, name: str, meaning: str, value: float) -> Metric:
-        family = _Counter(name, meaning)
-        family.add(self._labels, value)
-        return family
 
-    def _failures(self) -> Metric:
+def _failures(models: Sequence[ModelMetrics]) -> Metric:
+    family = _Counter("nv_inference_request_failure", "Requests not answered, by reason.")
+    for metrics in models:
         counts = dict.fromkeys(REASONS, 0)
-        for code, count in self._metrics.codes.items():
+        for code, count in metrics.codes.items():
             if code != 200:
                 counts[_REASON_OF.get(code, "OTHER")] += count
-        family = _Counter("nv_inference_request_failure", "Requests not answered, by reason.")
         for reason, count in counts.items():
-            family.add({**self._labels, "reason": reason}, count)
-        return family
+            family.add({**_labels(metrics), "reason": reason}, count)
+    return family
+
+
+def _labels(metrics: ModelMetrics) -> dict[str, str]:
+    return {"model": metrics.model, "version": metrics.version}
 
 
 def _us(seconds: float) -> int:

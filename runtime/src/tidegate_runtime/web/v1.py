@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request, Response
 from tidegate_runtime.errors import UnsupportedMedia
 from tidegate_runtime.protocol import v1_json
 from tidegate_runtime.protocol.v2_response import Encoded
+from tidegate_runtime.served_model import ServedModel
 from tidegate_runtime.service import Service
 from tidegate_runtime.web.body import JSON, media_of, read_body, response_of, unless_client_leaves
 from tidegate_runtime.web.counting import counted, note_served
@@ -17,24 +18,28 @@ def v1_routes(service: Service) -> APIRouter:
 
     @router.get("")
     async def models() -> Response:
-        return Response(orjson.dumps({"models": [service.metrics.model]}), media_type=JSON)
+        return Response(orjson.dumps({"models": service.names()}), media_type=JSON)
 
     @router.get("/{name}")
     async def ready(name: str) -> Response:
         model = service.model(name, None)
-        status = 200 if service.ready else 503
-        return Response(orjson.dumps({"name": model.name, "ready": service.ready}), status, media_type=JSON)
+        ready = not service.draining
+        return Response(orjson.dumps({"name": model.name, "ready": ready}), 200 if ready else 503, media_type=JSON)
 
     @router.post("/{name}:predict")
     @router.post("/{name}/versions/{version}:predict")
     async def predict(request: Request, name: str, version: str | None = None) -> Response:
-        return await counted(service, request, name, _predict(service, request, name, version))
+        return await counted(service, request, name, version, _predict(service, request, name, version))
 
     return router
 
 
 async def _predict(service: Service, request: Request, name: str, version: str | None) -> Response:
-    model = service.model(name, version)
+    with service.model(name, version).held() as model:
+        return await _predicted(service, request, model)
+
+
+async def _predicted(service: Service, request: Request, model: ServedModel) -> Response:
     media = media_of(request.headers)
     if media.json_length is not None:
         raise UnsupportedMedia("V1 has no binary tensor data; send JSON alone, or the request to /v2")
@@ -46,5 +51,5 @@ async def _predict(service: Service, request: Request, name: str, version: str |
     delivered = service.clock()
     encoded = Encoded([v1_json.encode(answer, decoded.rows)])
     response = await response_of(encoded, request.headers.get("accept-encoding"))
-    note_served(service, received, parsed, delivered)
+    note_served(service, model, received, parsed, delivered)
     return response

@@ -1,0 +1,92 @@
+"""Administration over gRPC: the model repository, log and trace settings, where this port serves them."""
+
+from typing import Any, NoReturn
+
+from google.protobuf.message import Message
+
+from tidegate_runtime import logs, trace_settings
+from tidegate_runtime.errors import InvalidRequest, NotServed
+from tidegate_runtime.hosting import Host, refuse_overrides
+from tidegate_runtime.naming import ADMIN_PORT
+from tidegate_runtime.rpc.call import Call
+from tidegate_runtime.rpc.protos import inference_pb2 as pb
+from tidegate_runtime.service import Service
+
+
+class Administrator:
+    """Without a `host`, every method raises `NotServed`.
+
+    Whoever may send requests may not, by that alone, change what is served.
+    """
+
+    def __init__(self, service: Service, host: Host | None) -> None:
+        self._service = service
+        self._host = host
+
+    async def index(self, request: pb.RepositoryIndexRequest, _call: Call) -> pb.RepositoryIndexResponse:
+        """All versions and their states."""
+        entries = await self._served().index(ready=request.ready)
+        return pb.RepositoryIndexResponse(models=[pb.RepositoryIndexResponse.ModelIndex(**entry) for entry in entries])
+
+    async def load(self, request: pb.RepositoryModelLoadRequest, _call: Call) -> pb.RepositoryModelLoadResponse:
+        """Once it is loaded. Raises `NotFound`, `LoadFailed`, `InvalidRequest`."""
+        host, name = self._served(), _model_name(request)
+        refuse_overrides(request.parameters)
+        await host.load(name)
+        return pb.RepositoryModelLoadResponse(model_name=name, isLoaded=True)
+
+    async def unload(self, request: pb.RepositoryModelUnloadRequest, _call: Call) -> pb.RepositoryModelUnloadResponse:
+        """Once it takes no more requests. Raises `NotFound`, `InvalidRequest`."""
+        host, name = self._served(), _model_name(request)
+        refuse_overrides(request.parameters, "unload_dependents")
+        await host.unload(name)
+        return pb.RepositoryModelUnloadResponse(model_name=name, isUnloaded=True)
+
+    async def log_settings(self, request: pb.LogSettingsRequest, _call: Call) -> pb.LogSettingsResponse:
+        """What is logged, after the change that was asked for. Raises `InvalidRequest`."""
+        self._served()
+        logs.set_levels({name: _chosen(value) for name, value in request.settings.items()})
+        answer = pb.LogSettingsResponse()
+        for name, value in logs.levels().items():
+            if isinstance(value, bool):
+                answer.settings[name].bool_param = value
+            else:
+                answer.settings[name].uint32_param = value
+        return answer
+
+    async def trace_setting(self, request: pb.TraceSettingRequest, _call: Call) -> pb.TraceSettingResponse:
+        """The trace settings, which can't be changed. Raises `InvalidRequest`, `NotFound`."""
+        self._served()
+        if request.model_name:
+            self._service.model(request.model_name)
+        trace_settings.refuse({name: list(setting.value) for name, setting in request.settings.items()})
+        answer = pb.TraceSettingResponse()
+        for name, values in trace_settings.SETTINGS.items():
+            answer.settings[name].value.extend(values)
+        return answer
+
+    async def shared_memory(self, _request: Message, _call: Call) -> NoReturn:
+        """Raises `NotServed`."""
+        self._served()
+        raise NotServed("shared memory is not served; send tensors in the request")
+
+    def _served(self) -> Host:
+        if self._host is None:
+            raise NotServed(
+                f"administrative methods are not on this port; they belong to the administration port, {ADMIN_PORT}, "
+                "unless --admin-on-data-port opens them here, too"
+            )
+        return self._host
+
+
+def _model_name(request: pb.RepositoryModelLoadRequest | pb.RepositoryModelUnloadRequest) -> str:
+    """Field 2, or field 1 of KServe's messages of the same path, where that is the model's name."""
+    name = request.model_name or request.repository_name
+    if not name:
+        raise InvalidRequest('"model_name" is missing')
+    return name
+
+
+def _chosen(value: pb.LogSettingsRequest.SettingValue) -> Any:
+    choice = value.WhichOneof("parameter_choice")
+    return None if choice is None else getattr(value, choice)

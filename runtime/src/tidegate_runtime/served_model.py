@@ -1,0 +1,190 @@
+"""One model version that answers: what it takes of a request, and the scheduler that runs it."""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from tidegate_runtime.batching.costs import CostTable
+from tidegate_runtime.batching.engine import Engine
+from tidegate_runtime.batching.policy import BatchPolicy
+from tidegate_runtime.batching.scheduler import Clock, Scheduler
+from tidegate_runtime.batching.tickets import Deliver, Outputs, Ticket
+from tidegate_runtime.errors import InvalidRequest, InvalidTensor
+from tidegate_runtime.metrics import ModelMetrics
+from tidegate_runtime.model.batchability import Verdict
+from tidegate_runtime.model.signature import Signature
+from tidegate_runtime.model.triton_config import ModelConfig
+from tidegate_runtime.protocol.plain_json import PlainJson
+from tidegate_runtime.tensors import Feeds, InferRequest, InferResponse, Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on a request and on a model's queue; the command line's options of the same names."""
+
+    max_batch_size: int
+    max_delay_seconds: float
+    queue_size: int
+    max_body_bytes: int
+    timeout_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What is known of a model once it is warm, and the engine that runs it.
+
+    `labels` names the classes of outputs that are scores; `config` is what its config.pbtxt says, None without one.
+    """
+
+    signature: Signature
+    verdict: Verdict
+    engine: Engine
+    costs: CostTable | None = None
+    labels: Mapping[str, tuple[str, ...]] | None = None
+    config: ModelConfig | None = None
+    drop: Callable[[], object] | None = None
+    """Called once the engine has nothing more to do."""
+    engine_ready: Callable[[], bool] = lambda: True
+    """Whether the engine can take a batch now: not while its process is started again."""
+    ends_runs: bool = False
+    """Whether the engine ends a run that hangs by itself, whatever that takes."""
+
+
+class ServedModel:
+    """One model version, loaded and warm. Its scheduler runs from here on, until `close`."""
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        limits: Limits,
+        metrics: ModelMetrics,
+        clock: Clock,
+        turn: asyncio.Lock,
+        on_stuck: Callable[[], None] | None = None,
+    ) -> None:
+        """`limits` are the model's own. `turn` is held by whichever model of the device has its launch thread."""
+        self.name = metrics.model
+        self.version = metrics.version
+        self.signature = loaded.signature
+        self.config = loaded.config
+        self.verdict = loaded.verdict
+        self.metrics = metrics
+        self.limits = limits
+        self.max_body_bytes = limits.max_body_bytes
+        self.engine_ready = loaded.engine_ready
+        self.plain = (
+            None
+            if loaded.labels
+            else PlainJson.of(self.name, self.version, loaded.signature.inputs, loaded.signature.outputs)
+        )
+        """The codec of this model's commonest requests, if it has such."""
+        self._labels = loaded.labels
+        self._drop = loaded.drop
+        self._batched = loaded.verdict.batched
+        metrics.batched, metrics.reason = loaded.verdict.batched, loaded.verdict.reason
+        policy = BatchPolicy(
+            max_rows=limits.max_batch_size if self._batched else 1,
+            max_delay_seconds=limits.max_delay_seconds,
+            queue_size=limits.queue_size,
+            run_seconds=limits.timeout_seconds,
+            preferred=loaded.config.preferred_rows if loaded.config is not None else (),
+        )
+        self._scheduler = Scheduler(
+            loaded.engine, policy, metrics, clock, loaded.costs, None if loaded.ends_runs else on_stuck, turn
+        )
+        self._running = asyncio.create_task(self._scheduler.run(), name="scheduler")
+        self._holders = 0
+        self._let_go: asyncio.Future[None] | None = None
+
+    async def infer(self, request: InferRequest, received: float) -> InferResponse:
+        """The answer. `received` is when the request's last byte came, by the service's clock; its time starts there.
+
+        Raises any `RuntimeFault`. If the caller is cancelled, so is the request, wherever it is.
+        """
+        feeds, rows, deadline = self._admitted(request, received)
+        return self.answer(request, await self._scheduler.infer(feeds, rows, deadline, priority=request.priority))
+
+    def submit(self, request: InferRequest, received: float, deliver: Deliver) -> Ticket:
+        """Takes the request in; `deliver` is called once, later, with all outputs of the model or with a fault.
+
+        Raises any `RuntimeFault` for a request that isn't taken.
+        """
+        feeds, rows, deadline = self._admitted(request, received)
+        return self._scheduler.submit(feeds, rows, deadline, deliver, priority=request.priority)
+
+    def submit_plain(self, feeds: Feeds, rows: int, received: float, deliver: Deliver) -> Ticket:
+        """`submit` for what `plain` has read, which is known to fit the signature."""
+        if self._batched and rows > self.limits.max_batch_size:
+            raise self._too_many(rows)
+        deadline = received + self.limits.timeout_seconds
+        return self._scheduler.submit(feeds, rows if self._batched else 1, deadline, deliver)
+
+    def withdraw(self, ticket: Ticket) -> None:
+        """Forgets a request whose client is gone: it leaves the queue, and is not delivered."""
+        self._scheduler.withdraw(ticket)
+
+    def answer(self, request: InferRequest, outputs: Outputs) -> InferResponse:
+        """The answer to `request`, of the outputs that were delivered for it."""
+        wanted = self.signature.check_outputs(request.outputs)
+        specs = self.signature.outputs
+        tensors = tuple(Tensor(specs[index].name, specs[index].datatype, outputs[index]) for index in wanted)
+        return InferResponse(self.name, self.version, tensors, request.id, self._labels)
+
+    def hold(self) -> None:
+        """A request was promised to this model that isn't submitted yet; the model is not closed before `release`."""
+        self._holders += 1
+
+    def release(self) -> None:
+        """The request was submitted, or won't be."""
+        self._holders -= 1
+        if self._let_go is not None and not self._holders and not self._let_go.done():
+            self._let_go.set_result(None)
+
+    @contextmanager
+    def held(self) -> Iterator["ServedModel"]:
+        """Holds it for the time of the block."""
+        self.hold()
+        try:
+            yield self
+        finally:
+            self.release()
+
+    async def close(self) -> None:
+        """Returns when all requests that were promised to it are answered. Nothing new may be promised meanwhile."""
+        if self._holders:
+            self._let_go = asyncio.get_running_loop().create_future()
+            await self._let_go
+        await self.end()
+        if self._drop is not None:
+            self._drop()
+
+    async def end(self) -> None:
+        """Takes no more requests, whoever was promised it, and returns when those taken are answered."""
+        self._scheduler.close()
+        await self._running
+
+    def _admitted(self, request: InferRequest, received: float) -> tuple[Feeds, int, float]:
+        """What the scheduler takes: the inputs, their rows, and until when. Raises `InvalidRequest`."""
+        feeds = self.signature.check(request)
+        self.signature.check_outputs(request.outputs)
+        limit = self.limits.timeout_seconds
+        if request.timeout_seconds is not None and request.timeout_seconds < limit:
+            limit = request.timeout_seconds
+        return feeds, self._rows(feeds), received + limit
+
+    def _rows(self, feeds: Feeds) -> int:
+        """What the request counts for in a batch: its rows, or 1 where requests run alone."""
+        if not self._batched:
+            return 1
+        counts = {array.shape[0] for array in feeds.values()}
+        if len(counts) > 1:
+            given = ", ".join(f'"{name}" {array.shape[0]}' for name, array in feeds.items())
+            raise InvalidTensor(f"inputs must have the same number of rows; got {given}")
+        count: int = counts.pop()
+        if count > self.limits.max_batch_size:
+            raise self._too_many(count)
+        return count
+
+    def _too_many(self, rows: int) -> InvalidRequest:
+        return InvalidRequest(f"{rows} rows in one request; the limit is {self.limits.max_batch_size}, so split it")

@@ -1,0 +1,107 @@
+"""Administration over HTTP: the model repository, log and trace settings. Bodies are small JSON objects, or nothing."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+from fastapi import APIRouter, Request, Response
+
+from tidegate_runtime import logs, trace_settings
+from tidegate_runtime.errors import InvalidRequest, Malformed
+from tidegate_runtime.hosting import Host, refuse_overrides
+from tidegate_runtime.service import Service
+from tidegate_runtime.web.body import JSON, read_body
+
+MAX_BYTES: Final = 64 * 1024
+
+
+def administration(service: Service, host: Host) -> APIRouter:
+    """The routes that change what is served and what is logged.
+
+    There is one repository, so whatever a path calls it, it is meant.
+    """
+    router = APIRouter(prefix="/v2")
+    router.include_router(_repository(host))
+    router.include_router(_settings(service))
+    return router
+
+
+def _repository(host: Host) -> APIRouter:
+    router = APIRouter()
+
+    @router.post("/repository/index")
+    @router.post("/repository/{repository}/index")
+    async def index(request: Request, repository: str = "") -> Response:
+        body = await _object(request)
+        ready = body.get("ready", False)
+        if not isinstance(ready, bool):
+            raise InvalidRequest('"ready" must be true or false')
+        return _json(await host.index(ready=ready))
+
+    @router.post("/repository/models/{name}/load")
+    @router.post("/repository/{repository}/models/{name}/load")
+    async def load(request: Request, name: str, repository: str = "") -> Response:
+        refuse_overrides(_parameters(await _object(request)))
+        await host.load(name)
+        return Response()
+
+    @router.post("/repository/models/{name}/unload")
+    @router.post("/repository/{repository}/models/{name}/unload")
+    async def unload(request: Request, name: str, repository: str = "") -> Response:
+        refuse_overrides(_parameters(await _object(request)), "unload_dependents")
+        await host.unload(name)
+        return Response()
+
+    return router
+
+
+def _settings(service: Service) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/logging")
+    async def log_levels() -> Response:
+        return _json(logs.levels())
+
+    @router.post("/logging")
+    async def set_log_levels(request: Request) -> Response:
+        logs.set_levels(await _object(request))
+        return _json(logs.levels())
+
+    @router.get("/trace/setting")
+    @router.get("/models/{name}/trace/setting")
+    async def traces(name: str = "") -> Response:
+        if name:
+            service.model(name)
+        return _json(trace_settings.SETTINGS)
+
+    @router.post("/trace/setting")
+    @router.post("/models/{name}/trace/setting")
+    async def set_traces(request: Request, name: str = "") -> Response:
+        if name:
+            service.model(name)
+        trace_settings.refuse(await _object(request))
+        return _json(trace_settings.SETTINGS)
+
+    return router
+
+
+async def _object(request: Request) -> dict[str, Any]:
+    body = await read_body(request, MAX_BYTES)
+    try:
+        content = orjson.loads(body) if body.strip() else {}
+    except orjson.JSONDecodeError:
+        raise Malformed("the body is not JSON") from None
+    if not isinstance(content, dict):
+        raise Malformed("the body must be a JSON object, or empty")
+    return content
+
+
+def _parameters(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    parameters = body.get("parameters", {})
+    if not isinstance(parameters, dict):
+        raise InvalidRequest('"parameters" must be an object')
+    return parameters
+
+
+def _json(content: Any) -> Response:
+    return Response(orjson.dumps(content), media_type=JSON)
