@@ -1,4 +1,4 @@
-"""The conformance checks against our runtime, each model in a process of its own. Run by `make conformance`.
+"""The conformance checks against our runtime, which serves all the known models. Run by `make conformance`.
 
 Arguments are those of `tidegate-conformance serve`: `--only rest.infer`, `--json FILE`, `--junit FILE`.
 """
@@ -9,10 +9,10 @@ import sys
 from tidegate_conformance.command import app
 
 RUNTIME = (
-    f"{shlex.quote(sys.executable)} -m tidegate_runtime serve {{path}} --name {{name}} --model-version {{version}} "
-    "--host 127.0.0.1 --port {port} --admin-port {admin_port} --threads 1"
+    f"{shlex.quote(sys.executable)} -m tidegate_runtime serve {{repository}} --host 127.0.0.1 "
+    "--port {port} --grpc-port {grpc_port} --admin-port {admin_port} --threads 1 --no-vetting --max-batch-size 1024"
 )
-"""One model a process is what the runtime serves; a command with {repository} in it would be one for all."""
+"""Vetting would start a process for each of the models, which are our own."""
 
 if __name__ == "__main__":
     app(["serve", RUNTIME, *sys.argv[1:]])

@@ -60,9 +60,8 @@ class Servicer:
         return pb.ModelReadyResponse(ready=not self._service.draining)
 
     async def server_metadata(self, _request: pb.ServerMetadataRequest, _call: Call) -> pb.ServerMetadataResponse:
-        """Name and version of this server, what of the protocol's extensions it serves, and what carries its gRPC."""
-        extensions = [*self._extensions, f"grpc_transport({self._service.grpc_transport})"]
-        return pb.ServerMetadataResponse(name=SERVER_NAME, version=__version__, extensions=extensions)
+        """Name and version of this server, and what of the protocol's extensions it serves."""
+        return pb.ServerMetadataResponse(name=SERVER_NAME, version=__version__, extensions=self._extensions)
 
     async def model_metadata(self, request: pb.ModelMetadataRequest, _call: Call) -> pb.ModelMetadataResponse:
         """The model's signature. Raises `NotFound` or `NotReady`."""

@@ -47,6 +47,9 @@ class Media:
 def media_of(headers: Headers) -> Media:
     """Raises `UnsupportedMedia` unless the body is declared as JSON in UTF-8 or as JSON with binary tensors.
 
+    `Malformed` if how much of it is JSON is said twice. Where that isn't said all of it is, whatever its type: Triton's
+    asyncio client sends JSON as `application/octet-stream`.
+
     A missing `Content-Type` is taken as JSON: Triton's HTTP client sends none.
     """
     encoding = content_encoding(headers.get("content-encoding"))
@@ -58,8 +61,6 @@ def media_of(headers: Headers) -> Media:
     charset = parameters.replace(" ", "").replace('"', "")
     if media_type.strip() not in (JSON, BINARY) or (charset and charset != "charset=utf-8"):
         raise UnsupportedMedia("the body must be JSON in UTF-8: send Content-Type: application/json")
-    if length is None and media_type.strip() == BINARY:
-        raise UnsupportedMedia(f"binary tensor data need {JSON_LENGTH_HEADER}; send it with the length of the JSON")
     return Media(encoding, None if length is None else parse_header_length(length))
 
 

@@ -285,7 +285,6 @@ class HotConnection(BoundedHttpProtocol):
         if (
             length is None
             or kind not in _MEDIA
-            or (json_length is None and kind == b"application/octet-stream")
             or b"host" not in headers
             or not _NEVER_HOT.isdisjoint(headers)
             or not len(headers) == len(self.headers) <= MAX_HEADERS
