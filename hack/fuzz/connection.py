@@ -18,6 +18,9 @@ from tidegate_runtime.tensors import Datatype, Feeds, TensorSpec
 from tidegate_runtime.web.app import create_app
 from tidegate_runtime.web.hot import protocol_class
 
+TURNS = 40
+"""Of the event loop: more than lie between two answers of one connection."""
+
 Answer = tuple[int, Any]
 """Status and body."""
 
@@ -102,17 +105,20 @@ class Server:
             if pipe.closed:
                 break
             connection.data_received(piece)
-            await _quiet()
+            await _quiet(pipe)
         written, closed = pipe.written, pipe.closed
         pipe.close()
-        await _quiet()
+        await _quiet(pipe)
         return written, closed
 
 
-async def _quiet() -> None:
-    """Returns once everything that is due has run; what is answered takes a few turns of the loop and no time."""
-    for _ in range(40):
-        await asyncio.sleep(0)
+async def _quiet(pipe: Pipe) -> None:
+    """Returns once nothing is written any more; what is answered takes a few turns of the loop and no time."""
+    seen = -1
+    while seen != len(pipe.written):
+        seen = len(pipe.written)
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
 
 
 def parsed(written: bytes) -> Iterator[Answer]:
