@@ -267,7 +267,7 @@ async def test_row_32_the_time_that_the_request_gives_itself_is_over_first(serve
 
 async def test_an_engine_that_fails_tells_no_detail(served: Peer) -> None:
     async def run(feeds: Any) -> Any:
-        raise ValueError("/work/secret")
+        raise ValueError("/srv/secret")
 
     served.engine.run = run  # type: ignore[method-assign]
     error = await failure(served.infer(rows(1.0)))

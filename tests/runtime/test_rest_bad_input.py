@@ -125,6 +125,12 @@ def test_row_36_not_on_the_data_port_is(client: httpx2.Client, path: str) -> Non
     refusal(answer)
 
 
+def test_inference_is_not_on_the_administration_port(doubling: Any, way: dict[str, str]) -> None:
+    answer = httpx2.post(doubling.admin_url(INFER), json=GOOD, headers=way)
+    assert answer.status_code == 404
+    refusal(answer)
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [("GET", INFER), ("PUT", "/v2"), ("TRACE", "/v2"), ("DELETE", "/v2/models/m"), ("POST", "/v2/health/ready")],

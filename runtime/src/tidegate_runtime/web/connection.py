@@ -198,3 +198,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def _answer_began(self) -> bool:
         return self._stage is Stage.BODY and bool(self.cycle.response_started)
+
+
+def bounded_class(draining: Callable[[], bool]) -> type[asyncio.Protocol]:
+    """The class for uvicorn's `http=` of a port whose application answers everything."""
+    return type("Connection", (BoundedHttpProtocol,), {"draining": staticmethod(draining)})

@@ -27,6 +27,7 @@ from tidegate_runtime.tls import Certificate
 from tidegate_runtime.tracing.request import Tracer
 from tidegate_runtime.web.admin import create_admin_app
 from tidegate_runtime.web.app import create_app
+from tidegate_runtime.web.connection import bounded_class
 from tidegate_runtime.web.hot import HotConnection, protocol_class
 from tidegate_runtime.web.traced import TracedConnection
 
@@ -65,12 +66,17 @@ class _Server(uvicorn.Server):
     """uvicorn on a socket that is already bound, without signal handlers of its own."""
 
     def __init__(
-        self, app: FastAPI, listener: socket.socket, service: Service, certificate: Certificate | None = None
+        self,
+        app: FastAPI,
+        connection: type[asyncio.Protocol],
+        listener: socket.socket,
+        grace_seconds: float,
+        certificate: Certificate | None = None,
     ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
-                http=protocol_class(service, HotConnection if service.tracer is None else TracedConnection),
+                http=connection,
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -78,7 +84,7 @@ class _Server(uvicorn.Server):
                 proxy_headers=False,
                 server_header=False,
                 ssl_context_factory=(lambda *_: certificate.server_context()) if certificate else None,
-                timeout_graceful_shutdown=round(_grace_seconds(service)),
+                timeout_graceful_shutdown=round(grace_seconds),
             )
         )
         self._task = asyncio.create_task(self.serve(sockets=[listener]))
@@ -141,9 +147,12 @@ async def serve(settings: ServeSettings) -> None:
         stop.listen()
         rpc = await _Rpc.start(service, on_data_port, settings)
         host.changed = rpc.readiness_changed
-        data_server = _Server(create_app(service, on_data_port), data, service, certificate)
+        grace_seconds = _grace_seconds(service)
+        hot = protocol_class(service, HotConnection if service.tracer is None else TracedConnection)
+        data_server = _Server(create_app(service, on_data_port), hot, data, grace_seconds, certificate)
         admin_app = create_admin_app(service, host, sender, triton=settings.triton_metrics)
-        admin_server = _Server(admin_app, admin, service)
+        # Not the hot class: it would answer inference requests on this port, too.
+        admin_server = _Server(admin_app, bounded_class(lambda: service.draining), admin, grace_seconds)
         logger.info("listening", extra={"data": data.getsockname()[1], "admin": admin.getsockname()[1]})
         try:
             if await _unless_asked(stop, _started(host)):
