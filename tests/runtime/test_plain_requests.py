@@ -1,7 +1,7 @@
 """The codec of plain requests against the general one: what it takes and writes is the same, the rest is left."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tidegate_runtime.protocol.json_layout import MAX_LAYOUTS
 from tidegate_runtime.protocol.plain_json import PlainJson
 from tidegate_runtime.protocol.v2_request import decode
 from tidegate_runtime.protocol.v2_response import encode
@@ -21,6 +22,15 @@ N = TensorSpec("n", Datatype.INT8, ("N",))
 def codec(*inputs: TensorSpec) -> PlainJson:
     made = PlainJson.of("m", "7", inputs, [X])
     assert made is not None
+    return made
+
+
+def taught(*inputs: TensorSpec) -> PlainJson:
+    """A codec that has met requests that differ from those to come in their numbers alone."""
+    made = codec(*inputs)
+    for numbers in ([1, 2], [1, 2, 3, 4]):
+        assert made.decode(body(x(numbers))) is not None
+        assert made.decode(json.dumps({"inputs": [x(numbers)]}, separators=(",", ":")).encode()) is not None
     return made
 
 
@@ -71,8 +81,31 @@ LEFT = {
 
 
 @pytest.mark.parametrize("given_body", LEFT.values(), ids=LEFT.keys())
-def test_left_to_the_general_codec_is(given_body: bytes) -> None:
-    assert codec(X).decode(given_body) is None
+@pytest.mark.parametrize("make", [codec, taught])
+def test_left_to_the_general_codec_is(given_body: bytes, make: Callable[..., PlainJson]) -> None:
+    assert make(X).decode(given_body) is None
+
+
+@given(st.data())
+def test_what_was_read_before_changes_nothing_that_is_read(data: st.DataObject) -> None:
+    written = json.dumps({"inputs": [x([1, 2.5])]}, separators=data.draw(st.sampled_from([(", ", ": "), (",", ":")])))
+    begin = data.draw(st.integers(0, len(written)))
+    end = data.draw(st.integers(begin, len(written)))
+    between = data.draw(st.text('0123456789.-eE+[]{},:" tfrualsxdn', max_size=12))
+    given_body = (written[:begin] + between + written[end:]).encode()
+    fresh, knowing = codec(X).decode(given_body), taught(X).decode(given_body)
+    assert (fresh is None) == (knowing is None)
+    if fresh is not None and knowing is not None:
+        assert fresh[1] == knowing[1]
+        np.testing.assert_array_equal(fresh[0]["x"], knowing[0]["x"])
+
+
+def test_more_layouts_than_are_kept_are_read_right() -> None:
+    made = codec(X)
+    for _ in range(2):
+        for rows in range(1, 2 * MAX_LAYOUTS):
+            feeds, count = made.decode(body(x([rows, *[0] * (2 * rows - 1)]))) or ({}, 0)
+            assert (count, feeds["x"].shape, feeds["x"][0, 0]) == (rows, (rows, 2), rows)
 
 
 @pytest.mark.parametrize(

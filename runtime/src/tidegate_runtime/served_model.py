@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tidegate_runtime.batching.costs import CostTable
 from tidegate_runtime.batching.engine import Engine
 from tidegate_runtime.batching.policy import BatchPolicy
+from tidegate_runtime.batching.rows import compatibility
 from tidegate_runtime.batching.scheduler import Clock, Scheduler
 from tidegate_runtime.batching.tickets import Deliver, Outputs, Ticket
 from tidegate_runtime.errors import InvalidRequest, InvalidTensor
@@ -79,6 +80,7 @@ class ServedModel:
             else PlainJson.of(self.name, self.version, loaded.signature.inputs, loaded.signature.outputs)
         )
         """The codec of this model's commonest requests, if it has such."""
+        self._plain_key = compatibility(self.plain.example) if self.plain is not None else None
         self._labels = loaded.labels
         self._drop = loaded.drop
         self._batched = loaded.verdict.batched
@@ -118,7 +120,9 @@ class ServedModel:
         if self._batched and rows > self.limits.max_batch_size:
             raise self._too_many(rows)
         deadline = received + self.limits.timeout_seconds
-        return self._scheduler.submit(feeds, rows if self._batched else 1, deadline, deliver)
+        if not self._batched:
+            return self._scheduler.submit(feeds, 1, deadline, deliver)
+        return self._scheduler.submit(feeds, rows, deadline, deliver, key=self._plain_key)
 
     def withdraw(self, ticket: Ticket) -> None:
         """Forgets a request whose client is gone: it leaves the queue, and is not delivered."""

@@ -13,11 +13,15 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import orjson
 
+from tidegate_runtime.protocol.json_layout import Layouts
 from tidegate_runtime.protocol.json_tensors import CODES
 from tidegate_runtime.tensors import Array, Datatype, Feeds, TensorSpec
 
 MAX_BYTES: Final = 16 * 1024
 """Of longer bodies the numbers are nearly all the cost, which is the same in the general codec."""
+
+MAX_SHAPES: Final = 256
+"""Shapes of outputs whose text is kept."""
 
 
 class _Input(NamedTuple):
@@ -36,6 +40,8 @@ class PlainJson:
 
     def __init__(self, name: str, version: str, inputs: Sequence[_Input], outputs: Sequence[TensorSpec]) -> None:
         self._inputs = inputs
+        self._layouts = Layouts() if len(inputs) == 1 else None
+        self._shapes: dict[tuple[int, ...], bytes] = {}
         self._colons = 1 + 4 * len(inputs)
         head = orjson.dumps({"model_name": name, "model_version": version, "outputs": []})[:-2]
         self._heads = []
@@ -53,10 +59,41 @@ class PlainJson:
         known = [given for given in plain if given is not None]
         return cls(name, version, known, outputs) if numeric and len(known) == len(plain) else None
 
+    @property
+    def example(self) -> Feeds:
+        """Inputs of a plain request of one row; all zero."""
+        return {given.name: np.zeros((1, *given.tail), given.dtype) for given in self._inputs}
+
     def decode(self, body: bytes | bytearray) -> tuple[Feeds, int] | None:
         """The inputs' arrays and how many rows each has; None if `body` is no plain request."""
+        if len(body) > MAX_BYTES:
+            return None
+        if self._layouts is not None and (known := self._layouts.numbers(body)) is not None:
+            data, shape = known
+            made = _numbers(self._inputs[0], data, shape)
+            return None if made is None else ({self._inputs[0].name: made}, shape[0])
+        return self._read(body)
+
+    def encode(self, outputs: Sequence[Array]) -> bytes:
+        """The answer with all outputs, as the general codec writes it."""
+        parts = []
+        for head, output in zip(self._heads, outputs, strict=True):
+            data = orjson.dumps(output.ravel(), option=orjson.OPT_SERIALIZE_NUMPY)
+            parts += [head, self._shapes.get(output.shape) or self._shape(output.shape), data]
+        parts.append(b"}]}")
+        return b"".join(parts)
+
+    def _shape(self, shape: tuple[int, ...]) -> bytes:
+        """A shape as it is written, and what follows it; kept for the next output of that shape."""
+        text = b'%b],"data":' % b",".join([b"%d" % size for size in shape])
+        if len(self._shapes) >= MAX_SHAPES:
+            self._shapes.clear()
+        self._shapes[shape] = text
+        return text
+
+    def _read(self, body: bytes | bytearray) -> tuple[Feeds, int] | None:
         # Python takes true for 1 wherever it compares or converts numbers.
-        if len(body) > MAX_BYTES or body.count(b":") != self._colons or b"true" in body or b"false" in body:
+        if body.count(b":") != self._colons or b"true" in body or b"false" in body:
             return None
         try:
             root = orjson.loads(body)
@@ -75,17 +112,9 @@ class PlainJson:
                 return None
             feeds[given.name] = made
             rows = len(made)
+        if self._layouts is not None:
+            self._layouts.remember(body, root)
         return feeds, rows
-
-    def encode(self, outputs: Sequence[Array]) -> bytes:
-        """The answer with all outputs, as the general codec writes it."""
-        parts = []
-        for head, output in zip(self._heads, outputs, strict=True):
-            shape = b",".join([b"%d" % size for size in output.shape])
-            data = orjson.dumps(output.ravel(), option=orjson.OPT_SERIALIZE_NUMPY)
-            parts += [head, shape, b'],"data":', data]
-        parts.append(b"}]}")
-        return b"".join(parts)
 
 
 def _plain_input(spec: TensorSpec) -> _Input | None:
@@ -107,6 +136,10 @@ def _array(given: _Input, tensor: Any) -> Array | None:
         return None
     if type(shape) is not list or shape[1:] != given.tail or list(map(type, shape)) != given.kinds:
         return None
+    return _numbers(given, data, tuple(shape))
+
+
+def _numbers(given: _Input, data: list[Any], shape: tuple[int, ...]) -> Array | None:
     if shape[0] < 1 or len(data) != shape[0] * given.row_size:
         return None
     try:

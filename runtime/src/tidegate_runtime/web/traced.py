@@ -1,21 +1,54 @@
-"""The hot way where requests are recorded: a class of its own, so that it costs nothing where they are not."""
+"""The hot way where requests are recorded: classes of its own, so that it costs nothing where they are not."""
 
-from tidegate_runtime.tracing.request import RequestTrace
+from tidegate_runtime.tracing.request import RequestTrace, Tracer
 from tidegate_runtime.web.faults import CLIENT_GONE
-from tidegate_runtime.web.hot import Head, HotCall, HotConnection
+from tidegate_runtime.web.head import Head
+from tidegate_runtime.web.hot import HotConnection
+from tidegate_runtime.web.hot_call import HotCall
 from tidegate_runtime.web.tracing import asked
+
+
+class TracedCall(HotCall):
+    """A call that notes its trace."""
+
+    tracer: Tracer
+    scheme: str
+    _trace: RequestTrace | None = None
+
+    def begin(self, head: Head) -> None:
+        """Begins the trace."""
+        named = asked(head.url, self.scheme)
+        self._trace = self.tracer.begin(_text(head.traceparent), _text(head.tracestate), named)
+        super().begin(head)
+
+    def take(self) -> None:
+        """Has the scheduler note what it does with the request."""
+        super().take()
+        if self.ticket is not None:
+            self.ticket.trace = self._trace
+
+    def lost(self, *, reading: bool) -> None:
+        """Ends the trace of a client that left."""
+        if not self.response_complete:
+            self._end(CLIENT_GONE)
+        super().lost(reading=reading)
+
+    def finish(self, status: int) -> None:
+        """Ends the trace."""
+        self._end(status)
+        super().finish(status)
+
+    def _end(self, status: int) -> None:
+        trace, self._trace = self._trace, None
+        if trace is None:
+            return
+        if status == 200:
+            trace.served(self.received, self.parsed, self.delivered, self.clock())
+        trace.end(self.head.model.name, self.head.model.version, status)
 
 
 class TracedConnection(HotConnection):
     """A connection that notes its hot requests' traces; the cold ones' are noted above ASGI."""
-
-    _trace: RequestTrace | None = None
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Ends the trace of a client that left."""
-        if self._call is not None and not self._call.response_complete:
-            self._end(self._call, CLIENT_GONE)
-        super().connection_lost(exc)
 
     def _hot_head(self) -> Head | None:
         head = super()._hot_head()
@@ -24,29 +57,11 @@ class TracedConnection(HotConnection):
         headers = dict(self.headers)
         return head._replace(traceparent=headers.get(b"traceparent"), tracestate=headers.get(b"tracestate"))
 
-    def _begin(self, head: Head) -> HotCall:
-        tracer = self.service.tracer
-        assert tracer is not None
-        named = asked(head.url, self.scheme or "http")
-        self._trace = tracer.begin(_text(head.traceparent), _text(head.tracestate), named)
-        return super()._begin(head)
-
-    def _take(self, call: HotCall) -> None:
-        super()._take(call)
-        if call.ticket is not None:
-            call.ticket.trace = self._trace
-
-    def _finish(self, call: HotCall, status: int) -> None:
-        self._end(call, status)
-        super()._finish(call, status)
-
-    def _end(self, call: HotCall, status: int) -> None:
-        trace, self._trace = self._trace, None
-        if trace is None:
-            return
-        if status == 200:
-            trace.served(call.received, call.parsed, call.delivered, self.service.clock())
-        trace.end(call.head.model.name, call.head.model.version, status)
+    def _new_call(self) -> HotCall:
+        assert self.service.tracer is not None
+        call = TracedCall(self, self.service.clock)
+        call.tracer, call.scheme = self.service.tracer, self.scheme or "http"
+        return call
 
 
 def _text(value: bytes | None) -> str | None:

@@ -1,0 +1,103 @@
+"""The heads of hot requests: which are of the common form, and how one that repeats another is recognised. Pure."""
+
+import re
+from typing import Final, NamedTuple
+
+from tidegate_runtime.served_model import ServedModel
+from tidegate_runtime.web.body import JSON_LENGTH_HEADER
+from tidegate_runtime.web.connection import MAX_HEAD_BYTES, MAX_HEADERS
+from tidegate_runtime.web.reply import Header
+
+JSON_LENGTH: Final = JSON_LENGTH_HEADER.lower().encode()
+MAX_PATTERN_BYTES: Final = 2048
+
+_NEVER_HOT: Final = frozenset(
+    {
+        b"content-encoding",
+        b"expect",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+_MEDIA: Final = frozenset({None, b"application/json", b"application/octet-stream"})
+_LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,12})\r\n", re.IGNORECASE)
+
+
+class Head(NamedTuple):
+    """What a hot request's head says, but for the length of the body."""
+
+    url: bytes
+    model: ServedModel
+    keep_alive: bool
+    json_length: bytes | None
+    accepted: bytes | None
+    traceparent: bytes | None = None
+    tracestate: bytes | None = None
+    """Both are only read where requests are recorded."""
+
+
+class Pattern(NamedTuple):
+    """The bytes of a head before and behind the digits of `Content-Length`, and what the head says.
+
+    What a head means follows from its bytes alone, so it needn't be found out again.
+    """
+
+    before: bytes
+    behind: bytes
+    head: Head
+
+    def body_at(self, data: bytes) -> int:
+        """Where the body begins if `data` is one whole request whose head repeats this one but for the length; else 0.
+
+        The body is no longer than the model takes.
+        """
+        before, behind, head = self
+        if not data.startswith(before):
+            return 0
+        begin = len(before)
+        stop = data.find(b"\r", begin, begin + 13)
+        if not data.startswith(behind, stop):
+            return 0
+        digits = data[begin:stop]
+        body = stop + len(behind)
+        whole = digits.isdigit() and 0 < int(digits) == len(data) - body <= head.model.max_body_bytes
+        return body if whole else 0
+
+
+def common_head(url: bytes, given: list[Header], model: ServedModel, keep_alive: bool) -> Head | None:
+    """What the head of an HTTP/1.1 POST says if it is of the common form: a body of known length, as it is."""
+    headers = dict(given)
+    length = headers.get(b"content-length")
+    if (
+        length is None
+        or headers.get(b"content-type") not in _MEDIA
+        or b"host" not in headers
+        or not _NEVER_HOT.isdisjoint(headers)
+        or not len(headers) == len(given) <= MAX_HEADERS
+        or not 0 < int(length) <= model.max_body_bytes
+        or sum(map(len, headers)) + sum(map(len, headers.values())) > MAX_HEAD_BYTES
+    ):
+        return None
+    return Head(url, model, keep_alive, headers.get(JSON_LENGTH), headers.get(b"accept-encoding"))
+
+
+def pattern_of(arrived: bytes, body: bytes | bytearray, head: Head) -> Pattern | None:
+    """The pattern of a request that came whole, in one piece; None if its head can't be told from `arrived` surely.
+
+    Where a parser sees a head's end follows from the head; that it sees it where we do is seen from the body.
+    """
+    end = len(arrived) - len(body)
+    text = arrived[:end]
+    if (
+        not 0 < end <= MAX_PATTERN_BYTES
+        or not text.startswith(b"POST ")
+        or text.find(b"\r\n\r\n") != end - 4
+        or not arrived.endswith(body)
+    ):
+        return None
+    lengths = list(_LENGTH.finditer(text))
+    if len(lengths) != 1 or int(lengths[0][1]) != len(body):
+        return None
+    return Pattern(text[: lengths[0].start(1)], text[lengths[0].end(1) :], head)
