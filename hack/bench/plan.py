@@ -13,7 +13,7 @@ SHARE_OF_BEST = 0.8
 OVERLOAD = 2.0
 # Of an overloaded request, so that waiting in a queue for ever isn't an answer.
 OVERLOAD_DEADLINE_SECONDS = 0.5
-QUICK_SERVERS = (OURS, "mosec", "naive", "limit-http")
+QUICK_SERVERS = (OURS, "mosec", "naive", "limit-socket", "limit-http")
 
 
 @dataclass(frozen=True, order=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from bench.bodies import V2_BINARY, V2_GRPC, V2_JSON, Form
 
 OURS = "tidegate"
-LIMITS = ("limit-http", "limit-grpc")
+LIMITS = ("limit-socket", "limit-http", "limit-grpc")
 PROTOCOLS = ("json", "binary", "grpc")
 
 
@@ -137,6 +137,17 @@ SERVERS: Mapping[str, Server] = {
                 "RAY_raylet_start_wait_time_s": "120",
                 "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
             },
+        ),
+        Server(
+            "limit-socket",
+            "limits",
+            ("{python}", "{here}/socket_echo.py"),
+            {
+                "json": Form("http", "v2-json", "none", "/"),
+                "binary": Form("http", "v2-binary", "none", "/"),
+            },
+            "uvloop alone: a ready answer of 16 bytes to whatever is read, so the kernel and an event loop",
+            models=frozenset({"tabular"}),
         ),
         Server(
             "limit-http",
