@@ -52,8 +52,8 @@ h2spec: .venv ## HTTP/2 conformance of the nghttp2 transport, by h2spec
 measure: cluster-up images-load .venv ## Figures: apply to Deployment, apply to Ready, weight to share, memory, CRD size
 	$(RUN) python -m lab.measure
 
-fuzz: .venv ## Fuzz a connection's bytes for a minute (FUZZ_SECONDS=…), with h11 as the oracle
-	PYTHONPATH=hack $(UV) run --quiet --group fuzz python -m fuzz $(or $(FUZZ_SECONDS),60)
+fuzz: .venv ## Fuzz a connection's bytes for a minute (FUZZ_SECONDS=…), with h11 as the oracle; FUZZ=grpc: messages
+	PYTHONPATH=hack $(UV) run --quiet --group fuzz python -m fuzz $(or $(FUZZ),http) $(or $(FUZZ_SECONDS),60)
 
 bench: .venv ## This runtime beside its peers on one core: BENCH="tabular json", BENCH=--quick, BENCH=--help
 	$(RUN) python -m bench $(BENCH)

@@ -61,6 +61,9 @@ class Pipe(asyncio.Transport):
             self.closed = True
             asyncio.get_running_loop().call_soon(self._protocol.connection_lost, None)
 
+    def get_write_buffer_size(self) -> int:
+        return 0
+
     def pause_reading(self) -> None: ...
     def resume_reading(self) -> None: ...
 

@@ -21,6 +21,7 @@ from tidegate_runtime.web.hot import protocol_class
 pytestmark = [pytest.mark.asyncio, pytest.mark.looptime]
 
 HEAD = b"POST /v2/models/m/infer HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n"
+LONG_HEAD = b"POST /v2/models/m/infer HTTP/1.1\r\nHost: h\r\nContent-Length: 65536\r\n\r\n"
 GET = b"GET /v2 HTTP/1.1\r\nHost: h\r\n\r\n"
 
 
@@ -31,6 +32,8 @@ class RecordingTransport(asyncio.Transport):
         super().__init__({"peername": ("127.0.0.1", 1), "sockname": ("127.0.0.1", 2)})
         self._protocol = protocol
         self.written = b""
+        self.unread = 0
+        self.aborted = False
         self.closed_at: float | None = None
 
     def write(self, data: Any) -> None:
@@ -43,7 +46,16 @@ class RecordingTransport(asyncio.Transport):
         if self.closed_at is None:
             loop = asyncio.get_running_loop()
             self.closed_at = loop.time()
-            loop.call_soon(self._protocol.connection_lost, None)
+            if not self.unread:
+                loop.call_soon(self._protocol.connection_lost, None)
+
+    def abort(self) -> None:
+        self.aborted = True
+        self.unread = 0
+        self.close()
+
+    def get_write_buffer_size(self) -> int:
+        return self.unread
 
     def pause_reading(self) -> None: ...
     def resume_reading(self) -> None: ...
@@ -140,14 +152,152 @@ async def test_row_23_half_a_head_is_answered_408_after_10_seconds_however_slowl
     assert connection.status == 408
 
 
-async def test_row_23_half_a_body_is_answered_408_30_seconds_after_its_last_byte() -> None:
+async def test_row_23_half_a_body_is_answered_408_after_30_seconds_however_slowly_it_comes() -> None:
     connection = Connected()
-    connection.receive(HEAD + b"12345")
+    connection.receive(HEAD + b"1")
+    for byte in b"2345678":
+        await after(4.9)
+        if connection.open_for is None:
+            connection.receive(bytes([byte]))
+    await after(100)
+    assert connection.open_for == pytest.approx(30, abs=0.2)
+    assert connection.status == 408
+
+
+async def test_row_23_a_body_that_stops_is_answered_408_30_seconds_after_its_last_byte() -> None:
+    connection = Connected()
+    connection.receive(LONG_HEAD + bytes(60_000))
     await after(20)
     connection.receive(b"678")
     await after(100)
     assert connection.open_for == pytest.approx(50)
     assert connection.status == 408
+
+
+async def test_a_long_body_has_the_time_it_takes_at_a_kilobyte_a_second() -> None:
+    connection = Connected()
+    connection.receive(LONG_HEAD)
+    for _ in range(64):
+        await after(1)
+        connection.receive(bytes(1024))
+    await after(0.1)
+    assert connection.status == 200
+
+
+async def test_each_body_of_a_connection_has_a_time_of_its_own() -> None:
+    connection = Connected()
+    for _ in range(3):
+        connection.receive(HEAD + b"12345")
+        await after(25)
+        connection.receive(b"67890")
+        await after(0.1)
+    assert connection.open_for is None
+    assert connection.transport.written.count(b"200 OK") == 3
+
+
+class Unread:
+    """A connection whose answer lies in the transport's buffer, as far as its client hasn't read."""
+
+    def __init__(self, served: bool = True) -> None:
+        self.connection = Connected(served=served)
+        self.connection.receive(infer(1))
+
+    async def answered(self, unread: int) -> None:
+        await after(1)
+        self.connection.transport.unread = unread
+        self.connection.protocol.pause_writing()
+
+    @property
+    def aborted(self) -> bool:
+        return self.connection.transport.aborted
+
+
+async def test_a_client_that_reads_none_of_its_answer_is_cut_off_after_30_seconds() -> None:
+    unread = Unread()
+    await unread.answered(100_000)
+    await after(29)
+    assert not unread.aborted
+    await after(2)
+    assert unread.aborted
+
+
+async def test_a_client_that_reads_a_byte_every_second_is_cut_off() -> None:
+    unread = Unread()
+    await unread.answered(100_000)
+    for _ in range(60):
+        await after(1)
+        unread.connection.transport.unread -= 1
+    assert unread.aborted
+
+
+async def test_a_client_that_reads_two_kilobytes_a_second_is_not() -> None:
+    unread = Unread()
+    await unread.answered(1_000_000)
+    for _ in range(400):
+        await after(1)
+        unread.connection.transport.unread -= 2048
+    assert not unread.aborted
+
+
+async def test_a_client_that_was_slow_for_a_while_is_not_cut_off() -> None:
+    unread = Unread()
+    await unread.answered(100_000)
+    unread.connection.protocol.resume_writing()
+    await after(60)
+    assert not unread.aborted
+
+
+async def test_what_an_idle_client_leaves_unread_does_not_keep_its_connection() -> None:
+    unread = Unread()
+    await after(1)
+    unread.connection.transport.unread = 1000
+    await after(74.5)
+    assert unread.connection.open_for is not None
+    assert not unread.aborted
+    await after(31)
+    assert unread.aborted
+
+
+@pytest.mark.parametrize("close", [b"", b"TE: trailers"], ids=["hot", "cold"])
+async def test_a_last_answer_that_is_not_read_is_given_up(close: bytes) -> None:
+    connection = Connected(served=True)
+    connection.receive(infer(1, b"Connection: close", *([close] if close else [])))
+    connection.transport.unread = 1000
+    await after(1)
+    assert connection.open_for is not None
+    await after(31)
+    assert connection.transport.aborted
+
+
+OFFER = (b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA")
+
+
+async def test_row_42_an_offer_to_upgrade_is_passed_over_and_the_body_is_not_lost() -> None:
+    connection = Connected(served=True)
+    connection.receive(infer(1, *OFFER))
+    await after(1)
+    connection.receive(infer(2, *OFFER)[:-10])
+    await after(1)
+    connection.receive(infer(2, *OFFER)[-10:] + infer(3))
+    await after(2)
+    assert [(status, data_of(body)) for status, body in connection.answers()] == [(200, 2), (200, 4), (200, 6)]
+
+
+async def test_row_42_an_offer_whose_head_comes_in_pieces_is_refused_if_there_is_a_body() -> None:
+    connection = Connected(served=True)
+    connection.receive(infer(1, *OFFER)[:40])
+    connection.receive(infer(1, *OFFER)[40:])
+    await after(1)
+    assert [status for status, _ in connection.answers()] == [400]
+    assert connection.open_for is not None
+
+
+async def test_row_42_a_request_before_an_offer_is_answered_once() -> None:
+    connection = Connected(served=True)
+    connection.receive(infer(1) + infer(2, *OFFER))
+    await after(2)
+    assert [(status, data_of(body)) for status, body in connection.answers()] == [(200, 2)]
+    assert connection.open_for is not None
 
 
 async def test_row_23_an_idle_connection_is_kept_for_75_seconds_after_its_answer() -> None:

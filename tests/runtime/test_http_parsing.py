@@ -104,8 +104,11 @@ def test_a_request_without_a_version_is_refused(server: Server) -> None:
     assert closed
 
 
-def test_an_offer_to_upgrade_is_refused_with_what_to_do(server: Server) -> None:
-    offer = b"Connection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 2\r\n\r\n{}"
-    answers, closed = server.answers(b"POST /v2/models/m/infer HTTP/1.1\r\nHost: h\r\n" + offer)
-    assert [(status, "without the header Upgrade" in body["error"]) for status, body in answers] == [(400, True)]
-    assert closed
+def test_an_offer_to_upgrade_is_passed_over_with_a_body_and_without(server: Server) -> None:
+    offer = b"Host: h\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n"
+    body = body_of([1])
+    post = b"POST /v2/models/m/infer HTTP/1.1\r\n" + offer + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    answers, closed = server.answers(post, b"GET /v2/models HTTP/1.1\r\n" + offer + b"\r\n", post)
+    assert [status for status, _ in answers] == [200, 200, 200]
+    assert [body["outputs"][0]["data"] for _, body in answers[::2]] == [[2], [2]]
+    assert not closed

@@ -209,6 +209,16 @@ RAW = [
         200,
         id="row 42: an upgrade that is not offered is ignored",
     ),
+    pytest.param(
+        [
+            HEAD
+            + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n"
+            + b"Content-Length: %d\r\n\r\n" % len(json.dumps(GOOD))
+            + json.dumps(GOOD).encode()
+        ],
+        200,
+        id="row 42: nor does it cost the body",
+    ),
 ]
 
 

@@ -1,5 +1,6 @@
 """The administration port: metrics, probes, and what changes what is served. It knows no inference request."""
 
+import orjson
 from fastapi import FastAPI, Response
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -11,8 +12,10 @@ from tidegate_runtime.service import Service
 from tidegate_runtime.web import faults
 from tidegate_runtime.web.administration import administration
 from tidegate_runtime.web.app import not_ready
+from tidegate_runtime.web.body import JSON
 from tidegate_runtime.web.exposition import EngineCollector, GrpcCollector, Lossy, ModelCollector, TraceCollector
 from tidegate_runtime.web.facts import model_facts
+from tidegate_runtime.web.openapi import document
 from tidegate_runtime.web.triton_exposition import TritonCollector
 
 
@@ -39,6 +42,10 @@ def create_admin_app(service: Service, host: Host, traces: Lossy | None = None, 
     @app.get(METRICS_PATH)
     async def metrics() -> Response:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    @app.get("/openapi.json")
+    async def described() -> Response:
+        return Response(orjson.dumps(document()), media_type=JSON)
 
     @app.get("/healthz")
     async def healthz() -> Response:

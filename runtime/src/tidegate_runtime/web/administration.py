@@ -58,28 +58,20 @@ def _repository(host: Host) -> APIRouter:
 def _settings(service: Service) -> APIRouter:
     router = APIRouter()
 
-    @router.get("/logging")
-    async def log_levels() -> Response:
+    # One route for both methods, or the answer to a third would name only one of them as allowed.
+    @router.api_route("/logging", methods=["GET", "POST"])
+    async def log_levels(request: Request) -> Response:
+        if request.method == "POST":
+            logs.set_levels(await _object(request))
         return _json(logs.levels())
 
-    @router.post("/logging")
-    async def set_log_levels(request: Request) -> Response:
-        logs.set_levels(await _object(request))
-        return _json(logs.levels())
-
-    @router.get("/trace/setting")
-    @router.get("/models/{name}/trace/setting")
-    async def traces(name: str = "") -> Response:
+    @router.api_route("/trace/setting", methods=["GET", "POST"])
+    @router.api_route("/models/{name}/trace/setting", methods=["GET", "POST"])
+    async def traces(request: Request, name: str = "") -> Response:
         if name:
             service.model(name)
-        return _json(trace_settings.SETTINGS)
-
-    @router.post("/trace/setting")
-    @router.post("/models/{name}/trace/setting")
-    async def set_traces(request: Request, name: str = "") -> Response:
-        if name:
-            service.model(name)
-        trace_settings.refuse(await _object(request))
+        if request.method == "POST":
+            trace_settings.refuse(await _object(request))
         return _json(trace_settings.SETTINGS)
 
     return router

@@ -5,15 +5,22 @@ answers a malformed second request before the first one.
 """
 
 import asyncio
+import contextlib
+import fcntl
 import math
+import struct
+import termios
 from collections.abc import Callable
 from enum import Enum
 from typing import Final
 
+import httptools
 import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from tidegate_runtime.web.patience import STALL_SECONDS, body_late_at, reads
 from tidegate_runtime.web.reply import reply
+from tidegate_runtime.web.upgrade import without_offer
 
 MAX_URL_BYTES: Final = 8 * 1024
 MAX_HEAD_BYTES: Final = 32 * 1024
@@ -23,7 +30,6 @@ MAX_PIPELINED: Final = 16
 
 FIRST_BYTE_SECONDS: Final = 5.0
 HEAD_SECONDS: Final = 10.0
-BODY_IDLE_SECONDS: Final = 30.0
 KEEP_ALIVE_SECONDS: Final = 75
 """Longer than proxies keep idle connections (Envoy's default: 60 s), or one is reused that is just being closed."""
 
@@ -49,12 +55,19 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     draining: Callable[[], bool] = staticmethod(lambda: False)
 
     _refusal: tuple[int, str] | None = None
+    _offered = False
+    """Whether what was refused is an offer to upgrade, and nothing else."""
     _stage = Stage.IDLE
     _head_bytes = 0
+    _body_bytes = 0
+    _body_began = 0.0
     _deaf = False
     """Whether what still comes is ignored: the connection ends with the answers that are pending."""
     _timer: asyncio.TimerHandle | None = None
     _late_at = math.inf
+    _stall: asyncio.TimerHandle | None = None
+    _unread = 0
+    """What the client had still to read when that was last looked at, while it is looked at."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Gives the client 5 s for its first byte."""
@@ -62,16 +75,23 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._expect_within(FIRST_BYTE_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forgets the timer."""
-        if self._timer is not None:
-            self._timer.cancel()
+        """Forgets the timers."""
+        for timer in (self._timer, self._stall):
+            if timer is not None:
+                timer.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Parses; then bounds a head that isn't complete yet, and gives a body that goes on more time."""
         if self._deaf:
             return
-        super().data_received(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            pass  # Without a body, the offer is ignored.
+        except httptools.HttpParserError:
+            self._on_refused(data)
+            return
         if self._stage is Stage.IDLE or self._deaf or self.transport.is_closing():
             return
         if self._stage is Stage.HEAD:
@@ -84,13 +104,17 @@ class BoundedHttpProtocol(HttpToolsProtocol):
                 self.send_400_response("")
         elif not self.cycle.response_complete:
             # A body that nobody reads any more, its answer being sent, gets no more time than it had.
-            self._expect_within(BODY_IDLE_SECONDS)
+            now = self.loop.time()
+            if not self._body_bytes:
+                self._body_began = now
+            self._body_bytes += len(data)
+            self._expect_within(body_late_at(self._body_began, self._body_bytes, now) - now)
 
     def on_message_begin(self) -> None:
         """The first byte of a request."""
         super().on_message_begin()
         self._stage = Stage.HEAD
-        self._head_bytes = 0
+        self._head_bytes = self._body_bytes = 0
 
     def on_headers_complete(self) -> None:
         """Refuses a head that is too large or incomplete; else lets uvicorn start the request."""
@@ -113,12 +137,13 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """
         self.server_state.total_requests += 1
         if self.transport.is_closing():
+            self._watch_reader()
             return
         if self.pipeline:
             self.flow.resume_reading()
             self._start_asgi_task(*self.pipeline.pop())
         elif self._deaf:
-            self.transport.close()
+            self._close()
         else:
             self.flow.resume_reading()
             if self._stage is Stage.IDLE:
@@ -136,7 +161,19 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         status, message = self._refusal or (400, "not a valid HTTP/1.1 request")
         body = orjson.dumps({"error": message})
         self.transport.write(b"".join(reply(status, [(b"content-type", b"application/json")], [body], close=True)))
-        self.transport.close()
+        self._close()
+
+    def pause_writing(self) -> None:
+        """The client doesn't read as fast as it is answered; nothing more is written, until it does."""
+        super().pause_writing()
+        self._watch_reader()
+
+    def resume_writing(self) -> None:
+        """It does."""
+        super().resume_writing()
+        if self._stall is not None and not self.transport.is_closing():
+            self._stall.cancel()
+            self._stall = None
 
     def _answers_pending(self) -> bool:
         """Whether requests before the one being read wait for their answers; the one being read is forgotten then."""
@@ -160,13 +197,25 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         elif self.parser.get_method() == b"CONNECT":
             self._refuse(405, "this server is not a proxy")
         elif self.parser.should_upgrade() and any(name in _OF_BODIES for name, _ in self.headers):
-            # The parser takes what follows for the other protocol, so the body of a request that merely offers to
-            # upgrade, as `curl --http2` does, would be lost. Without one the offer is ignored.
             self._refuse(400, "this server offers no upgrade; send the request without the header Upgrade")
+            self._offered = True
         elif len(self.pipeline) >= MAX_PIPELINED:
             self._refuse(400, f"more than {MAX_PIPELINED} requests wait on this connection")
         if self._refusal is not None:
             raise _Refused
+
+    def _on_refused(self, data: bytes) -> None:
+        """Answers what the parser refused; but a mere offer to upgrade is passed over, where that can be done."""
+        if self._offered:
+            self._offered = False
+            rest = without_offer(data, self.url, self.headers)
+            if rest is not None:
+                self._refusal = None
+                self._stage = Stage.IDLE
+                self.parser = httptools.HttpRequestParser(self)
+                self.data_received(rest)
+                return
+        self.send_400_response("")
 
     def _refuse(self, status: int, message: str) -> None:
         self._refusal = (status, message)
@@ -191,13 +240,46 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             return
         answering = self.cycle is not None and not self.cycle.response_complete
         if self._stage is Stage.IDLE or (answering and self._stage is Stage.HEAD) or self._answer_began():
-            self.transport.close()
+            self._close()
         else:
             self._refuse(408, "the request did not arrive in time")
             self.send_400_response("")
 
     def _answer_began(self) -> bool:
         return self._stage is Stage.BODY and bool(self.cycle.response_started)
+
+    def _close(self) -> None:
+        self.transport.close()
+        self._watch_reader()
+
+    def _watch_reader(self) -> None:
+        """From here on the client has to read what was written; else the transport would keep it for ever.
+
+        Nothing is written while it is looked at: writing is paused, or the transport is closing.
+        """
+        if self._stall is None and self.transport.get_write_buffer_size():
+            self._unread = _unread(self.transport)
+            self._stall = self.loop.call_later(STALL_SECONDS, self._look_at_reader)
+
+    def _look_at_reader(self) -> None:
+        self._stall = None
+        if reads(self._unread, _unread(self.transport)):
+            self._watch_reader()
+        elif self.transport.get_write_buffer_size():
+            self.transport.abort()
+
+
+def _unread(transport: asyncio.Transport) -> int:
+    """Bytes written that the client's side hasn't confirmed, in this process and in the kernel's buffer.
+
+    Without the latter, of megabytes, a client that reads steadily may seem to read nothing for a minute.
+    """
+    queued = 0
+    connection = transport.get_extra_info("socket")
+    if connection is not None:
+        with contextlib.suppress(OSError):
+            queued = struct.unpack("i", fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4)))[0]
+    return transport.get_write_buffer_size() + queued
 
 
 def bounded_class(draining: Callable[[], bool]) -> type[asyncio.Protocol]:

@@ -58,7 +58,7 @@ class HotConnection(BoundedHttpProtocol):
         self.headers = []
         self.expect_100_continue = False
         self._stage = Stage.HEAD
-        self._head_bytes = 0
+        self._head_bytes = self._body_bytes = 0
 
     def on_headers_complete(self) -> None:
         """Decides the way."""

@@ -20,16 +20,17 @@ def v1_routes(service: Service) -> APIRouter:
     async def models() -> Response:
         return Response(orjson.dumps({"models": service.names()}), media_type=JSON)
 
+    # Before the next, which matches their paths, too, and would say that they allow GET alone.
+    @router.post("/{name}:predict")
+    @router.post("/{name}/versions/{version}:predict")
+    async def predict(request: Request, name: str, version: str | None = None) -> Response:
+        return await counted(service, request, name, version, _predict(service, request, name, version))
+
     @router.get("/{name}")
     async def ready(name: str) -> Response:
         model = service.model(name, None)
         ready = not service.draining
         return Response(orjson.dumps({"name": model.name, "ready": ready}), 200 if ready else 503, media_type=JSON)
-
-    @router.post("/{name}:predict")
-    @router.post("/{name}/versions/{version}:predict")
-    async def predict(request: Request, name: str, version: str | None = None) -> Response:
-        return await counted(service, request, name, version, _predict(service, request, name, version))
 
     return router
 
