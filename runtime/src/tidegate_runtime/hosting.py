@@ -7,7 +7,7 @@ versions are exchanged in one turn of the event loop, and each old one is let go
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -58,6 +58,8 @@ class Host:
         available: Callable[[], int | None] = available_bytes,
     ) -> None:
         self.changed: Callable[[], None] = lambda: None
+        self.settled: Callable[[], Awaitable[None]] = _at_once
+        """Waits until all who were told of a change go by it."""
         self._service = service
         self._store = store
         self._placement = placement
@@ -113,10 +115,12 @@ class Host:
         if its caller is cancelled.
         """
         await self._alone(name, self._load(name))
+        await self.settled()
 
     async def unload(self, name: str) -> None:
         """Takes the model out of service; its last requests are answered all the same. Raises `NotFound`."""
         await self._alone(name, self._unload(name))
+        await self.settled()
 
     async def index(self, *, ready: bool) -> list[dict[str, str]]:
         """Name, version, state and reason of every version that is known, and of models that could be loaded.
@@ -275,6 +279,10 @@ class Host:
     @staticmethod
     async def _on(executor: Executor, function: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(executor, function, *arguments)
+
+
+async def _at_once() -> None:
+    pass
 
 
 def refuse_overrides(parameters: Iterable[str], *taken: str) -> None:
