@@ -1,6 +1,7 @@
 """The names of docs/api.md are those of the code, on every side that states them."""
 
 import re
+from types import SimpleNamespace
 from unittest.mock import MagicMock
 
 import httpx2
@@ -23,7 +24,7 @@ from tidegate_operator.xds.metrics import XdsMetrics
 from tidegate_runtime import naming as runtime
 from tidegate_runtime.metrics import CostFigure, ModelMetrics
 from tidegate_runtime.web.app import create_app
-from tidegate_runtime.web.exposition import EngineCollector, GrpcCollector, ModelCollector
+from tidegate_runtime.web.exposition import EngineCollector, FrontEndCollector, GrpcCollector, ModelCollector
 
 from .api_page import code, section, table
 
@@ -96,7 +97,8 @@ def test_the_page_lists_the_runtimes_metrics() -> None:
     for family in (
         *ModelCollector(lambda: [metrics]).collect(),
         *EngineCollector(lambda: 0).collect(),
-        *GrpcCollector("nghttp2", "").collect(),
+        *GrpcCollector(lambda: ("nghttp2", "")).collect(),
+        *FrontEndCollector(SimpleNamespace(running=2, restarts=0)).collect(),
     ):
         name = f"{family.name}_total" if family.type == "counter" else family.name
         served[name] = (family.type, set(family.samples[0].labels) - {"le"})

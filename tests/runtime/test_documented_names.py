@@ -62,6 +62,8 @@ def test_every_metric_of_the_runtime_is_documented() -> None:
         naming.UTILIZATION,
         naming.MODEL_INFO,
         naming.ENGINE_RESTARTS,
+        naming.FRONT_ENDS,
+        naming.FRONT_END_RESTARTS,
         naming.GRPC_INFO,
     }
 

@@ -71,7 +71,7 @@ def test_what_was_counted_is_rendered() -> None:
     assert got[naming.REQUEST_DURATION + "_count", (model, version)] == 3
     labels = {"model": "m", "version": "v2", "device": "cpu", "batched": "false", "reason": 'Softmax "y"'}
     assert got[naming.MODEL_INFO, tuple(sorted(labels.items()))] == 1
-    (info,) = GrpcCollector("grpcio", "not built").collect()
+    (info,) = GrpcCollector(lambda: ("grpcio", "not built")).collect()
     assert [(sample.name, sample.labels, sample.value) for sample in info.samples] == [
         (naming.GRPC_INFO, {"transport": "grpcio", "reason": "not built"}, 1)
     ]

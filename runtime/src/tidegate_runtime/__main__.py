@@ -92,6 +92,15 @@ def serve(  # noqa: PLR0913, PLR0917 -- one parameter per option is how typer re
             show_default=False,
         ),
     ] = None,
+    workers: Annotated[
+        int,
+        typer.Option(
+            envvar=env("WORKERS"),
+            min=1,
+            max=64,
+            help="Processes that read requests and write answers; with more than one, the models are in another one.",
+        ),
+    ] = 1,
     tls_certificate: Annotated[
         Path | None, typer.Option(envvar=env("TLS_CERTIFICATE"), help="PEM; the data port speaks TLS then.")
     ] = None,
@@ -122,6 +131,9 @@ def serve(  # noqa: PLR0913, PLR0917 -- one parameter per option is how typer re
     if isolated and sys.platform != "linux":
         raise typer.BadParameter("a process of its own for the model needs Linux: give --no-isolate")
 
+    if workers > 1:
+        _check_workers(grpc_port, grpc_transport, admin_on_data_port, trace_endpoint)
+
     def run() -> None:
         # Not imported above, so that `fetch` stays small: these bring ONNX Runtime and FastAPI.
         import uvloop  # noqa: PLC0415
@@ -150,6 +162,7 @@ def serve(  # noqa: PLR0913, PLR0917 -- one parameter per option is how typer re
             triton_metrics=triton_metrics,
             trace_endpoint=trace_endpoint,
             trace_ratio=trace_ratio,
+            workers=workers,
         )
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve_model(settings))
@@ -179,6 +192,22 @@ def fetch(
         fetch_model(uri, directory, expected_sha256=sha256, pvc_root=pvc_root, max_bytes=max_bytes)
 
     _leave(_exit_code(run))
+
+
+def _check_workers(
+    grpc_port: int, grpc_transport: GrpcTransport, admin_on_data_port: bool, trace_endpoint: str
+) -> None:
+    """Refuses what several front ends can't do, with the way out."""
+    if sys.platform != "linux":
+        raise typer.BadParameter("several front ends need Linux: give --workers 1")
+    if grpc_port >= 0 and grpc_transport is GrpcTransport.GRPCIO:
+        raise typer.BadParameter(
+            "grpcio can't share a port between processes: give --grpc-transport nghttp2, --grpc-port -1 or --workers 1"
+        )
+    if admin_on_data_port:
+        raise typer.BadParameter("front ends serve no administration: leave out --admin-on-data-port, or --workers")
+    if trace_endpoint:
+        raise typer.BadParameter("traces come from one process alone: leave out --trace-endpoint, or --workers")
 
 
 def _exit_code(run: Callable[[], None]) -> int:

@@ -1,4 +1,4 @@
-"""What is told of models, over HTTP and gRPC alike: metadata, configuration and statistics as JSON objects. Pure."""
+"""What is told of models, over HTTP and gRPC alike: metadata, configuration and statistics as JSON objects."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -99,21 +99,22 @@ def statistics(metrics: ModelMetrics, now: float, wall_seconds: float) -> dict[s
     }
 
 
-def statistics_of(service: Service, name: str, version: str | None, wall_seconds: float) -> dict[str, Any]:
+async def statistics_of(service: Service, name: str, version: str | None, wall_seconds: float) -> dict[str, Any]:
     """The statistics of one version, of all of one model, or for a name of "" of all models that are served.
 
     Raises `NotFound` or `NotReady` where `Service.model` does.
     """
     if name:
         service.model(name, version)
+    counted = await service.gather()
     now = service.clock()
     return {
         "model_stats": [
-            statistics(known.metrics, now, wall_seconds)
-            for known in service.index()
-            if known.model is not None
-            and name in {"", known.metrics.model}
-            and version in {None, known.metrics.version}
+            statistics(metrics, now, wall_seconds)
+            for metrics in counted
+            if metrics.version in service.versions(metrics.model)
+            and name in {"", metrics.model}
+            and version in {None, metrics.version}
         ]
     }
 

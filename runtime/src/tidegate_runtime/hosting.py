@@ -7,21 +7,20 @@ versions are exchanged in one turn of the event loop, and each old one is let go
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from tidegate_runtime.engine_processes import EngineProcesses
 from tidegate_runtime.errors import InvalidRequest, LoadFailed, NotFound, StartupFailure
 from tidegate_runtime.model.batchability import BatchingRules
-from tidegate_runtime.model.child.engine import ChildEngine
 from tidegate_runtime.model.child.report import LoadTask
 from tidegate_runtime.model.costing import cost_table
 from tidegate_runtime.model.explanation import printable
-from tidegate_runtime.model.files import find_model
 from tidegate_runtime.model.memory import available_bytes
-from tidegate_runtime.model.store import Placed, Store
+from tidegate_runtime.model.store import Placed, Store, file_bytes
 from tidegate_runtime.naming import Reason
 from tidegate_runtime.served_model import Limits, Loaded
 from tidegate_runtime.service import Service, State, Version
@@ -59,6 +58,8 @@ class Host:
         available: Callable[[], int | None] = available_bytes,
     ) -> None:
         self.changed: Callable[[], None] = lambda: None
+        self.settled: Callable[[], Awaitable[None]] = _at_once
+        """Waits until all who were told of a change go by it."""
         self._service = service
         self._store = store
         self._placement = placement
@@ -69,8 +70,7 @@ class Host:
         self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._tasks: set[asyncio.Task[None]] = set()
         self._leaving: set[asyncio.Task[None]] = set()
-        self._children: list[ChildEngine] = []
-        self._broken: asyncio.Future[None] | None = None
+        self._engines = EngineProcesses(self._engines_changed, self._let_go)
 
     @property
     def isolated(self) -> bool:
@@ -80,17 +80,16 @@ class Host:
     @property
     def engine_pid(self) -> int:
         """The process id of the first model's engine; 0 between two."""
-        return next((child.pid or 0 for child in self._children), 0)
+        return self._engines.pid
 
     @property
     def engine_restarts(self) -> int:
         """How often a process was started in place of one that had ended."""
-        return sum(child.restarts for child in self._children)
+        return self._engines.restarts
 
     async def failed(self) -> None:
         """Waits for what no new engine process can mend, and raises it: `StartupFailure` or `OSError`."""
-        self._broken = self._broken or asyncio.get_running_loop().create_future()
-        await self._broken
+        await self._engines.failed()
 
     async def start(self) -> None:
         """Loads all that the store has. Raises `StartupFailure` that names the model that can't be served."""
@@ -116,10 +115,12 @@ class Host:
         if its caller is cancelled.
         """
         await self._alone(name, self._load(name))
+        await self.settled()
 
     async def unload(self, name: str) -> None:
         """Takes the model out of service; its last requests are answered all the same. Raises `NotFound`."""
         await self._alone(name, self._unload(name))
+        await self.settled()
 
     async def index(self, *, ready: bool) -> list[dict[str, str]]:
         """Name, version, state and reason of every version that is known, and of models that could be loaded.
@@ -143,7 +144,7 @@ class Host:
     async def close(self) -> None:
         """Returns when what was taken out of service is gone. A load that hangs is left behind on its thread."""
         await asyncio.gather(*self._leaving)
-        await asyncio.gather(*(child.close() for child in self._children))
+        await self._engines.close()
         for executor in (self._loading, self._launch):
             executor.shutdown(wait=False, cancel_futures=True)
 
@@ -205,47 +206,10 @@ class Host:
             BatchingRules(config.declared) if config is not None else BatchingRules(),
             await self._on(self._loading, placed.config_text),
         )
-        child = ChildEngine(task, readiness_changed=self._engines_changed)
-        self._children.append(child)
-        try:
-            report = await child.start()
-        except BaseException:
-            await self._end_child(child)
-            raise
-        self._watch(child)
-        max_rows = limits.max_batch_size if report.verdict.batched else 1
-        costs = cost_table(report.costs, report.signature, max_rows)
-        loaded = Loaded(
-            report.signature,
-            report.verdict,
-            child,
-            costs,
-            report.labels,
-            config,
-            drop=lambda: self._let_go(self._end_child(child)),
-            engine_ready=lambda: child.ready,
-            ends_runs=True,
-        )
-        return loaded, limits
+        return await self._engines.load(task, config), limits
 
     def _engines_changed(self) -> None:
         self.changed()
-
-    async def _end_child(self, child: ChildEngine) -> None:
-        self._children.remove(child)
-        await child.close()
-
-    def _watch(self, child: ChildEngine) -> None:
-        async def told() -> None:
-            try:
-                await child.failed()
-            except (StartupFailure, OSError) as failure:
-                if self._broken is not None and not self._broken.done():
-                    self._broken.set_exception(failure)
-
-        task = asyncio.create_task(told())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     def _opened(self, placed: Placed) -> tuple[Loaded, Limits]:
         """Opens, judges and warms up; blocks. Raises `StartupFailure`."""
@@ -317,6 +281,10 @@ class Host:
         return await asyncio.get_running_loop().run_in_executor(executor, function, *arguments)
 
 
+async def _at_once() -> None:
+    pass
+
+
 def refuse_overrides(parameters: Iterable[str], *taken: str) -> None:
     """Raises `InvalidRequest` for parameters of a load or an unload that aren't `taken`."""
     for name in parameters:
@@ -332,13 +300,6 @@ def own_limits(limits: Limits, placed: Placed) -> Limits:
         return limits
     rows = min(limits.max_batch_size, config.max_rows or limits.max_batch_size)
     return replace(limits, max_batch_size=rows, max_delay_seconds=config.max_delay_seconds or limits.max_delay_seconds)
-
-
-def file_bytes(placed: Placed) -> int:
-    """Of the model's file and of what lies beside it, where its external data are; other models don't count."""
-    file = find_model(placed.path)
-    beside = (other for other in file.parent.rglob("*") if other.is_file() and other.suffix != ".onnx")
-    return file.stat().st_size + sum(other.stat().st_size for other in beside)
 
 
 def _listed(known: Version) -> dict[str, str]:

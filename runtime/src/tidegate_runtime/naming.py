@@ -72,6 +72,8 @@ RUN_COST_P99: Final = "tidegate_run_cost_p99_seconds"
 MODEL_INFO: Final = "tidegate_model_info"
 SPANS_DROPPED: Final = "tidegate_spans_dropped_total"
 ENGINE_RESTARTS: Final = "tidegate_engine_restarts_total"
+FRONT_ENDS: Final = "tidegate_front_ends"
+FRONT_END_RESTARTS: Final = "tidegate_front_end_restarts_total"
 GRPC_INFO: Final = "tidegate_grpc_info"
 
 REFUSALS: Final = ("QueueFull", "QueueBytes", "Deadline")

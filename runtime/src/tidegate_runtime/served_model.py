@@ -1,9 +1,10 @@
 """One model version that answers: what it takes of a request, and the scheduler that runs it."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 from tidegate_runtime.batching.costs import CostTable
 from tidegate_runtime.batching.engine import Engine
@@ -31,16 +32,54 @@ class Limits:
     timeout_seconds: float
 
 
+class Requests(Protocol):
+    """What takes a model's requests: a `Scheduler`, or what stands for one that another process has."""
+
+    def submit(
+        self,
+        feeds: Feeds,
+        rows: int,
+        deadline: float,
+        deliver: Deliver,
+        *,
+        key: Hashable = None,
+        priority: int = 0,
+        client: Hashable = None,
+    ) -> Ticket:
+        """Queues a request; `deliver` is called once, later, unless it is withdrawn. Raises `RuntimeFault`."""
+
+    async def infer(
+        self,
+        feeds: Feeds,
+        rows: int,
+        deadline: float,
+        *,
+        key: Hashable = None,
+        priority: int = 0,
+        client: Hashable = None,
+    ) -> Outputs:
+        """The outputs. Raises what `submit` raises or delivers; withdraws the request if the caller is cancelled."""
+
+    def withdraw(self, ticket: Ticket) -> None:
+        """Forgets a request. Never too late."""
+
+    async def run(self) -> None:
+        """Returns once it is closed and all that it took is answered."""
+
+    def close(self) -> None:
+        """Takes no more requests."""
+
+
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What is known of a model once it is warm, and the engine that runs it.
+    """What is known of a model once it is warm, and the engine that runs it, or what takes its requests `elsewhere`.
 
     `labels` names the classes of outputs that are scores; `config` is what its config.pbtxt says, None without one.
     """
 
     signature: Signature
     verdict: Verdict
-    engine: Engine
+    engine: Engine | None
     costs: CostTable | None = None
     labels: Mapping[str, tuple[str, ...]] | None = None
     config: ModelConfig | None = None
@@ -50,6 +89,8 @@ class Loaded:
     """Whether the engine can take a batch now: not while its process is started again."""
     ends_runs: bool = False
     """Whether the engine ends a run that hangs by itself, whatever that takes."""
+    elsewhere: Requests | None = None
+    """Takes the requests, where `engine` is None."""
 
 
 class ServedModel:
@@ -81,20 +122,11 @@ class ServedModel:
         )
         """The codec of this model's commonest requests, if it has such."""
         self._plain_key = compatibility(self.plain.example) if self.plain is not None else None
-        self._labels = loaded.labels
+        self.labels = loaded.labels
         self._drop = loaded.drop
         self._batched = loaded.verdict.batched
         metrics.batched, metrics.reason = loaded.verdict.batched, loaded.verdict.reason
-        policy = BatchPolicy(
-            max_rows=limits.max_batch_size if self._batched else 1,
-            max_delay_seconds=limits.max_delay_seconds,
-            queue_size=limits.queue_size,
-            run_seconds=limits.timeout_seconds,
-            preferred=loaded.config.preferred_rows if loaded.config is not None else (),
-        )
-        self._scheduler = Scheduler(
-            loaded.engine, policy, metrics, clock, loaded.costs, None if loaded.ends_runs else on_stuck, turn
-        )
+        self._scheduler = loaded.elsewhere or _scheduler(loaded, limits, metrics, clock, turn, on_stuck)
         self._running = asyncio.create_task(self._scheduler.run(), name="scheduler")
         self._holders = 0
         self._let_go: asyncio.Future[None] | None = None
@@ -124,6 +156,10 @@ class ServedModel:
             return self._scheduler.submit(feeds, 1, deadline, deliver)
         return self._scheduler.submit(feeds, rows, deadline, deliver, key=self._plain_key)
 
+    def submit_checked(self, feeds: Feeds, rows: int, deadline: float, priority: int, deliver: Deliver) -> Ticket:
+        """`submit` for what was held against this model's signature and limits elsewhere."""
+        return self._scheduler.submit(feeds, rows, deadline, deliver, priority=priority)
+
     def withdraw(self, ticket: Ticket) -> None:
         """Forgets a request whose client is gone: it leaves the queue, and is not delivered."""
         self._scheduler.withdraw(ticket)
@@ -133,7 +169,7 @@ class ServedModel:
         wanted = self.signature.check_outputs(request.outputs)
         specs = self.signature.outputs
         tensors = tuple(Tensor(specs[index].name, specs[index].datatype, outputs[index]) for index in wanted)
-        return InferResponse(self.name, self.version, tensors, request.id, self._labels)
+        return InferResponse(self.name, self.version, tensors, request.id, self.labels)
 
     def hold(self) -> None:
         """A request was promised to this model that isn't submitted yet; the model is not closed before `release`."""
@@ -192,3 +228,22 @@ class ServedModel:
 
     def _too_many(self, rows: int) -> InvalidRequest:
         return InvalidRequest(f"{rows} rows in one request; the limit is {self.limits.max_batch_size}, so split it")
+
+
+def _scheduler(
+    loaded: Loaded,
+    limits: Limits,
+    metrics: ModelMetrics,
+    clock: Clock,
+    turn: asyncio.Lock,
+    on_stuck: Callable[[], None] | None,
+) -> Scheduler:
+    assert loaded.engine is not None
+    policy = BatchPolicy(
+        max_rows=limits.max_batch_size if loaded.verdict.batched else 1,
+        max_delay_seconds=limits.max_delay_seconds,
+        queue_size=limits.queue_size,
+        run_seconds=limits.timeout_seconds,
+        preferred=loaded.config.preferred_rows if loaded.config is not None else (),
+    )
+    return Scheduler(loaded.engine, policy, metrics, clock, loaded.costs, None if loaded.ends_runs else on_stuck, turn)

@@ -8,7 +8,7 @@ on its outcome, `ServedModel.answer`.
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -52,9 +52,13 @@ class Service:
         """Where requests are recorded; None while they are not."""
         self.infer_paths: dict[bytes, ServedModel] = {}
         """The paths, as they come in a request line, by which models that are ready are asked."""
+        self.reachable = True
+        """Whether there is a way in: not while no front end listens."""
         self.grpc_transport = ""
         """What carries gRPC, and if it isn't what was asked for, why."""
         self.grpc_reason = ""
+        self.gather: Callable[[], Awaitable[Sequence[ModelMetrics]]] = self._counted_here
+        """What was counted of each version that is known, in all processes that serve it."""
         self._models: dict[str, dict[str, Version]] = {}
         self._awaited: set[tuple[str, str]] = set()
         self._started = False
@@ -68,7 +72,7 @@ class Service:
         Nor is it while the process of an engine is started again. Requests are answered while draining, too.
         """
         engines = (known.model.engine_ready() for known in self.index() if known.model is not None)
-        return self._started and not self.draining and all(engines)
+        return self._started and self.reachable and not self.draining and all(engines)
 
     def expect(self, name: str, version: str, device: str) -> ModelMetrics:
         """The version is being loaded. One that serves goes on serving; one that did before keeps its counts."""
@@ -171,6 +175,11 @@ class Service:
         for name in self.names():
             yield from (self._models[name][version] for version in sorted(self._models[name], key=_rank))
 
+    @property
+    def started(self) -> bool:
+        """Whether all that was expected at start has been opened once."""
+        return self._started
+
     def begin_drain(self) -> None:
         """Fails readiness at once; answers go on. May be called again."""
         self.draining = True
@@ -179,6 +188,9 @@ class Service:
         """Takes no more requests and returns when those taken are answered."""
         self.draining = True
         await asyncio.gather(*(known.model.end() for known in self.index() if known.model is not None))
+
+    async def _counted_here(self) -> Sequence[ModelMetrics]:
+        return [known.metrics for known in self.index()]
 
     def _list_paths(self) -> None:
         paths = {}

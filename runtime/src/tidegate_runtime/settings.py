@@ -1,7 +1,9 @@
 """The options of `serve` once they are read and checked; docs/api.md says what each means."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+
+import orjson
 
 from tidegate_runtime.naming import GrpcTransport
 from tidegate_runtime.served_model import Limits
@@ -36,3 +38,25 @@ class ServeSettings:
     trace_endpoint: str = ""
     """Where spans are sent, by OTLP over HTTP; "": requests are not recorded."""
     trace_ratio: float = 1.0
+    workers: int = 1
+    """Processes that read requests; with more than one the models are in another one."""
+
+
+def encode_settings(settings: ServeSettings) -> str:
+    """The settings as an argument of another process."""
+    return orjson.dumps(asdict(settings), default=str).decode()
+
+
+def decode_settings(argument: str) -> ServeSettings:
+    """What `encode_settings` was given."""
+    told = orjson.loads(argument)
+    tls = told["tls"]
+    return ServeSettings(
+        **told
+        | {
+            "path": Path(told["path"]),
+            "limits": Limits(**told["limits"]),
+            "grpc_transport": GrpcTransport(told["grpc_transport"]),
+            "tls": (Path(tls[0]), Path(tls[1])) if tls else None,
+        }
+    )

@@ -110,3 +110,10 @@ def open_store(path: Path, name: str, version: str) -> Store:
 
 def _shown(entry: Ignored) -> str:
     return f'"{printable(entry.name, 128)}": {entry.why}'
+
+
+def file_bytes(placed: Placed) -> int:
+    """Of the model's file and of what lies beside it, where its external data are; other models don't count."""
+    file = find_model(placed.path)
+    beside = (other for other in file.parent.rglob("*") if other.is_file() and other.suffix != ".onnx")
+    return file.stat().st_size + sum(other.stat().st_size for other in beside)

@@ -4,6 +4,7 @@ Messages reach the table as bytes, so that what parses, refuses and counts is th
 """
 
 import logging
+import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from pathlib import Path
@@ -48,11 +49,19 @@ class RpcServer:
         handlers = _Handlers(service, table)
         self._server.add_generic_rpc_handlers((handlers,))
 
-    async def start(self, host: str, port: int, tls: tuple[Path, Path] | None = None) -> int:
+    async def start(
+        self,
+        host: str,
+        port: int,
+        tls: tuple[Path, Path] | None = None,
+        inherited: socket.socket | None = None,
+    ) -> int:
         """The port that is listened on, over TLS if there are a certificate chain and its key, in PEM.
 
         Raises `OSError` if the port can't be had, or `ssl.SSLError` if certificate and key don't belong together.
         """
+        if inherited is not None:
+            raise OSError("grpcio can't listen on an inherited socket; give --grpc-port -1, or --workers 1")
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         credentials = _credentials(KeyPair(*tls)) if tls else None
         try:

@@ -8,6 +8,7 @@ from typing import Final
 
 from tidegate_nghttp2 import Scratch
 from tidegate_runtime.hosting import Host
+from tidegate_runtime.listening import listener
 from tidegate_runtime.rpc.administrator import Administrator
 from tidegate_runtime.rpc.health import Health
 from tidegate_runtime.rpc.http2_connection import Connection, Shared
@@ -37,23 +38,25 @@ class Http2Server:
         self._server: asyncio.Server
         self._sweeping: asyncio.Task[None]
 
-    async def start(self, host: str, port: int, tls: tuple[Path, Path] | None = None) -> int:
+    async def start(
+        self,
+        host: str,
+        port: int,
+        tls: tuple[Path, Path] | None = None,
+        inherited: socket.socket | None = None,
+    ) -> int:
         """The port that is listened on, over TLS if there are a certificate chain and its key, in PEM.
 
         Raises `OSError` if the port can't be had, or `StartupFailure` if certificate and key don't belong together.
         """
         context = Certificate(*tls, HTTP_2).server_context() if tls else None
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        try:
-            listener = socket.create_server((host, port), family=family, backlog=BACKLOG, dualstack_ipv6=host == "::")
-        except OSError as error:
-            raise OSError(f"can't listen on {host} port {port} for gRPC: {error.strerror}") from None
+        listens = inherited if inherited is not None else listener(host, port, " for gRPC", BACKLOG)
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            lambda: Connection(self._shared), sock=listener, ssl=context, backlog=BACKLOG
+            lambda: Connection(self._shared), sock=listens, ssl=context, backlog=BACKLOG
         )
         self._sweeping = loop.create_task(self._sweep(), name="gRPC sweep")
-        bound: int = listener.getsockname()[1]
+        bound: int = listens.getsockname()[1]
         return bound
 
     def readiness_changed(self) -> None:

@@ -76,7 +76,7 @@ class Servicer:
 
     async def model_statistics(self, request: pb.ModelStatisticsRequest, _call: Call) -> pb.ModelStatisticsResponse:
         """Statistics of one version or of all of them, without a name of all models. Raises `NotFound`, `NotReady`."""
-        told = statistics_of(self._service, request.name, request.version or None, datetime.now(UTC).timestamp())
+        told = await statistics_of(self._service, request.name, request.version or None, datetime.now(UTC).timestamp())
         return ParseDict(told, pb.ModelStatisticsResponse())
 
     async def model_infer(

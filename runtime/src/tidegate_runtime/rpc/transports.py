@@ -1,6 +1,7 @@
 """Which transport carries gRPC in this process. All methods go by the one that was chosen."""
 
 import logging
+import socket
 from pathlib import Path
 from typing import Protocol
 
@@ -14,10 +15,16 @@ logger = logging.getLogger(__name__)
 class Server(Protocol):
     """A transport, as the process sees it."""
 
-    async def start(self, host: str, port: int, tls: tuple[Path, Path] | None = None) -> int:
+    async def start(
+        self,
+        host: str,
+        port: int,
+        tls: tuple[Path, Path] | None = None,
+        inherited: socket.socket | None = None,
+    ) -> int:
         """The port that is listened on, over TLS if there are a certificate chain and its key, in PEM.
 
-        Raises `OSError` if the port can't be had.
+        `inherited` is what listens already, instead of `host` and `port`. Raises `OSError` if the port can't be had.
         """
 
     def readiness_changed(self) -> None:
@@ -47,3 +54,17 @@ def make_server(service: Service, host: Host | None, wanted: GrpcTransport) -> S
     from tidegate_runtime.rpc.grpcio_server import RpcServer  # noqa: PLC0415
 
     return RpcServer(service, host)
+
+
+def check_inheritable(wanted: GrpcTransport) -> None:
+    """Raises `OSError` if processes can't carry gRPC on a listener that they share."""
+    from tidegate_nghttp2 import Scratch, Unavailable  # noqa: PLC0415
+
+    try:
+        if wanted is not GrpcTransport.NGHTTP2:
+            raise Unavailable("--grpc-transport nghttp2 was not asked for")
+        Scratch()
+    except Unavailable as error:
+        raise OSError(
+            f"several front ends need nghttp2 for gRPC: {error}; give --grpc-port -1, or --workers 1"
+        ) from None

@@ -13,17 +13,33 @@ from tidegate_runtime.web import faults
 from tidegate_runtime.web.administration import administration
 from tidegate_runtime.web.app import not_ready
 from tidegate_runtime.web.body import JSON
-from tidegate_runtime.web.exposition import EngineCollector, GrpcCollector, Lossy, ModelCollector, TraceCollector
+from tidegate_runtime.web.exposition import (
+    EngineCollector,
+    FrontEndCollector,
+    GrpcCollector,
+    Lossy,
+    ModelCollector,
+    Several,
+    TraceCollector,
+)
 from tidegate_runtime.web.facts import model_facts
 from tidegate_runtime.web.openapi import document
 from tidegate_runtime.web.triton_exposition import TritonCollector
 
 
-def create_admin_app(service: Service, host: Host, traces: Lossy | None = None, *, triton: bool = False) -> FastAPI:
+def create_admin_app(
+    service: Service,
+    host: Host,
+    traces: Lossy | None = None,
+    *,
+    triton: bool = False,
+    front_ends: Several | None = None,
+) -> FastAPI:
     """The application of the administration port."""
+    counted: list[ModelMetrics] = []
 
     def models() -> list[ModelMetrics]:
-        return [known.metrics for known in service.index()]
+        return counted
 
     registry = CollectorRegistry()
     registry.register(ModelCollector(models, service.clock))
@@ -32,7 +48,9 @@ def create_admin_app(service: Service, host: Host, traces: Lossy | None = None, 
     if traces is not None:
         registry.register(TraceCollector(traces))
     ProcessCollector(registry=registry)
-    registry.register(GrpcCollector(service.grpc_transport, service.grpc_reason))
+    registry.register(GrpcCollector(lambda: (service.grpc_transport, service.grpc_reason)))
+    if front_ends is not None:
+        registry.register(FrontEndCollector(front_ends))
     if host.isolated:
         # Between two processes there is no such file under /proc, and the collector has nothing to tell.
         ProcessCollector("tidegate_engine", lambda: host.engine_pid, registry=registry)
@@ -41,6 +59,7 @@ def create_admin_app(service: Service, host: Host, traces: Lossy | None = None, 
 
     @app.get(METRICS_PATH)
     async def metrics() -> Response:
+        counted[:] = await service.gather()
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     @app.get("/openapi.json")

@@ -71,9 +71,9 @@ class ModelCollector(Collector):
 class GrpcCollector(Collector):
     """What carries gRPC; nothing where gRPC is off."""
 
-    def __init__(self, transport: str, reason: str) -> None:
-        self._transport = transport
-        self._reason = reason
+    def __init__(self, told: Callable[[], tuple[str, str]]) -> None:
+        """`told` is asked for the transport, "" where there is none, and the reason."""
+        self._told = told
 
     def collect(self) -> Iterator[Metric]:
         """The one gauge."""
@@ -82,8 +82,9 @@ class GrpcCollector(Collector):
             "What carries gRPC and, if it isn't what was asked for, why.",
             labels=["transport", "reason"],
         )
-        if self._transport:
-            info.add_metric([self._transport, self._reason], 1)
+        transport, reason = self._told()
+        if transport:
+            info.add_metric([transport, reason], 1)
         yield info
 
 
@@ -97,6 +98,32 @@ class EngineCollector(Collector):
         """The one counter."""
         yield CounterMetricFamily(
             naming.ENGINE_RESTARTS, "Processes started in place of one that had ended.", self._restarts()
+        )
+
+
+class Several(Protocol):
+    """Processes that read requests."""
+
+    restarts: int
+
+    @property
+    def running(self) -> int:
+        """How many listen."""
+
+
+class FrontEndCollector(Collector):
+    """How many front ends there are, and how often one was started again."""
+
+    def __init__(self, front_ends: Several) -> None:
+        self._front_ends = front_ends
+
+    def collect(self) -> Iterator[Metric]:
+        """Both families."""
+        yield GaugeMetricFamily(naming.FRONT_ENDS, "Front ends that listen.", self._front_ends.running)
+        yield CounterMetricFamily(
+            naming.FRONT_END_RESTARTS,
+            "Front ends started in place of one that had ended.",
+            self._front_ends.restarts,
         )
 
 

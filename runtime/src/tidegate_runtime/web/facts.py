@@ -21,7 +21,7 @@ def model_facts(service: Service) -> APIRouter:
 
     @router.get("/stats")
     async def all_statistics() -> Response:
-        return _json(statistics_of(service, "", None, datetime.now(UTC).timestamp()))
+        return _json(await statistics_of(service, "", None, datetime.now(UTC).timestamp()))
 
     @router.get("/{name}")
     @router.get("/{name}/versions/{version}")
@@ -36,7 +36,7 @@ def model_facts(service: Service) -> APIRouter:
     @router.get("/{name}/stats")
     @router.get("/{name}/versions/{version}/stats")
     async def model_statistics(name: str, version: str | None = None) -> Response:
-        return _json(statistics_of(service, name, version, datetime.now(UTC).timestamp()))
+        return _json(await statistics_of(service, name, version, datetime.now(UTC).timestamp()))
 
     return router
 

@@ -1,21 +1,17 @@
 """The child process: `python -m tidegate_runtime.model.child LINE SECOND_LINE TASK`, two descriptors and JSON."""
 
-import ctypes
-import signal
 import socket
 import sys
 from pathlib import Path
-from typing import Final
 
 from tidegate_runtime import logs
 from tidegate_runtime.model.child.report import LoadReport, LoadTask, decode_task
+from tidegate_runtime.model.child.spawned import detach_from_terminal
 from tidegate_runtime.model.child.worker import Session, attend
 from tidegate_runtime.model.loading import load_model
 from tidegate_runtime.model.session import RunOptions
 from tidegate_runtime.model.triton_config import read_config
 from tidegate_runtime.model.vetting import load_vetted
-
-_PR_SET_PDEATHSIG: Final = 1
 
 
 def main() -> None:
@@ -28,18 +24,6 @@ def main() -> None:
         sys.argv[3],
     )
     attend(line, second_line, lambda: load(decode_task(task)), RunOptions)
-
-
-def detach_from_terminal() -> None:
-    """Leaves the signals to the parent, which drains and ends this process when it is done; and dies with the parent.
-
-    The end of the parent ends its sockets, too, and with them this process; but not while native code that holds the
-    interpreter keeps the thread from seeing it.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def load(task: LoadTask) -> tuple[Session, LoadReport]:

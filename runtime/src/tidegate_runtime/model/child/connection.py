@@ -8,16 +8,14 @@ of one, is in use; when all are in use, outputs are copied, whatever their size.
 import asyncio
 import logging
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
-import orjson
-
-from tidegate_runtime import errors
 from tidegate_runtime.batching.engine import Ran
-from tidegate_runtime.errors import EngineLost, ExecutionFailed, RuntimeFault, StartupFailure
+from tidegate_runtime.errors import EngineLost, RuntimeFault, StartupFailure
 from tidegate_runtime.model.child import messages
+from tidegate_runtime.model.child.faults import decode_fault
 from tidegate_runtime.model.child.messages import DONE_HEAD, END, HEAD, Kind
 from tidegate_runtime.model.child.passage import KEPT_SHAPES, Incoming, Outgoing
 from tidegate_runtime.model.child.report import LoadReport, decode_report
@@ -33,10 +31,6 @@ COPIED_BYTES: Final = 64 * 1024
 """Outputs of at most this many bytes in all are copied: that is quicker than to keep account of them."""
 
 MAX_SLABS: Final = 8
-
-_FAULTS: Final[Mapping[str, type[RuntimeFault]]] = {
-    name: fault for name, fault in vars(errors).items() if isinstance(fault, type) and issubclass(fault, RuntimeFault)
-}
 
 
 class Connection:
@@ -150,8 +144,7 @@ class Connection:
             seconds = DONE_HEAD.unpack_from(message)[3]
             self._settle((self._taken(number, message[DONE_HEAD.size :]), seconds))
         elif kind == Kind.FAULT:
-            name, text = orjson.loads(message[HEAD.size :])
-            self._settle(_FAULTS.get(name, ExecutionFailed)(text))
+            self._settle(decode_fault(message[HEAD.size :]))
         elif descriptor is None:
             raise ValueError(f"message of kind {kind} without a descriptor")
         elif kind == Kind.SLAB:

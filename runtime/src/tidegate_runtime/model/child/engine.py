@@ -8,9 +8,10 @@ from dataclasses import replace
 from tidegate_runtime.batching.engine import Ran
 from tidegate_runtime.errors import EngineLost, RunEnded, StartupFailure
 from tidegate_runtime.model.child.connection import Connection
-from tidegate_runtime.model.child.process import CHILD, EngineProcess, how_it_ended
+from tidegate_runtime.model.child.process import CHILD, EngineProcess
 from tidegate_runtime.model.child.report import LoadReport, LoadTask, name_of
 from tidegate_runtime.model.child.restarts import MAX_FAILED_LOADS, in_a_row, restart_delay
+from tidegate_runtime.model.child.spawned import how_it_ended
 from tidegate_runtime.naming import Reason
 from tidegate_runtime.tensors import Feeds
 

@@ -22,7 +22,6 @@ DONE_HEAD: Final = struct.Struct("<BBxxId")
 END: Final = struct.Struct("<I")
 """On the second line: the run to end."""
 
-FAULT_BYTES: Final = 2048
 _MIN_BYTES: Final = 4096
 _TENSOR_BYTES: Final = 2 + 8 * 65
 """The longest description of one tensor: numpy has up to 64 dimensions."""

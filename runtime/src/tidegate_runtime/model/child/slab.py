@@ -23,9 +23,10 @@ _SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 class Slab:
     """A mapping of the memory. The descriptor isn't needed any more once both sides have it mapped."""
 
-    __slots__ = ("_idle", "root", "size")
+    __slots__ = ("_idle", "_memory", "root", "size")
 
     def __init__(self, memory: mmap.mmap) -> None:
+        self._memory = memory
         self.size = len(memory)
         self.root: Array = np.frombuffer(memory, np.uint8)
         self._idle = sys.getrefcount(self.root)
@@ -41,6 +42,13 @@ class Slab:
             return np.ndarray((place.size,), np.uint8, self.root, place.offset)
         dtype: np.dtype[Any] = place.dtype
         return np.ndarray(place.shape, dtype, self.root, place.offset)
+
+    def part(self, offset: int, size: int) -> Array:
+        """Some of its bytes, apart from the root: what lies there keeps them, and not what else is lent.
+
+        Raises `ValueError` beyond its end.
+        """
+        return np.frombuffer(self._memory, np.uint8, size, offset)
 
 
 def create(least_bytes: int) -> tuple[Slab, int]:

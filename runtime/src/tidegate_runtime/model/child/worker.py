@@ -8,11 +8,10 @@ from threading import Thread
 from time import perf_counter
 from typing import Any, NoReturn, Protocol
 
-import orjson
-
 from tidegate_runtime.errors import ExecutionFailed, RunEnded, RuntimeFault, StartupFailure
 from tidegate_runtime.model.child import messages, slab
-from tidegate_runtime.model.child.messages import DONE_HEAD, END, FAULT_BYTES, HEAD, Kind
+from tidegate_runtime.model.child.faults import encode_fault
+from tidegate_runtime.model.child.messages import DONE_HEAD, END, HEAD, Kind
 from tidegate_runtime.model.child.passage import Incoming, Outgoing
 from tidegate_runtime.model.child.report import LoadReport, encode_report
 from tidegate_runtime.tensors import Array, Feeds
@@ -99,11 +98,11 @@ class _Worker:
         try:
             return self._run(session, names, run, number, message[HEAD.size :])
         except RuntimeFault as fault:
-            return HEAD.pack(Kind.FAULT, number, run) + _fault(fault)
+            return HEAD.pack(Kind.FAULT, number, run) + encode_fault(fault)
         except Exception:
             logger.exception("engine failed")
             failed = ExecutionFailed("the model failed on this request; the server's log says how")
-            return HEAD.pack(Kind.FAULT, number, run) + _fault(failed)
+            return HEAD.pack(Kind.FAULT, number, run) + encode_fault(failed)
 
     def _run(self, session: Session, names: Sequence[str], run: int, number: int, description: bytes) -> bytes:
         # Options of its own for each run: set too late, `terminate` would end the next one that shares them.
@@ -125,9 +124,3 @@ class _Worker:
 
     def _announce(self, number: int, descriptor: int) -> None:
         messages.send_with(self._line, HEAD.pack(Kind.SLAB, number, 0), descriptor)
-
-
-def _fault(fault: RuntimeFault) -> bytes:
-    """The fault's class and text; ASCII, so that a cut never falls into a character."""
-    text = str(fault).encode("ascii", "backslashreplace")[: FAULT_BYTES // 2].decode()
-    return orjson.dumps([type(fault).__name__, text])

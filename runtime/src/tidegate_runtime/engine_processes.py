@@ -1,0 +1,82 @@
+"""The processes that models run in where each has one of its own: their starts and ends, and what can't be mended."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from tidegate_runtime.errors import StartupFailure
+from tidegate_runtime.model.child.engine import ChildEngine
+from tidegate_runtime.model.child.report import LoadTask
+from tidegate_runtime.model.costing import cost_table
+from tidegate_runtime.model.triton_config import ModelConfig
+from tidegate_runtime.served_model import Loaded
+
+
+class EngineProcesses:
+    """One process for each model that `load` was called for, until it is dropped."""
+
+    def __init__(self, changed: Callable[[], None], let_go: Callable[[Coroutine[Any, Any, None]], None]) -> None:
+        """`changed` is called when an engine has come or gone; `let_go` sees to the end of one that isn't needed."""
+        self._changed = changed
+        self._let_go = let_go
+        self._children: list[ChildEngine] = []
+        self._watching: set[asyncio.Task[None]] = set()
+        self._broken: asyncio.Future[None] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process id of the first model's engine; 0 between two."""
+        return next((child.pid or 0 for child in self._children), 0)
+
+    @property
+    def restarts(self) -> int:
+        """How often a process was started in place of one that had ended."""
+        return sum(child.restarts for child in self._children)
+
+    async def failed(self) -> None:
+        """Waits for what no new process can mend, and raises it: `StartupFailure` or `OSError`."""
+        self._broken = self._broken or asyncio.get_running_loop().create_future()
+        await self._broken
+
+    async def load(self, task: LoadTask, config: ModelConfig | None) -> Loaded:
+        """The model, warm, in a process of its own. Raises `StartupFailure`, or `OSError` if none can be started."""
+        child = ChildEngine(task, readiness_changed=self._changed)
+        self._children.append(child)
+        try:
+            report = await child.start()
+        except BaseException:
+            await self._end(child)
+            raise
+        self._watch(child)
+        costs = cost_table(report.costs, report.signature, task.max_rows if report.verdict.batched else 1)
+        return Loaded(
+            report.signature,
+            report.verdict,
+            child,
+            costs,
+            report.labels,
+            config,
+            drop=lambda: self._let_go(self._end(child)),
+            engine_ready=lambda: child.ready,
+            ends_runs=True,
+        )
+
+    async def close(self) -> None:
+        """Ends them all."""
+        await asyncio.gather(*(child.close() for child in self._children))
+
+    async def _end(self, child: ChildEngine) -> None:
+        self._children.remove(child)
+        await child.close()
+
+    def _watch(self, child: ChildEngine) -> None:
+        async def told() -> None:
+            try:
+                await child.failed()
+            except (StartupFailure, OSError) as failure:
+                if self._broken is not None and not self._broken.done():
+                    self._broken.set_exception(failure)
+
+        task = asyncio.create_task(told())
+        self._watching.add(task)
+        task.add_done_callback(self._watching.discard)

@@ -1,0 +1,88 @@
+"""A front end: `python -m tidegate_runtime.workers SETTINGS PLACE LINE BOARD DATA [RPC]`.
+
+The settings are JSON, the place is this front end's among them, the rest are descriptors of the hub's.
+"""
+
+import asyncio
+import logging
+import os
+import pickle
+import socket
+import sys
+from collections.abc import Sequence
+
+import orjson
+
+from tidegate_runtime import logs
+from tidegate_runtime.metrics import ModelMetrics
+from tidegate_runtime.model.child.spawned import detach_from_terminal
+from tidegate_runtime.settings import ServeSettings, decode_settings
+from tidegate_runtime.web.doors import Doors
+from tidegate_runtime.workers.accepting import Board, SharingLoop, listeners_of
+from tidegate_runtime.workers.mirror import Mirror
+from tidegate_runtime.workers.snapshot import Snapshot
+from tidegate_runtime.workers.uplink import Uplink
+
+logger = logging.getLogger(__name__)
+
+
+def main() -> None:
+    """Serves for the hub that started this process."""
+    detach_from_terminal()
+    logs.set_up()
+    settings = decode_settings(sys.argv[1])
+    place, line, board, *listeners = [int(number) for number in sys.argv[2:]]
+    data, *rpc = [socket.socket(fileno=listener) for listener in listeners]
+
+    def new_loop() -> SharingLoop:
+        loop = SharingLoop()
+        loop.share(listeners_of(Board(board, settings.workers), data, *rpc), place)
+        return loop
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(attend(settings, socket.socket(fileno=line), data, rpc[0] if rpc else None))
+    sys.stderr.flush()
+    os._exit(0)
+
+
+async def attend(settings: ServeSettings, line: socket.socket, data: socket.socket, rpc: socket.socket | None) -> None:
+    """Serves until the hub says that it is enough, and all is answered."""
+    front = _FrontEnd(settings, line)
+    await front.told.wait()
+    # Not before it is known what there is: others accept meanwhile.
+    front.doors = await Doors.open(front.service, None, settings, data, rpc)
+    uplink = front.uplink
+    uplink.ready(orjson.dumps({"grpc_transport": front.service.grpc_transport}))
+    await uplink.leave.wait()
+    front.service.begin_drain()
+    await front.doors.close()
+    await front.service.close()
+    await uplink.close()
+
+
+class _FrontEnd:
+    def __init__(self, settings: ServeSettings, line: socket.socket) -> None:
+        self.told = asyncio.Event()
+        self.doors: Doors | None = None
+        self.uplink = uplink = Uplink(line, timed=bool(settings.trace_endpoint))
+        self.service = Mirror(settings.limits, uplink, uplink.let_go)
+        self.service.gather = self._gather
+        uplink.on_models = self._show
+        uplink.counted = self._counted
+
+    def _show(self, snapshot: Snapshot) -> None:
+        self.service.show(snapshot)
+        if self.doors is not None:
+            self.doors.readiness_changed()
+        self.told.set()
+
+    def _counted(self) -> Sequence[ModelMetrics]:
+        return [known.metrics for known in self.service.index()]
+
+    async def _gather(self) -> Sequence[ModelMetrics]:
+        counted: Sequence[ModelMetrics] = pickle.loads(await self.uplink.totals())
+        return counted
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,253 @@
+"""The hub's end of the line to one front end: its requests in, their outcomes out."""
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final
+
+from tidegate_runtime.batching.tickets import Outputs, Ticket
+from tidegate_runtime.errors import ExecutionFailed, NotReady, RuntimeFault
+from tidegate_runtime.model.child.faults import encode_fault
+from tidegate_runtime.served_model import ServedModel
+from tidegate_runtime.tracing.request import RequestTrace
+from tidegate_runtime.workers import records, tally
+from tidegate_runtime.workers.cargo import Incoming, Outgoing
+from tidegate_runtime.workers.line import Line, opened
+from tidegate_runtime.workers.records import HEAD, Kind, Request, Times, plain
+from tidegate_runtime.workers.tally import Counts
+
+logger = logging.getLogger(__name__)
+
+COUNT_SECONDS: Final = 1.0
+"""How long a front end may take to say what it has counted; then what it said last is taken."""
+
+
+class _Noted(RequestTrace):
+    """Takes a run's times for the front end, which has the trace."""
+
+    __slots__ = ("times",)
+
+    def __init__(self) -> None:
+        self.times: Times | None = None
+
+    def ran(self, admitted: float, started: float, assembly: float, compute: float, ended: float, rows: int) -> None:
+        """Keeps them."""
+        self.times = Times(admitted, started, assembly, compute, ended, rows)
+
+
+class Link:
+    """One front end, from its start to its end. `lost` comes last."""
+
+    def __init__(
+        self,
+        line: socket.socket,
+        kill: Callable[[], None],
+        changed: Callable[[bytes | None], None],
+        totals: Callable[[], Awaitable[bytes]],
+    ) -> None:
+        """`kill` ends a front end that can't be understood. `totals` are what all processes have counted.
+
+        `changed` is called when the front end listens, with what it says of itself, and when it does as it was told.
+        """
+        self._kill = kill
+        self._changed = changed
+        self._gather = totals
+        self._loop = asyncio.get_running_loop()
+        self._models: dict[int, ServedModel] = {}
+        self._requests: dict[int, tuple[ServedModel, Ticket]] = {}
+        self._asked: dict[int, asyncio.Future[None]] = {}
+        self._number = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.counts: Counts = {}
+        """What the front end has counted, as of when it last said so."""
+        self.ready = False
+        """Whether the front end listens, or did."""
+        self.started = False
+        """Whether it knows that all that was expected at start is served."""
+        self._gone = False
+        self._shown = 0
+        self._showing: set[asyncio.Future[None]] = set()
+        self._incoming = Incoming(self._released)
+        self._outgoing = Outgoing(self._announce, self._dropped)
+        self._line = Line(line, self._on_packet, self._on_end)
+
+    @property
+    def lent(self) -> int:
+        """Places in the hub's slabs that the front end still reads."""
+        return self._outgoing.lent
+
+    def tell(self, turn: int, models: dict[int, ServedModel], told: bytes) -> None:
+        """Tells what is served, for the `turn`-th time.
+
+        Each of `models`, by the numbers in it, is kept until the front end has nothing more for it.
+        """
+        for number, model in models.items():
+            if number not in self._models:
+                self._models[number] = model
+                model.hold()
+        self._line.put_parcel(Kind.MODELS, turn, told)
+
+    def leave(self) -> None:
+        """Asks the front end to answer what it has, and to end."""
+        self._line.put(plain(Kind.LEAVE))
+
+    async def shows(self, turn: int) -> None:
+        """Returns once the front end does as it was told that turn, or is gone."""
+        while self._shown < turn and not self._gone:
+            shown = self._loop.create_future()
+            self._showing.add(shown)
+            await shown
+
+    async def count(self) -> None:
+        """Brings `counts` up to date, if the front end answers in time."""
+        if self._gone:
+            return
+        self._number = number = (self._number % 0xFFFFFFFF) + 1
+        self._asked[number] = asked = self._loop.create_future()
+        self._line.put(plain(Kind.ASK_COUNTS, number))
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asked, COUNT_SECONDS)
+        self._asked.pop(number, None)
+
+    def lost(self) -> None:
+        """The front end has ended: nobody waits for its requests any more, and its slabs go."""
+        while not self._gone and self._line.read():
+            pass  # What it said before its end counts.
+        self._gone = True
+        self._line.close()
+        for model, ticket in self._requests.values():
+            model.withdraw(ticket)
+        self._requests.clear()
+        for model in self._models.values():
+            model.release()
+        self._models.clear()
+        self._incoming.close()
+        self._outgoing = Outgoing(self._announce, self._dropped)
+        self._wake()
+        for asked in self._asked.values():
+            if not asked.done():
+                asked.set_result(None)
+
+    def _on_end(self) -> None:
+        self._gone = True
+        self._kill()
+
+    def _on_packet(self, packet: bytes, descriptor: int | None) -> None:
+        try:
+            if descriptor is None:
+                self._on_records(packet)
+            else:
+                self._on_descriptor(packet, descriptor)
+        except Exception:  # Whatever a process sends that a client has upset, it's the process that goes.
+            logger.exception("a front end can't be understood")
+            self._on_end()
+
+    def _on_records(self, packet: bytes) -> None:
+        at = 0
+        while at < len(packet):
+            kind, _, _, number, value = HEAD.unpack_from(packet, at)
+            if kind == Kind.REQUEST:
+                request, at = records.read_request(packet, at)
+                self._submit(packet, request)
+                continue
+            at += HEAD.size
+            if kind == Kind.RELEASE:
+                self._outgoing.released(number, value)
+            elif kind == Kind.WITHDRAW:
+                self._withdraw(number)
+            elif kind == Kind.DROP:
+                self._incoming.drop(number)
+            elif kind == Kind.LET_GO:
+                self._models.pop(number).release()
+            elif kind == Kind.SHOWN:
+                self._on_shown(number, started=bool(value))
+            elif kind == Kind.ASK_TOTALS:
+                self._answer_totals(number)
+            else:
+                raise ValueError(f"a record of kind {kind}")
+
+    def _on_descriptor(self, packet: bytes, descriptor: int) -> None:
+        kind, _, _, number, value = HEAD.unpack(packet)
+        if kind == Kind.SLAB:
+            self._incoming.attach(number, descriptor)
+        elif kind == Kind.COUNTS:
+            self.counts = tally.decode(opened(descriptor, value))
+            asked = self._asked.get(number)
+            if asked is not None and not asked.done():
+                asked.set_result(None)
+        else:
+            self.ready = True
+            self._changed(opened(descriptor, value))
+
+    def _submit(self, packet: bytes, request: Request) -> None:
+        number, model = request.number, self._models[request.model]
+        arrays = self._incoming.arrays(packet, request.cargo)
+        names = [spec.name for spec in model.signature.inputs]
+        feeds = dict(zip(names, arrays, strict=True))
+        try:
+            deliver = partial(self._deliver, number)
+            ticket = model.submit_checked(feeds, request.rows, request.deadline, request.priority, deliver)
+        except RuntimeFault as fault:
+            self._line.put(records.fault(number, encode_fault(fault)))
+            return
+        if request.timed:
+            ticket.trace = _Noted()
+        self._requests[number] = model, ticket
+
+    def _deliver(self, number: int, outcome: Outputs | RuntimeFault) -> None:
+        _, ticket = self._requests.pop(number)
+        if not isinstance(outcome, RuntimeFault):
+            # The batch, which is over, may be kept for a while; what lies in the front end's slab is to be released.
+            ticket.feeds = None
+            try:
+                cargo = self._outgoing.write(outcome)
+                times = ticket.trace.times if isinstance(ticket.trace, _Noted) else None
+                self._line.put(records.outcome(number, cargo, times))
+                return
+            except RuntimeFault as fault:
+                outcome = fault
+            except OSError:
+                outcome = NotReady("there is no memory for the answer; send the request again")
+            except Exception:
+                logger.exception("an answer could not be sent")
+                outcome = ExecutionFailed("the answer could not be sent; the server's log says how")
+        self._line.put(records.fault(number, encode_fault(outcome)))
+
+    def _withdraw(self, number: int) -> None:
+        known = self._requests.pop(number, None)
+        if known is not None:  # or else its outcome is on its way
+            model, ticket = known
+            model.withdraw(ticket)
+
+    def _on_shown(self, turn: int, *, started: bool) -> None:
+        self._shown, self.started = turn, started
+        self._wake()
+        self._changed(None)
+
+    def _wake(self) -> None:
+        for shown in self._showing:
+            if not shown.done():
+                shown.set_result(None)
+        self._showing.clear()
+
+    def _answer_totals(self, number: int) -> None:
+        async def answer() -> None:
+            self._line.put_parcel(Kind.TOTALS, number, await self._gather())
+
+        task = asyncio.create_task(answer())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _announce(self, number: int, descriptor: int) -> None:
+        self._line.put_with(plain(Kind.SLAB, number), descriptor)
+
+    def _dropped(self, number: int) -> None:
+        self._line.put(plain(Kind.DROP, number))
+
+    def _released(self, slab: int, offset: int) -> None:
+        # The last array may be let go on the launch thread, or when all is over.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._line.put, plain(Kind.RELEASE, slab, offset))

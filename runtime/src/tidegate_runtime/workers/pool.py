@@ -1,0 +1,224 @@
+"""The front ends: so many processes on the same listeners, each started again when it ends, and what they have counted.
+
+All accept from one queue, which the hub holds open: connections that wait in it are not lost with a front end.
+"""
+
+import asyncio
+import logging
+import os
+import pickle
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+from weakref import WeakKeyDictionary
+
+import orjson
+
+from tidegate_runtime.listening import listener
+from tidegate_runtime.metrics import ModelMetrics
+from tidegate_runtime.model.child import messages
+from tidegate_runtime.model.child.restarts import in_a_row, restart_delay
+from tidegate_runtime.model.child.spawned import Spawned, how_it_ended
+from tidegate_runtime.rpc.transports import check_inheritable
+from tidegate_runtime.served_model import ServedModel
+from tidegate_runtime.service import Service, State
+from tidegate_runtime.settings import ServeSettings, encode_settings
+from tidegate_runtime.workers import tally
+from tidegate_runtime.workers.accepting import Board, board_bytes
+from tidegate_runtime.workers.link import Link
+from tidegate_runtime.workers.snapshot import Snapshot, ToldModel, ToldVersion, encode
+from tidegate_runtime.workers.tally import Counts
+
+logger = logging.getLogger(__name__)
+
+COMMAND: Final = (sys.executable, "-P", "-m", "tidegate_runtime.workers")
+
+MAX_FAILED_STARTS: Final = 3
+"""So many processes in a row that end before they listen: the next one will, too."""
+
+LEAVE_SECONDS: Final = 5.0
+"""How long, beyond the last requests' time, a front end may take to end."""
+
+RPC_BACKLOG: Final = 1024
+
+
+class FrontEnds:
+    """`settings.workers` front ends of a service, from here on until `close`."""
+
+    def __init__(self, service: Service, settings: ServeSettings, data: socket.socket) -> None:
+        """`data` is the data port's listener. Raises `OSError` if that of gRPC can't be had."""
+        self._service = service
+        self._settings = settings
+        self._data = data
+        self._rpc: socket.socket | None = None
+        if settings.grpc_port >= 0:
+            check_inheritable(settings.grpc_transport)
+            self._rpc = listener(settings.host, settings.grpc_port, " for gRPC", RPC_BACKLOG)
+            logger.info("listening for gRPC", extra={"data": self._rpc.getsockname()[1]})
+        self._board_file = os.memfd_create("tidegate-connections", os.MFD_CLOEXEC)
+        os.ftruncate(self._board_file, board_bytes(settings.workers))
+        self._board = Board(self._board_file, settings.workers)
+        self.restarts = 0
+        """How often a front end was started in place of one that had ended."""
+        self._links: dict[Link, FrontEnd] = {}
+        self._numbers: WeakKeyDictionary[ServedModel, int] = WeakKeyDictionary()
+        self._number = 0
+        self._told = 0
+        self._past: Counts = {}
+        self._leaving = False
+        self._complete = False
+        service.reachable = False
+        service.gather = self.gather
+        self._keeping = [asyncio.create_task(self._keep(place), name="front end") for place in range(settings.workers)]
+
+    @property
+    def running(self) -> int:
+        """How many front ends listen."""
+        return sum(link.ready for link in self._links)
+
+    def readiness_changed(self) -> None:
+        """Tells the front ends all that is served."""
+        self._told += 1
+        snapshot, models = self._snapshot()
+        told = encode(snapshot)
+        for link in self._links:
+            link.tell(self._told, models, told)
+
+    async def settled(self) -> None:
+        """Returns once every front end does as it was told last, or is gone."""
+        await asyncio.gather(*(link.shows(self._told) for link in list(self._links)))
+
+    async def failed(self) -> None:
+        """Waits until front ends can't be started, and raises `OSError`."""
+        over, _ = await asyncio.wait(self._keeping, return_when=asyncio.FIRST_COMPLETED)
+        for task in over:
+            task.result()
+
+    async def gather(self) -> Sequence[ModelMetrics]:
+        """The sums of what is counted here and in the front ends, also in those that are gone."""
+        links = list(self._links)
+        await asyncio.gather(*(link.count() for link in links))
+        every = [self._past, *(link.counts for link in self._links)]
+        return [tally.total(known.metrics, every) for known in self._service.index()]
+
+    async def close(self) -> None:
+        """Has the front ends answer what they have, and returns once they have ended."""
+        self._leaving = True
+        self._data.close()
+        if self._rpc is not None:
+            self._rpc.close()
+        for link in self._links:
+            link.leave()
+        seconds = self._settings.limits.timeout_seconds + LEAVE_SECONDS
+        _, stuck = await asyncio.wait(self._keeping, timeout=seconds)
+        if stuck:
+            logger.error("front ends don't end and are killed", extra={"front_ends": len(stuck)})
+            for front in list(self._links.values()):
+                front.kill()
+            await asyncio.wait(stuck)
+
+    async def _keep(self, place: int) -> None:
+        """Has one front end run, again and again; raises `OSError` once that can't help."""
+        loop = asyncio.get_running_loop()
+        crashes = failed_starts = 0
+        arguments = [*COMMAND, encode_settings(self._settings), str(place)]
+        while not self._leaving:
+            self._board.gone(place)
+            front = FrontEnd(arguments, self._descriptors(), self._on_link_change, self._totals)
+            link = front.link
+            self._links[link] = front
+            snapshot, models = self._snapshot()
+            link.tell(self._told, models, encode(snapshot))
+            began = loop.time()
+            code = await front.ended
+            self._board.gone(place)
+            del self._links[link]
+            self._past = tally.merged(self._past, link.counts)
+            self._on_link_change(None)
+            if self._leaving:
+                return
+            failed_starts = 0 if link.ready else failed_starts + 1
+            if failed_starts == MAX_FAILED_STARTS:
+                raise OSError(f"front ends end as they start, the last by {how_it_ended(code)}; the log says more")
+            crashes = in_a_row(crashes, loop.time() - began)
+            delay = restart_delay(crashes)
+            logger.error("a front end ended", extra={"by": how_it_ended(code), "restart_in_seconds": delay})
+            await asyncio.sleep(delay)
+            self.restarts += 1
+
+    def _descriptors(self) -> list[int]:
+        shared = [self._board_file, self._data.fileno()]
+        return shared if self._rpc is None else [*shared, self._rpc.fileno()]
+
+    def _on_link_change(self, told: bytes | None) -> None:
+        """A front end listens, shows something new, or is gone."""
+        if told is not None:
+            self._service.grpc_transport = orjson.loads(told)["grpc_transport"]
+        listening = [link for link in self._links if link.ready]
+        # At first all, so that they share what comes first; then those that are left while one is started again.
+        self._complete = self._complete or len(listening) == self._settings.workers
+        self._service.reachable = self._complete and bool(listening) and all(link.started for link in listening)
+
+    async def _totals(self) -> bytes:
+        counted = await self.gather()
+        for metrics in counted:
+            metrics.costs = tuple
+        return pickle.dumps(counted)
+
+    def _snapshot(self) -> tuple[Snapshot, dict[int, ServedModel]]:
+        service, models, versions = self._service, dict[int, ServedModel](), []
+        for known in service.index():
+            model, metrics = known.model, known.metrics
+            told = None
+            if model is not None and known.state is State.READY:
+                number = self._number_of(model)
+                models[number] = model
+                told = ToldModel(number, model.signature, model.verdict, model.labels, model.config, model.limits)
+            ready = model is None or model.engine_ready()
+            versions.append(
+                ToldVersion(metrics.model, metrics.version, metrics.device, known.state, known.reason, told, ready)
+            )
+        return Snapshot(tuple(versions), service.started, service.draining), models
+
+    def _number_of(self, model: ServedModel) -> int:
+        number = self._numbers.get(model)
+        if number is None:
+            self._number = number = self._number + 1
+            self._numbers[model] = number
+        return number
+
+
+class FrontEnd:
+    """One process, and the line to it."""
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        shared: Sequence[int],
+        changed: Callable[[bytes | None], None],
+        totals: Callable[[], Awaitable[bytes]],
+    ) -> None:
+        """Starts it with the descriptors `shared`. Raises `OSError` if it can't be started."""
+        line, other = messages.pair()
+        with other:
+            descriptors = [other.fileno(), *shared]
+            try:
+                self._spawned = Spawned([*arguments, *map(str, descriptors)], descriptors, self._on_end)
+            except BaseException:
+                line.close()
+                raise
+        self.pid = self._spawned.pid
+        self.link = Link(line, self.kill, changed, totals)
+
+    @property
+    def ended(self) -> "asyncio.Future[int]":
+        """Its exit code; a signal's number below 0."""
+        return self._spawned.ended
+
+    def kill(self) -> None:
+        """Ends the process; without effect on one that has ended."""
+        self._spawned.kill()
+
+    def _on_end(self, _code: int) -> None:
+        self.link.lost()

@@ -1,0 +1,169 @@
+"""What a front end and the hub say to each other: records, several in a packet. Pure.
+
+Both say SLAB (with a descriptor: a slab to read from), DROP (a slab that nothing lies in any more), RELEASE (tensors of
+the other that aren't used any more). The front end: READY once it listens, SHOWN once it does as MODELS said, REQUEST,
+WITHDRAW, COUNTS, ASK_TOTALS, LET_GO of a model version that it has nothing more for. The hub: OUTCOME or FAULT, MODELS
+(all that is served), ASK_COUNTS, TOTALS, LEAVE. READY, MODELS, COUNTS and TOTALS come with a descriptor: they are long.
+
+Each record is a multiple of 16 bytes, so that tensors in it are aligned.
+"""
+
+import struct
+from enum import IntEnum
+from typing import Final, NamedTuple
+
+
+class Kind(IntEnum):
+    """The first byte of a record."""
+
+    SLAB = 1
+    DROP = 2
+    RELEASE = 3
+    READY = 4
+    REQUEST = 5
+    WITHDRAW = 6
+    LET_GO = 7
+    COUNTS = 8
+    ASK_TOTALS = 9
+    OUTCOME = 10
+    FAULT = 11
+    MODELS = 12
+    ASK_COUNTS = 13
+    TOTALS = 14
+    LEAVE = 15
+    SHOWN = 16
+
+
+HEAD: Final = struct.Struct("<BBHIQ")
+"""Kind; whether times follow; bytes of text that follow; two numbers that the kind gives a meaning."""
+
+_REQUEST: Final = struct.Struct("<BBHIQIIIIQd")
+_OUTCOME: Final = struct.Struct("<BBHIQIIQ")
+_TIMES: Final = struct.Struct("<5dQ")
+
+_ALIGNMENT: Final = 16
+MAX_TEXT_BYTES: Final = 0xFFFF
+
+
+class Cargo(NamedTuple):
+    """Tensors as `layout.pack` describes them: `size` bytes at `offset` of a slab, or, of slab 0, of the packet itself.
+
+    `blob` are those that travel in the packet, to be sent.
+    """
+
+    description: bytes
+    slab: int
+    offset: int
+    size: int
+    blob: bytes = b""
+
+
+class Request(NamedTuple):
+    """One request, by its number on the line, for a model version by its own; `timed` asks for the run's times."""
+
+    number: int
+    model: int
+    rows: int
+    priority: int
+    deadline: float
+    timed: bool
+    cargo: Cargo
+
+
+class Times(NamedTuple):
+    """The arguments of `RequestTrace.ran`."""
+
+    admitted: float
+    started: float
+    assembly: float
+    compute: float
+    ended: float
+    rows: int
+
+
+class Outcome(NamedTuple):
+    """The outputs for a request."""
+
+    number: int
+    cargo: Cargo
+    times: Times | None
+
+
+def plain(kind: Kind, number: int = 0, value: int = 0) -> bytes:
+    """A record of nothing but two numbers: RELEASE, DROP, WITHDRAW, LET_GO and those that come with a descriptor."""
+    return HEAD.pack(kind, 0, 0, number, value)
+
+
+def request(request: Request) -> bytes:
+    """REQUEST. Raises `struct.error` if the tensors' description is longer than `MAX_TEXT_BYTES`."""
+    cargo = request.cargo
+    head = _REQUEST.pack(
+        Kind.REQUEST,
+        request.timed,
+        len(cargo.description),
+        request.number,
+        cargo.offset,
+        request.model,
+        request.rows,
+        request.priority,
+        cargo.slab,
+        cargo.size,
+        request.deadline,
+    )
+    return head + _loaded(cargo)
+
+
+def read_request(packet: bytes, at: int) -> tuple[Request, int]:
+    """The REQUEST at `at`, and where it ends."""
+    _, timed, length, number, offset, model, rows, priority, slab, size, deadline = _REQUEST.unpack_from(packet, at)
+    cargo, end = _cargo(packet, at + _REQUEST.size, length, slab, offset, size)
+    return Request(number, model, rows, priority, deadline, bool(timed), cargo), end
+
+
+def outcome(number: int, cargo: Cargo, times: Times | None) -> bytes:
+    """OUTCOME."""
+    head = _OUTCOME.pack(
+        Kind.OUTCOME, times is not None, len(cargo.description), number, cargo.offset, cargo.slab, 0, cargo.size
+    )
+    return (head if times is None else head + _TIMES.pack(*times)) + _loaded(cargo)
+
+
+def read_outcome(packet: bytes, at: int) -> tuple[Outcome, int]:
+    """The OUTCOME at `at`, and where it ends."""
+    _, timed, length, number, offset, slab, _, size = _OUTCOME.unpack_from(packet, at)
+    at += _OUTCOME.size
+    times = None
+    if timed:
+        times = Times(*_TIMES.unpack_from(packet, at))
+        at += _TIMES.size
+    cargo, end = _cargo(packet, at, length, slab, offset, size)
+    return Outcome(number, cargo, times), end
+
+
+def fault(number: int, text: bytes) -> bytes:
+    """FAULT; `text` is what `encode_fault` made."""
+    return HEAD.pack(Kind.FAULT, 0, len(text), number, 0) + text + bytes(-len(text) % _ALIGNMENT)
+
+
+def read_fault(packet: bytes, at: int) -> tuple[int, bytes, int]:
+    """The number and the text of the FAULT at `at`, and where it ends."""
+    _, _, length, number, _ = HEAD.unpack_from(packet, at)
+    at += HEAD.size
+    return number, packet[at : at + length], at + _aligned(length)
+
+
+def _loaded(cargo: Cargo) -> bytes:
+    description, blob = cargo.description, cargo.blob
+    return description + bytes(-len(description) % _ALIGNMENT) + blob + bytes(-len(blob) % _ALIGNMENT)
+
+
+def _cargo(packet: bytes, at: int, length: int, slab: int, offset: int, size: int) -> tuple[Cargo, int]:
+    description = packet[at : at + length]
+    at += _aligned(length)
+    if slab:
+        return Cargo(description, slab, offset, size), at
+    return Cargo(description, 0, at, size), at + _aligned(size)
+
+
+def _aligned(size: int) -> int:
+    return -(-size // _ALIGNMENT) * _ALIGNMENT

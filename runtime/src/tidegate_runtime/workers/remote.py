@@ -1,0 +1,134 @@
+"""In a front end, what stands in the place of a model version's scheduler: the hub has that."""
+
+import asyncio
+from collections.abc import Hashable
+from typing import Protocol
+
+from tidegate_runtime.batching.tickets import OVER, WAITING, Deliver, Outputs, Ticket
+from tidegate_runtime.errors import NotReady, Overloaded, RuntimeFault
+from tidegate_runtime.metrics import ModelMetrics
+from tidegate_runtime.tensors import Array, Feeds
+from tidegate_runtime.tracing.request import current
+from tidegate_runtime.workers.records import Times
+
+
+class Sent(Ticket):
+    """A request that the hub has. Of a ticket it has what adapters use; the rest is the hub's."""
+
+    __slots__ = ("number", "remote")
+
+    def __init__(self, number: int, arrived: float, deliver: Deliver, remote: "Remote") -> None:
+        self.number = number
+        self.arrived = arrived
+        self.deliver = deliver
+        self.remote = remote
+        self.state = WAITING
+        self.trace = None
+
+
+class Hub(Protocol):
+    """Where requests go."""
+
+    def send(
+        self, remote: "Remote", arrays: list[Array], rows: int, deadline: float, priority: int, deliver: Deliver
+    ) -> Sent:
+        """The request, on its way. Raises `RuntimeFault` if it can't be sent."""
+
+    def forget(self, sent: Sent) -> None:
+        """Nobody waits for it any more."""
+
+
+class Remote:
+    """One model version of the hub, by its number there. `run` ends when it is closed and all is answered."""
+
+    def __init__(self, hub: Hub, number: int, inputs: tuple[str, ...], metrics: ModelMetrics) -> None:
+        self.number = number
+        self._metrics = metrics
+        self._hub = hub
+        self._inputs = inputs
+        self._pending = 0
+        self._closing = False
+        self._over: asyncio.Future[None] | None = None
+
+    def submit(
+        self,
+        feeds: Feeds,
+        rows: int,
+        deadline: float,
+        deliver: Deliver,
+        *,
+        key: Hashable = None,
+        priority: int = 0,
+        client: Hashable = None,
+    ) -> Ticket:
+        """As `Scheduler.submit`; what that raises at once is delivered later. `key` and `client` are the hub's own."""
+        del key, client
+        if self._closing:
+            raise NotReady("the server is shutting down; send the request again")
+        try:
+            sent = self._hub.send(self, [feeds[name] for name in self._inputs], rows, deadline, priority, deliver)
+        except Overloaded as refused:
+            self._metrics.refuse(refused.refusal or "")
+            raise
+        self._pending += 1
+        return sent
+
+    async def infer(
+        self,
+        feeds: Feeds,
+        rows: int,
+        deadline: float,
+        *,
+        key: Hashable = None,
+        priority: int = 0,
+        client: Hashable = None,
+    ) -> Outputs:
+        """As `Scheduler.infer`."""
+        future: asyncio.Future[Outputs] = asyncio.get_running_loop().create_future()
+
+        def deliver(outcome: Outputs | RuntimeFault) -> None:
+            if future.done():
+                return
+            if isinstance(outcome, RuntimeFault):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome)
+
+        ticket = self.submit(feeds, rows, deadline, deliver, key=key, priority=priority, client=client)
+        ticket.trace = current.get()
+        try:
+            return await future
+        finally:
+            self.withdraw(ticket)
+
+    def withdraw(self, ticket: Ticket) -> None:
+        """Forgets a request, wherever it is. Never too late."""
+        if ticket.state != OVER:
+            assert isinstance(ticket, Sent)
+            ticket.state = OVER
+            self._hub.forget(ticket)
+            self._left()
+
+    def settle(self, sent: Sent, outcome: Outputs | RuntimeFault, times: Times | None) -> None:
+        """What the hub says of a request that wasn't withdrawn."""
+        sent.state = OVER
+        self._left()
+        if times is not None and sent.trace is not None:
+            sent.trace.ran(*times)
+        sent.deliver(outcome)
+
+    async def run(self) -> None:
+        """Returns once it is closed and nothing is awaited of the hub."""
+        self._over = asyncio.get_running_loop().create_future()
+        self._left(0)
+        await self._over
+
+    def close(self) -> None:
+        """Takes no more requests. May be called again."""
+        self._closing = True
+        self._left(0)
+
+    def _left(self, count: int = 1) -> None:
+        self._pending -= count
+        if self._closing and not self._pending and self._over is not None and not self._over.done():
+            self._over.set_result(None)

@@ -1,0 +1,61 @@
+"""All that a front end has to know of what is served, told anew whenever any of it has changed.
+
+Pickled, for it is many small classes of this very program, and the hub is the front ends' own parent. What comes from a
+front end, which reads what anybody may send, is never unpickled.
+"""
+
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tidegate_runtime.model.batchability import Verdict
+from tidegate_runtime.model.signature import Signature
+from tidegate_runtime.model.triton_config import ModelConfig
+from tidegate_runtime.served_model import Limits
+from tidegate_runtime.service import State
+
+
+@dataclass(frozen=True, slots=True)
+class ToldModel:
+    """A model version that answers, under the number by which it is asked; another one after a swap has another."""
+
+    number: int
+    signature: Signature
+    verdict: Verdict
+    labels: Mapping[str, tuple[str, ...]] | None
+    config: ModelConfig | None
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
+class ToldVersion:
+    """A version that there is; `model` is there in state READY alone."""
+
+    name: str
+    version: str
+    device: str
+    state: State
+    reason: str
+    model: ToldModel | None
+    engine_ready: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The service, as its own process has it."""
+
+    versions: tuple[ToldVersion, ...]
+    started: bool
+    draining: bool
+
+
+def encode(snapshot: Snapshot) -> bytes:
+    """For a front end."""
+    return pickle.dumps(snapshot)
+
+
+def decode(content: bytes) -> Snapshot:
+    """What `encode` was given."""
+    told = pickle.loads(content)
+    assert isinstance(told, Snapshot)
+    return told

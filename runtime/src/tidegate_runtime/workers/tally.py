@@ -1,0 +1,86 @@
+"""What front ends count, and the sums. Pure.
+
+A front end counts answers, their stages and what it refused by itself; queues, batches and runs are counted in the hub.
+"""
+
+from collections.abc import Iterable, Mapping
+from copy import copy
+from typing import Any
+
+import orjson
+
+from tidegate_runtime.metrics import Histogram, ModelMetrics
+
+_HISTOGRAMS = ("request_duration", "parse_seconds", "encode_seconds")
+
+Counts = Mapping[tuple[str, str], Mapping[str, Any]]
+"""By model and version."""
+
+
+def encode(counted: Iterable[ModelMetrics]) -> bytes:
+    """What a front end has counted since it began."""
+    return orjson.dumps([_counts(metrics) for metrics in counted], option=orjson.OPT_NON_STR_KEYS)
+
+
+def decode(content: bytes) -> Counts:
+    """What `encode` was given."""
+    return {(told["model"], told["version"]): told for told in orjson.loads(content)}
+
+
+def add(total: ModelMetrics, counts: Mapping[str, Any]) -> None:
+    """Adds a front end's counts of one version."""
+    for code, count in counts["codes"].items():
+        total.codes[int(code)] = total.codes.get(int(code), 0) + count
+    for reason, count in counts["refused"].items():
+        total.refused[reason] = total.refused.get(reason, 0) + count
+    total.failed_seconds += counts["failed_seconds"]
+    for name in _HISTOGRAMS:
+        histogram: Histogram = getattr(total, name)
+        own, seconds = counts[name]
+        histogram.counts = [one + other for one, other in zip(histogram.counts, own, strict=True)]
+        histogram.total += seconds
+
+
+def total(metrics: ModelMetrics, every: Iterable[Counts]) -> ModelMetrics:
+    """The sum of the hub's counts of one version and of the front ends' for it; `metrics` isn't changed."""
+    summed = copy(metrics)
+    summed.codes, summed.refused = dict(metrics.codes), dict(metrics.refused)
+    for name in _HISTOGRAMS:
+        setattr(summed, name, _same(getattr(metrics, name)))
+    for counts in every:
+        told = counts.get((metrics.model, metrics.version))
+        if told is not None:
+            add(summed, told)
+    return summed
+
+
+def merged(one: Counts, other: Counts) -> Counts:
+    """Both: what front ends that are gone have counted."""
+    sums = dict(one)
+    for key, told in other.items():
+        known = sums.get(key)
+        if known is None:
+            sums[key] = told
+        else:
+            metrics = ModelMetrics(*key, "")
+            add(metrics, known)
+            add(metrics, told)
+            sums[key] = _counts(metrics)
+    return sums
+
+
+def _counts(metrics: ModelMetrics) -> dict[str, Any]:
+    return {
+        "model": metrics.model,
+        "version": metrics.version,
+        "codes": metrics.codes,
+        "refused": metrics.refused,
+        "failed_seconds": metrics.failed_seconds,
+        **{name: [getattr(metrics, name).counts, getattr(metrics, name).total] for name in _HISTOGRAMS},
+    }
+
+
+def _same(histogram: Histogram) -> Histogram:
+    other = Histogram(histogram.bounds)
+    other.counts, other.total = list(histogram.counts), histogram.total
+    return other

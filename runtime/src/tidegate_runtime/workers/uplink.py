@@ -1,0 +1,154 @@
+"""A front end's end of the line: requests to the hub, outcomes from it."""
+
+import asyncio
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable, Sequence
+
+from tidegate_runtime.batching.scheduler import Clock
+from tidegate_runtime.batching.tickets import Deliver, Outputs
+from tidegate_runtime.errors import Overloaded, RuntimeFault
+from tidegate_runtime.metrics import ModelMetrics
+from tidegate_runtime.model.child.faults import decode_fault
+from tidegate_runtime.tensors import Array
+from tidegate_runtime.workers import records, snapshot, tally
+from tidegate_runtime.workers.cargo import Incoming, Outgoing
+from tidegate_runtime.workers.line import Line, opened
+from tidegate_runtime.workers.records import HEAD, Kind, Times, plain
+from tidegate_runtime.workers.remote import Remote, Sent
+from tidegate_runtime.workers.snapshot import Snapshot
+
+logger = logging.getLogger(__name__)
+
+
+class Uplink:
+    """The hub, as a front end sees it. The end of the hub is the end of this process."""
+
+    def __init__(self, line: socket.socket, clock: Clock = time.monotonic, *, timed: bool = False) -> None:
+        """`timed`: whether each outcome is to say when its batch ran, for traces."""
+        self._loop = asyncio.get_running_loop()
+        self._clock = clock
+        self._timed = timed
+        self._number = 0
+        self._pending: dict[int, Sent] = {}
+        self._totals: dict[int, asyncio.Future[bytes]] = {}
+        self.leave = asyncio.Event()
+        """Set once the hub wants this process to end."""
+        self.on_models: Callable[[Snapshot], None] = lambda _: None
+        """Called with all that is served, at first and whenever that has changed."""
+        self.counted: Callable[[], Sequence[ModelMetrics]] = tuple
+        """What this process has counted."""
+        self._line = Line(line, self._on_packet, _hub_gone)
+        self._outgoing = Outgoing(self._announce, self._dropped)
+        self._incoming = Incoming(self._released)
+
+    def ready(self, told: bytes) -> None:
+        """Says that this process listens; `told` is for the hub's own pages."""
+        self._line.put_parcel(Kind.READY, 0, told)
+
+    def send(
+        self, remote: Remote, arrays: list[Array], rows: int, deadline: float, priority: int, deliver: Deliver
+    ) -> Sent:
+        """The request, on its way. Raises `RuntimeFault` if there is no memory for its tensors."""
+        try:
+            cargo = self._outgoing.write(arrays)
+        except OSError:
+            raise Overloaded("there is no memory for the request's tensors; try again later", "QueueBytes") from None
+        self._number = number = (self._number + 1) & 0xFFFFFFFF
+        request = records.Request(number, remote.number, rows, priority, deadline, self._timed, cargo)
+        self._line.put(records.request(request))
+        sent = self._pending[number] = Sent(number, self._clock(), deliver, remote)
+        return sent
+
+    def forget(self, sent: Sent) -> None:
+        """Nobody waits for it any more."""
+        if self._pending.pop(sent.number, None) is not None:
+            self._line.put(plain(Kind.WITHDRAW, sent.number))
+
+    def let_go(self, number: int) -> None:
+        """Says that this process has nothing more for that model version."""
+        self._line.put(plain(Kind.LET_GO, number))
+
+    async def totals(self) -> bytes:
+        """What all processes have counted, as `totals.decode` takes it."""
+        self._number = number = (self._number + 1) & 0xFFFFFFFF
+        self._totals[number] = answer = self._loop.create_future()
+        self._line.put(plain(Kind.ASK_TOTALS, number))
+        content: bytes = await answer
+        return content
+
+    async def close(self) -> None:
+        """Says what was counted, and returns once all is sent."""
+        self._count(0)
+        await self._line.flushed()
+
+    def _on_packet(self, packet: bytes, descriptor: int | None) -> None:
+        if descriptor is not None:
+            self._on_descriptor(packet, descriptor)
+            return
+        at = 0
+        while at < len(packet):
+            kind, _, _, number, value = HEAD.unpack_from(packet, at)
+            if kind == Kind.OUTCOME:
+                outcome, at = records.read_outcome(packet, at)
+                arrays = tuple(self._incoming.arrays(packet, outcome.cargo))
+                self._settle(outcome.number, arrays, outcome.times)
+                continue
+            if kind == Kind.FAULT:
+                number, text, at = records.read_fault(packet, at)
+                self._settle(number, decode_fault(text), None)
+                continue
+            at += HEAD.size
+            if kind == Kind.RELEASE:
+                self._outgoing.released(number, value)
+            elif kind == Kind.DROP:
+                self._incoming.drop(number)
+            elif kind == Kind.ASK_COUNTS:
+                self._count(number)
+            elif kind == Kind.LEAVE:
+                self.leave.set()
+            else:
+                raise ValueError(f"a record of kind {kind}")
+
+    def _on_descriptor(self, packet: bytes, descriptor: int) -> None:
+        kind, _, _, number, value = HEAD.unpack(packet)
+        if kind == Kind.SLAB:
+            self._incoming.attach(number, descriptor)
+        elif kind == Kind.MODELS:
+            told = snapshot.decode(opened(descriptor, value))
+            self.on_models(told)
+            self._line.put(plain(Kind.SHOWN, number, told.started))
+        else:
+            answer = self._totals.pop(number)
+            if not answer.done():
+                answer.set_result(opened(descriptor, value))
+
+    def _settle(self, number: int, outcome: Outputs | RuntimeFault, times: Times | None) -> None:
+        sent = self._pending.pop(number, None)
+        if sent is None:  # It was withdrawn meanwhile.
+            return
+        try:
+            sent.remote.settle(sent, outcome, times)
+        except Exception:
+            # One request's answer that can't be written must not keep the others' from them.
+            logger.exception("an answer could not be delivered")
+
+    def _count(self, number: int) -> None:
+        self._line.put_parcel(Kind.COUNTS, number, tally.encode(self.counted()))
+
+    def _announce(self, number: int, descriptor: int) -> None:
+        self._line.put_with(plain(Kind.SLAB, number), descriptor)
+
+    def _dropped(self, number: int) -> None:
+        self._line.put(plain(Kind.DROP, number))
+
+    def _released(self, slab: int, offset: int) -> None:
+        # The last array may be let go on any thread: compression has one, for instance.
+        self._loop.call_soon_threadsafe(self._line.put, plain(Kind.RELEASE, slab, offset))
+
+
+def _hub_gone() -> None:
+    logger.error("the process with the models is gone")
+    os._exit(1)

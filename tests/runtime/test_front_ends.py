@@ -1,0 +1,184 @@
+"""Several front ends before one process with the models: real processes, seen by clients over HTTP and gRPC."""
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+pytestmark = [pytest.mark.integration, pytest.mark.asyncio]
+
+PATIENCE_SECONDS = 60.0
+WIDTH = 2048
+"""Numbers in a row: 8 KiB, too many for a packet."""
+
+
+@pytest.fixture
+def wide(model: Callable[..., onnx.ModelProto]) -> onnx.ModelProto:
+    """y = x + x on rows that travel in slabs."""
+    return model(
+        [helper.make_node("Add", ["x", "x"], ["y"])],
+        {"x": (TensorProto.FLOAT, ["N", WIDTH])},
+        {"y": (TensorProto.FLOAT, ["N", WIDTH])},
+    )
+
+
+def front_ends_of(process: Any) -> list[int]:
+    """The process ids of the front ends."""
+    children = Path(f"/proc/{process.popen.pid}/task/{process.popen.pid}/children").read_text().split()
+    return [int(pid) for pid in children if b"tidegate_runtime.workers" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+def mapped_slabs(pid: int) -> int:
+    """How many slabs that process has mapped."""
+    return sum("memfd:tidegate-tensors" in line for line in Path(f"/proc/{pid}/maps").read_text().splitlines())
+
+
+def owner_of(port: int, peer: int, pids: list[int]) -> int:
+    """Which of the processes has the connection between these two ports."""
+    wanted = f"0100007F:{port:04X} 0100007F:{peer:04X}"
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    inode = next(line[9] for line in lines if f"{line[1]} {line[2]}" == wanted)
+    for pid in pids:
+        for entry in Path(f"/proc/{pid}/fd").iterdir():
+            try:
+                if os.readlink(entry) == f"socket:[{inode}]":
+                    return pid
+            except FileNotFoundError:
+                continue
+    raise AssertionError("nobody has accepted the connection")
+
+
+class Client:
+    """One connection, one request after the other; each answer is derived from its request and checked."""
+
+    def __init__(self, process: Any, seed: int, width: int, model: str = "m", factors: tuple[int, ...] = (2,)) -> None:
+        self.good = 0
+        self.codes: list[int] = []
+        self.owner = 0
+        self.broken = False
+        self.stopped = False
+        self._process = process
+        self._random = np.random.default_rng(seed)
+        self._width = width
+        self._path = f"/v2/models/{model}/infer"
+        self._factors = factors
+
+    async def run(self) -> None:
+        port = self._process.port
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        peer = writer.get_extra_info("sockname")[1]
+        try:
+            while not self.stopped:
+                await self._ask(reader, writer)
+                if not self.owner:
+                    self.owner = owner_of(port, peer, front_ends_of(self._process))
+        except (ConnectionError, asyncio.IncompleteReadError):
+            self.broken = True
+        finally:
+            writer.close()
+
+    async def _ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        rows = int(self._random.integers(1, 4))
+        sent = self._random.integers(-1000, 1000, (rows, self._width)).astype(np.float32)
+        size = {"binary_data_size": sent.nbytes}
+        described = {"name": "x", "shape": sent.shape, "datatype": "FP32", "parameters": size}
+        head = json.dumps({"inputs": [described], "parameters": {"binary_data_output": True}}).encode()
+        fields = f"Host: m\r\nInference-Header-Content-Length: {len(head)}\r\nContent-Length: {len(head) + sent.nbytes}"
+        writer.write(f"POST {self._path} HTTP/1.1\r\n{fields}\r\n\r\n".encode() + head + sent.tobytes())
+        status, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().lower().split("\r\n")
+        headers = dict(line.split(": ", 1) for line in lines if line)
+        content = await reader.readexactly(int(headers["content-length"]))
+        code = int(status.split(" ", 2)[1])
+        self.codes.append(code)
+        if code == 200:
+            length = int(headers["inference-header-content-length"])
+            got = np.frombuffer(content[length:], np.float32).reshape(sent.shape)
+            assert any(np.array_equal(got, factor * sent) for factor in self._factors)
+            self.good += 1
+
+
+class Load:
+    """Clients at work until they are stopped."""
+
+    def __init__(self, clients: list[Client]) -> None:
+        self.clients = clients
+        self._tasks = [asyncio.create_task(client.run()) for client in clients]
+
+    async def good(self, more: int) -> None:
+        """Returns once each client whose connection lasts has had so many more good answers."""
+        wanted = {client: client.good + more for client in self.clients}
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not all(client.broken or client.good >= wanted[client] for client in self.clients):
+                for task in self._tasks:
+                    if task.done():
+                        task.result()
+                await asyncio.sleep(0.01)
+
+    async def stop(self) -> None:
+        for client in self.clients:
+            client.stopped = True
+        await asyncio.gather(*self._tasks)
+
+
+async def metric(process: Any, sample: str) -> float:
+    async with httpx2.AsyncClient(timeout=30) as client:
+        text = (await client.get(process.admin_url("/metrics"))).text
+    return next((float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(sample)), 0.0)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Returns once it holds, which nothing tells."""
+    for _ in range(int(PATIENCE_SECONDS / 0.01)):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it never held")
+
+
+async def test_answers_belong_to_their_requests_on_every_front_end(
+    serve: Callable[..., Any], wide: onnx.ModelProto
+) -> None:
+    with serve(wide, "--workers", "2") as process:
+        load = Load([Client(process, seed, WIDTH) for seed in range(16)])
+        await load.good(50)
+        await load.stop()
+        answered = sum(len(client.codes) for client in load.clients)
+        assert {code for client in load.clients for code in client.codes} == {200}
+        assert {client.owner for client in load.clients} == set(front_ends_of(process)), "both have clients"
+        for sample in ("tidegate_requests_total{code", "tidegate_request_duration_seconds_count"):
+            assert await metric(process, sample) == answered
+        assert await metric(process, "tidegate_inflight") == 0
+
+
+async def test_a_front_end_that_is_killed_takes_its_own_connections_alone(
+    serve: Callable[..., Any], wide: onnx.ModelProto
+) -> None:
+    with serve(wide, "--workers", "2") as process:
+        load = Load([Client(process, seed, WIDTH) for seed in range(16)])
+        await load.good(20)
+        victim, other = front_ends_of(process)
+        counted = await metric(process, "tidegate_requests_total{code")
+        os.kill(victim, signal.SIGKILL)
+        await load.good(50)
+        assert {client.broken for client in load.clients if client.owner == victim} == {True}
+        assert {client.broken for client in load.clients if client.owner == other} == {False}
+        await load.stop()
+        assert {code for client in load.clients for code in client.codes} == {200}
+        await until(lambda: len(front_ends_of(process)) == 2)
+        assert await metric(process, "tidegate_requests_total{code") >= counted
+        assert await metric(process, "tidegate_inflight") == 0
+        # What the hub and the one that lasts have between them, and no slab of the dead one.
+        assert mapped_slabs(process.popen.pid) == mapped_slabs(other)
+        again = Load([Client(process, seed, WIDTH) for seed in range(16)])
+        await again.good(20)
+        await again.stop()
+        assert {code for client in again.clients for code in client.codes} == {200}
