@@ -13,6 +13,7 @@ from tidegate_runtime.batching.tickets import Deliver, Outputs, Ticket
 from tidegate_runtime.errors import InvalidRequest, InvalidTensor
 from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.model.batchability import Verdict
+from tidegate_runtime.model.graph_policy import NO_GRAPHS, Graphs
 from tidegate_runtime.model.signature import Signature
 from tidegate_runtime.model.triton_config import ModelConfig
 from tidegate_runtime.protocol.plain_json import PlainJson
@@ -49,6 +50,7 @@ class Loaded:
     """Whether the engine can take a batch now: not while its process is started again."""
     ends_runs: bool = False
     """Whether the engine ends a run that hangs by itself, whatever that takes."""
+    graphs: Graphs = NO_GRAPHS
 
 
 class ServedModel:
@@ -69,6 +71,7 @@ class ServedModel:
         self.signature = loaded.signature
         self.config = loaded.config
         self.verdict = loaded.verdict
+        self.graphs = loaded.graphs
         self.metrics = metrics
         self.limits = limits
         self.max_body_bytes = limits.max_body_bytes
@@ -83,6 +86,7 @@ class ServedModel:
         self._drop = loaded.drop
         self._batched = loaded.verdict.batched
         metrics.batched, metrics.reason = loaded.verdict.batched, loaded.verdict.reason
+        metrics.graphs, metrics.graphs_reason = len(loaded.graphs.rows), loaded.graphs.reason
         policy = BatchPolicy(
             max_rows=limits.max_batch_size if self._batched else 1,
             max_delay_seconds=limits.max_delay_seconds,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from tidegate_runtime.model.device import AS_IT_COMES, DeviceOptions
 from tidegate_runtime.naming import GrpcTransport
 from tidegate_runtime.served_model import Limits
 
@@ -29,6 +30,7 @@ class ServeSettings:
     limits: Limits
     isolate: bool = False
     """Whether the model runs in a process of its own."""
+    options: DeviceOptions = AS_IT_COMES
     grpc_transport: GrpcTransport = GrpcTransport.NGHTTP2
     tls: tuple[Path, Path] | None = None
     """Certificate chain and key of the data port, in PEM; None: plain HTTP."""

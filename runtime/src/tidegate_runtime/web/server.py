@@ -138,7 +138,8 @@ async def serve(settings: ServeSettings) -> None:
     sys.setswitchinterval(SWITCH_SECONDS)
     service = Service(settings.limits, on_stuck=_give_up)
     store = open_store(settings.path, settings.name, settings.model_version)
-    host = Host(service, store, Placement(settings.device, settings.threads, settings.vetting, settings.isolate))
+    placement = Placement(settings.device, settings.threads, settings.vetting, settings.isolate, settings.options)
+    host = Host(service, store, placement)
     on_data_port = host if settings.admin_on_data_port else None
     certificate = Certificate(*settings.tls) if settings.tls else None
     sender = _sender(service, settings)

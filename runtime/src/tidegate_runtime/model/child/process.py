@@ -65,6 +65,8 @@ class EngineProcess:
 
 def how_it_ended(code: int) -> str:
     """An exit code in words."""
+    if code == messages.DEVICE_LOST:
+        return "a fault of the device"
     if code >= 0:
         return f"code {code}"
     return f"signal {-code} ({signal.strsignal(-code) or 'unknown'})"
