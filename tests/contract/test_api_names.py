@@ -90,7 +90,7 @@ def test_the_page_lists_the_runtimes_metrics() -> None:
     for row in table("Runtime (`:8082/metrics`)"):
         kind, labels = row[1].split()[0].strip(","), code(row[1])
         told[code(row[0])[0]] = (kind, set(labels))
-    metrics = ModelMetrics("churn", "churn-6f3c9d1a", "cpu")
+    metrics = ModelMetrics("churn", "churn-6f3c9d1a", "cuda")
     metrics.answered(200)
     metrics.costs = lambda: [CostFigure(("x", "float32", (16,)), 1, 0.001, 0.002)]
     served = {}

@@ -47,6 +47,7 @@ def test_every_metric_of_the_runtime_is_documented() -> None:
     section = PAGE.partition("### Runtime (`:8082/metrics`)")[2].partition("###")[0]
     assert set(METRIC.findall(section)) == {
         naming.QUEUE_DEPTH,
+        naming.CUDA_GRAPHS,
         naming.INFLIGHT,
         naming.REQUESTS,
         naming.REQUEST_DURATION,

@@ -22,7 +22,14 @@ from onnx import TensorProto, helper
 
 from tidegate_runtime.batching.policy import BatchPolicy
 from tidegate_runtime.batching.scheduler import Scheduler
-from tidegate_runtime.errors import DeadlineExceeded, EngineLost, RejectedByModel, RunEnded, StartupFailure
+from tidegate_runtime.errors import (
+    DeadlineExceeded,
+    EngineLost,
+    OutOfDeviceMemory,
+    RejectedByModel,
+    RunEnded,
+    StartupFailure,
+)
 from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.model.batchability import BatchingRules, Verdict
 from tidegate_runtime.model.child.connection import COPIED_BYTES, MAX_SLABS, Connection
@@ -40,6 +47,8 @@ from tidegate_runtime.model.child.report import (
 )
 from tidegate_runtime.model.child.restarts import in_a_row, restart_delay
 from tidegate_runtime.model.child.slab import attach, create
+from tidegate_runtime.model.device import DeviceOptions
+from tidegate_runtime.model.graph_policy import Graphs
 from tidegate_runtime.model.ladder import Costs
 from tidegate_runtime.model.signature import Signature
 from tidegate_runtime.served_model import Limits, Loaded
@@ -179,14 +188,20 @@ async def test_outputs_may_outgrow_every_slab_before(model: Build, tmp_path: Pat
 
 def test_the_task_reaches_the_child_as_it_was_given() -> None:
     rules = BatchingRules(True, {Datatype.FP16: 0.25})
-    for task in (LoadTask("/m", "cpu", 2, 8), LoadTask("/m", "cuda", 0, 1, False, rules, 'name: "m"', 0.5)):
+    options = DeviceOptions(1 << 20, 0, "exhaustive", "/cache")
+    for task in (
+        LoadTask("/m", "cpu", 2, 8),
+        LoadTask("/m", "tensorrt", 2, 8, options=options),
+        LoadTask("/m", "cuda", 0, 1, False, rules, 'name: "m"', 0.5),
+    ):
         assert decode_task(encode_task(task)) == task
 
 
 def test_the_report_reaches_the_server_as_it_was_given() -> None:
     specs = (TensorSpec("x", Datatype.BF16, ("N", 3, "")), TensorSpec("s", Datatype.BYTES, ()))
     costs = Costs({"x": (1, 3, 8), "s": ()}, {1: (0.5, 0.25), 8: (1.5,)})
-    report = LoadReport(Signature(specs, specs[::-1]), Verdict(True, "proved"), {"s": ("cat", "dog")}, costs)
+    graphs = Graphs((1, 2, 4), "memory ended the ladder below 8 rows")
+    report = LoadReport(Signature(specs, specs[::-1]), Verdict(True, "proved"), {"s": ("cat", "dog")}, costs, graphs)
     assert decode_report(encode_report(report)) == report
 
 
@@ -286,7 +301,10 @@ async def test_a_fault_keeps_its_meaning_and_its_text() -> None:
             await outputs_of(engine, words("reject"))
 
 
-@pytest.mark.parametrize(("order", "how"), [("segfault", r"signal 11 \(Segmentation fault\)"), ("exit", "code 3")])
+@pytest.mark.parametrize(
+    ("order", "how"),
+    [("segfault", r"signal 11 \(Segmentation fault\)"), ("exit", "code 3"), ("lost", "a fault of the device")],
+)
 async def test_the_run_that_ends_the_process_fails_and_the_next_one_has_a_new_process(order: str, how: str) -> None:
     async with engine_of("words", TINY) as engine:
         first = engine.pid
@@ -416,6 +434,54 @@ async def test_a_model_that_ends_its_process_three_times_is_not_served() -> None
     assert engine.restarts == 2
     with pytest.raises(EngineLost):
         await outputs_of(engine, words("hello"))
+
+
+async def test_a_device_that_capturing_graphs_breaks_is_used_without_graphs() -> None:
+    engine = ChildEngine(LoadTask("capture", "cuda", 1, 8), TINY, lambda _: 0)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        report = await engine.start()
+        assert report.graphs == Graphs((), "a process that was to capture them ended")
+        assert engine.restarts == 1
+        assert (await outputs_of(engine, numbers(3, 2)))[0].tolist() == [3, 3]
+        await engine.close()
+
+
+def squares(size: int) -> dict[str, Array]:
+    """Inputs for which `square` needs `size`² floats, two times."""
+    return {"x": np.ones((1, size, 1), np.float32)}
+
+
+def square(model: Build) -> onnx.ModelProto:
+    nodes = [
+        helper.make_node("Transpose", ["x"], ["t"], perm=[0, 2, 1]),
+        helper.make_node("MatMul", ["x", "t"], ["m"], name="square"),
+        helper.make_node("Exp", ["m"], ["e"]),
+        helper.make_node("ReduceMax", ["e", "axes"], ["y"], keepdims=0),
+    ]
+    free = {"x": (TensorProto.FLOAT, ["N", "A", 1])}
+    return model(nodes, free, {"y": (TensorProto.FLOAT, ["N"])}, {"axes": np.array([1, 2])})
+
+
+async def test_a_batch_beyond_the_arena_s_limit_fails_alone_and_what_fits_is_answered(
+    model: Build, tmp_path: Path
+) -> None:
+    onnx.save(square(model), tmp_path / "m.onnx")
+    task = LoadTask(str(tmp_path), "cpu", 1, 8, vetting=False, options=DeviceOptions(arena_bytes=16 << 20))
+    engine = ChildEngine(task)
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await engine.start()
+            for size in (100, 500, 1000):
+                assert np.isclose((await outputs_of(engine, squares(size)))[0], np.e).all()
+            with pytest.raises(OutOfDeviceMemory, match="a buffer of 16000000 bytes can't be had"):
+                await outputs_of(engine, squares(2000))
+            first = engine.pid
+            assert np.isclose((await outputs_of(engine, squares(1000)))[0], np.e).all()
+            # The arena holds pieces of 1000² floats, too small for this one, until it is told to let them go.
+            assert np.isclose((await outputs_of(engine, squares(1300)))[0], np.e).all()
+            assert engine.pid == first
+    finally:
+        await engine.close()
 
 
 async def test_a_model_that_is_refused_on_the_way_back_ends_the_service(

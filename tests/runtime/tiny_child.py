@@ -1,7 +1,7 @@
 """An engine's process without ONNX Runtime, which does at once what it is told and else returns its inputs.
 
 What it loads is the path of its task: "crash", "refuse", "numbers" (inputs "a" and "b") or "words" (the first of "a"
-and "b" is an order).
+and "b" is an order); "capture" loses the device while it loads, unless there are to be no graphs.
 """
 
 import os
@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 import orjson
 
-from tidegate_runtime.errors import RejectedByModel, StartupFailure
+from tidegate_runtime.errors import DeviceLost, RejectedByModel, StartupFailure
 from tidegate_runtime.model.batchability import Verdict
 from tidegate_runtime.model.child.report import LoadReport
 from tidegate_runtime.model.child.worker import attend
@@ -24,6 +24,7 @@ from tidegate_runtime.tensors import Array, Datatype, Feeds, TensorSpec
 
 SEGFAULT = "segfault"
 EXIT = "exit"
+LOST = "lost"
 HANG = "hang"
 REJECT = "reject"
 
@@ -43,13 +44,18 @@ class Session:
                 os.kill(os.getpid(), signal.SIGSEGV)
             case ["exit"]:
                 os._exit(3)
+            case ["lost"]:
+                raise DeviceLost("CUDA error 700, an illegal memory access was encountered")
             case ["reject"]:
                 raise RejectedByModel("none of that, 水")
         return list(feeds.values())
 
 
 def load() -> tuple[Session, LoadReport]:
-    path = orjson.loads(sys.argv[3])["path"]
+    task = orjson.loads(sys.argv[3])
+    path = task["path"]
+    if path == "capture" and task["options"]["graph_bytes"] != 0:
+        raise DeviceLost("CUDA error 719, unspecified launch failure")
     if path == "crash":
         os.kill(os.getpid(), signal.SIGSEGV)
     if path == "refuse":

@@ -13,6 +13,7 @@ import typer
 
 from tidegate_runtime import logs, termination
 from tidegate_runtime.errors import StartupFailure
+from tidegate_runtime.model.device import DeviceOptions, refusal
 from tidegate_runtime.naming import ADMIN_PORT, DATA_PORT, GRPC_PORT, GrpcTransport, env, fetch_env
 
 app = typer.Typer(name="tidegate-runtime", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -23,6 +24,14 @@ class Device(StrEnum):
 
     CPU = "cpu"
     CUDA = "cuda"
+    TENSORRT = "tensorrt"
+
+
+class ConvSearch(StrEnum):
+    """How cuDNN's kernel for a convolution is chosen."""
+
+    HEURISTIC = "heuristic"
+    EXHAUSTIVE = "exhaustive"
 
 
 @app.command()
@@ -81,14 +90,49 @@ def serve(  # noqa: PLR0913, PLR0917 -- one parameter per option is how typer re
         typer.Option(envvar=env("DRAIN_SECONDS"), min=0, help="How long requests are still taken after SIGTERM."),
     ] = 10.0,
     threads: Annotated[
-        int, typer.Option(envvar=env("THREADS"), min=0, help="ONNX Runtime's; 0: the CPUs it may use.")
+        int, typer.Option(envvar=env("THREADS"), min=0, help="ONNX Runtime's; 0: the CPUs it may use, 1 with a GPU.")
     ] = 0,
+    arena_bytes: Annotated[
+        int | None,
+        typer.Option(
+            envvar=env("ARENA_BYTES"),
+            min=1 << 20,
+            help="The most memory that ONNX Runtime may take on the device, weights included; left out, all there is.",
+            show_default=False,
+        ),
+    ] = None,
+    graph_bytes: Annotated[
+        int | None,
+        typer.Option(
+            envvar=env("GRAPH_BYTES"),
+            min=0,
+            help="What CUDA graphs may take of the device's memory, 0: no graphs; left out, 256 MiB with cuda.",
+            show_default=False,
+        ),
+    ] = None,
+    conv_search: Annotated[
+        ConvSearch | None,
+        typer.Option(
+            envvar=env("CONV_SEARCH"),
+            help="How cuDNN's kernels are chosen on a GPU; left out, heuristic: "
+            "exhaustive may find faster ones, and takes up to a second for each shape that is new.",
+            show_default=False,
+        ),
+    ] = None,
+    engine_cache: Annotated[
+        Path | None,
+        typer.Option(
+            envvar=env("ENGINE_CACHE"),
+            help="A directory that keeps TensorRT's engines; left out, each start builds them, which takes minutes.",
+            show_default=False,
+        ),
+    ] = None,
     isolate: Annotated[
         bool | None,
         typer.Option(
             "--isolate/--no-isolate",
             envvar=env("ISOLATE"),
-            help="The model runs in a process of its own; left out, only with CUDA.",
+            help="The model runs in a process of its own; with a GPU it always does.",
             show_default=False,
         ),
     ] = None,
@@ -127,7 +171,18 @@ def serve(  # noqa: PLR0913, PLR0917 -- one parameter per option is how typer re
     """Serve the ONNX models at PATH over the Open Inference Protocol."""
     if (tls_certificate is None) != (tls_key is None):
         raise typer.BadParameter("--tls-certificate and --tls-key go together: give both, or none")
-    isolated = device is Device.CUDA if isolate is None else isolate
+    options = DeviceOptions(
+        arena_bytes, graph_bytes, conv_search and conv_search.value, str(engine_cache) if engine_cache else None
+    )
+    refused = refusal(device.value, options)
+    if refused is not None:
+        raise typer.BadParameter(refused)
+    if device is not Device.CPU and isolate is False:
+        raise typer.BadParameter(
+            f"--no-isolate can't be honoured with --device {device.value}: after a fault of the GPU only the end of "
+            "the process that uses it helps; leave it out"
+        )
+    isolated = device is not Device.CPU or bool(isolate)
     if isolated and sys.platform != "linux":
         raise typer.BadParameter("a process of its own for the model needs Linux: give --no-isolate")
 
@@ -158,6 +213,7 @@ def serve(  # noqa: PLR0913, PLR0917 -- one parameter per option is how typer re
             admin_on_data_port=admin_on_data_port,
             limits=Limits(max_batch_size, max_delay_seconds, queue_size, max_body_bytes, timeout_seconds),
             isolate=isolated,
+            options=options,
             tls=(tls_certificate, tls_key) if tls_certificate and tls_key else None,
             triton_metrics=triton_metrics,
             trace_endpoint=trace_endpoint,

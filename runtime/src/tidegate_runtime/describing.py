@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from tidegate_runtime.metrics import Batches, Histogram, ModelMetrics
+from tidegate_runtime.model.graph_policy import Graphs
 from tidegate_runtime.model.signature import shown_shape
 from tidegate_runtime.model.triton_config import VersionPolicy
 from tidegate_runtime.naming import FETCHED_FILE, PLATFORM
@@ -22,7 +23,7 @@ _EXTENSIONS: Final = (
     "statistics",
 )
 _ADMINISTRATIVE: Final = ("logging", "model_repository", "model_repository(unload_dependents)")
-_KIND: Final = {"cpu": "KIND_CPU", "cuda": "KIND_GPU"}
+_KIND: Final = {"cpu": "KIND_CPU", "cuda": "KIND_GPU", "tensorrt": "KIND_GPU"}
 
 
 def extensions(*, administrative: bool) -> tuple[str, ...]:
@@ -59,12 +60,20 @@ def configuration(model: ServedModel) -> dict[str, Any]:
         "default_model_filename": FETCHED_FILE,
         "parameters": {"batching": {"string_value": model.verdict.reason}},
     }
+    if model.metrics.device != "cpu":
+        config["parameters"]["graphs"] = {"string_value": _described(model.graphs)}
     if batched:
         config["dynamic_batching"] = {
             "preferred_batch_size": list(model.config.preferred_rows) if model.config is not None else [],
             "max_queue_delay_microseconds": round(model.limits.max_delay_seconds * 1e6),
         }
     return config
+
+
+def _described(graphs: Graphs) -> str:
+    rows = ", ".join(map(str, graphs.rows))
+    found = f"batches of {rows}" if rows else "none"
+    return f"{found}: {graphs.reason}" if graphs.reason else found
 
 
 def statistics(metrics: ModelMetrics, now: float, wall_seconds: float) -> dict[str, Any]:

@@ -59,6 +59,7 @@ class EngineProcesses:
             drop=lambda: self._let_go(self._end(child)),
             engine_ready=lambda: child.ready,
             ends_runs=True,
+            graphs=report.graphs,
         )
 
     async def close(self) -> None:

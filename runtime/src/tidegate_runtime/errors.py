@@ -102,6 +102,18 @@ class EngineLost(NotReady):
     """The engine's process ended while it ran the request; nothing is known about the request itself."""
 
 
+class DeviceLost(EngineLost):
+    """The device failed in a way that lasts: whatever this process runs on it from here on fails, too."""
+
+
+class OutOfDeviceMemory(RuntimeFault):
+    """The device hasn't the memory that this batch takes; a smaller one may fit."""
+
+    http_status = 503
+    grpc_status = "UNAVAILABLE"
+    retry_after_seconds = 1
+
+
 class DeadlineExceeded(RuntimeFault):
     """The answer would have come after the request's deadline."""
 

@@ -18,6 +18,7 @@ from tidegate_runtime.errors import InvalidRequest, LoadFailed, NotFound, Startu
 from tidegate_runtime.model.batchability import BatchingRules
 from tidegate_runtime.model.child.report import LoadTask
 from tidegate_runtime.model.costing import cost_table
+from tidegate_runtime.model.device import AS_IT_COMES, DeviceOptions
 from tidegate_runtime.model.explanation import printable
 from tidegate_runtime.model.memory import available_bytes
 from tidegate_runtime.model.store import Placed, Store, file_bytes
@@ -38,13 +39,14 @@ COPIES: Final = 2
 class Placement:
     """Where models run, and whether each is first tried out in a child process. `threads` = 0: the CPUs there are.
 
-    With `isolate` each runs in a process of its own.
+    With `isolate` each runs in a process of its own, and so does each on a GPU. `options` are about `device`.
     """
 
     device: str
     threads: int
     vetting: bool
     isolate: bool = False
+    options: DeviceOptions = AS_IT_COMES
 
 
 class Host:
@@ -189,7 +191,7 @@ class Host:
 
     async def _brought(self, placed: Placed) -> tuple[Loaded, Limits]:
         """The model, warm, in this process or in one of its own. Raises `StartupFailure`."""
-        if self._placement.isolate:
+        if self._placement.isolate or self._device(placed) != "cpu":
             return await self._isolated(placed)
         loaded: tuple[Loaded, Limits] = await self._on(self._loading, self._opened, placed)
         return loaded
@@ -205,6 +207,7 @@ class Host:
             placement.vetting,
             BatchingRules(config.declared) if config is not None else BatchingRules(),
             await self._on(self._loading, placed.config_text),
+            options=self._options(placed),
         )
         return await self._engines.load(task, config), limits
 
@@ -224,16 +227,28 @@ class Host:
         device = self._device(placed)
         rules = BatchingRules(config.declared) if config is not None else None
         model: LoadedModel = load(
-            placed.path, device, placement.threads, limits.max_batch_size, rules=rules, config=config
+            placed.path,
+            device,
+            placement.threads,
+            limits.max_batch_size,
+            rules=rules,
+            config=config,
+            options=self._options(placed),
         )
         max_rows = limits.max_batch_size if model.verdict.batched else 1
         costs = cost_table(model.costs, model.signature, max_rows)
-        engine = ThreadEngine(model.session, self._launch, inline=device == "cpu")
+        engine = ThreadEngine(model.session, self._launch)
         drop = partial(self._launch.submit, engine.close)
         return Loaded(model.signature, model.verdict, engine, costs, model.labels, config, drop), limits
 
     def _device(self, placed: Placed) -> str:
-        return (placed.config.device if placed.config is not None else None) or self._placement.device
+        wanted = placed.config.device if placed.config is not None else None
+        if wanted is None or (wanted == "cuda" and self._placement.device != "cpu"):
+            return self._placement.device  # "cuda" is any use of a GPU here
+        return wanted
+
+    def _options(self, placed: Placed) -> DeviceOptions:
+        return self._placement.options if self._device(placed) == self._placement.device else AS_IT_COMES
 
     def _check_memory(self, wanted: list[Placed]) -> None:
         """Raises `StartupFailure` if new versions can't be had beside all that is served, or have gone meanwhile."""

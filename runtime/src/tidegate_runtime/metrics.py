@@ -61,6 +61,9 @@ class ModelMetrics:
         self.device = device
         self.batched = False
         self.reason = "loading"
+        self.graphs = 0
+        """Batch sizes that have a CUDA graph."""
+        self.graphs_reason = ""
         self.queue_depth = 0
         self.inflight = 0
         self.codes: dict[int, int] = {}

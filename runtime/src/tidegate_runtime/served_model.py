@@ -15,6 +15,7 @@ from tidegate_runtime.batching.tickets import Deliver, Outputs, Ticket
 from tidegate_runtime.errors import InvalidRequest, InvalidTensor
 from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.model.batchability import Verdict
+from tidegate_runtime.model.graph_policy import NO_GRAPHS, Graphs
 from tidegate_runtime.model.signature import Signature
 from tidegate_runtime.model.triton_config import ModelConfig
 from tidegate_runtime.protocol.plain_json import PlainJson
@@ -91,6 +92,7 @@ class Loaded:
     """Whether the engine ends a run that hangs by itself, whatever that takes."""
     elsewhere: Requests | None = None
     """Takes the requests, where `engine` is None."""
+    graphs: Graphs = NO_GRAPHS
 
 
 class ServedModel:
@@ -111,6 +113,7 @@ class ServedModel:
         self.signature = loaded.signature
         self.config = loaded.config
         self.verdict = loaded.verdict
+        self.graphs = loaded.graphs
         self.metrics = metrics
         self.limits = limits
         self.max_body_bytes = limits.max_body_bytes
@@ -126,6 +129,7 @@ class ServedModel:
         self._drop = loaded.drop
         self._batched = loaded.verdict.batched
         metrics.batched, metrics.reason = loaded.verdict.batched, loaded.verdict.reason
+        metrics.graphs, metrics.graphs_reason = len(loaded.graphs.rows), loaded.graphs.reason
         self._scheduler = loaded.elsewhere or _scheduler(loaded, limits, metrics, clock, turn, on_stuck)
         self._running = asyncio.create_task(self._scheduler.run(), name="scheduler")
         self._holders = 0

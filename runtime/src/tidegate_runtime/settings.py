@@ -5,6 +5,7 @@ from pathlib import Path
 
 import orjson
 
+from tidegate_runtime.model.device import AS_IT_COMES, DeviceOptions
 from tidegate_runtime.naming import GrpcTransport
 from tidegate_runtime.served_model import Limits
 
@@ -31,6 +32,7 @@ class ServeSettings:
     limits: Limits
     isolate: bool = False
     """Whether the model runs in a process of its own."""
+    options: DeviceOptions = AS_IT_COMES
     grpc_transport: GrpcTransport = GrpcTransport.NGHTTP2
     tls: tuple[Path, Path] | None = None
     """Certificate chain and key of the data port, in PEM; None: plain HTTP."""
@@ -56,6 +58,7 @@ def decode_settings(argument: str) -> ServeSettings:
         | {
             "path": Path(told["path"]),
             "limits": Limits(**told["limits"]),
+            "options": DeviceOptions(**told["options"]),
             "grpc_transport": GrpcTransport(told["grpc_transport"]),
             "tls": (Path(tls[0]), Path(tls[1])) if tls else None,
         }

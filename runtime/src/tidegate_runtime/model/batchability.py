@@ -117,6 +117,14 @@ def judge_numbers(
     return Verdict(True, "rows proved independent")
 
 
+def differing_output(one: Sequence[Array], other: Sequence[Array], signature: Signature) -> str | None:
+    """The name of the first output in which two answers to the same inputs differ beyond rounding; None if none."""
+    for spec, here, there in zip(signature.outputs, one, other, strict=True):
+        if not _same(here, there, TOLERANCE.get(spec.datatype)):
+            return spec.name
+    return None
+
+
 def _probe_tensor(spec: TensorSpec, probe: Probe, rows: int, generator: np.random.Generator) -> Array:
     lead = spec.shape[:1]
     sizes = tuple(probe.free_size if isinstance(size, str) else size for size in spec.shape[1:])

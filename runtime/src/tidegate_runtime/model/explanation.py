@@ -10,8 +10,12 @@ _SOURCE_LINE: Final = re.compile(r"(?:/\S*/)?\w+\.(?:cc|h|cu|cuh|hpp|cpp):\d+ (?
 """The file, the line and the function that threw, with its parameters or, in newer throws, by its name alone."""
 _STATUS: Final = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : ")
 _PREFIX: Final = re.compile(r"(?:Load model from .*? failed:|Exception during initialization: )")
-_MEMORY: Final = re.compile(r"bad_alloc|[Ff]ailed to allocate memory|[Oo]ut of memory|Cannot allocate memory")
-_SIZE: Final = re.compile(r"buffer of size (\d+)")
+_MEMORY: Final = re.compile(
+    r"bad_alloc|[Ff]ailed to allocate memory|[Oo]ut of memory|Cannot allocate memory"
+    r"|Available memory of \d+ is smaller than requested"  # bfc_arena.cc, at the arena's limit
+    r"|ALLOC(?:ATION)?_FAILED"  # cuBLAS and cuDNN, by their status' name
+)
+_SIZE: Final = re.compile(r"(?:buffer of size|requested bytes of) (\d+)")
 
 
 def finding(text: str, directory: str = "") -> str:

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Final
 
 from tidegate_runtime.errors import StartupFailure
 from tidegate_runtime.model.batchability import BatchingRules, Verdict, judge_graph
+from tidegate_runtime.model.device import AS_IT_COMES, DeviceOptions
 from tidegate_runtime.model.explanation import printable
 from tidegate_runtime.model.files import find_model, not_onnx, refuse_other_formats
+from tidegate_runtime.model.graph_policy import NO_GRAPHS, Graphs
+from tidegate_runtime.model.graph_warmup import raise_ladder
 from tidegate_runtime.model.ladder import MEASURE_SECONDS, Costs
 from tidegate_runtime.model.session import OnnxSession
 from tidegate_runtime.model.signature import Signature
@@ -33,7 +36,7 @@ Labels = Mapping[str, tuple[str, ...]]
 class LoadedModel:
     """A session that has run, what it takes and gives, and whether its requests may share a batch.
 
-    `costs` is what runs took, for the scheduler's table.
+    `costs` is what runs took, for the scheduler's table; `graphs`, which batches are run as CUDA graphs.
     """
 
     session: OnnxSession
@@ -41,6 +44,7 @@ class LoadedModel:
     verdict: Verdict
     labels: Labels
     costs: Costs
+    graphs: Graphs = NO_GRAPHS
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,43 +77,59 @@ def load_model(  # noqa: PLR0913 -- the keywords have defaults that most callers
     config: ModelConfig | None = None,
     measure_seconds: float = MEASURE_SECONDS,
     found: Findings | None = None,
+    options: DeviceOptions = AS_IT_COMES,
 ) -> LoadedModel:
     """The model at `path`, warm: run at batch 1 and, if requests may be batched, up to `max_rows`.
 
     `config` may fix sizes that the model leaves free; what it says of batching is the caller's to put into `rules`.
     At most `measure_seconds` go into measuring what runs cost; 0 leaves it out. `found` is what another process found
-    out about this very file under the same settings. Raises `StartupFailure` with the reason why it can't be served.
+    out about this very file under the same settings. Raises `StartupFailure` with the reason why it can't be served,
+    `DeviceLost` if capturing graphs breaks the device.
     """
     rules = rules or BatchingRules()
     if found is None:
-        opened, verdict = open_model(path, device, threads, max_rows, rules, config)
+        opened, verdict = open_model(path, device, threads, max_rows, rules, config, options)
         found = examine(opened, verdict, max_rows, rules, WARMUP_LIMIT_SECONDS)
     else:
-        opened = reopen_model(path, device, threads, found, config)
+        opened = reopen_model(path, device, threads, found, config, options)
         repeat(opened.session, found.warm, max_rows, WARMUP_LIMIT_SECONDS)
+    graphs = raise_ladder(opened.session, found.warm, max_rows)
     costs = measured(opened.session, found.warm, max_rows, measure_seconds)
     verdict = found.warm.verdict
     logger.info("model loaded", extra={"batched": verdict.batched, "reason": verdict.reason})
-    return LoadedModel(opened.session, opened.session.signature, verdict, opened.labels, costs)
+    return LoadedModel(opened.session, opened.session.signature, verdict, opened.labels, costs, graphs)
 
 
 def open_model(
-    path: Path, device: str, threads: int, max_rows: int, rules: BatchingRules, config: ModelConfig | None = None
+    path: Path,
+    device: str,
+    threads: int,
+    max_rows: int,
+    rules: BatchingRules,
+    config: ModelConfig | None = None,
+    options: DeviceOptions = AS_IT_COMES,
 ) -> tuple[Opened, Verdict]:
     """The model at `path`, not yet run, and what its graph or the configuration says. Raises `StartupFailure`."""
     file = _model_file(path)
     graph, content, labels = _prepared(file)
-    session = _session(file, device, threads, content, config)
+    session = _session(file, device, threads, content, config, options)
     if graph is None:  # ONNX Runtime took it, but what it refers to can't be checked
         raise not_onnx(file, "protobuf can't read it; it ends at 2 GiB and at 100 levels")
     return Opened(session, labels, content is not None), _judged(graph, session.signature, max_rows, rules)
 
 
-def reopen_model(path: Path, device: str, threads: int, found: Findings, config: ModelConfig | None = None) -> Opened:
+def reopen_model(
+    path: Path,
+    device: str,
+    threads: int,
+    found: Findings,
+    config: ModelConfig | None = None,
+    options: DeviceOptions = AS_IT_COMES,
+) -> Opened:
     """The model at `path`, which was judged before: its graph isn't read again, unless it must be changed."""
     file = _model_file(path)
     _, content, labels = _prepared(file) if found.changed else _AS_IT_IS
-    return Opened(_session(file, device, threads, content, config), labels, found.changed)
+    return Opened(_session(file, device, threads, content, config, options), labels, found.changed)
 
 
 def examine(opened: Opened, verdict: Verdict, max_rows: int, rules: BatchingRules, limit_seconds: float) -> Findings:
@@ -117,8 +137,10 @@ def examine(opened: Opened, verdict: Verdict, max_rows: int, rules: BatchingRule
     return Findings(warm_up(opened.session, verdict, max_rows, rules, limit_seconds), opened.changed)
 
 
-def _session(file: Path, device: str, threads: int, content: bytes | None, config: ModelConfig | None) -> OnnxSession:
-    session = OnnxSession(file, device, threads, content)
+def _session(
+    file: Path, device: str, threads: int, content: bytes | None, config: ModelConfig | None, options: DeviceOptions
+) -> OnnxSession:
+    session = OnnxSession(file, device, threads, content, options)
     if config is not None:
         session.signature = agreed(config, session.signature)
     return session

@@ -1,9 +1,13 @@
-"""The ONNX Runtime session: the one module that imports it."""
+"""The ONNX Runtime session. Besides `binding`, the one module that imports it."""
 
+import ctypes
 import logging
 import os
 import re
 from collections.abc import Sequence
+from contextlib import redirect_stdout
+from functools import cache
+from io import StringIO
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,19 +17,42 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
-from tidegate_runtime.errors import ExecutionFailed, RejectedByModel, RuntimeFault, StartupFailure
+from tidegate_runtime.errors import (
+    DeviceLost,
+    ExecutionFailed,
+    OutOfDeviceMemory,
+    RejectedByModel,
+    RuntimeFault,
+    StartupFailure,
+)
 from tidegate_runtime.model import bfloat16
+from tidegate_runtime.model.binding import GRAPH_ENTRY, NO_GRAPH, BoundRuns, can_bind
 from tidegate_runtime.model.cpus import usable_cpus
+from tidegate_runtime.model.device import (
+    AS_IT_COMES,
+    CPU,
+    PROVIDERS,
+    DeviceOptions,
+    graph_bytes,
+    missing_message,
+    providers,
+    refusal,
+    run_threads,
+)
+from tidegate_runtime.model.device_faults import cuda_error, lasting_fault
 from tidegate_runtime.model.explanation import finding, memory_shortage, printable
 from tidegate_runtime.model.files import not_onnx
+from tidegate_runtime.model.graph_policy import Ladder, Node
+from tidegate_runtime.model.graph_runs import run_on
 from tidegate_runtime.model.signature import Signature
 from tidegate_runtime.naming import Reason
 from tidegate_runtime.tensors import Array, Feeds
 
 logger = logging.getLogger(__name__)
 
-_PROVIDERS: Final = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 _FAILED_NODE: Final = re.compile(r"while running (\w+) node\. Name:'([^']*)'")
+_NO_CAPTURE: Final = re.compile(r"cannot use the graph capture feature as requested by the user +(?:as )?(.*)")
+_SHRINKAGE: Final = "memory.enable_memory_arena_shrinkage"
 _FATAL: Final = 4
 """ONNX Runtime's severity from which it may print to stderr: its errors reach us as exceptions."""
 
@@ -35,69 +62,193 @@ RunOptions = ort.RunOptions
 class OnnxSession:
     """A loaded model. `run` may be called from one thread at a time."""
 
-    def __init__(self, path: Path, device: str, threads: int, content: bytes | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        device: str,
+        threads: int,
+        content: bytes | None = None,
+        options: DeviceOptions = AS_IT_COMES,
+    ) -> None:
         """Loads `path`, or `content` made from it; `threads` = 0 takes the CPUs this process may use.
 
-        Raises `StartupFailure`: `DeviceUnavailable` if the device's provider isn't there or wasn't taken,
-        `ModelTooLarge` if memory doesn't do, `ModelInvalid` if the file isn't a model that ONNX Runtime can run,
-        `UnsupportedSignature`.
+        Raises `StartupFailure`: `DeviceUnavailable` if the device's provider isn't there, wasn't taken or can't honour
+        an option, `ModelTooLarge` if memory doesn't do, `ModelInvalid` if the file isn't a model that ONNX Runtime can
+        run, `UnsupportedSignature`.
         """
-        self._session = _open(path, content, device, threads)
+        self.device = device
+        self.graph_bytes = graph_bytes(device, options)
+        """Memory for CUDA graphs; 0 where there can be none."""
+        self.no_graphs = ""
+        """Why ONNX Runtime itself has refused to capture this model; "" if it hasn't."""
+        self._session = self._opened(path, content, threads, options)
         self.signature = Signature.declared(self._session.get_inputs(), self._session.get_outputs())
         self._bfloat16 = bfloat16.needed(self.signature)
+        bindable = device != "cpu" and can_bind(self.signature)
+        self._bound = BoundRuns(self._session, self.signature, "cuda") if bindable else None
+        self._ladder: Ladder | None = None
+        self._short_of_memory = False
 
-    def run(self, feeds: Feeds, options: Any) -> Sequence[Array]:
+    def run(self, feeds: Feeds, options: Any, graph: int = NO_GRAPH) -> Sequence[Array]:
         """All outputs in declared order. Blocks; `options.terminate = True` from another thread ends it early.
 
-        Raises `RejectedByModel` if an operator found its input invalid, `ExecutionFailed` for any other failure.
+        `graph` is a CUDA graph's number, until `climb` leaves that to its ladder. Raises `RejectedByModel` if an
+        operator found its input invalid, `OutOfDeviceMemory`, `DeviceLost`, or `ExecutionFailed` for any other failure.
         """
+        if self._short_of_memory:
+            self._short_of_memory = False
+            self._shrink(options)
         try:
+            if self._bound is not None:
+                if self._ladder is not None:
+                    return run_on(self._bound, self._ladder, feeds, options)
+                return self._bound.run(feeds, options, graph)
+            if self.graph_bytes:
+                options.add_run_config_entry(GRAPH_ENTRY, str(NO_GRAPH))
             if self._bfloat16:
                 return bfloat16.run(self._session, feeds, options, ort.OrtValue)
             outputs: Sequence[Array] = self._session.run(None, feeds, options)
         except RuntimeFault:
             raise
         except Exception as error:  # ONNX Runtime's exceptions have no base class of their own
-            raise _fault(error) from error
+            fault = fault_of(error)
+            self._short_of_memory = isinstance(fault, OutOfDeviceMemory)
+            raise fault from error
         return outputs
 
+    def bound(self, feeds: Feeds) -> bool:
+        """Whether inputs of these shapes and their outputs lie at fixed addresses on the device."""
+        return self._bound is not None and self._bound.bound(feeds)
 
-def _open(path: Path, content: bytes | None, device: str, threads: int) -> Any:
-    provider = _PROVIDERS[device]
-    if device == "cuda" and hasattr(ort, "preload_dlls"):
-        ort.preload_dlls()  # CUDA's libraries from NVIDIA's wheels, where they are installed
-    if provider not in ort.get_available_providers():
-        raise StartupFailure(
-            Reason.DEVICE_UNAVAILABLE,
-            f"this build of ONNX Runtime has no {provider}; use the image variant for {device}, or device: cpu",
-        )
-    options = ort.SessionOptions()
-    options.log_severity_level = _FATAL
-    options.intra_op_num_threads = threads or usable_cpus()
-    options.inter_op_num_threads = 1
-    # Threads that spin between runs would take the CPUs that the event loop and the other pods need.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    def climb(self, ladder: Ladder) -> None:
+        """From here on runs are by the ladder's graphs."""
+        self._ladder = ladder if ladder.graphs.rows else None
+
+    def nodes(self) -> list[Node]:
+        """The optimised graph's operators and where each runs; only of a session that may have CUDA graphs."""
+        assigned = self._session.get_provider_graph_assignment_info()
+        return [Node(node.op_type, part.ep_name) for part in assigned for node in part.get_nodes()]
+
+    def _shrink(self, options: Any) -> None:
+        """Has the next run give back what the arena has over: in pieces that were too small for the one that failed.
+
+        On every run that would cost each of them allocations of the system's. Graphs need what they were captured with.
+        """
+        if self._ladder is None:
+            options.add_run_config_entry(_SHRINKAGE, "cpu:0" if self.device == "cpu" else "gpu:0")
+
+    def _opened(self, path: Path, content: bytes | None, threads: int, options: DeviceOptions) -> Any:
+        try:
+            return _open(path, content, self.device, threads, options, self.graph_bytes > 0)
+        except _CaptureRefused as refused:
+            self.no_graphs, self.graph_bytes = str(refused), 0
+            return _open(path, content, self.device, threads, options, False)
+
+
+class _CaptureRefused(Exception):
+    """ONNX Runtime opens the model only without graphs."""
+
+
+def _open(
+    path: Path, content: bytes | None, device: str, threads: int, device_options: DeviceOptions, graphs: bool
+) -> Any:
+    options = _session_options(device, threads, device_options, graphs)
+    wanted = _available(device)
     try:
-        session = ort.InferenceSession(content or str(path), options, providers=[provider])
+        # Otherwise the binding, when a provider fails, goes on with the CPU, at once or in the middle of a run.
+        session = ort.InferenceSession(
+            content or str(path),
+            options,
+            providers=providers(device, device_options, graphs=graphs),
+            enable_fallback=0,
+        )
     except Exception as error:
+        refused = _NO_CAPTURE.search(str(error))
+        if graphs and refused:
+            raise _CaptureRefused(printable(refused[1].strip())) from None
         raise _not_opened(error, path, device) from None
-    if provider not in session.get_providers():
+    if wanted[0] not in session.get_providers():
         raise StartupFailure(
             Reason.DEVICE_UNAVAILABLE,
-            f"ONNX Runtime fell back from {provider} to {', '.join(session.get_providers())}; "
-            "check the driver, the CUDA libraries and the GPU that the pod was given",
+            f"ONNX Runtime fell back from {wanted[0]} to {', '.join(session.get_providers())}; "
+            + missing_message(device, _missing_libraries(device)),
         )
     return session
 
 
+def _session_options(device: str, threads: int, device_options: DeviceOptions, graphs: bool) -> Any:
+    why = refusal(device, device_options)
+    if why is not None:
+        raise StartupFailure(Reason.DEVICE_UNAVAILABLE, why)
+    options = ort.SessionOptions()
+    options.log_severity_level = _FATAL
+    options.intra_op_num_threads = run_threads(device, threads, usable_cpus())
+    # Operators run one after the other: the device has one stream, and a CPU's threads are in the operators.
+    options.inter_op_num_threads = 1
+    # Threads that spin between runs would take the CPUs that the event loop and the other pods need.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if device == "cpu" and device_options.arena_bytes is not None:
+        _bound_arena(device_options.arena_bytes)
+        options.add_session_config_entry("session.use_env_allocators", "1")
+    if graphs:
+        options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    return options
+
+
+@cache
+def _bound_arena(most_bytes: int) -> None:
+    """One arena for all sessions of this process, that holds at most so many bytes, weights included."""
+    memory = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
+    # Grown by what is asked: by doubling, the limit would be met long before it is used.
+    ort.create_and_register_allocator(memory, ort.OrtArenaCfg(most_bytes, 1, -1, -1))
+
+
+def _available(device: str) -> tuple[str, ...]:
+    """The device's providers. Raises `StartupFailure` if this build lacks one."""
+    wanted = PROVIDERS[device]
+    built = ort.get_available_providers()
+    for provider in wanted:
+        if provider not in built:
+            raise StartupFailure(
+                Reason.DEVICE_UNAVAILABLE,
+                f"this build of ONNX Runtime has no {provider}; use the image variant for {device}, or device: cpu",
+            )
+    if wanted[0] != CPU:
+        # What can't be loaded is found out below and told then, in one line of the log.
+        ort.set_default_logger_severity(_FATAL)
+        if hasattr(ort, "preload_dlls"):
+            with redirect_stdout(StringIO()):
+                ort.preload_dlls()  # CUDA's libraries from NVIDIA's wheels, where they are installed
+    return wanted
+
+
+def _missing_libraries(device: str) -> list[str]:
+    """What keeps the device's provider from being loaded, in the loader's words."""
+    place = Path(ort_errors.__file__).parent
+    missing = []
+    for library in ("libcuda.so.1", place / "libonnxruntime_providers_shared.so", place / _LIBRARIES[device]):
+        try:
+            ctypes.CDLL(str(library))
+        except OSError as error:
+            missing.append(printable(str(error).replace(f"{place}/", "")))
+    return missing
+
+
+_LIBRARIES: Final = {
+    "cuda": "libonnxruntime_providers_cuda.so",
+    "tensorrt": "libonnxruntime_providers_tensorrt.so",
+}
+
+
 def _not_opened(error: Exception, path: Path, device: str) -> StartupFailure:
-    why = finding(str(error), str(path.parent.resolve()))
+    why = cuda_error(str(error)) or finding(str(error), str(path.parent.resolve()))
     shortage = memory_shortage(str(error) or type(error).__name__)
     if shortage or isinstance(error, MemoryError):
         detail = shortage or "memory can't be had"
         return StartupFailure(Reason.MODEL_TOO_LARGE, f"{path.name}: {detail} while opening it; raise the memory limit")
     if device != "cpu" and not isinstance(error, _BROKEN_FILE):
-        return StartupFailure(Reason.DEVICE_UNAVAILABLE, f"{_PROVIDERS[device]} failed to start: {why}")
+        hint = missing_message(device, _missing_libraries(device))
+        return StartupFailure(Reason.DEVICE_UNAVAILABLE, f"{PROVIDERS[device][0]} failed to start: {why}; {hint}")
     return not_onnx(path, why)
 
 
@@ -109,16 +260,19 @@ _BROKEN_FILE: Final = (
 )
 
 
-def _fault(error: Exception) -> RuntimeFault:
+def fault_of(error: Exception) -> RuntimeFault:
     """What the client is told: which operator failed, without ONNX Runtime's source paths and addresses."""
     text = str(error)
     found = _FAILED_NODE.search(text)
     place = f'its {found[1]} operator "{printable(found[2], 100)}"' if found else "its inputs"
-    if isinstance(error, ort_errors.InvalidArgument):
+    lasting = lasting_fault(text)
+    if lasting is None and isinstance(error, ort_errors.InvalidArgument):
         why = finding(text.rpartition("Status Message: ")[2])
         return RejectedByModel(f"the model rejected the request in {place}: {why}")
     logger.warning("engine run failed", extra={"error": text[:1000]})
+    if lasting is not None:
+        return DeviceLost(f"the device failed in {place}: {lasting}; its process starts anew, send the request again")
     shortage = memory_shortage(text)
     if shortage:
-        return ExecutionFailed(f"the model failed on this request in {place}: {shortage}")
+        return OutOfDeviceMemory(f"the model failed on this request in {place}: {shortage}")
     return ExecutionFailed(f"the model failed on this request in {place}; the server's log says how")

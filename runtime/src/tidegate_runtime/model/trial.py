@@ -18,6 +18,7 @@ from typing import Any, Final
 from tidegate_runtime import logs
 from tidegate_runtime.errors import StartupFailure
 from tidegate_runtime.model.cpus import usable_cpus
+from tidegate_runtime.model.device import DeviceOptions
 from tidegate_runtime.model.loading import examine, open_model
 from tidegate_runtime.model.memory import address_space, available_bytes, mapped_bytes
 from tidegate_runtime.model.triton_config import read_config
@@ -39,7 +40,10 @@ def main() -> None:
         _limit(task)
         report({"stage": OPENING})
         config = None if task.config is None else read_config(task.config)
-        opened, verdict = open_model(Path(task.path), task.device, task.threads, task.max_rows, task.rules, config)
+        options = DeviceOptions(**task.options)
+        opened, verdict = open_model(
+            Path(task.path), task.device, task.threads, task.max_rows, task.rules, config, options
+        )
         report({"stage": RUNNING})
         report(reported(examine(opened, verdict, task.max_rows, task.rules, task.warmup_seconds)))
     except StartupFailure as failure:

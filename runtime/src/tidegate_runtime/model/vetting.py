@@ -10,13 +10,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from tidegate_runtime.errors import StartupFailure
 from tidegate_runtime.model.batchability import TOLERANCE, BatchingRules, Probe, Verdict
+from tidegate_runtime.model.device import AS_IT_COMES, DeviceOptions
 from tidegate_runtime.model.ladder import MEASURE_SECONDS
 from tidegate_runtime.model.loading import WARMUP_LIMIT_SECONDS, Findings, LoadedModel, load_model
 from tidegate_runtime.model.triton_config import ModelConfig
@@ -41,7 +42,7 @@ def _by_name(tolerance: Mapping[Datatype, float]) -> dict[str, float]:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What the child is to do: `load_model`'s arguments, `config` as the text of a config.pbtxt.
+    """What the child is to do: `load_model`'s arguments, `config` as the text of a config.pbtxt, `options` by name.
 
     `available_bytes` limits its memory; None: what is free.
     """
@@ -56,6 +57,7 @@ class Task:
     seconds: float = VETTING_SECONDS
     warmup_seconds: float = WARMUP_LIMIT_SECONDS
     available_bytes: int | None = None
+    options: dict[str, Any] = field(default_factory=dict)
 
     @property
     def rules(self) -> BatchingRules:
@@ -63,7 +65,7 @@ class Task:
         return BatchingRules(self.declared, {Datatype(name): value for name, value in self.tolerance.items()})
 
 
-def load_vetted(
+def load_vetted(  # noqa: PLR0913 -- load_model's keywords
     path: Path,
     device: str,
     threads: int,
@@ -72,6 +74,7 @@ def load_vetted(
     rules: BatchingRules | None = None,
     config: ModelConfig | None = None,
     measure_seconds: float = MEASURE_SECONDS,
+    options: DeviceOptions = AS_IT_COMES,
 ) -> LoadedModel:
     """`load_model` after a child process has done the same and lived. Raises `StartupFailure` as that does.
 
@@ -79,8 +82,10 @@ def load_vetted(
     """
     rules = rules or BatchingRules()
     text = config.text if config else None
-    found = vet(Task(str(path), device, threads, max_rows, rules.declared, _by_name(rules.tolerance), text))
-    load = partial(load_model, path, device, threads, max_rows, found=found)
+    # Graphs belong to the session that captured them: a trial has no use for any.
+    tried = asdict(replace(options, graph_bytes=0 if device == "cuda" else options.graph_bytes))
+    task = Task(str(path), device, threads, max_rows, rules.declared, _by_name(rules.tolerance), text, options=tried)
+    load = partial(load_model, path, device, threads, max_rows, found=vet(task), options=options)
     return load(rules=rules, config=config, measure_seconds=measure_seconds)
 
 

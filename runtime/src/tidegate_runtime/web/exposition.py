@@ -49,6 +49,7 @@ class ModelCollector(Collector):
             batched = "true" if metrics.batched else "false"
             info.add_metric([*_model(metrics), metrics.device, batched, metrics.reason], 1)
         yield info
+        yield _graphs(models)
 
     def _gauges(self, models: Sequence[ModelMetrics]) -> Iterator[Metric]:
         now = self._clock()
@@ -180,6 +181,16 @@ def _spread(figures: list[CostFigure]) -> list[CostFigure]:
     if last < MAX_COUNTS:
         return figures
     return [figures[step * last // (MAX_COUNTS - 1)] for step in range(MAX_COUNTS)]
+
+
+def _graphs(models: Sequence[ModelMetrics]) -> Metric:
+    graphs = GaugeMetricFamily(
+        naming.CUDA_GRAPHS, "Batch sizes run as CUDA graphs and, if others aren't, why.", labels=[*_MODEL, "reason"]
+    )
+    for metrics in models:
+        if metrics.device != "cpu":
+            graphs.add_metric([*_model(metrics), metrics.graphs_reason], metrics.graphs)
+    return graphs
 
 
 def _counters(models: Sequence[ModelMetrics]) -> Iterator[Metric]:

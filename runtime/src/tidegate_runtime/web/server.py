@@ -39,7 +39,8 @@ async def serve(settings: ServeSettings) -> None:
     sys.setswitchinterval(SWITCH_SECONDS)
     service = Service(settings.limits, on_stuck=_give_up)
     store = open_store(settings.path, settings.name, settings.model_version)
-    host = Host(service, store, Placement(settings.device, settings.threads, settings.vetting, settings.isolate))
+    placement = Placement(settings.device, settings.threads, settings.vetting, settings.isolate, settings.options)
+    host = Host(service, store, placement)
     sender = trace_sender(service, settings)
     with listener(settings.host, settings.port) as data, listener(settings.host, settings.admin_port) as admin:
         stop = Stop()

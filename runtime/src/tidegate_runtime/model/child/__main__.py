@@ -36,8 +36,9 @@ def load(task: LoadTask) -> tuple[Session, LoadReport]:
         rules=task.rules,
         config=None if task.config is None else read_config(task.config),
         measure_seconds=task.measure_seconds,
+        options=task.options,
     )
-    return loaded.session, LoadReport(loaded.signature, loaded.verdict, loaded.labels, loaded.costs)
+    return loaded.session, LoadReport(loaded.signature, loaded.verdict, loaded.labels, loaded.costs, loaded.graphs)
 
 
 if __name__ == "__main__":

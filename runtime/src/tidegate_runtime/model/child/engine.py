@@ -12,6 +12,8 @@ from tidegate_runtime.model.child.process import CHILD, EngineProcess
 from tidegate_runtime.model.child.report import LoadReport, LoadTask, name_of
 from tidegate_runtime.model.child.restarts import MAX_FAILED_LOADS, in_a_row, restart_delay
 from tidegate_runtime.model.child.spawned import how_it_ended
+from tidegate_runtime.model.device import graph_bytes
+from tidegate_runtime.model.graph_policy import Graphs
 from tidegate_runtime.naming import Reason
 from tidegate_runtime.tensors import Feeds
 
@@ -45,6 +47,7 @@ class ChildEngine:
         """What the first process said of the model; the others have to say the same."""
         self._keeping: asyncio.Task[None] | None = None
         self._waiting: asyncio.Future[Connection] | None = None
+        self._without_graphs: Graphs | None = None
         self.restarts = 0
         """How often a process was started in place of one that had ended."""
 
@@ -135,6 +138,7 @@ class ChildEngine:
                 served = loop.time() - began
             except EngineLost:
                 failed_loads += 1
+                self._leave_out_graphs()
             finally:
                 self._connection = None
                 self._readiness_changed()
@@ -151,9 +155,17 @@ class ChildEngine:
                 # Proved and measured once; the next process is to serve as soon as it can.
                 self._task = replace(self._task, vetting=False, measure_seconds=0.0)
 
+    def _leave_out_graphs(self) -> None:
+        """To capture them is the one thing at a load that the model's trial hasn't shown to be survived."""
+        task = self._task
+        if graph_bytes(task.device, task.options):
+            logger.warning("the next load captures no graphs")
+            self._task = replace(task, options=replace(task.options, graph_bytes=0))
+            self._without_graphs = Graphs((), "a process that was to capture them ended")
+
     def _open(self, connection: Connection, report: LoadReport) -> None:
         if self.report is None:
-            self.report = report
+            self.report = replace(report, graphs=self._without_graphs or report.graphs)
         elif (report.signature, report.verdict.batched) != (self.report.signature, self.report.verdict.batched):
             name = name_of(self._task)
             raise StartupFailure(Reason.MODEL_INVALID, f"{name} changed while it was served; restart the server")

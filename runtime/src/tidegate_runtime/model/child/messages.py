@@ -22,6 +22,9 @@ DONE_HEAD: Final = struct.Struct("<BBxxId")
 END: Final = struct.Struct("<I")
 """On the second line: the run to end."""
 
+DEVICE_LOST: Final = 75
+"""The child's exit code after a fault of the device that only another process can get over; sysexits' EX_TEMPFAIL."""
+
 _MIN_BYTES: Final = 4096
 _TENSOR_BYTES: Final = 2 + 8 * 65
 """The longest description of one tensor: numpy has up to 64 dimensions."""

@@ -8,6 +8,8 @@ import orjson
 
 from tidegate_runtime.errors import StartupFailure
 from tidegate_runtime.model.batchability import BatchingRules, Verdict
+from tidegate_runtime.model.device import AS_IT_COMES, DeviceOptions
+from tidegate_runtime.model.graph_policy import NO_GRAPHS, Graphs
 from tidegate_runtime.model.ladder import MEASURE_SECONDS, Costs
 from tidegate_runtime.model.signature import Signature
 from tidegate_runtime.naming import Reason
@@ -26,6 +28,7 @@ class LoadTask:
     rules: BatchingRules = field(default_factory=BatchingRules)
     config: str | None = None
     measure_seconds: float = MEASURE_SECONDS
+    options: DeviceOptions = AS_IT_COMES
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,7 @@ class LoadReport:
     verdict: Verdict
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     costs: Costs = field(default_factory=Costs)
+    graphs: Graphs = NO_GRAPHS
 
 
 def encode_task(task: LoadTask) -> str:
@@ -48,7 +52,8 @@ def decode_task(argument: str) -> LoadTask:
     told = orjson.loads(argument)
     rules = told["rules"]
     tolerance = {Datatype(name): value for name, value in rules["tolerance"].items()}
-    return LoadTask(**told | {"rules": BatchingRules(rules["declared"], tolerance)})
+    options = DeviceOptions(**told["options"])
+    return LoadTask(**told | {"rules": BatchingRules(rules["declared"], tolerance), "options": options})
 
 
 def encode_report(report: LoadReport | StartupFailure) -> bytes:
@@ -63,6 +68,7 @@ def encode_report(report: LoadReport | StartupFailure) -> bytes:
             "verdict": asdict(report.verdict),
             "labels": report.labels,
             "costs": {"shapes": report.costs.shapes, "seconds": list(report.costs.seconds.items())},
+            "graphs": asdict(report.graphs),
         }
     )
 
@@ -80,6 +86,7 @@ def decode_report(content: bytes) -> LoadReport:
             {name: tuple(shape) for name, shape in told["costs"]["shapes"].items()},
             {rows: tuple(seconds) for rows, seconds in told["costs"]["seconds"]},
         ),
+        Graphs(tuple(told["graphs"]["rows"]), told["graphs"]["reason"]),
     )
 
 

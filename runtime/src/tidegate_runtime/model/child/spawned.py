@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Final
 
+from tidegate_runtime.model.child.messages import DEVICE_LOST
+
 _PR_SET_PDEATHSIG: Final = 1
 
 
@@ -58,6 +60,8 @@ class Spawned:
 
 def how_it_ended(code: int) -> str:
     """An exit code in words."""
+    if code == DEVICE_LOST:
+        return "a fault of the device"
     if code >= 0:
         return f"code {code}"
     return f"signal {-code} ({signal.strsignal(-code) or 'unknown'})"

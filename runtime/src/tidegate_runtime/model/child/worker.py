@@ -8,10 +8,10 @@ from threading import Thread
 from time import perf_counter
 from typing import Any, NoReturn, Protocol
 
-from tidegate_runtime.errors import ExecutionFailed, RunEnded, RuntimeFault, StartupFailure
+from tidegate_runtime.errors import DeviceLost, ExecutionFailed, RunEnded, RuntimeFault, StartupFailure
 from tidegate_runtime.model.child import messages, slab
 from tidegate_runtime.model.child.faults import encode_fault
-from tidegate_runtime.model.child.messages import DONE_HEAD, END, HEAD, Kind
+from tidegate_runtime.model.child.messages import DEVICE_LOST, DONE_HEAD, END, HEAD, Kind
 from tidegate_runtime.model.child.passage import Incoming, Outgoing
 from tidegate_runtime.model.child.report import LoadReport, encode_report
 from tidegate_runtime.tensors import Array, Feeds
@@ -44,6 +44,9 @@ def attend(line: socket.socket, second_line: socket.socket, load: Load, new_opti
         _tell(line, encode_report(failure))
     except ConnectionError:
         pass  # The parent is gone: nobody is left to tell.
+    except DeviceLost as fault:  # The parent learns of it by the end of the process, and starts another.
+        logger.error("the device is lost to this process", extra={"error": str(fault)})
+        code = DEVICE_LOST
     except Exception:
         logger.exception("the engine's process can't go on")
         code = 1
@@ -97,6 +100,8 @@ class _Worker:
         _, number, run = HEAD.unpack_from(message)
         try:
             return self._run(session, names, run, number, message[HEAD.size :])
+        except DeviceLost:
+            raise
         except RuntimeFault as fault:
             return HEAD.pack(Kind.FAULT, number, run) + encode_fault(fault)
         except Exception:
@@ -115,7 +120,8 @@ class _Worker:
         try:
             outputs = session.run(feeds, options)
         except RuntimeFault as fault:
-            raise (RunEnded("the run was ended before it was done") if options.terminate else fault) from fault
+            ended = options.terminate and not isinstance(fault, DeviceLost)
+            raise (RunEnded("the run was ended before it was done") if ended else fault) from fault
         seconds = perf_counter() - started
         outgoing = self._outputs.get(number)
         if outgoing is None:
