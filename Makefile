@@ -19,7 +19,7 @@ test: ## Everything: checks, unit, contract, integration and end-to-end tests on
 	hack/test
 
 ##@ Inner loop
-.PHONY: check fix unit integration conformance e2e measure bench fuzz h2spec
+.PHONY: check fix unit integration conformance e2e measure bench fuzz soak h2spec
 check: .venv ## Formatting, lint, types, layers, and drift of generated files
 	$(RUN) ruff format --check .
 	$(RUN) ruff check .
@@ -54,6 +54,9 @@ measure: cluster-up images-load .venv ## Figures: apply to Deployment, apply to 
 
 fuzz: .venv ## Fuzz a connection's bytes for a minute (FUZZ_SECONDS=…), with h11 as the oracle; FUZZ=grpc: messages
 	PYTHONPATH=hack $(UV) run --quiet --group fuzz python -m fuzz $(or $(FUZZ),http) $(or $(FUZZ_SECONDS),60)
+
+soak: .venv ## A million mixed requests, each answer held against its own request; SOAK="--count 10000", SOAK=--help
+	$(RUN) python -m soak $(SOAK)
 
 bench: .venv ## This runtime beside its peers on one core: BENCH="tabular json", BENCH=--quick, BENCH=--help
 	$(RUN) python -m bench $(BENCH)

@@ -63,6 +63,50 @@ async def test_a_request_that_stops_coming_is_dropped() -> None:
     assert (peer.status(slow), peer.status(patient)) == ("4", None)
 
 
+async def test_a_request_of_which_a_byte_comes_now_and_then_is_dropped() -> None:
+    peer = Http2Peer()
+    slow = peer.begin()
+    for byte in message("a" * 100):
+        if peer.status(slow) is None:
+            peer.client.send_data(slow, bytes([byte]))
+        await peer.settle()
+        swept(peer, 5)
+        await peer.settle()
+    assert peer.status(slow) == "4"
+
+
+async def test_a_long_request_of_which_two_kilobytes_a_second_come_is_answered() -> None:
+    peer = Http2Peer()
+    whole = message("a" * 400_000)
+    slow = peer.begin()
+    for start in range(0, len(whole), 10_240):
+        peer.client.send_data(slow, whole[start : start + 10_240], end_stream=start + 10_240 >= len(whole))
+        await peer.settle()
+        swept(peer, 5)
+        await peer.settle()
+    assert peer.status(slow) == "0"
+
+
+@pytest.mark.parametrize(("bytes_each", "kept"), [(1, False), (10_240, True)])
+async def test_a_client_that_reads_a_little_every_5_seconds_is_kept_if_it_is_a_kilobyte_a_second(
+    bytes_each: int, kept: bool
+) -> None:
+    peer = Http2Peer(INITIAL_WINDOW_SIZE=0)
+    peer.read_windows = False
+    stream = peer.begin()
+    whole = message("a" * 200_000)
+    for start in range(0, len(whole), 16_384):
+        peer.client.send_data(stream, whole[start : start + 16_384], end_stream=start + 16_384 >= len(whole))
+    await peer.settle()
+    for _ in range(15):
+        if not peer.wire.closed:
+            peer.client.increment_flow_control_window(bytes_each, stream)
+            peer.client.increment_flow_control_window(bytes_each)
+            await peer.settle()
+            swept(peer, 5)
+    assert peer.wire.aborted is not kept
+
+
 @pytest.mark.parametrize("how", ["window", "socket"])
 async def test_a_client_that_reads_no_answers_is_cut_off(how: str) -> None:
     peer = Http2Peer(INITIAL_WINDOW_SIZE=0)

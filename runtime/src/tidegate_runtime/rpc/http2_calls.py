@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 from tidegate_runtime.errors import BodyTooLarge, DeadlineExceeded, Malformed, NotServed
 from tidegate_runtime.rpc.call import Call, Status, status_of
 from tidegate_runtime.rpc.http2_credit import Credit
+from tidegate_runtime.rpc.http2_patience import REQUEST_BYTES
 from tidegate_runtime.rpc.http2_wire import Head, Messages
 from tidegate_runtime.rpc.methods import BothStream, Method, ServerStream, Unary
 
@@ -64,8 +65,8 @@ class HttpCall(ABC):
         self.stream = stream
         self.reading = True
         self.began = False
-        self.heard = True
-        """Whether something came since it was last set to false."""
+        self.heard = REQUEST_BYTES
+        """The bytes that came since this was last set to 0."""
         self._carrier = carrier
         self._metadata = head.metadata
         self._deadline = deadline
@@ -151,7 +152,7 @@ class _OneRequest(HttpCall):
 
     def data(self, data: bytes) -> None:
         """A piece of the request. Raises any `RuntimeFault`."""
-        self.heard = True
+        self.heard += len(data)
         self._messages.add(data)
         if self._message is None and (taken := self._take()) is not None:
             self._message = taken[0]
@@ -247,7 +248,6 @@ class BothStreamCall(HttpCall):
 
     def data(self, data: bytes) -> None:
         """Wakes the method if it waits."""
-        self.heard = True
         self._messages.add(data)
         self._wake()
 

@@ -32,12 +32,15 @@ from tidegate_runtime.rpc.http2_bounds import (
 )
 from tidegate_runtime.rpc.http2_calls import HttpCall, call_of
 from tidegate_runtime.rpc.http2_credit import Credit
-from tidegate_runtime.rpc.http2_patience import REQUEST_IDLE_SECONDS, Patience, Step
+from tidegate_runtime.rpc.http2_patience import REQUEST_BYTES, REQUEST_IDLE_SECONDS, Patience, Step
 from tidegate_runtime.rpc.methods import Method
+from tidegate_runtime.send_queue import queued_bytes
 
 logger = logging.getLogger(__name__)
 
-_LATE: Final = Status("DEADLINE_EXCEEDED", f"nothing of the request came for {REQUEST_IDLE_SECONDS:.0f} s")
+_LATE: Final = Status(
+    "DEADLINE_EXCEEDED", f"less than {REQUEST_BYTES} bytes of the request came in {REQUEST_IDLE_SECONDS:.0f} s"
+)
 _HEAD_TOO_LARGE: Final = Status("RESOURCE_EXHAUSTED", f"metadata over {LIMITS.max_head_bytes} bytes; send less")
 
 
@@ -187,7 +190,8 @@ class Connection(asyncio.Protocol):
             self._drop_late_requests()
         session = self._session
         held = self._paused or session.unsent > 0
-        step = self._patience.step(now, busy=bool(self._calls), held=held, delivered=session.delivered)
+        delivered = session.delivered - (queued_bytes(self._transport) if held else 0)
+        step = self._patience.step(now, busy=bool(self._calls), held=held, delivered=delivered)
         if step is Step.ABORT:
             self.abort()
         elif step is Step.LEAVE:
@@ -198,9 +202,9 @@ class Connection(asyncio.Protocol):
 
     def _drop_late_requests(self) -> None:
         for call in [call for call in self._calls.values() if call.reading and not call.patient]:
-            if not call.heard:
+            if call.heard < REQUEST_BYTES:
                 self._refuse(call, _LATE)
-            call.heard = False
+            call.heard = 0
 
     def _on_event(self, kind: int, stream: int, detail: Any) -> None:
         if kind == HEAD:

@@ -3,11 +3,15 @@
 from enum import Enum
 from typing import Final
 
+MIN_BYTES_PER_SECOND: Final = 1024
+"""Of a request whose method takes one message, and of answers; less is taken for a client that wants to hold on."""
 FIRST_BYTES_SECONDS: Final = 10.0
 REQUEST_IDLE_SECONDS: Final = 30.0
-"""Between two pieces of a request whose method takes one message; up to twice that until it is noticed."""
+"""How often it is looked at what came of requests whose method takes one message; their first time isn't."""
+REQUEST_BYTES: Final = int(MIN_BYTES_PER_SECOND * REQUEST_IDLE_SECONDS)
 STALL_SECONDS: Final = 30.0
 """For answers that their client doesn't read."""
+STALL_BYTES: Final = int(MIN_BYTES_PER_SECOND * STALL_SECONDS)
 PING_AFTER_SECONDS: Final = 60.0
 PONG_SECONDS: Final = 20.0
 IDLE_SECONDS: Final = 300.0
@@ -32,21 +36,23 @@ class Patience:
         self.heard = False
         self._opened = False
         self._heard_at = self._read_at = self._swept_at = self._used_at = now
-        self._delivered = 0
+        self._delivered: int | None = None
         self._pinged_at: float | None = None
 
     def step(self, now: float, *, busy: bool, held: bool, delivered: int) -> Step:
         """What is to be done now, at the given second of any clock.
 
         `busy` is whether there are calls, `held` whether there is anything for the client that it doesn't take;
-        `delivered` counts the bytes of answers that it took.
+        `delivered` counts the bytes of answers that it took, while something is held.
         """
         if self.heard:
             self.heard, self._opened = False, True
             self._heard_at, self._pinged_at = now, None
         if busy:
             self._used_at = now
-        if not held or delivered != self._delivered:
+        if not held:
+            self._delivered, self._read_at = None, now
+        elif self._delivered is None or delivered - self._delivered >= STALL_BYTES:
             self._delivered, self._read_at = delivered, now
         silent = now - self._heard_at
         mute = not self._opened and silent > FIRST_BYTES_SECONDS
@@ -61,7 +67,7 @@ class Patience:
         return Step.NOTHING
 
     def look_at_requests(self, now: float) -> bool:
-        """Whether it is time to drop requests of which nothing came since the last time."""
+        """Whether it is time to drop requests of which too little came since the last time."""
         if now - self._swept_at < REQUEST_IDLE_SECONDS:
             return False
         self._swept_at = now

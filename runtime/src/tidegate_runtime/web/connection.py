@@ -5,11 +5,7 @@ answers a malformed second request before the first one.
 """
 
 import asyncio
-import contextlib
-import fcntl
 import math
-import struct
-import termios
 from collections.abc import Callable
 from enum import Enum
 from typing import Final
@@ -18,6 +14,7 @@ import httptools
 import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from tidegate_runtime.send_queue import queued_bytes
 from tidegate_runtime.web.patience import STALL_SECONDS, body_late_at, reads
 from tidegate_runtime.web.reply import reply
 from tidegate_runtime.web.upgrade import without_offer
@@ -270,16 +267,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
 
 def _unread(transport: asyncio.Transport) -> int:
-    """Bytes written that the client's side hasn't confirmed, in this process and in the kernel's buffer.
-
-    Without the latter, of megabytes, a client that reads steadily may seem to read nothing for a minute.
-    """
-    queued = 0
-    connection = transport.get_extra_info("socket")
-    if connection is not None:
-        with contextlib.suppress(OSError):
-            queued = struct.unpack("i", fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4)))[0]
-    return transport.get_write_buffer_size() + queued
+    """Bytes written that the client's side hasn't confirmed."""
+    return transport.get_write_buffer_size() + queued_bytes(transport)
 
 
 def bounded_class(draining: Callable[[], bool]) -> type[asyncio.Protocol]:

@@ -6,8 +6,10 @@ pod's end seconds later. So the signal is ours: readiness fails at once, request
 """
 
 import asyncio
+import contextlib
 import logging
 import os
+import resource
 import socket
 import sys
 from typing import Final
@@ -35,6 +37,7 @@ async def serve(settings: ServeSettings) -> None:
     Raises `OSError` if a port can't be had, and `StartupFailure` if the model can't be served. A load that hangs is
     left behind on its thread when the process is told to stop.
     """
+    _allow_connections()
     # By default, 5 ms, the launch thread waits that long for the interpreter after a run while the loop is busy.
     sys.setswitchinterval(SWITCH_SECONDS)
     service = Service(settings.limits, on_stuck=_give_up)
@@ -68,6 +71,13 @@ async def serve(settings: ServeSettings) -> None:
             if sender is not None:
                 await asyncio.to_thread(sender.close)
     logger.info("stopped")
+
+
+def _allow_connections() -> None:
+    """Lets this process have as many open files as it may, each connection being one; the default is often 1,024."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def _front(service: Service, host: Host, settings: ServeSettings, data: socket.socket) -> Front:

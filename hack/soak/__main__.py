@@ -1,0 +1,148 @@
+"""Serve several models and ask them by the million: `python -m soak [--count N]`; `--help` lists the options."""
+
+import argparse
+import asyncio
+import contextlib
+import os
+import resource
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import uvloop
+
+from soak import rpc, web
+from soak.models import store
+from soak.report import Sample, line, table
+from soak.tally import Tally
+
+READY_SECONDS: Final = 120.0
+PAGE: Final = resource.getpagesize()
+
+
+def options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make soak", description=__doc__)
+    parser.add_argument("--count", type=int, default=1_000_000, help="requests (default: a million)")
+    parser.add_argument("--connections", type=int, default=48, help="of HTTP, in use at a time")
+    parser.add_argument("--channels", type=int, default=4, help="connections of gRPC")
+    parser.add_argument("--calls", type=int, default=6, help="gRPC calls at a time on each")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--every", type=float, default=15.0, help="seconds between two lines of progress")
+    parser.add_argument("server", nargs="*", help="further options of `tidegate-runtime serve`, behind --")
+    return parser.parse_args()
+
+
+@contextlib.contextmanager
+def serving(root: Path, ports: Sequence[int], further: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """The server, ready. Raises `RuntimeError` if it doesn't get so."""
+    words = [
+        sys.executable,
+        "-m",
+        "tidegate_runtime",
+        "serve",
+        str(root),
+        "--host",
+        "127.0.0.1",
+        "--no-vetting",
+        "--drain-seconds=0",
+    ]
+    words += [f"--{name}={port}" for name, port in zip(("port", "grpc-port", "admin-port"), ports, strict=True)]
+    with (root.parent / "log").open("wb") as log, subprocess.Popen([*words, *further], stderr=log) as process:
+        try:
+            deadline = time.monotonic() + READY_SECONDS
+            while not _ready(ports[2]):
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise RuntimeError((root.parent / "log").read_text())
+                time.sleep(0.1)
+            yield process
+        finally:
+            process.terminate()
+
+
+def _ready(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [probe.getsockname()[1] for probe in sockets]
+
+
+def rss(process: subprocess.Popen[bytes]) -> int:
+    """Resident bytes; 0 once it is gone."""
+    try:
+        return int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]) * PAGE
+    except (OSError, IndexError):
+        return 0
+
+
+async def soak(asked: argparse.Namespace, ports: Sequence[int], process: subprocess.Popen[bytes]) -> bool:
+    """Whether every answer was right and the server is still there."""
+    tally = Tally(asked.count, asked.seed)
+    begun = time.monotonic()
+    samples = [Sample(0.0, 0, rss(process))]
+
+    async def watch() -> None:
+        while True:
+            await asyncio.sleep(asked.every)
+            samples.append(Sample(time.monotonic() - begun, tally.done, rss(process)))
+            print(line(samples, asked.count, tally), flush=True)
+
+    watching = asyncio.create_task(watch())
+    channels = [rpc.channel(ports[1]) for _ in range(asked.channels)]
+    callers = [rpc.client(channel, tally, index) for index, channel in enumerate(channels * asked.calls)]
+    browsers = [web.client(ports[0], tally, 10_000 + index) for index in range(asked.connections)]
+    await asyncio.gather(*callers, *browsers)
+    watching.cancel()
+    for channel in channels:
+        await channel.close()
+    samples.append(Sample(time.monotonic() - begun, tally.done, rss(process)))
+    print(table(samples, tally))
+    return not tally.wrong and process.poll() is None
+
+
+def at_rest(port: int) -> bool:
+    """Whether no request is left in the server."""
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+            lines = answer.read().decode().splitlines()
+        left = [line for line in lines if line.startswith("tidegate_inflight{") and not line.endswith(" 0.0")]
+        if not left:
+            return True
+        time.sleep(0.1)
+    print(f"\nrequests are left in the server: {left}")
+    return False
+
+
+def main() -> None:
+    """Exits 1 after a wrong answer."""
+    asked = options()
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder) / "models"
+        store(root)
+        ports = free_ports(3)
+        with serving(root, ports, asked.server) as process:
+            right = uvloop.run(soak(asked, ports, process)) and at_rest(ports[2])
+        log = (root.parent / "log").read_text()
+    if errors := [line for line in log.splitlines() if '"level": "error"' in line or "critical" in line]:
+        print(f"\nthe server's log has {len(errors)} errors, the first: {errors[0][:3000]}")
+        right = False
+    sys.exit(0 if right else 1)
+
+
+if __name__ == "__main__":
+    main()
