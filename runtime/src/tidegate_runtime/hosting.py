@@ -225,10 +225,12 @@ class Host:
             drop=lambda: self._let_go(self._end_child(child)),
             engine_ready=lambda: child.ready,
             ends_runs=True,
+            device=self._device(placed),
         )
         return loaded, limits
 
     def _engines_changed(self) -> None:
+        self._service.engines_changed()
         self.changed()
 
     async def _end_child(self, child: ChildEngine) -> None:

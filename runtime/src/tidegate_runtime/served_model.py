@@ -6,9 +6,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from tidegate_runtime.batching.costs import CostTable
+from tidegate_runtime.batching.dispatcher import Clock, Dispatcher
 from tidegate_runtime.batching.engine import Engine
 from tidegate_runtime.batching.policy import BatchPolicy
-from tidegate_runtime.batching.scheduler import Clock, Scheduler
+from tidegate_runtime.batching.scheduler import Scheduler
 from tidegate_runtime.batching.tickets import Deliver, Outputs, Ticket
 from tidegate_runtime.errors import InvalidRequest, InvalidTensor
 from tidegate_runtime.metrics import ModelMetrics
@@ -49,6 +50,8 @@ class Loaded:
     """Whether the engine can take a batch now: not while its process is started again."""
     ends_runs: bool = False
     """Whether the engine ends a run that hangs by itself, whatever that takes."""
+    device: str = ""
+    """Models of one device take turns at it. "" is this process's launch thread, whatever device that uses."""
 
 
 class ServedModel:
@@ -60,10 +63,10 @@ class ServedModel:
         limits: Limits,
         metrics: ModelMetrics,
         clock: Clock,
-        turn: asyncio.Lock,
+        dispatcher: Dispatcher,
         on_stuck: Callable[[], None] | None = None,
     ) -> None:
-        """`limits` are the model's own. `turn` is held by whichever model of the device has its launch thread."""
+        """`limits` are the model's own; `dispatcher` is that of the device which it shares with others."""
         self.name = metrics.model
         self.version = metrics.version
         self.signature = loaded.signature
@@ -91,7 +94,14 @@ class ServedModel:
             preferred=loaded.config.preferred_rows if loaded.config is not None else (),
         )
         self._scheduler = Scheduler(
-            loaded.engine, policy, metrics, clock, loaded.costs, None if loaded.ends_runs else on_stuck, turn
+            loaded.engine,
+            policy,
+            metrics,
+            clock,
+            loaded.costs,
+            None if loaded.ends_runs else on_stuck,
+            dispatcher,
+            loaded.engine_ready,
         )
         self._running = asyncio.create_task(self._scheduler.run(), name="scheduler")
         self._holders = 0

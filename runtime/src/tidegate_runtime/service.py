@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Any
 from urllib.parse import quote
 
-from tidegate_runtime.batching.scheduler import Clock
+from tidegate_runtime.batching.dispatcher import Clock, Dispatcher
 from tidegate_runtime.errors import NotFound, NotReady
 from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.served_model import Limits, Loaded, ServedModel
@@ -58,7 +58,7 @@ class Service:
         self._models: dict[str, dict[str, Version]] = {}
         self._awaited: set[tuple[str, str]] = set()
         self._started = False
-        self._turn = asyncio.Lock()
+        self._dispatchers: dict[str, Dispatcher] = {}
         self._on_stuck = on_stuck
 
     @property
@@ -90,7 +90,8 @@ class Service:
         """
         known = self._models[name][version]
         replaced = known.model
-        known.model = ServedModel(loaded, limits or self.limits, known.metrics, self.clock, self._turn, self._on_stuck)
+        dispatcher = self._dispatchers.setdefault(loaded.device, Dispatcher(self.clock))
+        known.model = ServedModel(loaded, limits or self.limits, known.metrics, self.clock, dispatcher, self._on_stuck)
         known.state, known.reason = State.READY, ""
         self._awaited.discard((name, version))
         self._started = self._started or not self._awaited
@@ -170,6 +171,11 @@ class Service:
         """All versions there are, by name and number."""
         for name in self.names():
             yield from (self._models[name][version] for version in sorted(self._models[name], key=_rank))
+
+    def engines_changed(self) -> None:
+        """An engine has become able to take batches, or unable."""
+        for dispatcher in self._dispatchers.values():
+            dispatcher.review()
 
     def begin_drain(self) -> None:
         """Fails readiness at once; answers go on. May be called again."""

@@ -1,6 +1,6 @@
 """Which waiting tickets go into the next batch: the policy applied to queues and their costs. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from tidegate_runtime.batching.policy import BatchPolicy, Head, filled, fit, in_time, next_queue
@@ -10,9 +10,10 @@ RETRY_HELD: Final = 32
 """Every how many batches that the table keeps small a larger one is tried: the figures against it may be old."""
 
 
-def chosen(queues: Sequence[Queue], policy: BatchPolicy, now: float) -> Queue:
+def chosen(queues: Iterable[Queue], policy: BatchPolicy, now: float) -> Queue:
     """The queue to serve next, of at least one; none of them is empty."""
-    return queues[next_queue([_head(queue, policy) for queue in queues], policy.max_delay_seconds, now)]
+    listed = list(queues)
+    return listed[next_queue([foreseen(queue, policy) for queue in listed], policy.max_delay_seconds, now)]
 
 
 def taken(
@@ -36,7 +37,8 @@ def taken(
     return ([], late) if late else _spared(queue, tickets, limit, now)
 
 
-def _head(queue: Queue, policy: BatchPolicy) -> Head:
+def foreseen(queue: Queue, policy: BatchPolicy) -> Head:
+    """What the queue, which is not empty, would run next."""
     head = queue.head()
     rows = queue.rows
     if queue.alone:
