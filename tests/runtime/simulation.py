@@ -81,6 +81,7 @@ class Simulation:
         self._deadlines: list[tuple[float, int, Ticket]] = []
         self._numbers = count()
         self._end = inf
+        self._held = inf
 
     def run(self, arrivals: Sequence[Arrival]) -> None:
         coming = sorted(arrivals, key=lambda arrival: arrival.at)
@@ -88,9 +89,11 @@ class Simulation:
         while position < len(coming) or self._sent:
             arrives = coming[position].at if position < len(coming) else inf
             deadline = self._nearest_deadline()
-            now = min(arrives, self._end, deadline)
+            now = min(arrives, self._end, deadline, self._held)
             if now == self._end:
                 self._finish(now)
+            elif now == self._held:
+                pass
             elif now == arrives:
                 self._arrive(coming[position], now)
                 position += 1
@@ -117,6 +120,7 @@ class Simulation:
     def _begin(self, now: float) -> None:
         cut = self.device.cut(now)
         self._late([ticket for _, ticket in self.device.dropped])
+        self._held = self.device.held_until or inf
         if cut is not None:
             _, batch = cut
             width = batch.shape.elements

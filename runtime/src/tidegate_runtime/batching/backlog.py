@@ -10,11 +10,19 @@ from typing import Final
 
 from tidegate_runtime.batching.admission import full, joined, left, too_late
 from tidegate_runtime.batching.costs import TRIAL_SECONDS, CostTable, ShapeCosts, Work
-from tidegate_runtime.batching.cutting import chosen, foreseen, taken
+from tidegate_runtime.batching.cutting import chosen, held_until, taken
 from tidegate_runtime.batching.isolation import Isolation
 from tidegate_runtime.batching.load import Load
 from tidegate_runtime.batching.place import Place
-from tidegate_runtime.batching.policy import DEFAULT_LEVEL, MARGIN, BatchPolicy, completion, due, level
+from tidegate_runtime.batching.policy import (
+    DEFAULT_LEVEL,
+    LEAST_HOLD_SECONDS,
+    MARGIN,
+    BatchPolicy,
+    completion,
+    due,
+    level,
+)
 from tidegate_runtime.batching.recovery import parts
 from tidegate_runtime.batching.rows import size_in_bytes
 from tidegate_runtime.batching.shapes import Shapes, elements
@@ -37,10 +45,12 @@ class Backlog:
         """The queues in which something waits."""
         self.dropped: list[Ticket] = []
         """What the latest `cut` gave up, since its deadline can't be met any more; to be told so."""
+        self.held_until = 0.0
+        """Until when the latest `cut` wants to wait for company; 0 if it doesn't."""
+        self.policy = policy
         self.load = Load()
         """What the model's device has taken on, this backlog's work included."""
         self.place = place if place is not None else Place()
-        self._policy = policy
         self._table = table
         self._isolation = Isolation()
         self._shapes = shapes = Shapes(table, policy.max_rows)
@@ -83,10 +93,10 @@ class Backlog:
         queue.came += rows
         queue.used = now
         size = size_in_bytes(feeds)
-        if self.depth >= self._policy.queue_size:
-            raise self._refused("QueueFull", f"{self._policy.queue_size} requests are waiting, the limit", now)
-        if self.bytes + size > self._policy.queue_bytes and self.depth:
-            limit = self._policy.queue_bytes
+        if self.depth >= self.policy.queue_size:
+            raise self._refused("QueueFull", f"{self.policy.queue_size} requests are waiting, the limit", now)
+        if self.bytes + size > self.policy.queue_bytes and self.depth:
+            limit = self.policy.queue_bytes
             raise self._refused("QueueBytes", f"the requests that wait hold {self.bytes} of {limit} bytes", now)
         work = shape.work(rows if queue.alone else queue.rows + rows)
         trial = work is not None and self._check(shape, queue, rows, work, now, deadline)
@@ -125,24 +135,22 @@ class Backlog:
             earliest = min(earliest, min(running, default=inf))
         return earliest
 
-    def slack(self, now: float) -> float:
-        """The least slack of what waits, in seconds; something does."""
-        heads = [foreseen(queue, self._policy) for queue in self.active]
-        return min(head.due - head.seconds for head in heads) - now
-
-    def short(self, now: float) -> bool:
-        """Whether what would run next takes so little that it runs on the event loop; something waits."""
-        queue = chosen(self.active, self._policy, now)
-        shape = queue.head().shape
-        return self.place.on_loop(shape, shape.at(foreseen(queue, self._policy).rows), now)
-
     def cut(self, now: float, depth: int) -> Batch | None:
-        """The next batch, which runs from here on; None if requests were given up first. Something waits.
+        """The next batch, which runs from here on; None if requests were given up first, or are held back.
 
-        `depth` is how many requests wait for the device.
+        Something waits. `depth` is how many requests wait for the device.
         """
-        queue = next(iter(self.active)) if len(self.active) == 1 else chosen(self.active, self._policy, now)
-        tickets, self.dropped = taken(queue, self._policy.max_rows, depth, now, self._policy.preferred)
+        self.held_until = 0.0
+        if len(self.active) > 1:
+            queue = chosen(self.active, self.policy, now)
+        else:
+            (queue,) = self.active
+            if queue.shape.single_seconds >= 2 * LEAST_HOLD_SECONDS and depth == self.depth:
+                self.held_until = held_until(queue, self.policy, now)
+                if self.held_until:
+                    self.dropped = []
+                    return None
+        tickets, self.dropped = taken(queue, self.policy.max_rows, depth, now, self.policy.preferred)
         if self.dropped:
             for ticket in self.dropped:
                 self.withdraw(ticket)
@@ -211,7 +219,7 @@ class Backlog:
             spread -= queue.work.spread
         if running is not None:
             rest = left(running, self._table.overhead_seconds, now)
-            own = shape.work(joined(queue, rows, rest.mean, self._policy.max_rows)) or work
+            own = shape.work(joined(queue, rows, rest.mean, self.policy.max_rows)) or work
             mean += rest.mean + own.mean - work.mean
             spread += rest.spread + own.spread - work.spread
         seconds = MARGIN * (mean + sqrt(max(0.0, spread)))
@@ -229,7 +237,7 @@ class Backlog:
 
     def _passes(self, shape: ShapeCosts, queue: Queue, rows: int, now: float) -> bool:
         """Whether the request's batch is one for the event loop."""
-        rows = rows if queue.alone else min(queue.rows + rows, self._policy.max_rows)
+        rows = rows if queue.alone else min(queue.rows + rows, self.policy.max_rows)
         return self.place.on_loop(shape, shape.at(rows), now)
 
     def _own(self) -> tuple[float, float]:

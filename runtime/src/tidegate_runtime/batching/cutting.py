@@ -3,7 +3,17 @@
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from tidegate_runtime.batching.policy import BatchPolicy, Head, filled, fit, in_time, next_queue
+from tidegate_runtime.batching.policy import (
+    LEAST_HOLD_SECONDS,
+    MARGIN,
+    BatchPolicy,
+    Head,
+    filled,
+    fit,
+    hold,
+    in_time,
+    next_queue,
+)
 from tidegate_runtime.batching.tickets import Queue, Ticket
 
 RETRY_HELD: Final = 32
@@ -35,6 +45,28 @@ def taken(
     if depth == len(late):
         return tickets[:1], []
     return ([], late) if late else _spared(queue, tickets, limit, now)
+
+
+def held_until(queue: Queue, policy: BatchPolicy, now: float) -> float:
+    """Until when the idle engine waits for company for `queue`, in which alone something waits; 0: it doesn't.
+
+    Never beyond the longest delay of the request that has waited longest, nor so long that the most urgent one would be
+    late in the larger batch.
+    """
+    shape, count, rows = queue.shape, len(queue), queue.rows
+    each = max(1, round(rows / count))
+    if queue.alone or queue.together or rows + each > shape.best(policy.max_rows):
+        return 0.0
+    queue.rate_until(now)
+    own, these, joined = shape.at(each), shape.at(rows), shape.at(rows + each)
+    if own is None or these is None or joined is None:
+        return 0.0
+    seconds = hold(count, queue.rate / each, own.mean, these.mean, joined.mean)
+    if not seconds:
+        return 0.0
+    delayed = min(ticket.arrived for ticket in queue) + policy.max_delay_seconds
+    until = min(queue.used + seconds, delayed, queue.head().due - MARGIN * joined.p99)
+    return until if until >= now + LEAST_HOLD_SECONDS else 0.0
 
 
 def foreseen(queue: Queue, policy: BatchPolicy) -> Head:

@@ -5,6 +5,7 @@ runs on the event loop takes less than the way to the device and back, so it doe
 """
 
 from tidegate_runtime.batching.backlog import Backlog
+from tidegate_runtime.batching.cutting import chosen, foreseen
 from tidegate_runtime.batching.load import Load
 from tidegate_runtime.batching.tickets import Batch, Ticket
 
@@ -16,6 +17,8 @@ class Device:
         self.load = Load()
         self.dropped: list[tuple[Backlog, Ticket]] = []
         """What the latest `cut` gave up, since its deadline can't be met any more; to be told so."""
+        self.held_until = 0.0
+        """Until when the latest `cut` that returned None waits for company; 0 if it doesn't."""
         self._backlogs: list[Backlog] = []
         self._sole: Backlog | None = None
         """The one backlog there is; None where there are several."""
@@ -39,6 +42,7 @@ class Device:
         """
         if self.dropped:
             self.dropped = []
+        self.held_until = 0.0
         load, sole = self.load, self._sole
         while True:
             backlog = sole or self._next(now)
@@ -57,6 +61,9 @@ class Device:
                 if batch is not None:
                     batch.on_loop = True
                     return backlog, batch
+            if backlog.held_until:
+                self.held_until = backlog.held_until
+                return None
             self.dropped += [(backlog, ticket) for ticket in backlog.dropped]
 
     def _counted(self) -> None:
@@ -74,7 +81,20 @@ class Device:
             if load.running is None:
                 load.mean = load.spread = 0.0
             return None
-        short = [one for one in waiting if one.short(now)]
+        short = [one for one in waiting if _short(one, now)]
         # What the loop can run beside the device doesn't keep it waiting.
         others = [one for one in waiting if one not in short] if load.running is None else []
-        return min(others or short, key=lambda one: one.slack(now), default=None)
+        return min(others or short, key=_latest_start, default=None)
+
+
+def _latest_start(backlog: Backlog) -> float:
+    """The latest moment at which something that waits has to begin; the one with the least slack has the earliest."""
+    heads = [foreseen(queue, backlog.policy) for queue in backlog.active]
+    return min(head.due - head.seconds for head in heads)
+
+
+def _short(backlog: Backlog, now: float) -> bool:
+    """Whether what would run next takes so little that it runs on the event loop."""
+    queue = chosen(backlog.active, backlog.policy, now)
+    shape = queue.head().shape
+    return backlog.place.on_loop(shape, shape.at(foreseen(queue, backlog.policy).rows), now)

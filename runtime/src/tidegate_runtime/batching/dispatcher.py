@@ -1,7 +1,8 @@
 """The asyncio side of a device: when it is cut, and whose batch begins.
 
 Requests that are read in one turn of the event loop share a batch: the first one asks for a cut at the next turn.
-While the device is busy, arrivals gather, and when a run ends the next batch is cut at once.
+While the device is busy, arrivals gather, and when a run ends the next batch is cut at once, or when waiting for
+company doesn't pay off any more.
 """
 
 import asyncio
@@ -39,6 +40,7 @@ class Dispatcher:
         self._clock = clock
         self._device = device
         self._members: dict[Backlog, Member] = {}
+        self._held: asyncio.TimerHandle | None = None
         self._aside: set[Backlog] = set()
         """Those whose engine could take no batch when their turn came."""
 
@@ -79,6 +81,8 @@ class Dispatcher:
             for backlog, ticket in device.dropped:
                 self._members[backlog].gave_up(ticket)
         if next_ is None:
+            if device.held_until:
+                self._hold(device.held_until - now)
             return
         backlog, batch = next_
         member = self._members[backlog]
@@ -90,3 +94,9 @@ class Dispatcher:
         device.leave(backlog)
         self._aside.add(backlog)
         self.ask()
+
+    def _hold(self, seconds: float) -> None:
+        """Cuts after `seconds`, if nothing has it done before."""
+        if self._held is not None:
+            self._held.cancel()
+        self._held = asyncio.get_running_loop().call_later(seconds, self.cut)
