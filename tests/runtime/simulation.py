@@ -10,6 +10,7 @@ import numpy as np
 
 from tidegate_runtime.batching.backlog import Backlog
 from tidegate_runtime.batching.costs import CostTable
+from tidegate_runtime.batching.device import Device
 from tidegate_runtime.batching.policy import BatchPolicy
 from tidegate_runtime.batching.rows import compatibility
 from tidegate_runtime.batching.tickets import OVER, RUNNING, Outputs, Ticket
@@ -72,12 +73,15 @@ class Simulation:
 
     def __init__(self, cost: Cost, policy: BatchPolicy, table: CostTable) -> None:
         self.backlog = Backlog(policy, table)
+        self.device = Device()
+        self.device.join(self.backlog)
         self.outcome = Outcome()
         self._cost = cost
         self._sent: dict[Ticket, Arrival] = {}
         self._deadlines: list[tuple[float, int, Ticket]] = []
         self._numbers = count()
         self._end = inf
+        self._held = inf
 
     def run(self, arrivals: Sequence[Arrival]) -> None:
         coming = sorted(arrivals, key=lambda arrival: arrival.at)
@@ -85,15 +89,17 @@ class Simulation:
         while position < len(coming) or self._sent:
             arrives = coming[position].at if position < len(coming) else inf
             deadline = self._nearest_deadline()
-            now = min(arrives, self._end, deadline)
+            now = min(arrives, self._end, deadline, self._held)
             if now == self._end:
                 self._finish(now)
+            elif now == self._held:
+                pass
             elif now == arrives:
                 self._arrive(coming[position], now)
                 position += 1
             else:
                 self._late(self.backlog.expire(now))
-            if self.backlog.running is None:
+            if self.device.load.running is None:
                 self._begin(now)
 
     def _nearest_deadline(self) -> float:
@@ -112,15 +118,17 @@ class Simulation:
         heappush(self._deadlines, (deadline, next(self._numbers), ticket))
 
     def _begin(self, now: float) -> None:
-        batch = self.backlog.cut(now)
-        self._late(self.backlog.dropped)
-        if batch is not None:
+        cut = self.device.cut(now)
+        self._late([ticket for _, ticket in self.device.dropped])
+        self._held = self.device.held_until or inf
+        if cut is not None:
+            _, batch = cut
             width = batch.shape.elements
             self.outcome.batches.append((width, batch.rows))
             self._end = now + self._cost(width, batch.rows)
 
     def _finish(self, now: float) -> None:
-        batch, self._end = self.backlog.running, inf
+        batch, self._end = self.device.load.running, inf
         assert batch is not None
         self.backlog.ended(batch, now - batch.started, now)
         for ticket in batch.tickets:

@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tidegate_runtime.batching.backlog import MAX_SHAPES, Backlog
+from tidegate_runtime.batching.backlog import Backlog
 from tidegate_runtime.batching.costs import CostTable
+from tidegate_runtime.batching.device import Device
 from tidegate_runtime.batching.policy import MARGIN, BatchPolicy
 from tidegate_runtime.batching.rows import compatibility
-from tidegate_runtime.batching.tickets import OVER, WAITING, Outputs, Ticket
+from tidegate_runtime.batching.shapes import MAX_SHAPES
+from tidegate_runtime.batching.tickets import OVER, WAITING, Batch, Outputs, Ticket
 from tidegate_runtime.errors import DeadlineExceeded, Overloaded, RejectedByModel, RuntimeFault
 from tidegate_runtime.tensors import Feeds
 
@@ -38,6 +40,16 @@ class Door:
             shape.trial_at = 0.0 if trials else inf
         defaults: dict[str, Any] = {"max_rows": 4, "max_delay_seconds": 0.0, "queue_size": 100}
         self.backlog = Backlog(BatchPolicy(**(defaults | policy)), table)
+        self.device = Device()
+        self.device.join(self.backlog)
+
+    @property
+    def dropped(self) -> list[Ticket]:
+        return [ticket for _, ticket in self.device.dropped]
+
+    def cut(self, now: float) -> Batch | None:
+        cut = self.device.cut(now)
+        return cut[1] if cut is not None else None
 
     def come(self, at: float, within: float, width: int = 1, **options: Any) -> Ticket:
         return self.backlog.admit(request(width), 1, at, at + within, ignored, **options)
@@ -59,7 +71,7 @@ def test_a_request_is_let_in_if_it_is_predicted_to_be_in_time(waiting: int, runn
     now = 100.0
     if running:
         door.come(now, 60.0)
-        assert door.backlog.cut(now) is not None
+        assert door.cut(now) is not None
         now += 0.25
     for _ in range(waiting):
         door.come(now, 60.0)
@@ -87,7 +99,7 @@ def test_a_run_that_takes_longer_than_its_mean_is_expected_to_end_by_its_p99() -
         shape.observe(1, seconds)
     # mean 2 s, p99 5 s
     door.come(0.0, 60.0)
-    door.backlog.cut(0.0)
+    door.cut(0.0)
     with pytest.raises(Overloaded):
         door.come(4.0, 5.9)
     door.come(4.0, MARGIN * 6.0 + 1e-9)
@@ -119,16 +131,16 @@ def test_what_was_refused_by_an_old_figure_is_tried_again_after_longer_and_longe
             continue
         tried.append(second)
         assert ticket.trial
-        assert door.backlog.cut(float(second)) is not None
+        assert door.cut(float(second)) is not None
         door.backlog.expire(second + 0.5)
-        door.backlog.running = None
+        door.device.load.running = None
     assert tried == [0, 1, 3, 7, 15, 31]
 
 
 def test_figures_that_a_trial_proves_wrong_are_forgotten() -> None:
     door = Door(trials=True)
     door.come(0.0, 0.5)
-    batch = door.backlog.cut(0.0)
+    batch = door.cut(0.0)
     assert batch is not None
     door.backlog.ended(batch, 0.01, 0.01)
     assert batch.shape.at(1) == (0.01, 0.01)
@@ -155,7 +167,7 @@ def test_the_bytes_that_wait_are_bounded_and_any_one_request_fits() -> None:
     with pytest.raises(Overloaded, match="hold 200 of 100 bytes") as refused:
         door.come(0.0, 60.0)
     assert refused.value.refusal == "QueueBytes"
-    assert door.backlog.cut(0.0) is not None
+    assert door.cut(0.0) is not None
     assert door.backlog.bytes == 0
     door.come(0.0, 60.0)
 
@@ -175,7 +187,7 @@ def test_shapes_beyond_the_bound_share_a_queue_and_run_alone() -> None:
         for _ in range(2):
             door.come(0.0, 1e6, width=width)
     sizes = []
-    while (batch := door.backlog.cut(0.0)) is not None:
+    while (batch := door.cut(0.0)) is not None:
         sizes.append(len(batch.tickets))
         door.backlog.ended(batch, 1.0, 0.0)
     assert sorted(sizes) == [1] * 4 + [2] * MAX_SHAPES
@@ -196,8 +208,8 @@ def test_a_new_shape_takes_the_place_of_the_one_not_used_for_longest() -> None:
 def test_what_can_not_be_in_time_any_more_gives_way_to_what_can() -> None:
     door = Door()
     late, good = door.come(0.0, 1.1), door.come(0.0, 60.0)
-    batch = door.backlog.cut(0.5)
-    assert door.backlog.dropped == [late]
+    batch = door.cut(0.5)
+    assert door.dropped == [late]
     assert batch is not None
     assert batch.tickets == [good]
 
@@ -205,9 +217,9 @@ def test_what_can_not_be_in_time_any_more_gives_way_to_what_can() -> None:
 def test_what_is_late_by_the_figures_runs_all_the_same_where_nothing_else_waits() -> None:
     door = Door()
     late = door.come(0.0, 1.1)
-    batch = door.backlog.cut(0.5)
+    batch = door.cut(0.5)
     assert batch is not None
-    assert (batch.tickets, door.backlog.dropped) == ([late], [])
+    assert (batch.tickets, door.dropped) == ([late], [])
 
 
 @pytest.mark.parametrize(
@@ -224,15 +236,15 @@ def test_a_batch_is_as_large_as_serves_most(deadlines: list[float], sizes: int) 
     door.backlog._check = lambda *_: False  # type: ignore[method-assign]
     for deadline in deadlines:
         door.come(0.0, deadline)
-    batch = door.backlog.cut(0.0)
+    batch = door.cut(0.0)
     assert batch is not None
-    assert len(batch.tickets) + len(door.backlog.dropped) == sizes
+    assert len(batch.tickets) + len(door.dropped) == sizes
 
 
 def reject(door: Door, bad: set[Ticket], seconds: float, now: float = 0.0) -> tuple[list[int], list[Ticket]]:
     """Runs all that waits; a batch with a bad request in it is refused. The sizes of the batches, and who was told."""
     sizes, told = [], []
-    while (batch := door.backlog.cut(now)) is not None:
+    while (batch := door.cut(now)) is not None:
         sizes.append(len(batch.tickets))
         if bad.intersection(batch.tickets):
             told += door.backlog.failed(batch, RejectedByModel("bad"), seconds, now)
@@ -266,12 +278,12 @@ def test_beyond_the_budget_a_bad_batch_runs_one_by_one_and_offenders_stay_alone(
 def test_parts_of_a_bad_batch_are_given_up_where_there_is_no_time_left_for_them() -> None:
     door = Door(lambda _rows: 0.1)
     hurried, patient, bad = door.come(0.0, 0.15), door.come(0.0, 60.0), door.come(0.0, 60.0)
-    batch = door.backlog.cut(0.0)
+    batch = door.cut(0.0)
     assert batch is not None
     assert door.backlog.failed(batch, RejectedByModel("bad"), 0.1, 0.1) == []
-    batch = door.backlog.cut(0.1)
+    batch = door.cut(0.1)
     assert batch is not None
-    assert door.backlog.dropped == [hurried]
+    assert door.dropped == [hurried]
     assert batch.tickets in ([patient], [bad])
 
 
@@ -281,7 +293,7 @@ def test_the_urgent_and_the_important_go_first(priority: int) -> None:
     first = door.come(0.0, 60.0)
     second = door.come(0.0, 60.0 if priority else 50.0, priority=priority)
     order = []
-    while (batch := door.backlog.cut(0.0)) is not None:
+    while (batch := door.cut(0.0)) is not None:
         order += batch.tickets
         door.backlog.ended(batch, 1.0, 0.0)
     assert order == [second, first]

@@ -9,6 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from tidegate_runtime.batching.backlog import Backlog
 from tidegate_runtime.batching.costs import CostTable
+from tidegate_runtime.batching.device import Device
 from tidegate_runtime.batching.policy import BatchPolicy
 from tidegate_runtime.batching.rows import compatibility
 from tidegate_runtime.batching.tickets import OVER, RUNNING, WAITING, Batch, Outputs, Queue, Ticket
@@ -40,6 +41,8 @@ class Rules(RuleBasedStateMachine):
         super().__init__()
         self.now = 100.0
         self.backlog = Backlog(BatchPolicy(MAX_ROWS, 0.0, QUEUE_SIZE, QUEUE_BYTES), CostTable(MAX_ROWS))
+        self.device = Device()
+        self.device.join(self.backlog)
         self.open: dict[Ticket, bool] = {}
         self.over: set[Ticket] = set()
         self.batch: Batch | None = None
@@ -94,9 +97,11 @@ class Rules(RuleBasedStateMachine):
     def cut(self) -> None:
         waiting = {ticket for ticket in self.open if ticket.state == WAITING}
         slacks = {ticket.queue: slack(ticket.queue) for ticket in waiting}
-        self.batch = self.backlog.cut(self.now)
-        assert waiting.issuperset(self.backlog.dropped)
-        self.close(self.backlog.dropped)
+        cut = self.device.cut(self.now)
+        self.batch = cut[1] if cut is not None else None
+        dropped = [ticket for _, ticket in self.device.dropped]
+        assert waiting.issuperset(dropped)
+        self.close(dropped)
         if self.batch is None:
             assert not waiting - self.over
             return
@@ -106,7 +111,7 @@ class Rules(RuleBasedStateMachine):
         assert len({compatibility(ticket.feeds or {}) for ticket in tickets}) == 1
         assert self.batch.rows == sum(ticket.rows for ticket in tickets)
         assert self.batch.rows <= MAX_ROWS
-        if not self.backlog.dropped:
+        if not dropped:
             assert slacks[tickets[0].queue] == min(slacks.values())
         self.check_order(tickets, waiting - self.over - set(tickets))
 

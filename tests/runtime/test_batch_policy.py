@@ -12,6 +12,7 @@ from tidegate_runtime.batching.policy import (
     due,
     filled,
     fit,
+    hold,
     in_time,
     level,
     next_queue,
@@ -84,6 +85,26 @@ def test_nobody_in_a_batch_is_made_late_by_who_joined_after(requests: list[tuple
     assert sum(rows[:taken]) <= limit
     for index, (_, deadline) in enumerate(requests[:taken]):
         assert end <= deadline or affine(sum(rows[: index + 1])) > deadline
+
+
+@pytest.mark.parametrize(
+    ("count", "rate", "own", "joined", "seconds"),
+    [
+        # Those there are take as long as one alone; company costs 1 ms. One waits: 10 / 2 - 1 = 4 ms pay off.
+        pytest.param(1, 240.0, 0.010, 0.011, 0.0, id="the next is expected after 4.2 ms, too late"),
+        pytest.param(1, 260.0, 0.010, 0.011, 0.004, id="after 3.8 ms: for as long as it pays off"),
+        pytest.param(3, 1000.0, 0.010, 0.011, 0.0015, id="three wait: 10 / 4 - 1"),
+        pytest.param(7, 9000.0, 0.010, 0.011, 0.0, id="seven wait: 10 / 8 - 1 is below a timer's resolution"),
+        pytest.param(1, 1e9, 0.010, 0.020, 0.0, id="a batch of two costs as much as two runs"),
+        pytest.param(1, 1e9, 0.002, 0.002, 0.001, id="2 ms are the shortest run that waits"),
+        pytest.param(1, 1e9, 0.0019, 0.0019, 0.0, id="a shorter one never does"),
+        pytest.param(1, 0.0, 0.010, 0.010, 0.0, id="nobody is expected"),
+    ],
+)
+def test_an_idle_engine_waits_for_as_long_as_it_is_expected_to_pay_off(
+    count: int, rate: float, own: float, joined: float, seconds: float
+) -> None:
+    assert hold(count, rate, own, own, joined) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 from tidegate_runtime.batching.costs import CostTable
 from tidegate_runtime.batching.engine import Ran
-from tidegate_runtime.batching.policy import BatchPolicy
+from tidegate_runtime.batching.policy import MARGIN, BatchPolicy
 from tidegate_runtime.batching.rows import compatibility
 from tidegate_runtime.batching.scheduler import Scheduler
 from tidegate_runtime.errors import DeadlineExceeded, ExecutionFailed, NotReady, Overloaded, RejectedByModel, RunEnded
@@ -440,5 +440,71 @@ async def test_a_run_that_blocks_the_loop_is_done_over_on_the_launch_thread_and_
     await asyncio.sleep(61)
     assert await b.send(3.0) == 6.0
     assert b.engine.inline == [1, 1]
+    b.scheduler.close()
+    await serving
+
+
+class Held(Bench):
+    """Runs take 20 ms, whatever is in them; requests came every 5 ms for 200 ms; the engine is idle since 220 ms."""
+
+    def __init__(self, max_delay_seconds: float) -> None:
+        super().__init__(0.02)
+        costs = CostTable(8)
+        shape = costs.shape(compatibility({"x": np.array([[1.0]])}), 1)
+        for rows in (1, 1, 1, 2, 4, 8):
+            shape.observe(rows, 0.02)
+        clock = asyncio.get_running_loop().time
+        self.scheduler = Scheduler(self.engine, BatchPolicy(8, max_delay_seconds, 100), self.metrics, clock, costs)
+        self.began = 0.0
+
+    async def warm(self) -> None:
+        self.began = asyncio.get_running_loop().time()
+        sent = []
+        for _ in range(40):
+            sent.append(self.send(0.0))
+            await asyncio.sleep(0.005)
+        await asyncio.gather(*sent)
+        await asyncio.sleep(self.began + 0.221 - asyncio.get_running_loop().time())
+
+    @property
+    def last(self) -> tuple[float, int]:
+        return self.engine.started[-1] - self.began, len(self.engine.batches[-1])
+
+
+@pytest.mark.parametrize(
+    ("max_delay", "others", "last"),
+    [
+        pytest.param(0.0, [], (0.221, 1), id="at once, if nothing may be delayed"),
+        # 20 / 2 ms pay off, and about 150 a second are expected, one in 7 ms.
+        pytest.param(1.0, [], (0.231, 1), id="for as long as it can pay off"),
+        pytest.param(0.008, [], (0.229, 1), id="for the longest delay"),
+        pytest.param(1.0, [0.002], (0.223 + 0.02 / 3, 2), id="for as long again as it can pay off for two"),
+        pytest.param(0.008, [0.002], (0.229, 2), id="for the longest delay of the first"),
+        # 20 / 3 ms pay off for two, and one is expected in 7.
+        pytest.param(1.0, [0.005], (0.226, 2), id="no longer than until company that came late"),
+    ],
+)
+async def test_an_idle_engine_waits_for_company_that_is_worth_it(
+    max_delay: float, others: list[float], last: tuple[float, int]
+) -> None:
+    b = Held(max_delay)
+    serving = asyncio.create_task(b.scheduler.run())
+    await b.warm()
+    sent = [b.send(1.0)]
+    for seconds in others:
+        await asyncio.sleep(seconds)
+        sent.append(b.send(2.0))
+    await asyncio.gather(*sent)
+    assert b.last == pytest.approx(last, abs=1e-5)
+    b.scheduler.close()
+    await serving
+
+
+async def test_an_idle_engine_waits_no_longer_than_the_most_urgent_can() -> None:
+    b = Held(1.0)
+    serving = asyncio.create_task(b.scheduler.run())
+    await b.warm()
+    await b.send(1.0, within=0.025)
+    assert b.last == pytest.approx((0.221 + 0.025 - MARGIN * 0.02, 1), abs=1e-5)
     b.scheduler.close()
     await serving

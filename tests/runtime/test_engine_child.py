@@ -86,8 +86,10 @@ async def engine_of(
     max_rows: int = 8,
     delay: Callable[[int], float] = restart_delay,
     patience: float = PATIENCE_SECONDS,
+    readiness_changed: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[ChildEngine]:
-    engine = ChildEngine(LoadTask(str(path), "cpu", 1, max_rows, vetting=False), command, delay)
+    task = LoadTask(str(path), "cpu", 1, max_rows, vetting=False)
+    engine = ChildEngine(task, command, delay, readiness_changed)
     try:
         async with asyncio.timeout(patience):
             await engine.start()
@@ -339,9 +341,8 @@ async def test_a_batch_that_ends_the_process_is_not_tried_on_the_next_one() -> N
 
 
 async def test_the_service_is_not_ready_while_there_is_no_process() -> None:
-    async with engine_of("words", TINY) as engine:
-        limits = Limits(4, 0.005, 100, 1 << 20, PATIENCE_SECONDS)
-        service = Service(limits)
+    service = Service(Limits(4, 0.005, 100, 1 << 20, PATIENCE_SECONDS))
+    async with engine_of("words", TINY, readiness_changed=service.engines_changed) as engine:
         assert engine.report is not None
         service.expect("m", "1", "cpu")
         report = engine.report

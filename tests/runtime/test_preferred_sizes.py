@@ -5,6 +5,7 @@ import pytest
 
 from tidegate_runtime.batching.backlog import Backlog
 from tidegate_runtime.batching.costs import CostTable
+from tidegate_runtime.batching.device import Device
 from tidegate_runtime.batching.policy import BatchPolicy
 from tidegate_runtime.batching.tickets import Outputs
 from tidegate_runtime.errors import RuntimeFault
@@ -24,7 +25,10 @@ def test_the_largest_that_waits_is_taken_and_what_is_less_than_any_as_it_is(
     for _ in range(7):
         backlog.admit({"x": np.zeros((1, 2), np.float32)}, 1, 0.0, 10.0, ignored)
     ran = []
-    while (batch := backlog.cut(0.0)) is not None:
+    device = Device()
+    device.join(backlog)
+    while (cut := device.cut(0.0)) is not None:
+        _, batch = cut
         ran.append(batch.rows)
         backlog.ended(batch, 0.001, 0.0)
     assert ran == sizes

@@ -135,3 +135,46 @@ def test_requests_of_one_shape_are_answered_in_the_order_of_their_coming() -> No
     arrivals = [Arrival(at, within=1.0) for at in poisson(800, SECONDS, seed=7)]
     outcome = simulate(arrivals, cost, policy(8), warm(cost, [1], 8))
     assert all(one.at <= other.at for (one, _), (other, _) in pairwise(outcome.answered))
+
+
+def bursts(size: int, spread: float, every: float, within: float = 1.0) -> list[Arrival]:
+    """`size` requests that come within `spread` seconds, again and again: clients who were answered together."""
+    starts = [every * index for index in range(int(SECONDS / every))]
+    return [Arrival(start + spread * index / size, within=within) for start in starts for index in range(size)]
+
+
+def test_holding_back_for_company_that_comes_shortens_the_mean_time_to_the_answer() -> None:
+    cost: Cost = lambda _width, rows: 0.010 + 0.0001 * rows  # noqa: E731
+    arrivals = bursts(16, 0.004, 0.030)
+    table = warm(cost, [1], 16)
+    at_once = simulate(arrivals, cost, policy(16, max_delay_seconds=0.0), table)
+    held = simulate(arrivals, cost, policy(16, max_delay_seconds=0.005), table)
+    assert len(held.answered) == len(at_once.answered) == len(arrivals)
+    assert np.mean(held.latencies()) < 0.95 * np.mean(at_once.latencies())
+
+
+@pytest.mark.parametrize("load", [0.2, 0.5, 0.8, 0.95])
+@pytest.mark.parametrize("per_row", [0.0001, 0.002, 0.008])
+def test_holding_back_never_costs_much_where_arrivals_know_nothing_of_each_other(load: float, per_row: float) -> None:
+    cost = noisy(0.010, per_row)
+    arrivals = [Arrival(at, within=5.0) for at in poisson(load * 8 / (0.010 + 8 * per_row), 20.0, seed=8)]
+    at_once = simulate(arrivals, cost, policy(8, max_delay_seconds=0.0), warm(cost, [1], 8))
+    held = simulate(arrivals, cost, policy(8, max_delay_seconds=0.005), warm(cost, [1], 8))
+    assert np.mean(held.latencies()) <= 1.03 * np.mean(at_once.latencies())
+
+
+def test_tiny_models_never_wait() -> None:
+    cost: Cost = lambda _width, _rows: 0.0015  # noqa: E731
+    arrivals = bursts(16, 0.004, 0.010)
+    table = warm(cost, [1], 16)
+    at_once = simulate(arrivals, cost, policy(16, max_delay_seconds=0.0), table)
+    held = simulate(arrivals, cost, policy(16, max_delay_seconds=60.0), table)
+    assert held.batches == at_once.batches
+    assert held.latencies() == at_once.latencies()
+
+
+def test_holding_back_makes_nobody_late() -> None:
+    cost: Cost = lambda _width, rows: 0.010 + 0.001 * rows  # noqa: E731
+    arrivals = bursts(16, 0.004, 0.060, within=0.015)
+    outcome = simulate(arrivals, cost, policy(16, max_delay_seconds=60.0), warm(cost, [1], 16))
+    assert outcome.late == []

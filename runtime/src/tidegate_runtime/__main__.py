@@ -71,8 +71,8 @@ def serve(  # noqa: PLR0913, PLR0917 -- one parameter per option is how typer re
             envvar=env("MAX_DELAY_SECONDS"),
             min=0,
             max=60,
-            help="How long a request may be passed over for fuller batches of other shapes; "
-            "it never waits while the engine is idle.",
+            help="How long a request may be passed over for fuller batches of other shapes, "
+            "or held back for company where that is computed to pay off.",
         ),
     ] = 0.005,
     queue_size: Annotated[

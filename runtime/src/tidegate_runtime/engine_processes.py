@@ -60,6 +60,7 @@ class EngineProcesses:
             engine_ready=lambda: child.ready,
             ends_runs=True,
             graphs=report.graphs,
+            device=task.device,
         )
 
     async def close(self) -> None:

@@ -212,6 +212,7 @@ class Host:
         return await self._engines.load(task, config), limits
 
     def _engines_changed(self) -> None:
+        self._service.engines_changed()
         self.changed()
 
     def _opened(self, placed: Placed) -> tuple[Loaded, Limits]:

@@ -95,7 +95,9 @@ class ModelMetrics:
 
     def ran(self, rows: int, requests: int, seconds: float, now: float) -> None:
         """Counts a run that gave answers."""
-        self.compute_seconds.observe(seconds)
+        histogram = self.compute_seconds
+        histogram.counts[bisect_left(DURATION_BOUNDS, seconds)] += 1
+        histogram.total += seconds
         self.request_compute_seconds += requests * seconds
         self.last_run = now
         batches = self.batches.get(rows)
@@ -123,7 +125,9 @@ class ModelMetrics:
 
     def assembled(self, seconds: float, requests: int) -> None:
         """Counts a batch's tensors put together, for so many requests."""
-        self.assemble_seconds.observe(seconds)
+        histogram = self.assemble_seconds
+        histogram.counts[bisect_left(DURATION_BOUNDS, seconds)] += 1
+        histogram.total += seconds
         self.request_assemble_seconds += seconds * requests
 
     def refuse(self, reason: str) -> None:
@@ -132,11 +136,13 @@ class ModelMetrics:
 
     def cut(self, rows: int, waited: Sequence[float]) -> None:
         """Counts a batch, and how long each of its requests waited for it."""
-        self.batch_rows.observe(rows)
+        histogram = self.batch_rows
+        histogram.counts[bisect_left(BATCH_ROWS_BOUNDS, rows)] += 1
+        histogram.total += rows
         histogram = self.queue_seconds
-        bounds, counts = histogram.bounds, histogram.counts
+        counts = histogram.counts
         for seconds in waited:
-            counts[bisect_left(bounds, seconds)] += 1
+            counts[bisect_left(DURATION_BOUNDS, seconds)] += 1
         histogram.total += sum(waited)
 
     def offer(self, seconds: float, now: float) -> None:

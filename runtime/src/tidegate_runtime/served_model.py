@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tidegate_runtime.batching.costs import CostTable
+from tidegate_runtime.batching.dispatcher import Clock, Dispatcher
 from tidegate_runtime.batching.engine import Engine
 from tidegate_runtime.batching.policy import BatchPolicy
 from tidegate_runtime.batching.rows import compatibility
-from tidegate_runtime.batching.scheduler import Clock, Scheduler
+from tidegate_runtime.batching.scheduler import Scheduler
 from tidegate_runtime.batching.tickets import Deliver, Outputs, Ticket
 from tidegate_runtime.errors import InvalidRequest, InvalidTensor
 from tidegate_runtime.metrics import ModelMetrics
@@ -93,6 +94,8 @@ class Loaded:
     elsewhere: Requests | None = None
     """Takes the requests, where `engine` is None."""
     graphs: Graphs = NO_GRAPHS
+    device: str = ""
+    """Models of one device take turns at it. "" is this process's launch thread, whatever device that uses."""
 
 
 class ServedModel:
@@ -104,10 +107,13 @@ class ServedModel:
         limits: Limits,
         metrics: ModelMetrics,
         clock: Clock,
-        turn: asyncio.Lock,
+        dispatcher: Dispatcher | None,
         on_stuck: Callable[[], None] | None = None,
     ) -> None:
-        """`limits` are the model's own. `turn` is held by whichever model of the device has its launch thread."""
+        """`limits` are the model's own; `dispatcher` is that of the device which it shares with others.
+
+        It has none where its requests run elsewhere.
+        """
         self.name = metrics.model
         self.version = metrics.version
         self.signature = loaded.signature
@@ -130,7 +136,7 @@ class ServedModel:
         self._batched = loaded.verdict.batched
         metrics.batched, metrics.reason = loaded.verdict.batched, loaded.verdict.reason
         metrics.graphs, metrics.graphs_reason = len(loaded.graphs.rows), loaded.graphs.reason
-        self._scheduler = loaded.elsewhere or _scheduler(loaded, limits, metrics, clock, turn, on_stuck)
+        self._scheduler = loaded.elsewhere or _scheduler(loaded, limits, metrics, clock, dispatcher, on_stuck)
         self._running = asyncio.create_task(self._scheduler.run(), name="scheduler")
         self._holders = 0
         self._let_go: asyncio.Future[None] | None = None
@@ -239,10 +245,11 @@ def _scheduler(
     limits: Limits,
     metrics: ModelMetrics,
     clock: Clock,
-    turn: asyncio.Lock,
+    dispatcher: Dispatcher | None,
     on_stuck: Callable[[], None] | None,
 ) -> Scheduler:
     assert loaded.engine is not None
+    assert dispatcher is not None
     policy = BatchPolicy(
         max_rows=limits.max_batch_size if loaded.verdict.batched else 1,
         max_delay_seconds=limits.max_delay_seconds,
@@ -250,4 +257,13 @@ def _scheduler(
         run_seconds=limits.timeout_seconds,
         preferred=loaded.config.preferred_rows if loaded.config is not None else (),
     )
-    return Scheduler(loaded.engine, policy, metrics, clock, loaded.costs, None if loaded.ends_runs else on_stuck, turn)
+    return Scheduler(
+        loaded.engine,
+        policy,
+        metrics,
+        clock,
+        loaded.costs,
+        None if loaded.ends_runs else on_stuck,
+        dispatcher,
+        loaded.engine_ready,
+    )

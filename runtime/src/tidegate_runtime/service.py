@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Any
 from urllib.parse import quote
 
-from tidegate_runtime.batching.scheduler import Clock
+from tidegate_runtime.batching.dispatcher import Clock, Dispatcher
 from tidegate_runtime.errors import NotFound, NotReady
 from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.served_model import Limits, Loaded, ServedModel
@@ -62,7 +62,7 @@ class Service:
         self._models: dict[str, dict[str, Version]] = {}
         self._awaited: set[tuple[str, str]] = set()
         self._started = False
-        self._turn = asyncio.Lock()
+        self._dispatchers: dict[str, Dispatcher] = {}
         self._on_stuck = on_stuck
 
     @property
@@ -94,7 +94,8 @@ class Service:
         """
         known = self._models[name][version]
         replaced = known.model
-        known.model = ServedModel(loaded, limits or self.limits, known.metrics, self.clock, self._turn, self._on_stuck)
+        dispatcher = self._dispatchers.setdefault(loaded.device, Dispatcher(self.clock))
+        known.model = ServedModel(loaded, limits or self.limits, known.metrics, self.clock, dispatcher, self._on_stuck)
         known.state, known.reason = State.READY, ""
         self._awaited.discard((name, version))
         self._started = self._started or not self._awaited
@@ -179,6 +180,11 @@ class Service:
     def started(self) -> bool:
         """Whether all that was expected at start has been opened once."""
         return self._started
+
+    def engines_changed(self) -> None:
+        """An engine has become able to take batches, or unable."""
+        for dispatcher in self._dispatchers.values():
+            dispatcher.review()
 
     def begin_drain(self) -> None:
         """Fails readiness at once; answers go on. May be called again."""

@@ -1,48 +1,65 @@
-"""All that waits for one engine and the batch that runs: what is let in, what runs next, who is answered. Pure.
+"""All that waits for one model: what is let in, what runs next, who is answered. Pure.
 
 The scheduler tells it what happens and when; it decides by `policy`, `costs` and `isolation`, and touches neither the
-engine nor an event loop.
+engine nor an event loop. What the model's device has taken on for others it knows by the `load` that they share.
 """
 
 from collections.abc import Hashable
 from math import inf, sqrt
 from typing import Final
 
+from tidegate_runtime.batching.admission import full, joined, left, too_late
 from tidegate_runtime.batching.costs import TRIAL_SECONDS, CostTable, ShapeCosts, Work
-from tidegate_runtime.batching.cutting import chosen, taken
+from tidegate_runtime.batching.cutting import chosen, held_until, taken
 from tidegate_runtime.batching.isolation import Isolation
-from tidegate_runtime.batching.policy import DEFAULT_LEVEL, MARGIN, BatchPolicy, completion, due, level, retry_after
-from tidegate_runtime.batching.rows import compatibility, size_in_bytes, whole_shape
+from tidegate_runtime.batching.load import Load
+from tidegate_runtime.batching.place import Place
+from tidegate_runtime.batching.policy import (
+    DEFAULT_LEVEL,
+    LEAST_HOLD_SECONDS,
+    MARGIN,
+    BatchPolicy,
+    completion,
+    due,
+    level,
+)
+from tidegate_runtime.batching.recovery import parts
+from tidegate_runtime.batching.rows import size_in_bytes
+from tidegate_runtime.batching.shapes import Shapes, elements
 from tidegate_runtime.batching.tickets import NOTHING, OVER, RUNNING, WAITING, Batch, Deliver, Queue, Ticket
-from tidegate_runtime.errors import DeadlineExceeded, Overloaded, RejectedByModel, RuntimeFault
+from tidegate_runtime.errors import DeadlineExceeded, Overloaded, RuntimeFault
 from tidegate_runtime.tensors import Feeds
-
-MAX_SHAPES: Final = 64
-"""Shape keys with a queue and costs of their own; each new one takes the place of the one not used for longest."""
 
 MAX_TRIAL_SECONDS: Final = 64.0
 
 
 class Backlog:
-    """Requests waiting for one engine. All times are in the clock's seconds, and `now` never goes back."""
+    """Requests waiting for one model. All times are in the clock's seconds, and `now` never goes back."""
 
-    def __init__(self, policy: BatchPolicy, table: CostTable) -> None:
+    def __init__(self, policy: BatchPolicy, table: CostTable, place: Place | None = None) -> None:
         self.depth = 0
         self.bytes = 0
         self.offered_seconds = 0.0
         """Engine seconds of all requests that came, refused ones included."""
-        self.running: Batch | None = None
+        self.active: dict[Queue, None] = {}
+        """The queues in which something waits."""
         self.dropped: list[Ticket] = []
         """What the latest `cut` gave up, since its deadline can't be met any more; to be told so."""
-        self._policy = policy
+        self.held_until = 0.0
+        """Until when the latest `cut` wants to wait for company; 0 if it doesn't."""
+        self.policy = policy
+        self.load = Load()
+        """What the model's device has taken on, this backlog's work included."""
+        self.place = place if place is not None else Place()
         self._table = table
         self._isolation = Isolation()
-        self._key = compatibility if policy.max_rows > 1 else whole_shape
-        self._queues = {key: Queue(shape) for key, shape in table.shapes.items()}
-        self._alone = Queue(table.stranger(1), alone=True)
-        self._active: dict[Queue, None] = {}
-        self._mean = 0.0
-        self._spread = 0.0
+        self._shapes = shapes = Shapes(table, policy.max_rows)
+        self._key, self._queues = shapes.key, shapes.known
+
+    @property
+    def running(self) -> Batch | None:
+        """The run in progress, if it is of this model."""
+        return self.load.running if self.load.holder is self else None
 
     def admit(  # noqa: PLR0913, PLR0917 -- positional for the hot path; called in one place alone
         self,
@@ -66,20 +83,20 @@ class Backlog:
             key = self._key(feeds)
         queue = self._queues.get(key)
         if queue is None:
-            queue = self._opened(key, feeds, rows)
+            queue = self._shapes.opened(key, feeds, rows)
         shape = queue.shape
         if queue.alone:
-            shape = self._table.stranger(_elements(feeds, rows))
+            shape = self._table.stranger(elements(feeds, rows))
         elif self._isolation.apart and self._isolation.runs_alone(client, now):
-            queue = self._alone
+            queue = self._shapes.alone
         self.offered_seconds += rows * shape.row_seconds
         queue.came += rows
         queue.used = now
         size = size_in_bytes(feeds)
-        if self.depth >= self._policy.queue_size:
-            raise self._refused("QueueFull", f"{self._policy.queue_size} requests are waiting, the limit", now)
-        if self.bytes + size > self._policy.queue_bytes and self.depth:
-            limit = self._policy.queue_bytes
+        if self.depth >= self.policy.queue_size:
+            raise self._refused("QueueFull", f"{self.policy.queue_size} requests are waiting, the limit", now)
+        if self.bytes + size > self.policy.queue_bytes and self.depth:
+            limit = self.policy.queue_bytes
             raise self._refused("QueueBytes", f"the requests that wait hold {self.bytes} of {limit} bytes", now)
         work = shape.work(rows if queue.alone else queue.rows + rows)
         trial = work is not None and self._check(shape, queue, rows, work, now, deadline)
@@ -96,14 +113,14 @@ class Backlog:
         if state == WAITING:
             ticket.feeds = None
             self._remove(ticket.queue, 1, ticket.rows, ticket.size)
-        elif state == RUNNING and self.running is not None:
-            self.running.awaited -= 1
-            return not self.running.awaited
+        elif state == RUNNING and (running := self.running) is not None:
+            running.awaited -= 1
+            return not running.awaited
         return False
 
     def expire(self, now: float) -> list[Ticket]:
         """What is over by `now`, waiting or running: each is to be told so."""
-        tickets = [ticket for queue in self._active for ticket in queue if ticket.deadline <= now]
+        tickets = [ticket for queue in self.active for ticket in queue if ticket.deadline <= now]
         if self.running is not None:
             tickets += [t for t in self.running.tickets if t.state == RUNNING and t.deadline <= now]
         for ticket in tickets:
@@ -112,146 +129,150 @@ class Backlog:
 
     def nearest_deadline(self) -> float:
         """The earliest deadline of all that wait or run; infinity if nothing does."""
-        earliest = min((ticket.deadline for queue in self._active for ticket in queue), default=inf)
+        earliest = min((ticket.deadline for queue in self.active for ticket in queue), default=inf)
         if self.running is not None:
             running = (ticket.deadline for ticket in self.running.tickets if ticket.state == RUNNING)
             earliest = min(earliest, min(running, default=inf))
         return earliest
 
-    def cut(self, now: float) -> Batch | None:
-        """The next batch, which runs from here on; None if nothing waits. Only while nothing runs."""
-        self.dropped = []
-        while self._active:
-            queue = (
-                next(iter(self._active)) if len(self._active) == 1 else chosen(list(self._active), self._policy, now)
-            )
-            tickets, late = taken(queue, self._policy.max_rows, self.depth, now, self._policy.preferred)
-            for ticket in late:
+    def cut(self, now: float, depth: int) -> Batch | None:
+        """The next batch, which runs from here on; None if requests were given up first, or are held back.
+
+        Something waits. `depth` is how many requests wait for the device.
+        """
+        self.held_until = 0.0
+        if len(self.active) > 1:
+            queue = chosen(self.active, self.policy, now)
+        else:
+            (queue,) = self.active
+            if queue.shape.single_seconds >= 2 * LEAST_HOLD_SECONDS and depth == self.depth:
+                self.held_until = held_until(queue, self.policy, now)
+                if self.held_until:
+                    self.dropped = []
+                    return None
+        tickets, self.dropped = taken(queue, self.policy.max_rows, depth, now, self.policy.preferred)
+        if self.dropped:
+            for ticket in self.dropped:
                 self.withdraw(ticket)
-            self.dropped += late
-            if not late:
-                return self._started(queue, tickets, now)
-        return None
+            return None
+        return self._started(queue, tickets, now)
 
     def ended(self, batch: Batch, seconds: float, now: float) -> None:
         """The batch ran and took the engine `seconds`."""
-        self.running = None
+        if self.load.running is batch:
+            self.load.running = None
         if batch.cost is not None and seconds < batch.cost.mean / 2 and any(ticket.trial for ticket in batch.tickets):
             batch.shape.forget()
         batch.shape.observe(batch.rows, seconds)
         batch.shape.trial_gap = TRIAL_SECONDS
         batch.shape.trial_at = now + TRIAL_SECONDS
-        if batch.together:
+        if batch.suspect:
             self._isolation.spent(seconds, now)
 
     def failed(self, batch: Batch, fault: RuntimeFault, seconds: float, now: float) -> list[Ticket]:
-        """The batch failed after `seconds`. Its requests that are to be told the fault; the others wait again.
-
-        Only data is looked for: after `RejectedByModel` each half runs again, within the budget. Any other failure may
-        be the engine's (out of memory, a device fault), and running again what just broke it risks what waits.
-        """
-        self.running = None
-        live = [ticket for ticket in batch.tickets if ticket.state == RUNNING]
-        if batch.together:
+        """The batch failed after `seconds`. Its requests that are to be told the fault; the others wait again."""
+        self._over(batch)
+        if batch.suspect:
             self._isolation.spent(seconds, now)
-        if not isinstance(fault, RejectedByModel):
-            return live
-        if len(batch.tickets) == 1:
-            if batch.together:
-                self._isolation.offended(batch.tickets[0].client, now)
-            return live
-        middle = (len(live) + 1) // 2
-        parts = [live[:middle], live[middle:]]
-        if not self._isolation.may_halve(seconds, now):
-            parts = [[ticket] for ticket in live]
-        for part in parts:
-            queue = Queue(batch.shape, together=True)
-            for ticket in part:
-                ticket.state = WAITING
-                self._put(ticket, queue, batch.shape.work(queue.rows + ticket.rows))
-        return []
+        again = parts(batch, fault, self._isolation, seconds, now)
+        for part in again:
+            self._again(batch, part, suspect=True)
+        return [] if again else [ticket for ticket in batch.tickets if ticket.state == RUNNING]
 
-    def _opened(self, key: Hashable, feeds: Feeds, rows: int) -> Queue:
-        if len(self._queues) >= MAX_SHAPES:
-            idle = [known for known, queue in self._queues.items() if not queue]
-            if not idle:
-                return self._alone
-            oldest = min(idle, key=lambda known: self._queues[known].used)
-            del self._queues[oldest], self._table.shapes[oldest]
-        queue = self._queues[key] = Queue(self._table.shape(key, _elements(feeds, rows)))
-        return queue
+    def put_back(self, batch: Batch) -> None:
+        """The batch, which nothing is to be held against, has to run again as it is."""
+        self._over(batch)
+        self._again(batch, [ticket for ticket in batch.tickets if ticket.state == RUNNING], suspect=batch.suspect)
+
+    def take_to(self, load: Load) -> None:
+        """Waits for another device from here on. Not while a run of it is in progress."""
+        self._weigh(-1)
+        self.load = load
+        self._weigh(1)
+
+    def _weigh(self, sign: int) -> None:
+        for queue in self.active:
+            self.load.mean += sign * queue.work.mean
+            self.load.spread += sign * queue.work.spread
+
+    def _over(self, batch: Batch) -> None:
+        if self.load.running is batch:
+            self.load.running = None
+
+    def _again(self, batch: Batch, tickets: list[Ticket], *, suspect: bool) -> None:
+        queue = Queue(batch.shape, together=True, suspect=suspect)
+        for ticket in tickets:
+            ticket.state = WAITING
+            self._put(ticket, queue, batch.shape.work(queue.rows + ticket.rows))
 
     def _check(self, shape: ShapeCosts, queue: Queue, rows: int, work: Work, now: float, deadline: float) -> bool:
         """Refuses what can't be answered in time; whether it is let in only to bring old figures up to date."""
-        mean = self._mean + work.mean
-        spread = self._spread + work.spread
+        load = self.load
+        running, mean, spread = load.running, load.mean, load.spread
+        if load.shared and self._passes(shape, queue, rows, now):
+            # What runs on the loop doesn't wait for its turn at the device.
+            running, mean, spread = self.running, *self._own()
+        mean += work.mean
+        spread += work.spread
         if not queue.alone:
             mean -= queue.work.mean
             spread -= queue.work.spread
-        if self.running is not None:
-            left = self._left(now)
-            joined = shape.work(self._joined(queue, rows, left.mean)) or work
-            mean += left.mean + joined.mean - work.mean
-            spread += left.spread + joined.spread - work.spread
+        if running is not None:
+            rest = left(running, self._table.overhead_seconds, now)
+            own = shape.work(joined(queue, rows, rest.mean, self.policy.max_rows)) or work
+            mean += rest.mean + own.mean - work.mean
+            spread += rest.spread + own.spread - work.spread
         seconds = MARGIN * (mean + sqrt(max(0.0, spread)))
         if now + seconds <= deadline:
             return False
         alone = shape.work(rows) or work
-        if self.running is None and not self.depth and (now + alone.mean <= deadline or not shape.measured):
+        idle = running is None and not self.depth and (not load.shared or mean <= work.mean)
+        if idle and (now + alone.mean <= deadline or not shape.measured):
             return False  # An idle engine loses nothing by trying what will probably be in time.
         if now + completion([alone]) > deadline and now >= shape.trial_at:
             shape.trial_at = now + shape.trial_gap
             shape.trial_gap = min(2 * shape.trial_gap, MAX_TRIAL_SECONDS)
             return True
-        raise Overloaded(
-            f"the answer would take about {seconds:.3g} s, {deadline - now:.3g} s are left; try again later",
-            "Deadline",
-            retry_after(seconds),
-        )
+        raise too_late(seconds, deadline - now)
 
-    def _joined(self, queue: Queue, rows: int, seconds: float) -> int:
-        """The rows of the request's queue when the run in progress ends, in `seconds`, up to one full batch.
+    def _passes(self, shape: ShapeCosts, queue: Queue, rows: int, now: float) -> bool:
+        """Whether the request's batch is one for the event loop."""
+        rows = rows if queue.alone else min(queue.rows + rows, self.policy.max_rows)
+        return self.place.on_loop(shape, shape.at(rows), now)
 
-        The first of them would else be let in at the cost of a small batch, and be late in the large one it becomes.
-        """
-        if queue.alone:
-            return rows
-        own = queue.rows + rows
-        return max(own, min(queue.shape.best(self._policy.max_rows), own + int(queue.rate * seconds)))
+    def _own(self) -> tuple[float, float]:
+        works = [queue.work for queue in self.active]
+        return sum(work.mean for work in works), sum(work.spread for work in works)
 
     def _refused(self, refusal: str, what: str, now: float) -> Overloaded:
-        after = retry_after(completion([self._left(now), Work(self._mean, max(0.0, self._spread))]))
-        return Overloaded(f"{what}; try again after {after} s", refusal, after)
-
-    def _left(self, now: float) -> Work:
-        """What is left of the run in progress: up to its mean, then up to its p99, then nothing is known."""
-        if self.running is None or self.running.cost is None:
-            return NOTHING
-        cost = self.running.cost
-        end = self.running.started + self._table.overhead_seconds
-        if now < end + cost.mean:
-            return Work(end + cost.mean - now, (cost.p99 - cost.mean) ** 2)
-        return Work(max(0.0, end + cost.p99 - now), 0.0)
+        load = self.load
+        rest = left(load.running, self._table.overhead_seconds, now)
+        return full(refusal, what, [rest, Work(load.mean, max(0.0, load.spread))])
 
     def _put(self, ticket: Ticket, queue: Queue, work: Work | None) -> None:
         ticket.queue = queue
         queue.add(ticket)
-        self._active[queue] = None
+        self.active[queue] = None
         self.depth += 1
         self.bytes += ticket.size
-        if queue.alone and work is not None:
-            work = Work(queue.work.mean + work.mean, queue.work.spread + work.spread)
-        self._account(queue, work)
+        if work is not None:
+            mean, spread = queue.work
+            if queue.alone:
+                work = Work(mean + work.mean, spread + work.spread)
+            load = self.load
+            load.mean += work.mean - mean
+            load.spread += work.spread - spread
+            queue.work = work
 
     def _remove(self, queue: Queue, count: int, rows: int, size: int) -> None:
         queue.left(count, rows)
         self.depth -= count
         self.bytes -= size
         if not queue:
-            del self._active[queue]
+            del self.active[queue]
             self._account(queue, NOTHING)
-            if not self._active:
-                self._mean = self._spread = 0.0
+            if not self.active and not self.load.shared:
+                self.load.mean = self.load.spread = 0.0
         elif queue.alone:
             # Of several shapes, so about: what leaves had its share of the rows.
             share = queue.rows / (queue.rows + rows)
@@ -262,9 +283,9 @@ class Backlog:
     def _account(self, queue: Queue, work: Work | None) -> None:
         if work is None:
             work = NOTHING
-        mean, spread = queue.work
-        self._mean += work.mean - mean
-        self._spread += work.spread - spread
+        load = self.load
+        load.mean += work.mean - queue.work.mean
+        load.spread += work.spread - queue.work.spread
         queue.work = work
 
     def _started(self, queue: Queue, tickets: list[Ticket], now: float) -> Batch:
@@ -275,9 +296,4 @@ class Backlog:
             size += ticket.size
         self._remove(queue, len(tickets), rows, size)
         queue.rate_until(now)
-        self.running = Batch(tickets, rows, tickets[0].shape, queue.together, now)
-        return self.running
-
-
-def _elements(feeds: Feeds, rows: int) -> int:
-    return int(sum(array.size for array in feeds.values())) // max(1, rows)
+        return Batch(tickets, rows, tickets[0].shape, queue.suspect, now)

@@ -70,6 +70,7 @@ class ShapeCosts:
         "_works",
         "elements",
         "row_seconds",
+        "single_seconds",
         "trial_at",
         "trial_gap",
     )
@@ -78,6 +79,8 @@ class ShapeCosts:
         self.elements = elements
         self.row_seconds = 0.0
         """Engine seconds a row takes in a batch of the best size; 0 while nothing is known."""
+        self.single_seconds = 0.0
+        """What a run of one row takes; 0 while nothing is known."""
         self.trial_at = 0.0
         self.trial_gap = TRIAL_SECONDS
         """When, and after how long, a request is let in again though these figures say it will be late."""
@@ -109,6 +112,8 @@ class ShapeCosts:
             best = self.best(self._table.max_rows)
             cost = self.at(best)
             self.row_seconds = cost.mean / best if cost is not None else 0.0
+            single = self.at(1)
+            self.single_seconds = single.mean if single is not None else 0.0
 
     def forget(self) -> None:
         """Drops all figures: a run let in against them took less than half of what they said."""

@@ -1,18 +1,29 @@
 """Which waiting tickets go into the next batch: the policy applied to queues and their costs. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
-from tidegate_runtime.batching.policy import BatchPolicy, Head, filled, fit, in_time, next_queue
+from tidegate_runtime.batching.policy import (
+    LEAST_HOLD_SECONDS,
+    MARGIN,
+    BatchPolicy,
+    Head,
+    filled,
+    fit,
+    hold,
+    in_time,
+    next_queue,
+)
 from tidegate_runtime.batching.tickets import Queue, Ticket
 
 RETRY_HELD: Final = 32
 """Every how many batches that the table keeps small a larger one is tried: the figures against it may be old."""
 
 
-def chosen(queues: Sequence[Queue], policy: BatchPolicy, now: float) -> Queue:
+def chosen(queues: Iterable[Queue], policy: BatchPolicy, now: float) -> Queue:
     """The queue to serve next, of at least one; none of them is empty."""
-    return queues[next_queue([_head(queue, policy) for queue in queues], policy.max_delay_seconds, now)]
+    listed = list(queues)
+    return listed[next_queue([foreseen(queue, policy) for queue in listed], policy.max_delay_seconds, now)]
 
 
 def taken(
@@ -36,7 +47,30 @@ def taken(
     return ([], late) if late else _spared(queue, tickets, limit, now)
 
 
-def _head(queue: Queue, policy: BatchPolicy) -> Head:
+def held_until(queue: Queue, policy: BatchPolicy, now: float) -> float:
+    """Until when the idle engine waits for company for `queue`, in which alone something waits; 0: it doesn't.
+
+    Never beyond the longest delay of the request that has waited longest, nor so long that the most urgent one would be
+    late in the larger batch.
+    """
+    shape, count, rows = queue.shape, len(queue), queue.rows
+    each = max(1, round(rows / count))
+    if queue.alone or queue.together or rows + each > shape.best(policy.max_rows):
+        return 0.0
+    queue.rate_until(now)
+    own, these, joined = shape.at(each), shape.at(rows), shape.at(rows + each)
+    if own is None or these is None or joined is None:
+        return 0.0
+    seconds = hold(count, queue.rate / each, own.mean, these.mean, joined.mean)
+    if not seconds:
+        return 0.0
+    delayed = min(ticket.arrived for ticket in queue) + policy.max_delay_seconds
+    until = min(queue.used + seconds, delayed, queue.head().due - MARGIN * joined.p99)
+    return until if until >= now + LEAST_HOLD_SECONDS else 0.0
+
+
+def foreseen(queue: Queue, policy: BatchPolicy) -> Head:
+    """What the queue, which is not empty, would run next."""
     head = queue.head()
     rows = queue.rows
     if queue.alone:

@@ -3,7 +3,7 @@
 from typing import Final
 
 from tidegate_runtime.batching.costs import ShapeCosts
-from tidegate_runtime.batching.tickets import Batch
+from tidegate_runtime.batching.durations import Cost
 
 HOPS: Final = 2.0
 """A run goes to the loop if its p99 is at most this many times the way to the launch thread and back."""
@@ -23,16 +23,16 @@ class Place:
         self.hop_seconds = 0.0
         self._barred: dict[ShapeCosts, float] = {}
 
-    def on_loop(self, batch: Batch, now: float) -> bool:
-        """Whether this batch is to run on the loop. What was never measured isn't."""
-        cost, hop = batch.cost, self.hop_seconds
-        if cost is None or not hop or not batch.shape.measured:
+    def on_loop(self, shape: ShapeCosts, cost: Cost | None, now: float) -> bool:
+        """Whether a batch of this shape and cost is to run on the loop. What was never measured isn't."""
+        hop = self.hop_seconds
+        if cost is None or not hop or not shape.measured:
             return False
         if cost.p99 > HOPS * hop and (cost.mean > hop or cost.p99 > NOTICED_SECONDS):
             return False
         if self._barred:
             self._barred = {shape: until for shape, until in self._barred.items() if now < until}
-        return batch.shape not in self._barred
+        return shape not in self._barred
 
     def bar(self, shape: ShapeCosts, now: float) -> None:
         """Keeps a shape off the loop for a while: its time depends on its data."""

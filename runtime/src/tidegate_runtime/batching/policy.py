@@ -1,9 +1,7 @@
 """Which queue the engine serves next, how many of its requests it takes, and what it takes on at all. Pure.
 
-The engine is never held back: when it is idle, whatever has arrived runs at once; while it runs, requests gather; when
-it becomes free, the next batch is cut from what has gathered. Waiting for company while the engine is idle can pay off
-(Symphony, arXiv 2308.07470, defers as far as the deadlines allow); it is not done here, for it takes a forecast of
-arrivals, and without one it only adds delay at low load.
+While the engine runs, requests gather; when it becomes free, the next batch is cut from what has gathered. An idle
+engine runs at once what has arrived, unless to hold it back for one more request is computed to pay off (`hold`).
 
     slack(queue) = due(head) - now - p99(the batch it would run)
     due          = arrival + (deadline - arrival) · min(priority, 4) / 4,   the deadline itself by default
@@ -31,12 +29,16 @@ MARGIN: Final = 1.01
 thousandth would make all late that are let in last."""
 
 
+LEAST_HOLD_SECONDS: Final = 0.001
+"""The resolution of the event loop's timers: a shorter wait would last so long."""
+
+
 @dataclass(frozen=True, slots=True)
 class BatchPolicy:
     """Bounds of batching. `queue_size` and `queue_bytes` bound what waits in all queues, the engine not included.
 
-    `max_delay_seconds` is how long a request may be passed over for fuller batches of other shapes. `run_seconds` is
-    the longest run; one that takes longer is ended.
+    `max_delay_seconds` is how long a request may be passed over for fuller batches of other shapes, or held back for
+    company. `run_seconds` is the longest run; one that takes longer is ended.
     """
 
     max_rows: int
@@ -86,6 +88,26 @@ def next_queue(heads: Sequence[Head], max_delay_seconds: float, now: float) -> i
         if head.rows > first.rows and head.seconds <= spare and head.level <= first.level
     ]
     return max(fuller, key=lambda index: heads[index].rows, default=urgent)
+
+
+def hold(count: int, rate: float, own: float, these: float, joined: float) -> float:
+    """For how many seconds at most an idle engine waits for one more request beside `count`; 0: not at all.
+
+    `rate` is how many come a second; `own`, `these` and `joined` are the seconds that a run takes of the next request
+    alone, of those there are, and of all of them. If the next one comes after w, the times to the answers add up to
+
+        (count + 1) · these + own - w      if the batch is cut at once, and the newcomer waits for its end,
+        (count + 1) · joined + count · w   if the batch waits for it.
+
+    So waiting pays off while w < own / (count + 1) - (joined - these), the break-even. Of arrivals that know nothing of
+    each other the next is expected after 1 / rate, however long ago the last one was; if that is within the break-even,
+    the engine waits, and gives up there: then it has lost as much as it could have won, which is the least that can
+    be promised without knowing what comes (ski rental; Karlin et al., Algorithmica 1988).
+
+    Below `LEAST_HOLD_SECONDS` nothing is waited for, so models of less than twice that never wait.
+    """
+    pays = own / (count + 1) - (joined - these)
+    return pays if pays >= LEAST_HOLD_SECONDS and rate * pays > 1 else 0.0
 
 
 def fit(requests: Sequence[tuple[int, float]], max_rows: int, now: float, p99: Seconds) -> int:

@@ -1,42 +1,45 @@
-"""The asyncio side of the backlog: when it is cut, where a batch runs, and who is told.
+"""One model's part in the scheduling of its device: what it is asked, when its batches run, and who is told.
 
-Requests that are read in one turn of the event loop share a batch: the first one asks for a cut at the next turn. A
-batch runs on the loop itself where that is surely cheaper than going to the launch thread and back, else there; while
-it does, arrivals gather, and when it ends the next batch is cut at once.
+A batch runs on the loop itself where that is surely cheaper than going to the launch thread and back, else there; while
+it does, arrivals gather. When it is over, the device's next batch is cut, this model's or another's.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
+from math import inf
+from typing import Final
 
 from tidegate_runtime.batching.alarm import EARLY_SECONDS, Alarm
 from tidegate_runtime.batching.backlog import Backlog
 from tidegate_runtime.batching.costs import CostTable
+from tidegate_runtime.batching.dispatcher import Clock, Dispatcher
 from tidegate_runtime.batching.engine import Engine
 from tidegate_runtime.batching.place import Place
 from tidegate_runtime.batching.policy import BatchPolicy
-from tidegate_runtime.batching.rows import Assembly
+from tidegate_runtime.batching.runner import Answers, Runner
 from tidegate_runtime.batching.tickets import OVER, RUNNING, Batch, Deliver, Outputs, Ticket
-from tidegate_runtime.batching.watchdog import Watchdog
 from tidegate_runtime.errors import DeadlineExceeded, ExecutionFailed, NotReady, Overloaded, RunEnded, RuntimeFault
 from tidegate_runtime.metrics import ModelMetrics
-from tidegate_runtime.tensors import Array, Feeds
+from tidegate_runtime.tensors import Feeds
 from tidegate_runtime.tracing.request import current
 
 logger = logging.getLogger(__name__)
 
-Clock = Callable[[], float]
+OFFER_SECONDS: Final = 0.1
+"""How often the metrics are told what was offered."""
 
 
 class Scheduler:
     """Runs submitted requests in batches on `engine`. `run` is its one task; all else is called from its event loop.
 
     `clock` runs with the event loop's, in seconds; uvloop's own has a resolution of only a millisecond. `on_stuck` is
-    called when a run can't be ended: the engine is lost, and with it the process. `turn` is held during a run on the
-    launch thread by the one of several schedulers whose it is; they get it in the order in which they ask.
+    called when a run can't be ended: the engine is lost, and with it the process. `dispatcher` is its device's; left
+    out, it has a device of its own. While `available` says no, the engine can't take a batch, and the
+    device serves others.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 -- made in one place alone, beside tests
         self,
         engine: Engine,
         policy: BatchPolicy,
@@ -44,27 +47,26 @@ class Scheduler:
         clock: Clock,
         costs: CostTable | None = None,
         on_stuck: Callable[[], None] | None = None,
-        turn: asyncio.Lock | None = None,
+        dispatcher: Dispatcher | None = None,
+        available: Callable[[], bool] = lambda: True,
     ) -> None:
         self._clock = clock
-        self._engine = engine
-        self._policy = policy
         self._metrics = metrics
         self._costs = costs if costs is not None else CostTable(policy.max_rows)
         metrics.costs = self._costs.figures
-        self._backlog = Backlog(policy, self._costs)
-        self._assembly = Assembly()
+        self._place = Place()
+        self._backlog = Backlog(policy, self._costs, self._place)
+        self._runner = Runner(engine, policy.run_seconds, metrics, clock, self._stuck)
         self._on_stuck = on_stuck
-        self._turn = turn if turn is not None else asyncio.Lock()
+        self._dispatcher = dispatcher if dispatcher is not None else Dispatcher(clock)
+        self.available = available
+        """Whether the engine can take a batch."""
         self._offered_seconds = 0.0
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._flushing = True  # until `run` has begun
+        self._offered_at = -inf
         self._launch: Batch | None = None
         self._wake: asyncio.Future[None] | None = None
         self._closing = False
-        self._place = Place()
         self._expiry = Alarm(self._expire)
-        self._watchdog = Watchdog(engine.interrupt, self._stuck)
 
     def submit(
         self,
@@ -98,8 +100,9 @@ class Scheduler:
             raise
         metrics.inflight += 1
         metrics.queue_depth = backlog.depth
-        if not self._flushing and backlog.running is None:
-            self._ask_for_cut()
+        dispatcher = self._dispatcher
+        if not dispatcher.asked and (dispatcher.load.running is None or dispatcher.load.shared):
+            dispatcher.ask()
         if deadline < self._expiry.at:
             self._expiry.set(deadline, now)
         return ticket
@@ -143,114 +146,82 @@ class Scheduler:
 
     async def run(self) -> None:
         """Serves until `close` was called and nothing waits any more."""
-        self._loop = asyncio.get_running_loop()
-        self._place.hop_seconds = self._costs.overhead_seconds = await self._engine.hop()
-        self._cut()
+        loop = asyncio.get_running_loop()
+        self._place.hop_seconds = self._costs.overhead_seconds = await self._runner.hop()
+        self._dispatcher.join(self._backlog, self)
         while True:
             while self._launch is not None:
                 batch, self._launch = self._launch, None
-                async with self._turn:
-                    await self._run_elsewhere(batch)
-                self._cut()
-            if self._closing and not self._backlog.depth and not self._flushing:
+                await self._run_elsewhere(batch)
+                self._dispatcher.cut()
+            if self._closing and not self._backlog.depth:
                 break
-            self._wake = self._loop.create_future()
+            self._wake = loop.create_future()
             await self._wake
         self._expiry.clear()
+        self._dispatcher.leave(self._backlog)
 
     def close(self) -> None:
         """Takes no more requests; `run` returns once those that wait are answered. May be called again."""
         self._closing = True
         self._rouse()
 
-    def _ask_for_cut(self) -> None:
-        if self._loop is not None:
-            self._flushing = True
-            self._loop.call_soon(self._cut)
-
-    def _cut(self) -> None:
-        """Cuts the next batch, if nothing runs, and runs it or has it run."""
-        self._flushing = False
-        backlog = self._backlog
-        if backlog.running is not None or self._launch is not None:
-            return
-        now = self._clock()
-        batch = backlog.cut(now)
-        for ticket in backlog.dropped:
-            self._tell(ticket, _late(ticket))
-        self._metrics.queue_depth = backlog.depth
-        if batch is None:
-            if self._closing:
-                self._rouse()
-            return
-        self._metrics.cut(batch.rows, [now - ticket.arrived for ticket in batch.tickets])
+    def begin(self, batch: Batch, now: float) -> None:
+        """Its turn has come: runs the batch, or has it run."""
+        metrics = self._metrics
+        metrics.queue_depth = self._backlog.depth
+        metrics.cut(batch.rows, [now - ticket.arrived for ticket in batch.tickets])
         self._offer(now)
-        if self._place.on_loop(batch, now):
+        if batch.on_loop:
             self._run_here(batch)
         else:
             self._launch = batch
             self._rouse()
+        # What else waits comes after a turn of the loop, so that connections are read and written in between.
+        if (batch.on_loop and self._backlog.depth) or self._dispatcher.load.shared:
+            self._dispatcher.ask()
+        if self._closing:
+            self._rouse()
+
+    def gave_up(self, ticket: Ticket) -> None:
+        """Tells a request that its time is over."""
+        self._tell(ticket, _late(ticket))
+        self._unawaited(run=False)
 
     def _offer(self, now: float) -> None:
+        if now - self._offered_at < OFFER_SECONDS:  # It is read as a sum over seconds.
+            return
+        self._offered_at = now
         offered = self._backlog.offered_seconds
         self._metrics.offer(offered - self._offered_seconds, now)
         self._offered_seconds = offered
 
     def _run_here(self, batch: Batch) -> None:
         try:
-            outputs, seconds = self._engine.run_inline(self._feeds(batch))
+            answers = self._runner.here(batch)
         except RunEnded:
             # Its time depends on its data. On the launch thread the loop stays free and deadlines are kept.
             self._place.bar(batch.shape, self._clock())
-            self._launch = batch
-            self._rouse()
-            return
-        except Exception as error:
-            self._failed(batch, _fault(error))
-        else:
-            self._ended(batch, outputs, seconds)
-        # What else waits comes after a turn of the loop, so that connections are read and written in between.
-        if self._backlog.depth:
-            self._ask_for_cut()
-        elif self._closing:
-            self._rouse()
-
-    async def _run_elsewhere(self, batch: Batch) -> None:
-        if not batch.awaited:
-            self._failed(batch, RunEnded("nobody waits for it"))
-            return
-        batch.started = self._clock()
-        self._watchdog.begin(self._policy.run_seconds)
-        try:
-            outputs, seconds = await self._engine.run(self._feeds(batch))
-        except Exception as error:
-            self._watchdog.returned()
-            self._failed(batch, _fault(error))
-        else:
-            self._watchdog.returned()
-            self._ended(batch, outputs, seconds)
-
-    def _feeds(self, batch: Batch) -> Feeds:
-        if len(batch.tickets) == 1:  # Nothing to put together, and no clock to read for it.
-            self._metrics.assembled(0.0, 1)
-            return batch.tickets[0].feeds or {}
-        requests = [ticket.feeds for ticket in batch.tickets if ticket.feeds is not None]
-        began = self._clock()
-        feeds = self._assembly.stack(requests, batch.rows)
-        batch.assembly = self._clock() - began
-        self._metrics.assembled(batch.assembly, len(requests))
-        return feeds
-
-    def _ended(self, batch: Batch, outputs: Sequence[Array], seconds: float) -> None:
-        now = self._clock()
-        try:
-            answers = self._assembly.split(outputs, [ticket.rows for ticket in batch.tickets])
+            self._backlog.put_back(batch)
         except RuntimeFault as fault:
             self._failed(batch, fault)
-            return
+        else:
+            self._ended(batch, answers)
+
+    async def _run_elsewhere(self, batch: Batch) -> None:
+        try:
+            answers = await self._runner.elsewhere(batch)
+        except RuntimeFault as fault:
+            self._failed(batch, fault)
+        else:
+            self._ended(batch, answers)
+
+    def _ended(self, batch: Batch, answers: Answers) -> None:
+        now = self._clock()
+        each, seconds = answers
         self._backlog.ended(batch, seconds, now)
         self._metrics.ran(batch.rows, len(batch.tickets), seconds, now)
-        for ticket, answer in zip(batch.tickets, answers, strict=True):
+        for ticket, answer in zip(batch.tickets, each, strict=True):
             if ticket.state == RUNNING:
                 if ticket.trace is not None:
                     ticket.trace.ran(ticket.arrived, batch.started, batch.assembly, seconds, now, batch.rows)
@@ -288,7 +259,7 @@ class Scheduler:
     def _unawaited(self, run: bool) -> None:
         self._metrics.queue_depth = self._backlog.depth
         if run:
-            self._watchdog.end()
+            self._runner.end()
         elif self._closing and not self._backlog.depth:
             self._rouse()
 
@@ -310,10 +281,3 @@ class Scheduler:
 
 def _late(ticket: Ticket) -> DeadlineExceeded:
     return DeadlineExceeded(f"no answer within {ticket.deadline - ticket.arrived:.3g} s; the request was dropped")
-
-
-def _fault(error: Exception) -> RuntimeFault:
-    if isinstance(error, RuntimeFault):
-        return error
-    logger.error("engine failed", exc_info=error)
-    return ExecutionFailed("the model failed on this request; the server's log says how")

@@ -99,18 +99,23 @@ class Queue:
         "rated",
         "rows",
         "shape",
+        "suspect",
         "together",
         "used",
         "work",
     )
 
-    def __init__(self, shape: ShapeCosts, *, alone: bool = False, together: bool = False) -> None:
+    def __init__(
+        self, shape: ShapeCosts, *, alone: bool = False, together: bool = False, suspect: bool = False
+    ) -> None:
         self.shape = shape
         """The costs of the requests in it; where they run alone, each ticket has its own."""
         self.alone = alone
         """Whether each of its requests runs by itself, whatever its shape."""
         self.together = together
-        """Whether it takes no more requests and runs as a whole: a part of a batch that failed."""
+        """Whether it takes no more requests and runs as a whole: a batch, or a part of one, that has to run again."""
+        self.suspect = suspect
+        """Whether it is a part of a batch that the model refused for its data."""
         self.rows = 0
         self.work = NOTHING
         self.used = 0.0
@@ -183,14 +188,17 @@ class Queue:
 class Batch:
     """Requests that run together. `awaited` counts those that still want the answer."""
 
-    __slots__ = ("assembly", "awaited", "cost", "rows", "shape", "started", "tickets", "together")
+    __slots__ = ("assembly", "awaited", "cost", "on_loop", "rows", "shape", "started", "suspect", "tickets")
 
-    def __init__(self, tickets: list[Ticket], rows: int, shape: ShapeCosts, together: bool, started: float) -> None:
+    def __init__(self, tickets: list[Ticket], rows: int, shape: ShapeCosts, suspect: bool, started: float) -> None:
         self.tickets = tickets
         self.rows = rows
         self.shape = shape
-        self.together = together
+        self.suspect = suspect
+        """Whether it is a part of a batch that the model refused for its data."""
         self.started = started
+        self.on_loop = False
+        """Whether it runs on the event loop rather than on the device's own thread or process."""
         self.awaited = len(tickets)
         self.assembly = 0.0
         """Seconds that putting its tensors together took."""

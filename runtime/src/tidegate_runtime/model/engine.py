@@ -7,6 +7,7 @@ from concurrent.futures import Executor
 from statistics import median
 from threading import Thread
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from tidegate_runtime.errors import RunEnded, RuntimeFault
 from tidegate_runtime.model.session import OnnxSession, RunOptions
@@ -17,6 +18,8 @@ HOPS: Final = 64
 
 INLINE_LIMIT_SECONDS: Final = 0.5
 """A run on the event loop is ended after this, give or take a half: meanwhile the process answers nobody."""
+
+_measured: Final[WeakKeyDictionary[Executor, float]] = WeakKeyDictionary()
 
 WATCH_SECONDS: Final = INLINE_LIMIT_SECONDS / 2
 REST_SECONDS: Final = 10.0
@@ -41,13 +44,16 @@ class ThreadEngine:
         """Seconds to the launch thread and back, where nothing is done; 0 if all runs have to go there."""
         if not self._inline:
             return 0.0
+        if self._thread in _measured:  # Later there would be runs in between, and the first hops are as long.
+            return _measured[self._thread]
         loop = asyncio.get_running_loop()
         taken = []
         for _ in range(HOPS):
             started = time.perf_counter()
             await loop.run_in_executor(self._thread, _nothing)
             taken.append(time.perf_counter() - started)
-        return median(taken)
+        _measured[self._thread] = median(taken)
+        return _measured[self._thread]
 
     def run_inline(self, feeds: Feeds) -> tuple[Sequence[Array], float]:
         """The model's outputs in declared order and the seconds it took; blocks.

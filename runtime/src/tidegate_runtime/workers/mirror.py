@@ -57,7 +57,7 @@ class Mirror(Service):
         if told.model is not None and known.model is None:
             self._numbers[key] = told.model.number
             loaded = self._loaded(told.model, known.metrics)
-            known.model = ServedModel(loaded, told.model.limits, known.metrics, self.clock, self._turn)
+            known.model = ServedModel(loaded, told.model.limits, known.metrics, self.clock, None)
         known.state, known.reason = told.state, told.reason
 
     def _loaded(self, told: ToldModel, metrics: ModelMetrics) -> Loaded:

@@ -7,7 +7,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 
-from tidegate_runtime.batching.scheduler import Clock
+from tidegate_runtime.batching.dispatcher import Clock
 from tidegate_runtime.batching.tickets import Deliver, Outputs
 from tidegate_runtime.errors import Overloaded, RuntimeFault
 from tidegate_runtime.metrics import ModelMetrics

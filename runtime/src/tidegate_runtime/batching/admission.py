@@ -1,0 +1,43 @@
+"""When a request would be answered, as predicted on its arrival. Pure."""
+
+from tidegate_runtime.batching.costs import Work
+from tidegate_runtime.batching.policy import completion, retry_after
+from tidegate_runtime.batching.tickets import NOTHING, Batch, Queue
+from tidegate_runtime.errors import Overloaded
+
+
+def left(running: Batch | None, overhead_seconds: float, now: float) -> Work:
+    """What is left of the run in progress: up to its mean, then up to its p99, then nothing is known."""
+    if running is None or running.cost is None:
+        return NOTHING
+    cost = running.cost
+    end = running.started + overhead_seconds
+    if now < end + cost.mean:
+        return Work(end + cost.mean - now, (cost.p99 - cost.mean) ** 2)
+    return Work(max(0.0, end + cost.p99 - now), 0.0)
+
+
+def joined(queue: Queue, rows: int, seconds: float, max_rows: int) -> int:
+    """The rows of the queue, `rows` more added, when the run in progress ends in `seconds`, up to one full batch.
+
+    The first of them would else be let in at the cost of a small batch, and be late in the large one it becomes.
+    """
+    if queue.alone:
+        return rows
+    own = queue.rows + rows
+    return max(own, min(queue.shape.best(max_rows), own + int(queue.rate * seconds)))
+
+
+def too_late(seconds: float, remaining: float) -> Overloaded:
+    """The refusal of a request whose answer is predicted in `seconds`, with `remaining` left."""
+    return Overloaded(
+        f"the answer would take about {seconds:.3g} s, {remaining:.3g} s are left; try again later",
+        "Deadline",
+        retry_after(seconds),
+    )
+
+
+def full(refusal: str, what: str, works: list[Work]) -> Overloaded:
+    """The refusal of a request that a bound leaves no place for; `works` are what is before it."""
+    after = retry_after(completion(works))
+    return Overloaded(f"{what}; try again after {after} s", refusal, after)

@@ -1,0 +1,87 @@
+"""Puts a batch together, runs it where it belongs, and takes its outputs apart."""
+
+import logging
+from collections.abc import Callable
+
+from tidegate_runtime.batching.engine import Engine
+from tidegate_runtime.batching.rows import Assembly
+from tidegate_runtime.batching.tickets import Batch, Outputs
+from tidegate_runtime.batching.watchdog import Watchdog
+from tidegate_runtime.errors import ExecutionFailed, RunEnded, RuntimeFault
+from tidegate_runtime.metrics import ModelMetrics
+from tidegate_runtime.tensors import Feeds
+
+logger = logging.getLogger(__name__)
+
+Answers = tuple[list[Outputs], float]
+"""The outputs of each request of a batch, in order, and the seconds that the engine was busy."""
+
+
+class Runner:
+    """Runs one batch at a time on `engine`; every failure comes as a `RuntimeFault`.
+
+    A run elsewhere than on the loop is ended after `run_seconds`; if it can't be, `on_stuck` is called.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        run_seconds: float,
+        metrics: ModelMetrics,
+        clock: Callable[[], float],
+        on_stuck: Callable[[], None],
+    ) -> None:
+        self._engine = engine
+        self._run_seconds = run_seconds
+        self._metrics = metrics
+        self._clock = clock
+        self._assembly = Assembly()
+        self._watchdog = Watchdog(engine.interrupt, on_stuck)
+
+    async def hop(self) -> float:
+        """What `Engine.hop` says."""
+        return await self._engine.hop()
+
+    def here(self, batch: Batch) -> Answers:
+        """Runs the batch on the event loop. Raises `RunEnded` if it took too long for that."""
+        try:
+            outputs, seconds = self._engine.run_inline(self._feeds(batch))
+        except Exception as error:
+            raise _fault(error) from error
+        return self._assembly.split(outputs, [ticket.rows for ticket in batch.tickets]), seconds
+
+    async def elsewhere(self, batch: Batch) -> Answers:
+        """Runs the batch on the launch thread or in a child process. Raises `RunEnded` after `end` or too long."""
+        if not batch.awaited:
+            raise RunEnded("nobody waits for it")
+        batch.started = self._clock()
+        self._watchdog.begin(self._run_seconds)
+        try:
+            outputs, seconds = await self._engine.run(self._feeds(batch))
+        except Exception as error:
+            raise _fault(error) from error
+        finally:
+            self._watchdog.returned()
+        return self._assembly.split(outputs, [ticket.rows for ticket in batch.tickets]), seconds
+
+    def end(self) -> None:
+        """Ends the run that `elsewhere` waits for, if there is one."""
+        self._watchdog.end()
+
+    def _feeds(self, batch: Batch) -> Feeds:
+        if len(batch.tickets) == 1:  # Nothing to put together, and no clock to read for it.
+            self._metrics.assembled(0.0, 1)
+            return batch.tickets[0].feeds or {}
+        requests = [ticket.feeds for ticket in batch.tickets if ticket.feeds is not None]
+        began = self._clock()
+        feeds = self._assembly.stack(requests, batch.rows)
+        batch.assembly = self._clock() - began
+        self._metrics.assembled(batch.assembly, len(requests))
+        return feeds
+
+
+def _fault(error: Exception) -> RuntimeFault:
+    if isinstance(error, RuntimeFault):
+        return error
+    logger.error("engine failed", exc_info=error)
+    return ExecutionFailed("the model failed on this request; the server's log says how")
