@@ -79,6 +79,18 @@ class ExecutionFailed(RuntimeFault):
     """The engine failed on a request that looked right."""
 
 
+class NodeFailed(ExecutionFailed):
+    """An operator failed for another reason than an invalid input; that may still be the data of one request."""
+
+
+class OutOfDeviceMemory(RuntimeFault):
+    """The device's memory doesn't do for this batch; a smaller one may fit, or the same one later."""
+
+    http_status = 503
+    grpc_status = "UNAVAILABLE"
+    retry_after_seconds = 1
+
+
 class NotServed(RuntimeFault):
     """The protocol has this method; this server, or this port of it, doesn't."""
 

@@ -13,7 +13,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
-from tidegate_runtime.errors import ExecutionFailed, RejectedByModel, RuntimeFault, StartupFailure
+from tidegate_runtime.errors import ExecutionFailed, NodeFailed, RejectedByModel, RuntimeFault, StartupFailure
 from tidegate_runtime.model import bfloat16
 from tidegate_runtime.model.cpus import usable_cpus
 from tidegate_runtime.model.explanation import finding, memory_shortage, printable
@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 _PROVIDERS: Final = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 _FAILED_NODE: Final = re.compile(r"while running (\w+) node\. Name:'([^']*)'")
+_DEVICE_FAULT: Final = re.compile(r"CUDA|CUDNN|CUBLAS|TensorRT", re.IGNORECASE)
 _FATAL: Final = 4
 """ONNX Runtime's severity from which it may print to stderr: its errors reach us as exceptions."""
 
@@ -49,7 +50,8 @@ class OnnxSession:
     def run(self, feeds: Feeds, options: Any) -> Sequence[Array]:
         """All outputs in declared order. Blocks; `options.terminate = True` from another thread ends it early.
 
-        Raises `RejectedByModel` if an operator found its input invalid, `ExecutionFailed` for any other failure.
+        Raises `RejectedByModel` if an operator found its input invalid, `ExecutionFailed` for any other failure,
+        `NodeFailed` if an operator failed that may have done so for its data.
         """
         try:
             if self._bfloat16:
@@ -121,4 +123,6 @@ def _fault(error: Exception) -> RuntimeFault:
     shortage = memory_shortage(text)
     if shortage:
         return ExecutionFailed(f"the model failed on this request in {place}: {shortage}")
-    return ExecutionFailed(f"the model failed on this request in {place}; the server's log says how")
+    # A device that fails takes an operator with it; to run again what broke it would be to break it again.
+    failure = NodeFailed if found and not _DEVICE_FAULT.search(text) else ExecutionFailed
+    return failure(f"the model failed on this request in {place}; the server's log says how")
