@@ -60,6 +60,7 @@ def test_every_metric_of_the_runtime_is_documented() -> None:
         naming.RUN_COST_MEAN,
         naming.RUN_COST_P99,
         naming.REFUSED,
+        naming.OUT_OF_MEMORY,
         naming.UTILIZATION,
         naming.MODEL_INFO,
         naming.ENGINE_RESTARTS,

@@ -78,6 +78,9 @@ def serve(  # noqa: PLR0913, PLR0917 -- one parameter per option is how typer re
     queue_size: Annotated[
         int, typer.Option(envvar=env("QUEUE_SIZE"), min=1, help="Requests waiting; the next one gets 429.")
     ] = 512,
+    queue_bytes: Annotated[
+        int, typer.Option(envvar=env("QUEUE_BYTES"), min=1, help="Tensors of requests waiting; the next one gets 429.")
+    ] = 512 * 1024 * 1024,
     max_body_bytes: Annotated[int, typer.Option(envvar=env("MAX_BODY_BYTES"), min=1)] = 64 * 1024 * 1024,
     timeout_seconds: Annotated[
         float,
@@ -211,7 +214,7 @@ def serve(  # noqa: PLR0913, PLR0917 -- one parameter per option is how typer re
             grpc_transport=grpc_transport,
             vetting=vetting,
             admin_on_data_port=admin_on_data_port,
-            limits=Limits(max_batch_size, max_delay_seconds, queue_size, max_body_bytes, timeout_seconds),
+            limits=Limits(max_batch_size, max_delay_seconds, queue_size, max_body_bytes, timeout_seconds, queue_bytes),
             isolate=isolated,
             options=options,
             tls=(tls_certificate, tls_key) if tls_certificate and tls_key else None,

@@ -79,6 +79,10 @@ class ExecutionFailed(RuntimeFault):
     """The engine failed on a request that looked right."""
 
 
+class NodeFailed(ExecutionFailed):
+    """An operator failed for another reason than an invalid input; that may still be the data of one request."""
+
+
 class NotServed(RuntimeFault):
     """The protocol has this method; this server, or this port of it, doesn't."""
 

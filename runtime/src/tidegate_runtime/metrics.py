@@ -85,6 +85,8 @@ class ModelMetrics:
         """When the last run that gave answers ended, by the scheduler's clock."""
         self.batches: dict[int, Batches] = {}
         """Runs that gave answers, by their rows."""
+        self.out_of_memory = 0
+        """Batches that were more than the device's memory holds."""
         self.refused = dict.fromkeys(REFUSALS, 0)
         self._offered = SlidingSum(UTILIZATION_SECONDS)
 

@@ -32,6 +32,7 @@ class Limits:
     queue_size: int
     max_body_bytes: int
     timeout_seconds: float
+    queue_bytes: int = 512 * 1024 * 1024
 
 
 class Requests(Protocol):
@@ -141,30 +142,35 @@ class ServedModel:
         self._holders = 0
         self._let_go: asyncio.Future[None] | None = None
 
-    async def infer(self, request: InferRequest, received: float) -> InferResponse:
+    async def infer(self, request: InferRequest, received: float, client: Hashable = None) -> InferResponse:
         """The answer. `received` is when the request's last byte came, by the service's clock; its time starts there.
+
+        `client` tells apart whose requests run alone for a while if they spoil others' batches; None: of no known one.
 
         Raises any `RuntimeFault`. If the caller is cancelled, so is the request, wherever it is.
         """
         feeds, rows, deadline = self._admitted(request, received)
-        return self.answer(request, await self._scheduler.infer(feeds, rows, deadline, priority=request.priority))
+        scheduled = self._scheduler.infer(feeds, rows, deadline, priority=request.priority, client=client)
+        return self.answer(request, await scheduled)
 
-    def submit(self, request: InferRequest, received: float, deliver: Deliver) -> Ticket:
+    def submit(self, request: InferRequest, received: float, deliver: Deliver, client: Hashable = None) -> Ticket:
         """Takes the request in; `deliver` is called once, later, with all outputs of the model or with a fault.
 
         Raises any `RuntimeFault` for a request that isn't taken.
         """
         feeds, rows, deadline = self._admitted(request, received)
-        return self._scheduler.submit(feeds, rows, deadline, deliver, priority=request.priority)
+        return self._scheduler.submit(feeds, rows, deadline, deliver, priority=request.priority, client=client)
 
-    def submit_plain(self, feeds: Feeds, rows: int, received: float, deliver: Deliver) -> Ticket:
+    def submit_plain(
+        self, feeds: Feeds, rows: int, received: float, deliver: Deliver, client: Hashable = None
+    ) -> Ticket:
         """`submit` for what `plain` has read, which is known to fit the signature."""
         if self._batched and rows > self.limits.max_batch_size:
             raise self._too_many(rows)
         deadline = received + self.limits.timeout_seconds
         if not self._batched:
-            return self._scheduler.submit(feeds, 1, deadline, deliver)
-        return self._scheduler.submit(feeds, rows, deadline, deliver, key=self._plain_key)
+            return self._scheduler.submit(feeds, 1, deadline, deliver, client=client)
+        return self._scheduler.submit(feeds, rows, deadline, deliver, key=self._plain_key, client=client)
 
     def submit_checked(self, feeds: Feeds, rows: int, deadline: float, priority: int, deliver: Deliver) -> Ticket:
         """`submit` for what was held against this model's signature and limits elsewhere."""
@@ -254,6 +260,7 @@ def _scheduler(
         max_rows=limits.max_batch_size if loaded.verdict.batched else 1,
         max_delay_seconds=limits.max_delay_seconds,
         queue_size=limits.queue_size,
+        queue_bytes=limits.queue_bytes,
         run_seconds=limits.timeout_seconds,
         preferred=loaded.config.preferred_rows if loaded.config is not None else (),
     )

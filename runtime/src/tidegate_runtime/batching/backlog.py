@@ -27,7 +27,7 @@ from tidegate_runtime.batching.recovery import parts
 from tidegate_runtime.batching.rows import size_in_bytes
 from tidegate_runtime.batching.shapes import Shapes, elements
 from tidegate_runtime.batching.tickets import NOTHING, OVER, RUNNING, WAITING, Batch, Deliver, Queue, Ticket
-from tidegate_runtime.errors import DeadlineExceeded, Overloaded, RuntimeFault
+from tidegate_runtime.errors import DeadlineExceeded, OutOfDeviceMemory, Overloaded, RuntimeFault
 from tidegate_runtime.tensors import Feeds
 
 MAX_TRIAL_SECONDS: Final = 64.0
@@ -176,7 +176,7 @@ class Backlog:
             self._isolation.spent(seconds, now)
         again = parts(batch, fault, self._isolation, seconds, now)
         for part in again:
-            self._again(batch, part, suspect=True)
+            self._again(batch, part, suspect=not isinstance(fault, OutOfDeviceMemory))
         return [] if again else [ticket for ticket in batch.tickets if ticket.state == RUNNING]
 
     def put_back(self, batch: Batch) -> None:

@@ -68,6 +68,7 @@ class ShapeCosts:
         "_seen",
         "_table",
         "_works",
+        "cap",
         "elements",
         "row_seconds",
         "single_seconds",
@@ -79,6 +80,8 @@ class ShapeCosts:
         self.elements = elements
         self.row_seconds = 0.0
         """Engine seconds a row takes in a batch of the best size; 0 while nothing is known."""
+        self.cap = table.max_rows
+        """The most rows in a batch: a larger one was more than the device's memory holds."""
         self.single_seconds = 0.0
         """What a run of one row takes; 0 while nothing is known."""
         self.trial_at = 0.0
@@ -120,6 +123,15 @@ class ShapeCosts:
         self._runs.clear()
         self._refresh()
 
+    def shrink(self, rows: int) -> None:
+        """A batch of so many rows was too much for the device's memory: from here on none is of more than half as many.
+
+        For as long as the model is loaded. What is free changes from moment to moment, and to find that out would
+        take a batch that fails.
+        """
+        self.cap = max(1, min(self.cap, rows // 2))
+        self._refresh()
+
     def at(self, rows: int) -> Cost | None:
         """The cost of a run of `rows` ≥ 1; None if neither this shape nor another is known."""
         cost = self._costs.get(rows)
@@ -136,7 +148,8 @@ class ShapeCosts:
         """
         best = self._bests.get(rows)
         if best is None:
-            best = self._bests[rows] = self._fastest(rows) if self._runs else rows
+            most = min(rows, self.cap)
+            best = self._bests[rows] = self._fastest(most) if self._runs else most
         return best
 
     def work(self, rows: int) -> Work | None:

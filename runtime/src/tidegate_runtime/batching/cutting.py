@@ -86,7 +86,7 @@ def _limit(queue: Queue, max_rows: int, preferred: Sequence[int]) -> int:
         return 1
     if queue.together:
         return queue.rows
-    most = min(queue.rows, max_rows)
+    most = min(queue.rows, max_rows, queue.shape.cap)
     if preferred:
         most = max((rows for rows in preferred if rows <= most), default=most)
     best = queue.shape.best(most)

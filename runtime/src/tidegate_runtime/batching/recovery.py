@@ -2,25 +2,30 @@
 
 from tidegate_runtime.batching.isolation import Isolation
 from tidegate_runtime.batching.tickets import RUNNING, Batch, Ticket
-from tidegate_runtime.errors import RejectedByModel, RuntimeFault
+from tidegate_runtime.errors import NodeFailed, OutOfDeviceMemory, RejectedByModel, RuntimeFault
 
 
 def parts(batch: Batch, fault: RuntimeFault, isolation: Isolation, seconds: float, now: float) -> list[list[Ticket]]:
     """The parts of the batch that run again, each on its own; none: all are to be told the fault.
 
-    Only data is looked for: after `RejectedByModel` each half runs again, within the budget. Any other failure may be
-    the engine's (a device fault), and running again what just broke it risks what waits.
+    What may be one request's data is looked for by halves, within the budget. Beyond it what the model rejects runs
+    request by request; an operator's other failures may be the model's own, and nothing is run again for them then.
+    After `OutOfDeviceMemory` halves run that may fit, and larger batches of the shape aren't made any more. Any other
+    failure may be the engine's, and running again what just broke it risks what waits.
     """
     live = [ticket for ticket in batch.tickets if ticket.state == RUNNING]
-    if not isinstance(fault, RejectedByModel):
+    if isinstance(fault, OutOfDeviceMemory):
+        batch.shape.shrink(batch.rows)
+        return halves(live) if len(live) > 1 else []
+    if not isinstance(fault, RejectedByModel | NodeFailed):
         return []
     if len(batch.tickets) == 1:
         if batch.suspect:
             isolation.offended(batch.tickets[0].client, now)
         return []
-    if not isolation.may_halve(seconds, now):
-        return [[ticket] for ticket in live]
-    return halves(live)
+    if isolation.may_halve(seconds, now):
+        return halves(live)
+    return [[ticket] for ticket in live] if isinstance(fault, RejectedByModel) else []
 
 
 def halves(tickets: list[Ticket]) -> list[list[Ticket]]:

@@ -19,7 +19,15 @@ from tidegate_runtime.batching.place import Place
 from tidegate_runtime.batching.policy import BatchPolicy
 from tidegate_runtime.batching.runner import Answers, Runner
 from tidegate_runtime.batching.tickets import OVER, RUNNING, Batch, Deliver, Outputs, Ticket
-from tidegate_runtime.errors import DeadlineExceeded, ExecutionFailed, NotReady, Overloaded, RunEnded, RuntimeFault
+from tidegate_runtime.errors import (
+    DeadlineExceeded,
+    ExecutionFailed,
+    NotReady,
+    OutOfDeviceMemory,
+    Overloaded,
+    RunEnded,
+    RuntimeFault,
+)
 from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.tensors import Feeds
 from tidegate_runtime.tracing.request import current
@@ -231,6 +239,9 @@ class Scheduler:
         now = self._clock()
         seconds = now - batch.started
         self._metrics.compute_seconds.observe(seconds)
+        if isinstance(fault, OutOfDeviceMemory):
+            self._metrics.out_of_memory += 1
+            logger.warning("out of device memory", extra={"rows": batch.rows, "halved": batch.rows > 1})
         for ticket in self._backlog.failed(batch, fault, seconds, now):
             if ticket.trace is not None:
                 ticket.trace.ran(ticket.arrived, batch.started, batch.assembly, seconds, now, batch.rows)

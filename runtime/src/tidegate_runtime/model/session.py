@@ -20,6 +20,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 from tidegate_runtime.errors import (
     DeviceLost,
     ExecutionFailed,
+    NodeFailed,
     OutOfDeviceMemory,
     RejectedByModel,
     RuntimeFault,
@@ -53,6 +54,7 @@ logger = logging.getLogger(__name__)
 _FAILED_NODE: Final = re.compile(r"while running (\w+) node\. Name:'([^']*)'")
 _NO_CAPTURE: Final = re.compile(r"cannot use the graph capture feature as requested by the user +(?:as )?(.*)")
 _SHRINKAGE: Final = "memory.enable_memory_arena_shrinkage"
+_DEVICE_FAULT: Final = re.compile(r"CUDA|CUDNN|CUBLAS|TensorRT", re.IGNORECASE)
 _FATAL: Final = 4
 """ONNX Runtime's severity from which it may print to stderr: its errors reach us as exceptions."""
 
@@ -93,7 +95,8 @@ class OnnxSession:
         """All outputs in declared order. Blocks; `options.terminate = True` from another thread ends it early.
 
         `graph` is a CUDA graph's number, until `climb` leaves that to its ladder. Raises `RejectedByModel` if an
-        operator found its input invalid, `OutOfDeviceMemory`, `DeviceLost`, or `ExecutionFailed` for any other failure.
+        operator found its input invalid, `OutOfDeviceMemory`, `DeviceLost`, `NodeFailed` if an operator failed that may
+        have done so for its data, or `ExecutionFailed` for any other failure.
         """
         if self._short_of_memory:
             self._short_of_memory = False
@@ -275,4 +278,6 @@ def fault_of(error: Exception) -> RuntimeFault:
     shortage = memory_shortage(text)
     if shortage:
         return OutOfDeviceMemory(f"the model failed on this request in {place}: {shortage}")
-    return ExecutionFailed(f"the model failed on this request in {place}; the server's log says how")
+    # A device that fails takes an operator with it; to run again what broke it would be to break it again.
+    failure = NodeFailed if found and not _DEVICE_FAULT.search(text) else ExecutionFailed
+    return failure(f"the model failed on this request in {place}; the server's log says how")

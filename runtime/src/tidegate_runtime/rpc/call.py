@@ -1,7 +1,7 @@
 """What a method is told of its call, and how it fails, whatever carries it."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 
 from tidegate_runtime.errors import RuntimeFault
@@ -20,6 +20,8 @@ class Call:
     received: float
     seconds_left: float | None
     metadata: Mapping[str, str]
+    peer: Hashable = None
+    """The connection's other end."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -172,7 +172,7 @@ class _Adapter:
             raise DeadlineExceeded("the request's deadline was over before it was read")
         metadata = context.invocation_metadata() or ()
         texts = {key: value for key, value in metadata if isinstance(value, str)}
-        return Call(self._clock(), seconds_left, texts)
+        return Call(self._clock(), seconds_left, texts, context.peer())
 
 
 async def _abort(context: Context, error: Exception) -> NoReturn:

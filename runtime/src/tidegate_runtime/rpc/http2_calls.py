@@ -5,7 +5,7 @@ A connection tells a call what comes (`data`, `end`, `cancel`); a call tells its
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Hashable
 from contextlib import aclosing
 from typing import Any, Final, Protocol
 
@@ -25,6 +25,7 @@ class Carrier(Protocol):
     clock: Callable[[], float]
     loop: asyncio.AbstractEventLoop
     credit: Credit
+    peer: Hashable
     stream_window: int
     max_message_bytes: int
 
@@ -94,10 +95,10 @@ class HttpCall(ABC):
     def _call(self) -> Call:
         now = self._carrier.clock()
         if self._deadline is None:
-            return Call(now, None, self._metadata)
+            return Call(now, None, self._metadata, self._carrier.peer)
         if self._deadline <= now:
             raise DeadlineExceeded("the request's deadline was over before it was read")
-        return Call(now, self._deadline - now, self._metadata)
+        return Call(now, self._deadline - now, self._metadata, self._carrier.peer)
 
     def _take(self) -> tuple[bytes, int] | None:
         """The next message and what of it is to be granted; None, having asked for the rest, if it isn't there."""

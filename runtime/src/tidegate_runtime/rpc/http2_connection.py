@@ -5,7 +5,7 @@ Framing, header compression, flow control and the answers to floods are libnghtt
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Final
 
 from tidegate_nghttp2 import (
@@ -85,6 +85,7 @@ class Connection(asyncio.Protocol):
         self._calls: dict[int, HttpCall] = {}
         self._writers: dict[int, asyncio.Future[None]] = {}
         self._transport: asyncio.Transport
+        self.peer: Hashable = None
         self._paused = False
         self._flushing = False
         self._leaving = False
@@ -94,6 +95,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Sends the settings."""
         self._transport = transport
+        self.peer = transport.get_extra_info("peername")
         self._shared.connections.add(self)
         ssl = transport.get_extra_info("ssl_object")
         if ssl is not None and ssl.selected_alpn_protocol() != "h2":

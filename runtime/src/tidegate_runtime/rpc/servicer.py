@@ -118,7 +118,7 @@ class Servicer:
             now = self._service.clock()
             left = None if call.seconds_left is None else call.received + call.seconds_left - now
             try:
-                response = await self.model_infer(request, Call(now, left, call.metadata), STREAMED)
+                response = await self.model_infer(request, Call(now, left, call.metadata, call.peer), STREAMED)
                 message = ""
             except Exception as error:
                 if strict:
@@ -149,7 +149,7 @@ class Servicer:
         model = service.model(request.model_name, request.model_version or None)
         decoded = codec.decode(request, call.seconds_left)
         parsed = service.clock()
-        response = await model.infer(decoded, call.received)
+        response = await model.infer(decoded, call.received, call.peer)
         delivered = service.clock()
         answer = codec.encode(response, decoded)
         written = service.clock()

@@ -66,7 +66,7 @@ class Submission:
         try:
             self._model = service.model(request.model_name, request.model_version or None)
             self._infer = codec.decode(request, call.seconds_left)
-            self._ticket = ticket = self._model.submit(self._infer, call.received, self._on_outcome)
+            self._ticket = ticket = self._model.submit(self._infer, call.received, self._on_outcome, call.peer)
             ticket.trace = self._trace
             self._parsed = ticket.arrived
         except Exception as error:

@@ -90,7 +90,7 @@ async def _inferred(service: Service, request: Request, model: ServedModel) -> R
     received = service.clock()
     decoded = v2_request.decode(body, media.json_length, model.signature.inputs)
     parsed = service.clock()
-    answer = await unless_client_leaves(request, model.infer(decoded, received))
+    answer = await unless_client_leaves(request, model.infer(decoded, received, request.client))
     delivered = service.clock()
     encoded = v2_response.encode(answer, decoded)
     response = await response_of(encoded, request.headers.get("accept-encoding"))

@@ -196,12 +196,14 @@ def _graphs(models: Sequence[ModelMetrics]) -> Metric:
 def _counters(models: Sequence[ModelMetrics]) -> Iterator[Metric]:
     requests = CounterMetricFamily(naming.REQUESTS, "Answers by HTTP status.", labels=[*_MODEL, "code"])
     refused = CounterMetricFamily(naming.REFUSED, "Requests refused for load.", labels=[*_MODEL, "reason"])
+    memory = CounterMetricFamily(naming.OUT_OF_MEMORY, "Batches too large for the device's memory.", labels=[*_MODEL])
     for metrics in models:
+        memory.add_metric(_model(metrics), metrics.out_of_memory)
         for code, count in sorted(metrics.codes.items()):
             requests.add_metric([*_model(metrics), str(code)], count)
         for reason, count in metrics.refused.items():
             refused.add_metric([*_model(metrics), reason], count)
-    yield from (requests, refused)
+    yield from (requests, refused, memory)
 
 
 def _histograms(models: Sequence[ModelMetrics]) -> Iterator[Metric]:

@@ -103,11 +103,11 @@ class HotCall:
         try:
             plain = model.plain.decode(body) if model.plain is not None and length is None else None
             if plain is not None:
-                self.ticket = ticket = model.submit_plain(*plain, received, self.deliver)
+                self.ticket = ticket = model.submit_plain(*plain, received, self.deliver, self)
             else:
                 json_length = None if length is None else parse_header_length(length.decode("latin-1"))
                 self.request = request = decode(body, json_length, model.signature.inputs)
-                self.ticket = ticket = model.submit(request, received, self.deliver)
+                self.ticket = ticket = model.submit(request, received, self.deliver, self)
             self.parsed = ticket.arrived
         except RuntimeFault as fault:
             self._refuse(fault)

@@ -48,7 +48,7 @@ async def _predicted(service: Service, request: Request, model: ServedModel) -> 
     received = service.clock()
     decoded = v1_json.decode(body, model.signature.inputs)
     parsed = service.clock()
-    answer = await unless_client_leaves(request, model.infer(decoded.infer, received))
+    answer = await unless_client_leaves(request, model.infer(decoded.infer, received, request.client))
     delivered = service.clock()
     encoded = Encoded([v1_json.encode(answer, decoded.rows)])
     response = await response_of(encoded, request.headers.get("accept-encoding"))

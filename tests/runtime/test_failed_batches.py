@@ -1,0 +1,163 @@
+"""What becomes of a batch that the engine fails on, by the kind of its failure."""
+
+import asyncio
+from collections.abc import Callable
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from tidegate_runtime.batching.engine import Ran
+from tidegate_runtime.batching.policy import BatchPolicy
+from tidegate_runtime.batching.scheduler import Scheduler
+from tidegate_runtime.errors import (
+    ExecutionFailed,
+    NodeFailed,
+    OutOfDeviceMemory,
+    RejectedByModel,
+    RuntimeFault,
+)
+from tidegate_runtime.metrics import ModelMetrics
+from tidegate_runtime.model.session import OnnxSession, RunOptions
+from tidegate_runtime.tensors import Feeds
+
+Fails = Callable[[list[float]], RuntimeFault | None]
+
+BAD = -1.0
+
+
+class FailingEngine:
+    """Runs take 10 ms; `fails` says what comes of a batch with these numbers, None if it is answered."""
+
+    def __init__(self, fails: Fails) -> None:
+        self._fails = fails
+        self.batches: list[list[float]] = []
+
+    async def hop(self) -> float:
+        return 0.0
+
+    def run_inline(self, feeds: Feeds) -> Ran:
+        raise AssertionError("nothing may run on the loop where the hop takes no time")
+
+    async def run(self, feeds: Feeds) -> Ran:
+        numbers = feeds["x"][:, 0].tolist()
+        self.batches.append(numbers)
+        await asyncio.sleep(0.01)
+        fault = self._fails(numbers)
+        if fault is not None:
+            raise fault
+        return [feeds["x"] * 2], 0.01
+
+    def interrupt(self) -> None:
+        raise AssertionError("no run here is to be ended")
+
+
+class Bench:
+    """A scheduler in service over an engine that fails, and requests that hold one number."""
+
+    def __init__(self, fails: Fails) -> None:
+        self.engine = FailingEngine(fails)
+        self.metrics = ModelMetrics("m", "1", "cpu")
+        clock = asyncio.get_running_loop().time
+        self.scheduler = Scheduler(self.engine, BatchPolicy(8, 0.0, 100), self.metrics, clock)
+        self.serving = asyncio.create_task(self.scheduler.run())
+
+    async def answers(self, *requests: list[float]) -> list[object]:
+        """Twice the first number of each request, or its fault."""
+        deadline = asyncio.get_running_loop().time() + 60
+        feeds = [{"x": np.array([[number] for number in numbers])} for numbers in requests]
+        sent = [self.scheduler.infer(each, len(each["x"]), deadline) for each in feeds]
+        got = await asyncio.gather(*sent, return_exceptions=True)
+        return [one if isinstance(one, BaseException) else float(one[0][0, 0]) for one in got]
+
+    async def close(self) -> None:
+        self.scheduler.close()
+        await self.serving
+
+
+def too_large(rows: int) -> Fails:
+    return lambda numbers: OutOfDeviceMemory("no room") if len(numbers) > rows else None
+
+
+def spoiled(fault: RuntimeFault) -> Fails:
+    return lambda numbers: fault if BAD in numbers else None
+
+
+@pytest.mark.asyncio
+@pytest.mark.looptime
+async def test_a_batch_that_memory_does_not_hold_is_run_in_halves_and_no_larger_one_is_made_again() -> None:
+    b = Bench(too_large(2))
+    numbers = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]
+    assert await b.answers(*[[number] for number in numbers]) == [2 * number for number in numbers]
+    assert [len(batch) for batch in b.engine.batches] == [8, 4, 4, 2, 2, 2, 2]
+    assert b.metrics.out_of_memory == 3
+    b.engine.batches.clear()
+    assert await b.answers(*[[number] for number in numbers]) == [2 * number for number in numbers]
+    assert [len(batch) for batch in b.engine.batches] == [2, 2, 2, 2]
+    assert b.metrics.out_of_memory == 3
+    await b.close()
+
+
+@pytest.mark.asyncio
+@pytest.mark.looptime
+async def test_a_request_that_memory_does_not_hold_is_to_be_sent_again() -> None:
+    b = Bench(too_large(2))
+    large, small = await b.answers([1.0, 1.0, 1.0], [2.0])
+    assert isinstance(large, OutOfDeviceMemory)
+    assert (large.http_status, large.grpc_status, large.retry_after_seconds) == (503, "UNAVAILABLE", 1)
+    assert small == 4.0
+    await b.close()
+
+
+@pytest.mark.asyncio
+@pytest.mark.looptime
+@pytest.mark.parametrize("fault", [RejectedByModel("bad"), NodeFailed("bad")])
+async def test_what_may_be_one_requests_data_fails_that_request_alone(fault: RuntimeFault) -> None:
+    b = Bench(spoiled(fault))
+    answers = await b.answers([1.0], [BAD], [3.0], [4.0])
+    assert answers == [2.0, fault, 6.0, 8.0]
+    await b.close()
+
+
+@pytest.mark.asyncio
+@pytest.mark.looptime
+async def test_what_may_be_the_engines_fault_is_not_run_again() -> None:
+    b = Bench(spoiled(ExecutionFailed("broken")))
+    answers = await b.answers([1.0], [BAD], [3.0])
+    assert all(isinstance(answer, ExecutionFailed) for answer in answers)
+    assert len(b.engine.batches) == 1
+    await b.close()
+
+
+@pytest.mark.asyncio
+@pytest.mark.looptime
+async def test_a_model_that_fails_on_everything_ends_up_with_a_run_a_request() -> None:
+    b = Bench(lambda _numbers: NodeFailed("broken"))
+    for _ in range(30):
+        await b.answers(*[[float(number)] for number in range(8)])
+    # Halves for a second of the first ten, 15 runs a batch; then all clients run alone.
+    assert [len(batch) for batch in b.engine.batches[-8:]] == [1] * 8
+    assert len(b.engine.batches) < 30 * 8 + 100
+    await b.close()
+
+
+def test_an_operator_that_fails_for_its_data_is_told_from_an_engine_that_fails(
+    tmp_path: pytest.TempPathFactory,
+) -> None:
+    # To reshape to what a request says fails as a run-time error, not as an invalid argument.
+    graph = helper.make_graph(
+        [helper.make_node("Reshape", ["x", "shape"], ["y"], name="r")],
+        "g",
+        [
+            helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n"]),
+            helper.make_tensor_value_info("shape", TensorProto.INT64, [2]),
+        ],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["a", "b"])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    path = tmp_path / "model.onnx"
+    onnx.save(model, path)
+    session = OnnxSession(path, "cpu", 1)
+    with pytest.raises(NodeFailed, match='"r"'):
+        session.run({"x": np.zeros(6, np.float32), "shape": np.array([4, 4])}, RunOptions())
