@@ -177,6 +177,13 @@ def test_what_is_missing_is_named_with_the_next_step(device: str, missing: list[
     assert missing_message(device, missing).startswith(hint)
 
 
+def test_a_provider_that_fails_is_not_replaced_by_the_cpu(double: onnx.ModelProto, tmp_path: Path) -> None:
+    """The binding's own remedy, in the middle of a run, is to open the model anew on the CPU and say so on stdout."""
+    onnx.save(double, tmp_path / "m.onnx")
+    assert ort.InferenceSession(str(tmp_path / "m.onnx"), providers=["CPUExecutionProvider"])._enable_fallback
+    assert not OnnxSession(tmp_path / "m.onnx", "cpu", 1)._session._enable_fallback
+
+
 def test_what_the_cpu_build_lacks_is_named_for_each_device(double: onnx.ModelProto, tmp_path: Path) -> None:
     onnx.save(double, tmp_path / "m.onnx")
     for device, provider in (("cuda", "CUDAExecutionProvider"), ("tensorrt", "TensorrtExecutionProvider")):

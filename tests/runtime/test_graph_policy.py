@@ -72,6 +72,9 @@ EAGER = {1: 10.0, 2: 12.0, 4: 16.0, 8: 24.0}
         ({1: 2.0, 2: 3.0, 4: 5.0, 8: 18.5}, True, (0, 1, 2, 4, 4, 0, 8, 8, 8)),
         # A graph that is no faster isn't run, and doesn't make room for padding to it.
         ({1: 10.0, 2: 3.0, 4: 16.0, 8: 30.0}, True, (0, 2, 2, 0, 0, 0, 0, 0, 0)),
+        # Padding has to beat a graph of the right size as well: 2.9 isn't below 95 % of 3, 2.8 is.
+        ({1: 3.0, 2: 2.9}, True, (0, 1, 2, 0, 0, 0, 0, 0, 0)),
+        ({1: 3.0, 2: 2.8}, True, (0, 2, 2, 0, 0, 0, 0, 0, 0)),
         # Beyond the last rung there is none.
         ({1: 2.0, 2: 3.0}, True, (0, 1, 2, 0, 0, 0, 0, 0, 0)),
         ({}, True, (0,) * 9),

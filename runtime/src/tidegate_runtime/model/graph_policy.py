@@ -16,7 +16,7 @@ NODE_BYTES: Final = 32 << 10
 """What a graph is taken to keep for each of its operators, in the driver and on the device. Assumed, not measured."""
 
 MARGIN: Final = 0.95
-"""Padding has to be that much cheaper: copying rows to and fro isn't in the figures."""
+"""What is padded has to be that much cheaper: copying rows to and fro isn't in the figures, and those are noisy."""
 
 CONTROL_FLOW: Final = frozenset({"If", "Loop", "Scan", "SequenceMap"})
 
@@ -101,14 +101,10 @@ def plan(eager: Mapping[int, float], replay: Mapping[int, float], max_rows: int,
     """
     chosen = [0] * (max_rows + 1)
     for rows in range(1, max_rows + 1):
-        ordinary = _between(eager, rows)
-        cheaper = [
-            (seconds, rung)
-            for rung, seconds in replay.items()
-            if (rung == rows and seconds < ordinary) or (rung > rows and may_pad and seconds < MARGIN * ordinary)
-        ]
-        if cheaper:
-            chosen[rows] = min(cheaper)[1]
+        least = _between(eager, rows)
+        for rung in sorted(size for size in replay if size == rows or (may_pad and size > rows)):
+            if replay[rung] < least * (1 if rung == rows else MARGIN):
+                chosen[rows], least = rung, replay[rung]
     return tuple(chosen)
 
 

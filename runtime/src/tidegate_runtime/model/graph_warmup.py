@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from threading import Timer
 from typing import Any, Final
 
+import numpy as np
+
 from tidegate_runtime.errors import DeviceLost, RuntimeFault
 from tidegate_runtime.model.batchability import probe_feeds
 from tidegate_runtime.model.device import CUDA
@@ -40,7 +42,7 @@ def raise_ladder(session: OnnxSession, warm: Warm, max_rows: int) -> Graphs:
     def feeds_of(rows: int) -> tuple[Feeds, Feeds]:
         if not batched:
             feeds = probe_feeds(session.signature, probe, 1)
-            return feeds, {name: array[::-1].copy() if array.ndim else array for name, array in feeds.items()}
+            return feeds, {name: np.flip(array).copy() for name, array in feeds.items()}
         feeds = probe_feeds(session.signature, probe, rows + 1)
         return {name: array[:-1] for name, array in feeds.items()}, {name: array[1:] for name, array in feeds.items()}
 

@@ -31,7 +31,6 @@ from tidegate_runtime.model.binding import GRAPH_ENTRY, NO_GRAPH, BoundRuns, can
 from tidegate_runtime.model.cpus import usable_cpus
 from tidegate_runtime.model.device import (
     AS_IT_COMES,
-    CPU,
     PROVIDERS,
     DeviceOptions,
     graph_bytes,
@@ -90,6 +89,8 @@ class OnnxSession:
         self._bound = BoundRuns(self._session, self.signature, "cuda") if bindable else None
         self._ladder: Ladder | None = None
         self._short_of_memory = False
+        self._special = self.device != "cpu" or self._bfloat16
+        """Whether a run is more than a call, which on a CPU it rarely is."""
 
     def run(self, feeds: Feeds, options: Any, graph: int = NO_GRAPH) -> Sequence[Array]:
         """All outputs in declared order. Blocks; `options.terminate = True` from another thread ends it early.
@@ -98,25 +99,33 @@ class OnnxSession:
         operator found its input invalid, `OutOfDeviceMemory`, `DeviceLost`, `NodeFailed` if an operator failed that may
         have done so for its data, or `ExecutionFailed` for any other failure.
         """
-        if self._short_of_memory:
-            self._short_of_memory = False
-            self._shrink(options)
         try:
-            if self._bound is not None:
-                if self._ladder is not None:
-                    return run_on(self._bound, self._ladder, feeds, options)
-                return self._bound.run(feeds, options, graph)
-            if self.graph_bytes:
-                options.add_run_config_entry(GRAPH_ENTRY, str(NO_GRAPH))
-            if self._bfloat16:
-                return bfloat16.run(self._session, feeds, options, ort.OrtValue)
+            if self._special:
+                return self._run_specially(feeds, options, graph)
             outputs: Sequence[Array] = self._session.run(None, feeds, options)
         except RuntimeFault:
             raise
         except Exception as error:  # ONNX Runtime's exceptions have no base class of their own
             fault = fault_of(error)
             self._short_of_memory = isinstance(fault, OutOfDeviceMemory)
+            self._special = self._special or self._short_of_memory
             raise fault from error
+        return outputs
+
+    def _run_specially(self, feeds: Feeds, options: Any, graph: int) -> Sequence[Array]:
+        if self._short_of_memory:
+            self._short_of_memory = False
+            self._shrink(options)
+        if self._bound is not None:
+            if self._ladder is not None:
+                return run_on(self._bound, self._ladder, feeds, options)
+            return self._bound.run(feeds, options, graph)
+        if self.graph_bytes:
+            options.add_run_config_entry(GRAPH_ENTRY, str(NO_GRAPH))
+        if self._bfloat16:
+            return bfloat16.run(self._session, feeds, options, ort.OrtValue)
+        outputs: Sequence[Array] = self._session.run(None, feeds, options)
+        self._special = self.device != "cpu"
         return outputs
 
     def bound(self, feeds: Feeds) -> bool:
@@ -216,7 +225,7 @@ def _available(device: str) -> tuple[str, ...]:
                 Reason.DEVICE_UNAVAILABLE,
                 f"this build of ONNX Runtime has no {provider}; use the image variant for {device}, or device: cpu",
             )
-    if wanted[0] != CPU:
+    if device != "cpu":
         # What can't be loaded is found out below and told then, in one line of the log.
         ort.set_default_logger_severity(_FATAL)
         if hasattr(ort, "preload_dlls"):
