@@ -102,6 +102,7 @@ def open_model(
     session = _session(file, device, threads, content, config)
     if graph is None:  # ONNX Runtime took it, but what it refers to can't be checked
         raise not_onnx(file, "protobuf can't read it; it ends at 2 GiB and at 100 levels")
+    _refuse_endless(graph)
     return Opened(session, labels, content is not None), _judged(graph, session.signature, max_rows, rules)
 
 
@@ -140,6 +141,13 @@ def _prepared(file: Path) -> _Prepared:
 
     prepared = prepare(file)
     return prepared.graph, prepared.content, prepared.labels
+
+
+def _refuse_endless(graph: "onnx.ModelProto") -> None:
+    # Not imported above, as in _prepared.
+    from tidegate_runtime.model.endless import refuse_endless  # noqa: PLC0415
+
+    refuse_endless(graph)
 
 
 def _judged(graph: "onnx.ModelProto", signature: Signature, max_rows: int, rules: BatchingRules) -> Verdict:
