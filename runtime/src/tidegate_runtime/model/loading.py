@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-WARMUP_LIMIT_SECONDS: Final = 120.0
-"""All warm-up runs together; a graph with an endless loop never ends one by itself."""
+RUN_LIMIT_SECONDS: Final = 60.0
+"""Each run of the warm-up: twice what a request may take by default. Some endless loops show in no other way."""
 
 Labels = Mapping[str, tuple[str, ...]]
 """Output name → the names of its classes, for outputs that are scores by class."""
@@ -83,10 +83,10 @@ def load_model(  # noqa: PLR0913 -- the keywords have defaults that most callers
     rules = rules or BatchingRules()
     if found is None:
         opened, verdict = open_model(path, device, threads, max_rows, rules, config)
-        found = examine(opened, verdict, max_rows, rules, WARMUP_LIMIT_SECONDS)
+        found = examine(opened, verdict, max_rows, rules, RUN_LIMIT_SECONDS)
     else:
         opened = reopen_model(path, device, threads, found, config)
-        repeat(opened.session, found.warm, max_rows, WARMUP_LIMIT_SECONDS)
+        repeat(opened.session, found.warm, max_rows, RUN_LIMIT_SECONDS)
     costs = measured(opened.session, found.warm, max_rows, measure_seconds)
     verdict = found.warm.verdict
     logger.info("model loaded", extra={"batched": verdict.batched, "reason": verdict.reason})
@@ -114,7 +114,7 @@ def reopen_model(path: Path, device: str, threads: int, found: Findings, config:
 
 
 def examine(opened: Opened, verdict: Verdict, max_rows: int, rules: BatchingRules, limit_seconds: float) -> Findings:
-    """What the first runs show, all of them within `limit_seconds`. Raises `StartupFailure` as `warm_up` does."""
+    """What the first runs show, each of them within `limit_seconds`. Raises `StartupFailure` as `warm_up` does."""
     return Findings(warm_up(opened.session, verdict, max_rows, rules, limit_seconds), opened.changed)
 
 

@@ -41,7 +41,7 @@ def main() -> None:
         config = None if task.config is None else read_config(task.config)
         opened, verdict = open_model(Path(task.path), task.device, task.threads, task.max_rows, task.rules, config)
         report({"stage": RUNNING})
-        report(reported(examine(opened, verdict, task.max_rows, task.rules, task.warmup_seconds)))
+        report(reported(examine(opened, verdict, task.max_rows, task.rules, task.run_seconds)))
     except StartupFailure as failure:
         report({"reason": failure.reason, "message": failure.message})
     except MemoryError:
