@@ -153,6 +153,10 @@ def believable(answers: Sequence[Answer], stream: bytes) -> bool:
     return len(good) <= heads and sum("outputs" in body for body in good) <= bodies
 
 
+_GOES_ON = (h11.DONE, h11.MIGHT_SWITCH_PROTOCOL)
+"""The latter after an offer to upgrade, which our server passes over."""
+
+
 def _read(stream: bytes) -> tuple[int, int]:
     """How many heads, and how many whole bodies, h11 reads before it has had enough.
 
@@ -173,5 +177,5 @@ def _read(stream: bytes) -> tuple[int, int]:
         except h11.ProtocolError:
             return heads, bodies
         bodies += 1
-        stream = server.trailing_data[0] if server.their_state is h11.DONE else b""
+        stream = server.trailing_data[0] if server.their_state in _GOES_ON else b""
     return heads, bodies

@@ -135,9 +135,12 @@ def double() -> onnx.ModelProto:
 
 
 def build_loop(*, bounded: bool) -> onnx.ModelProto:
-    """Counts to n if it is bounded, else for ever."""
+    """Counts to n if it is bounded, else for ever, though its graph alone doesn't show that."""
     body = helper.make_graph(
-        [helper.make_node("Identity", ["go"], ["go_on"]), helper.make_node("Add", ["count", "step"], ["counted"])],
+        [
+            helper.make_node("Less", ["count", "most"], ["go_on"]),
+            helper.make_node("Add", ["count", "step"], ["counted"]),
+        ],
         "body",
         [
             helper.make_tensor_value_info("i", TensorProto.INT64, []),
@@ -154,7 +157,8 @@ def build_loop(*, bounded: bool) -> onnx.ModelProto:
         [helper.make_node("Loop", [trips, "true", "start"], ["y"], body=body)],
         {"n": (TensorProto.INT64, [])},
         {"y": (TensorProto.FLOAT, [])},
-        {"true": np.array(True), "start": np.array(0, np.float32), "step": np.array(1, np.float32)},
+        {"true": np.array(True), "start": np.array(0, np.float32), "step": np.array(1, np.float32)}
+        | {"most": np.array(np.inf, np.float32)},
     )
 
 

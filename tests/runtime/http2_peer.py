@@ -12,7 +12,8 @@ from hyperframe.frame import Frame
 
 from tidegate_nghttp2 import Scratch
 from tidegate_runtime.rpc.call import Call
-from tidegate_runtime.rpc.http2_connection import Connection, Shared
+from tidegate_runtime.rpc.http2_connection import Connection
+from tidegate_runtime.rpc.http2_shared import Shared
 from tidegate_runtime.rpc.methods import BothStream, Method, Unary
 from tidegate_runtime.rpc.protos.health_pb2 import HealthCheckRequest
 

@@ -191,7 +191,7 @@ def test_refused_is(file: File, reason: str, message: str, tmp_path: Path) -> No
 
 def test_refused_is_10_a_loop_without_end(endless: onnx.ModelProto, tmp_path: Path) -> None:
     with pytest.raises(StartupFailure, match="no end within 1 s; does the graph loop forever") as failure:
-        tried(tmp_path, endless, warmup_seconds=1)
+        tried(tmp_path, endless, run_seconds=1)
     assert failure.value.reason == "WarmupFailed"
 
 

@@ -6,6 +6,7 @@ import pickle
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,15 @@ from onnx import TensorProto, helper
 
 from tidegate_runtime.errors import ExecutionFailed, RejectedByModel, StartupFailure
 from tidegate_runtime.model import loading
-from tidegate_runtime.model.batchability import Verdict
+from tidegate_runtime.model.batchability import BatchingRules, Verdict
 from tidegate_runtime.model.cpus import usable_cpus
 from tidegate_runtime.model.files import find_model
 from tidegate_runtime.model.loading import load_model
 from tidegate_runtime.model.session import OnnxSession, RunOptions
+from tidegate_runtime.model.signature import Signature
+from tidegate_runtime.model.warmup import warm_up
 from tidegate_runtime.naming import Reason
+from tidegate_runtime.tensors import Array, Datatype, Feeds, TensorSpec
 
 Build = Callable[..., onnx.ModelProto]
 
@@ -112,11 +116,29 @@ def test_a_session_that_fell_back_to_the_cpu_is_not_taken(magika_path: Path, mon
 def test_a_graph_that_never_ends_fails_its_warm_up(
     endless: onnx.ModelProto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loading, "WARMUP_LIMIT_SECONDS", 0.2)
+    monkeypatch.setattr(loading, "RUN_LIMIT_SECONDS", 0.2)
     onnx.save(endless, tmp_path / "m.onnx")
     with pytest.raises(StartupFailure, match="does the graph loop forever") as failure:
         load_model(tmp_path / "m.onnx", "cpu", 1, 8)
     assert failure.value.reason == "WarmupFailed"
+
+
+def test_a_model_that_is_slow_but_gets_on_is_not_taken_for_one_that_never_ends() -> None:
+    rows: list[int] = []
+
+    class Slow:
+        signature = Signature((TensorSpec("x", Datatype.FP32, ("N", 2)),), (TensorSpec("y", Datatype.FP32, ("N", 2)),))
+
+        def run(self, feeds: Feeds, options: RunOptions) -> list[Array]:
+            Event().wait(1)  # all runs together are over the limit, each is far below
+            assert not options.terminate
+            rows.append(len(feeds["x"]))
+            return [feeds["x"]]
+
+    session: Any = Slow()
+    warm = warm_up(session, Verdict(True, "declared"), 8, BatchingRules(declared=True), limit_seconds=2.5)
+    assert warm.verdict.batched
+    assert len(rows) >= 3
 
 
 def test_a_largest_batch_of_one_is_the_reason(double: onnx.ModelProto, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from tidegate_runtime.errors import InvalidRequest, StartupFailure
+from tidegate_runtime.errors import InvalidRequest, InvalidTensor, StartupFailure
 from tidegate_runtime.model.signature import Signature
 from tidegate_runtime.tensors import Datatype, InferRequest, RequestedOutput, Tensor, TensorSpec
 
@@ -92,3 +92,33 @@ def test_a_model_with_other_than_plain_tensors_is_not_served(kind: str) -> None:
     with pytest.raises(StartupFailure, match="zipmap=False") as failure:
         Signature.declared([], [NodeArg("probabilities", kind)])
     assert failure.value.reason == "UnsupportedSignature"
+
+
+HALVES = Signature((), (TensorSpec("y", Datatype.FP32, ()), TensorSpec("h", Datatype.FP16, ())))
+
+
+@pytest.mark.parametrize(
+    ("outputs", "binary"),
+    [
+        pytest.param(None, True, id="all of them binary"),
+        pytest.param((RequestedOutput("y"),), False, id="only others"),
+        pytest.param((RequestedOutput("h", binary=True),), False, id="this one binary"),
+        pytest.param((RequestedOutput("h"), RequestedOutput("y", binary=False)), True, id="binary unless it says"),
+        pytest.param((RequestedOutput("h", classes=1),), False, id="classes, which are text"),
+    ],
+)
+def test_halves_may_be_asked_for(outputs: tuple[RequestedOutput, ...] | None, binary: bool) -> None:
+    HALVES.check_forms(InferRequest((), outputs, binary=binary))
+
+
+@pytest.mark.parametrize(
+    ("outputs", "binary"),
+    [
+        pytest.param(None, False, id="all of them in JSON"),
+        pytest.param((RequestedOutput("h"),), False, id="this one"),
+        pytest.param((RequestedOutput("h", binary=False),), True, id="this one in JSON, others binary"),
+    ],
+)
+def test_halves_may_not_be_asked_for(outputs: tuple[RequestedOutput, ...] | None, binary: bool) -> None:
+    with pytest.raises(InvalidTensor, match='output "h": FP16 has no JSON form'):
+        HALVES.check_forms(InferRequest((), outputs, binary=binary))

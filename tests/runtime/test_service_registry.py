@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 
 from tidegate_runtime.batching.engine import Ran
-from tidegate_runtime.errors import NotFound, NotReady
+from tidegate_runtime.errors import InvalidTensor, NotFound, NotReady
 from tidegate_runtime.model.batchability import Verdict
 from tidegate_runtime.model.signature import Signature
 from tidegate_runtime.served_model import Limits, Loaded
@@ -171,3 +171,30 @@ async def test_answers_know_the_names_of_their_classes(service: Service) -> None
     put(service, "m", "1", 1.0)
     response = await service.model("m").infer(request(1.0, classes=2), service.clock())
     assert response.labels == {"y": ("cat", "dog")}
+
+
+async def test_an_output_that_has_no_form_in_text_is_refused_before_the_run(service: Service) -> None:
+    engine = Times(2)
+    signature = Signature((X,), (Y, TensorSpec("half", Datatype.FP16, ("N", 2))))
+    service.expect("m", "1", "cpu")
+    service.open("m", "1", Loaded(signature, Verdict(True, "declared"), engine))
+    model = service.model("m")
+    with pytest.raises(InvalidTensor, match=r'output "half": FP16 has no JSON form.*raw_input_contents'):
+        await model.infer(request(1.0), service.clock())
+    assert not engine.began.is_set()
+    assert (await model.infer(request(1.0, classes=1), service.clock())).outputs[0].name == "y"
+
+
+async def test_what_runs_of_an_unloaded_version_cost_is_not_shown(service: Service) -> None:
+    put(service, "m", "1", 2)
+    await answer(service, "m")
+    await answer(service, "m")
+    await answer(service, "m")
+    metrics = service.version("m", "1").metrics
+    assert [*metrics.costs()]
+    await service.retire("m", "1")
+    assert not [*metrics.costs()]
+    put(service, "m", "1", 3)
+    for _ in range(3):
+        await answer(service, "m")
+    assert [*metrics.costs()]

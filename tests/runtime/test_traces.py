@@ -230,6 +230,30 @@ def test_a_call_that_fails_is_recorded_with_its_status(
     assert codes == ["NOT_FOUND", "DEADLINE_EXCEEDED", "CANCELLED"]
 
 
+def test_a_call_that_its_transport_refuses_is_recorded_with_its_status(
+    serve: Callable[..., Any], double: onnx.ModelProto
+) -> None:
+    options = ("--max-body-bytes", "65536", "--no-vetting")
+    with (
+        receiving() as receiver,
+        serve(double, "--trace-endpoint", receiver.url, *options) as process,
+        grpc.insecure_channel(f"127.0.0.1:{process.grpc_port}") as channel,
+    ):
+        unary: Any = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+        other: Any = channel.unary_unary("/inference.GRPCInferenceService/ServerLive")
+        caller = (("traceparent", f"00-{TRACE}-{SPAN}-01"),)
+        for message in (b"junk", bytes(65537)):
+            with pytest.raises(grpc.RpcError):
+                unary(message, metadata=caller)
+        with pytest.raises(grpc.RpcError):
+            other(b"junk")
+        unary(rows(1.0).SerializeToString())
+        spans = receiver.server_spans(3)
+    codes = [attributes(span)["rpc.response.status_code"] for span in spans]
+    assert codes == ["INVALID_ARGUMENT", "RESOURCE_EXHAUSTED", "OK"]
+    assert {span.trace_id.hex() for span in spans[:2]} == {TRACE}
+
+
 @pytest.mark.parametrize("way", ["hot", "cold"])
 def test_a_failed_request_is_recorded_with_its_status(
     serve: Callable[..., Any], slow: onnx.ModelProto, way: str

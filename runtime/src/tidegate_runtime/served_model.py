@@ -224,6 +224,8 @@ class ServedModel:
         """What the scheduler takes: the inputs, their rows, and until when. Raises `InvalidRequest`."""
         feeds = self.signature.check(request)
         self.signature.check_outputs(request.outputs)
+        if self.signature.binary_only:
+            self.signature.check_forms(request)
         limit = self.limits.timeout_seconds
         if request.timeout_seconds is not None and request.timeout_seconds < limit:
             limit = request.timeout_seconds

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-WARMUP_LIMIT_SECONDS: Final = 120.0
-"""All warm-up runs together; a graph with an endless loop never ends one by itself."""
+RUN_LIMIT_SECONDS: Final = 60.0
+"""Each run of the warm-up: twice what a request may take by default. Some endless loops show in no other way."""
 
 Labels = Mapping[str, tuple[str, ...]]
 """Output name → the names of its classes, for outputs that are scores by class."""
@@ -89,10 +89,10 @@ def load_model(  # noqa: PLR0913 -- the keywords have defaults that most callers
     rules = rules or BatchingRules()
     if found is None:
         opened, verdict = open_model(path, device, threads, max_rows, rules, config, options)
-        found = examine(opened, verdict, max_rows, rules, WARMUP_LIMIT_SECONDS)
+        found = examine(opened, verdict, max_rows, rules, RUN_LIMIT_SECONDS)
     else:
         opened = reopen_model(path, device, threads, found, config, options)
-        repeat(opened.session, found.warm, max_rows, WARMUP_LIMIT_SECONDS)
+        repeat(opened.session, found.warm, max_rows, RUN_LIMIT_SECONDS)
     graphs = raise_ladder(opened.session, found.warm, max_rows)
     costs = measured(opened.session, found.warm, max_rows, measure_seconds)
     verdict = found.warm.verdict
@@ -115,6 +115,7 @@ def open_model(
     session = _session(file, device, threads, content, config, options)
     if graph is None:  # ONNX Runtime took it, but what it refers to can't be checked
         raise not_onnx(file, "protobuf can't read it; it ends at 2 GiB and at 100 levels")
+    _refuse_endless(graph)
     return Opened(session, labels, content is not None), _judged(graph, session.signature, max_rows, rules)
 
 
@@ -133,7 +134,7 @@ def reopen_model(
 
 
 def examine(opened: Opened, verdict: Verdict, max_rows: int, rules: BatchingRules, limit_seconds: float) -> Findings:
-    """What the first runs show, all of them within `limit_seconds`. Raises `StartupFailure` as `warm_up` does."""
+    """What the first runs show, each of them within `limit_seconds`. Raises `StartupFailure` as `warm_up` does."""
     return Findings(warm_up(opened.session, verdict, max_rows, rules, limit_seconds), opened.changed)
 
 
@@ -162,6 +163,13 @@ def _prepared(file: Path) -> _Prepared:
 
     prepared = prepare(file)
     return prepared.graph, prepared.content, prepared.labels
+
+
+def _refuse_endless(graph: "onnx.ModelProto") -> None:
+    # Not imported above, as in _prepared.
+    from tidegate_runtime.model.endless import refuse_endless  # noqa: PLC0415
+
+    refuse_endless(graph)
 
 
 def _judged(graph: "onnx.ModelProto", signature: Signature, max_rows: int, rules: BatchingRules) -> Verdict:

@@ -1,7 +1,7 @@
 """A model's declared inputs and outputs, and whether a request fits them. Pure."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -27,6 +27,9 @@ ONNX_TYPES: Final = {
 }
 
 
+_BINARY_ONLY: Final = frozenset({Datatype.FP16, Datatype.BF16})
+
+
 class Declared(Protocol):
     """What ONNX Runtime's `NodeArg` says of an input or output; a free dimension is a name or None."""
 
@@ -50,6 +53,8 @@ class Signature:
     outputs: tuple[TensorSpec, ...]
     _plain: tuple[_Plain, ...] | None = field(init=False, repr=False, compare=False)
     _all_outputs: tuple[int, ...] = field(init=False, repr=False, compare=False)
+    binary_only: Mapping[str, Datatype] = field(init=False, repr=False, compare=False)
+    """The outputs whose datatype has no form in text, by name."""
 
     def __post_init__(self) -> None:
         plain = [spec for spec in self.inputs if spec.shape and isinstance(spec.shape[0], str)]
@@ -57,6 +62,8 @@ class Signature:
         every = tuple((spec.name, spec.datatype, spec.shape[1:]) for spec in plain)
         object.__setattr__(self, "_plain", every if len(plain) == len(self.inputs) else None)
         object.__setattr__(self, "_all_outputs", tuple(range(len(self.outputs))))
+        halves = {spec.name: spec.datatype for spec in self.outputs if spec.datatype in _BINARY_ONLY}
+        object.__setattr__(self, "binary_only", halves)
 
     @classmethod
     def declared(cls, inputs: Iterable[Declared], outputs: Iterable[Declared]) -> "Signature":
@@ -86,6 +93,26 @@ class Signature:
                 raise InvalidRequest(f'output "{name}" does not exist; the model has {_quoted(names)}')
         _refuse_repeated(asked, "output")
         return tuple(names.index(name) for name in asked)
+
+    def check_forms(self, request: InferRequest) -> None:
+        """Raises `InvalidTensor` for an output, wanted as numbers in text, whose datatype has no such form."""
+        wanted = request.outputs
+        if wanted is None:
+            plain = () if request.binary else tuple(self.binary_only)
+        else:
+            plain = tuple(
+                output.name
+                for output in wanted
+                if not output.classes and not (request.binary if output.binary is None else output.binary)
+            )
+        for name in plain:
+            datatype = self.binary_only.get(name)
+            if datatype is not None:
+                raise InvalidTensor(
+                    f'output "{name}": {datatype} has no JSON form in the Open Inference Protocol, and no field in '
+                    'contents; ask for it with "parameters": {"binary_data": true}, over gRPC by sending the inputs as '
+                    'raw_input_contents, or leave this output out of the request\'s "outputs"'
+                )
 
     def _check_plain(self, given: tuple[Tensor, ...]) -> Feeds | None:
         """What `check` returns, at a tenth of its cost, for what is mostly sent; None leaves the case to `check`.

@@ -45,7 +45,7 @@ def main() -> None:
             Path(task.path), task.device, task.threads, task.max_rows, task.rules, config, options
         )
         report({"stage": RUNNING})
-        report(reported(examine(opened, verdict, task.max_rows, task.rules, task.warmup_seconds)))
+        report(reported(examine(opened, verdict, task.max_rows, task.rules, task.run_seconds)))
     except StartupFailure as failure:
         report({"reason": failure.reason, "message": failure.message})
     except MemoryError:

@@ -19,7 +19,7 @@ from tidegate_runtime.errors import StartupFailure
 from tidegate_runtime.model.batchability import TOLERANCE, BatchingRules, Probe, Verdict
 from tidegate_runtime.model.device import AS_IT_COMES, DeviceOptions
 from tidegate_runtime.model.ladder import MEASURE_SECONDS
-from tidegate_runtime.model.loading import WARMUP_LIMIT_SECONDS, Findings, LoadedModel, load_model
+from tidegate_runtime.model.loading import RUN_LIMIT_SECONDS, Findings, LoadedModel, load_model
 from tidegate_runtime.model.triton_config import ModelConfig
 from tidegate_runtime.model.warmup import Warm
 from tidegate_runtime.naming import Reason
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 # -P: the working directory may be the model's, and what lies there must not be imported.
 TRIAL: Final = (sys.executable, "-P", "-m", "tidegate_runtime.model.trial")
 VETTING_SECONDS: Final = 300.0
-"""Opening and warm-up together; warm-up alone has a limit of its own, below this."""
+"""Opening and warm-up together; each run of the warm-up has a limit of its own, below this."""
 
 OPENING: Final = "opening it"
 RUNNING: Final = "running its warm-up"
@@ -55,7 +55,7 @@ class Task:
     tolerance: dict[str, float] = field(default_factory=lambda: _by_name(TOLERANCE))
     config: str | None = None
     seconds: float = VETTING_SECONDS
-    warmup_seconds: float = WARMUP_LIMIT_SECONDS
+    run_seconds: float = RUN_LIMIT_SECONDS
     available_bytes: int | None = None
     options: dict[str, Any] = field(default_factory=dict)
 

@@ -1,12 +1,13 @@
 """The first runs: they show whether the model answers, whether its rows are independent, and what a run costs."""
 
 import logging
+import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from threading import Timer
+from threading import Event, Thread
 from typing import Final
 
 from tidegate_runtime.errors import RuntimeFault, StartupFailure
@@ -74,7 +75,7 @@ def measured(session: OnnxSession, warm: Warm, max_rows: int, budget_seconds: fl
     # One size's inputs at a time; they are made in its first run, which isn't counted.
     feeds = lru_cache(maxsize=1)(partial(probe_feeds, session.signature, warm.probe))
     try:
-        with _bounded(session, 2 * budget_seconds) as run:
+        with _bounded(session, budget_seconds) as run:
             seconds = measure(lambda rows: _discard(run(feeds(rows))), ladder, time.perf_counter, budget_seconds)
     except (RuntimeFault, StartupFailure) as fault:  # it has run before, so it may be served all the same
         logger.warning("costs could not be measured", extra={"error": str(fault)})
@@ -88,10 +89,24 @@ def _discard(outputs: Sequence[Array]) -> None:
 
 @contextmanager
 def _bounded(session: OnnxSession, limit_seconds: float) -> Iterator[Run]:
-    """Runs of the session that end, all together, after `limit_seconds`, by `StartupFailure`."""
+    """Runs of the session, each of which is ended after `limit_seconds`, by `StartupFailure`.
+
+    Each, not all together: a large model that gets on, however slowly, isn't taken for one that loops.
+    """
     options = RunOptions()
+    ends_at = math.inf
+    over = Event()
+
+    def watch() -> None:
+        # One thread for all of them: one a run would be part of what the run is measured to cost.
+        while not over.wait(min(limit_seconds, ends_at - time.monotonic())):
+            if time.monotonic() >= ends_at:
+                options.terminate = True
+                return
 
     def run(feeds: Feeds) -> Sequence[Array]:
+        nonlocal ends_at
+        ends_at = time.monotonic() + limit_seconds
         try:
             return session.run(feeds, options)
         except RuntimeFault:
@@ -99,16 +114,16 @@ def _bounded(session: OnnxSession, limit_seconds: float) -> Iterator[Run]:
                 late = f"no end within {limit_seconds:.0f} s; does the graph loop forever?"
                 raise StartupFailure(Reason.WARMUP_FAILED, f"warm-up: {late}") from None
             raise
+        finally:
+            ends_at = math.inf
 
-    def end() -> None:
-        options.terminate = True
-
-    timer = Timer(limit_seconds, end)
-    timer.start()
+    watching = Thread(target=watch, name="warm-up", daemon=True)
+    watching.start()
     try:
         yield run
     finally:
-        timer.cancel()
+        over.set()
+        watching.join()
 
 
 def _probed(run: Run, signature: Signature, verdict: Verdict, max_rows: int, rules: BatchingRules) -> Warm:

@@ -50,11 +50,12 @@ class HttpCall(ABC):
         "_carrier",
         "_deadline",
         "_messages",
-        "_metadata",
         "_task",
         "_timer",
         "began",
         "heard",
+        "metadata",
+        "path",
         "reading",
         "stream",
     )
@@ -69,7 +70,8 @@ class HttpCall(ABC):
         self.heard = REQUEST_BYTES
         """The bytes that came since this was last set to 0."""
         self._carrier = carrier
-        self._metadata = head.metadata
+        self.path = head.path
+        self.metadata = head.metadata
         self._deadline = deadline
         self._messages = Messages(head.encoding, carrier.max_message_bytes)
         self._borrowed = 0
@@ -95,10 +97,10 @@ class HttpCall(ABC):
     def _call(self) -> Call:
         now = self._carrier.clock()
         if self._deadline is None:
-            return Call(now, None, self._metadata, self._carrier.peer)
+            return Call(now, None, self.metadata, self._carrier.peer)
         if self._deadline <= now:
             raise DeadlineExceeded("the request's deadline was over before it was read")
-        return Call(now, self._deadline - now, self._metadata, self._carrier.peer)
+        return Call(now, self._deadline - now, self.metadata, self._carrier.peer)
 
     def _take(self) -> tuple[bytes, int] | None:
         """The next message and what of it is to be granted; None, having asked for the rest, if it isn't there."""

@@ -5,7 +5,7 @@ Framing, header compression, flow control and the answers to floods are libnghtt
 
 import asyncio
 import logging
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Hashable
 from typing import Any, Final
 
 from tidegate_nghttp2 import (
@@ -16,7 +16,6 @@ from tidegate_nghttp2 import (
     NO_ERROR,
     PONG,
     PeerFault,
-    Scratch,
     Session,
 )
 from tidegate_runtime.errors import NotServed, Overloaded
@@ -24,7 +23,6 @@ from tidegate_runtime.rpc import http2_wire as wire
 from tidegate_runtime.rpc.call import Status, status_of
 from tidegate_runtime.rpc.http2_bounds import (
     LIMITS,
-    MAX_UNSENT_BYTES,
     NOTICE_SECONDS,
     PULL_BYTES,
     STREAM_UNSENT_BYTES,
@@ -33,7 +31,7 @@ from tidegate_runtime.rpc.http2_bounds import (
 from tidegate_runtime.rpc.http2_calls import HttpCall, call_of
 from tidegate_runtime.rpc.http2_credit import Credit
 from tidegate_runtime.rpc.http2_patience import REQUEST_BYTES, REQUEST_IDLE_SECONDS, Patience, Step
-from tidegate_runtime.rpc.methods import Method
+from tidegate_runtime.rpc.http2_shared import Shared
 from tidegate_runtime.send_queue import queued_bytes
 
 logger = logging.getLogger(__name__)
@@ -42,32 +40,6 @@ _LATE: Final = Status(
     "DEADLINE_EXCEEDED", f"less than {REQUEST_BYTES} bytes of the request came in {REQUEST_IDLE_SECONDS:.0f} s"
 )
 _HEAD_TOO_LARGE: Final = Status("RESOURCE_EXHAUSTED", f"metadata over {LIMITS.max_head_bytes} bytes; send less")
-
-
-class Shared:
-    """What the connections of a server share."""
-
-    def __init__(
-        self, scratch: Scratch, table: Mapping[str, Method], clock: Callable[[], float], max_message_bytes: int
-    ) -> None:
-        self.scratch = scratch
-        self.table = table
-        self.clock = clock
-        self.max_message_bytes = max_message_bytes
-        self.max_unsent_bytes = max(MAX_UNSENT_BYTES, 2 * max_message_bytes)
-        self.connections: set[Connection] = set()
-        self._closed = asyncio.Event()
-
-    def closed(self, connection: "Connection") -> None:
-        """It is gone."""
-        self.connections.discard(connection)
-        self._closed.set()
-
-    async def empty(self) -> None:
-        """Returns once there is no connection."""
-        while self.connections:
-            self._closed.clear()
-            await self._closed.wait()
 
 
 class Connection(asyncio.Protocol):
@@ -232,6 +204,7 @@ class Connection(asyncio.Protocol):
         if text is None:
             self._session.refuse(stream, wire.HEAD + _trailers(_HEAD_TOO_LARGE))
             return
+        head = None
         try:
             head = wire.read_head(text)
             method = self._shared.table.get(head.path)
@@ -245,11 +218,15 @@ class Connection(asyncio.Protocol):
         except wire.NotGrpc as refusal:
             self._session.refuse(stream, refusal.head, refusal.body)
         except Exception as error:
-            self._session.refuse(stream, wire.HEAD + _trailers(status_of(error)))
+            status = status_of(error)
+            self._session.refuse(stream, wire.HEAD + _trailers(status))
+            if head is not None:
+                self._shared.on_refused(head.path, head.metadata, status.code)
 
     def _refuse(self, call: HttpCall, status: Status) -> None:
         call.cancel()
         self.finish(call, status)
+        self._shared.on_refused(call.path, call.metadata, status.code)
 
     def _give_up(self) -> None:
         """Who delivers an answer serves other connections, too: what goes wrong here ends this one alone."""

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -11,9 +12,11 @@ from tidegate_runtime.hosting import Host
 from tidegate_runtime.listening import listener
 from tidegate_runtime.rpc.administrator import Administrator
 from tidegate_runtime.rpc.health import Health
-from tidegate_runtime.rpc.http2_connection import Connection, Shared
+from tidegate_runtime.rpc.http2_connection import Connection
+from tidegate_runtime.rpc.http2_shared import Shared
 from tidegate_runtime.rpc.methods import methods
 from tidegate_runtime.rpc.servicer import Servicer
+from tidegate_runtime.rpc.tracing import refused
 from tidegate_runtime.service import Service
 from tidegate_runtime.tls import HTTP_2, Certificate
 
@@ -34,7 +37,8 @@ class Http2Server:
         self._health = Health(service)
         table = {method.path: method for method in methods(self._servicer, self._health, Administrator(service, host))}
         max_message_bytes = min(service.limits.max_body_bytes, MAX_MESSAGE_BYTES)
-        self._shared = Shared(Scratch(), table, service.clock, max_message_bytes)
+        on_refused = partial(refused, service)
+        self._shared = Shared(Scratch(), table, service.clock, max_message_bytes, on_refused)
         self._server: asyncio.Server
         self._sweeping: asyncio.Task[None]
 

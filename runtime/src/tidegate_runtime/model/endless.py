@@ -1,0 +1,97 @@
+"""Loops of which the graph itself shows that they never end. Pure.
+
+Such a model would be found out by its warm-up, but after minutes: a run that goes on can't be told from a slow one.
+Only what is certain is refused. A loop whose end depends on numbers is left to the warm-up's limit.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import onnx
+from onnx import numpy_helper
+
+from tidegate_runtime.errors import StartupFailure
+from tidegate_runtime.model.explanation import printable
+from tidegate_runtime.naming import Reason
+
+ENDLESS_TRIPS: Final = 10**11
+"""More than a day of the quickest steps, a million a second."""
+
+Constants = Mapping[str, onnx.TensorProto]
+
+
+def refuse_endless(model: onnx.ModelProto) -> None:
+    """Raises `StartupFailure` for a loop that every run reaches and none leaves."""
+    graph = model.graph
+    constants = _constants(graph, {})
+    for node in _needed(graph):
+        if node.op_type == "Loop" and node.domain in {"", "ai.onnx"} and _is_endless(node, constants):
+            name = printable(node.name or node.output[0], 64)
+            raise StartupFailure(
+                Reason.MODEL_INVALID,
+                f'the loop "{name}" never ends: its condition is always true, and nothing bounds its steps; '
+                "export the model with a trip count, or with a condition that its body computes",
+            )
+
+
+def _is_endless(node: onnx.NodeProto, constants: Constants) -> bool:
+    trips, condition, *_ = [*node.input, "", ""]
+    if trips and not _is_beyond(constants.get(trips)):
+        return False
+    body = next(attribute.g for attribute in node.attribute if attribute.name == "body")
+    inner = _constants(body, {name: value for name, value in constants.items() if name not in _inputs(body)})
+    source = _source(body, body.output[0].name)
+    if source == body.input[1].name:
+        return not condition or _is_true(constants.get(condition))
+    return _is_true(inner.get(source)) and (not condition or _is_true(constants.get(condition)))
+
+
+def _needed(graph: onnx.GraphProto) -> Iterable[onnx.NodeProto]:
+    """The nodes that outputs come of; ONNX Runtime takes out the others. Subgraphs may use any name."""
+    wanted = {output.name for output in graph.output}
+    for node in reversed(graph.node):
+        if wanted.intersection(node.output):
+            wanted.update(node.input)
+            for attribute in node.attribute:
+                wanted.update(name for inner in attribute.g.node for name in inner.input)
+            yield node
+
+
+def _constants(graph: onnx.GraphProto, outer: Constants) -> Constants:
+    """What has the same value in every run, by name, as far as it is written down."""
+    constants = dict(outer)
+    given = _inputs(graph)
+    constants.update((tensor.name, tensor) for tensor in graph.initializer if tensor.name not in given)
+    for node in graph.node:
+        if node.op_type == "Constant":
+            constants.update((node.output[0], entry.t) for entry in node.attribute if entry.name == "value")
+        elif node.op_type == "Identity" and node.input[0] in constants:
+            constants[node.output[0]] = constants[node.input[0]]
+    return constants
+
+
+def _inputs(graph: onnx.GraphProto) -> set[str]:
+    """What the graph is given; it hides what has the same name outside."""
+    return {value.name for value in graph.input}
+
+
+def _source(graph: onnx.GraphProto, name: str) -> str:
+    """The name of what `name` is a copy of."""
+    for node in reversed(graph.node):
+        if node.op_type == "Identity" and name in node.output:
+            name = node.input[0]
+    return name
+
+
+def _is_true(tensor: onnx.TensorProto | None) -> bool:
+    return (
+        tensor is not None and tensor.data_type == onnx.TensorProto.BOOL and bool(numpy_helper.to_array(tensor).all())
+    )
+
+
+def _is_beyond(tensor: onnx.TensorProto | None) -> bool:
+    return (
+        tensor is not None
+        and tensor.data_type == onnx.TensorProto.INT64
+        and int(numpy_helper.to_array(tensor).min()) >= ENDLESS_TRIPS
+    )

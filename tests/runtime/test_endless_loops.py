@@ -1,0 +1,66 @@
+"""Loops that never end, as far as the graph shows it."""
+
+from pathlib import Path
+
+import onnx
+import pytest
+from onnx import parser
+
+from tidegate_runtime.errors import StartupFailure
+from tidegate_runtime.model.endless import refuse_endless
+from tidegate_runtime.model.vetting import Task, vet
+
+GIVEN = "<bool true={1}, bool false={0}, int64 many={9223372036854775807}, int64 ten={10}>"
+
+
+def loop(inputs: str, step: str = "go_on = Identity(go)", also: str = "") -> onnx.ModelProto:
+    body = f"(int64 i, bool go, float v) => (bool go_on, float w) {{ {step} w = Identity(v) }}"
+    text = f'<ir_version: 8, opset_import: ["": 18]> m (float x, bool asked, int64 n) => (float y) {GIVEN} {{'
+    model: onnx.ModelProto = parser.parse_model(f"{text} y = Loop <body = b {body}> ({inputs}) {also} }}")
+    return model
+
+
+ENDLESS = [
+    pytest.param(loop(", true, x"), id="a condition that is handed on"),
+    pytest.param(loop(", , x"), id="no condition"),
+    pytest.param(loop(", true, x", step="a = Identity(go) go_on = Identity(a)"), id="handed on twice"),
+    pytest.param(loop(", true, x", step="go_on = Constant <value = bool {1}> ()"), id="a constant"),
+    pytest.param(loop(", true, x", step="go_on = Identity(true)"), id="a constant of the graph around it"),
+    pytest.param(loop("many, true, x"), id="more steps than there is time"),
+]
+ENDING = [
+    pytest.param(loop("ten, true, x"), id="ten steps"),
+    pytest.param(loop("n, true, x"), id="steps that the client says"),
+    pytest.param(loop(", false, x"), id="a condition that is false"),
+    pytest.param(loop(", asked, x"), id="a condition that the client says"),
+    pytest.param(loop(", true, x", step="go_on = Not(go)"), id="a condition that turns"),
+    pytest.param(loop(", true, x", step="b = Constant <value = float {9}> () go_on = Less(v, b)"), id="a comparison"),
+    pytest.param(loop("ten, true, x", also="z = Identity(y)"), id="a name beside"),
+]
+
+
+@pytest.mark.parametrize("model", ENDLESS)
+def test_refused_is(model: onnx.ModelProto) -> None:
+    with pytest.raises(StartupFailure, match='the loop "y" never ends') as failure:
+        refuse_endless(model)
+    assert failure.value.reason == "ModelInvalid"
+
+
+@pytest.mark.parametrize("model", ENDING)
+def test_taken_is(model: onnx.ModelProto) -> None:
+    refuse_endless(model)
+
+
+def test_taken_is_a_loop_that_no_output_needs() -> None:
+    model = loop(", true, x")
+    model.graph.node.append(onnx.helper.make_node("Identity", ["x"], ["z"]))
+    model.graph.output[0].name = "z"
+    refuse_endless(model)
+
+
+def test_row_10_a_loop_without_end_is_refused_before_it_runs(tmp_path: Path) -> None:
+    model = loop(", true, x")
+    onnx.save(model, tmp_path / "m.onnx")
+    # The time that the trial may take is beyond what the test does, so it isn't what ends it.
+    with pytest.raises(StartupFailure, match='the loop "y" never ends'):
+        vet(Task(str(tmp_path / "m.onnx"), "cpu", 1, 8, seconds=300))
