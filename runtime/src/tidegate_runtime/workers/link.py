@@ -84,6 +84,8 @@ class Link:
 
         Each of `models`, by the numbers in it, is kept until the front end has nothing more for it.
         """
+        if self._gone:
+            return
         for number, model in models.items():
             if number not in self._models:
                 self._models[number] = model
@@ -250,4 +252,4 @@ class Link:
     def _released(self, slab: int, offset: int) -> None:
         # The last array may be let go on the launch thread, or when all is over.
         with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._line.put, plain(Kind.RELEASE, slab, offset))
+            self._line.put_soon(plain(Kind.RELEASE, slab, offset))

@@ -146,7 +146,7 @@ class Uplink:
 
     def _released(self, slab: int, offset: int) -> None:
         # The last array may be let go on any thread: compression has one, for instance.
-        self._loop.call_soon_threadsafe(self._line.put, plain(Kind.RELEASE, slab, offset))
+        self._line.put_soon(plain(Kind.RELEASE, slab, offset))
 
 
 def _hub_gone() -> None:
