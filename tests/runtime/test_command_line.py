@@ -111,7 +111,6 @@ def test_a_termination_message_fits_what_the_kubelet_keeps(text: str) -> None:
     [
         (["--admin-on-data-port"], "leave out --admin-on-data-port"),
         (["--grpc-transport", "grpcio"], "grpcio can't share a port between processes"),
-        (["--trace-endpoint", "http://127.0.0.1:1/v1/traces"], "leave out --trace-endpoint"),
         (["--workers", "65"], "less than or equal to 64"),
     ],
 )

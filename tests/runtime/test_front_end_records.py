@@ -209,7 +209,9 @@ def test_a_scrape_sums_what_all_front_ends_count_also_those_that_are_gone() -> N
             metrics.served(0.0, 0.25 * seconds, 0.5 * seconds, seconds)
         metrics.answered(429, 0.5)
         metrics.refuse("QueueBytes")
-        return tally.decode(tally.encode([metrics]))
+        counts, lost = tally.decode(tally.encode([metrics], 9))
+        assert lost == 9
+        return counts
 
     hub = ModelMetrics("m", "1", "cpu")
     hub.refuse("Deadline")

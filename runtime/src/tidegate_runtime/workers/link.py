@@ -62,6 +62,7 @@ class Link:
         self._number = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self.counts: Counts = {}
+        self.spans_lost = 0
         """What the front end has counted, as of when it last said so."""
         self.ready = False
         """Whether the front end listens, or did."""
@@ -176,7 +177,7 @@ class Link:
         if kind == Kind.SLAB:
             self._incoming.attach(number, descriptor)
         elif kind == Kind.COUNTS:
-            self.counts = tally.decode(opened(descriptor, value))
+            self.counts, self.spans_lost = tally.decode(opened(descriptor, value))
             asked = self._asked.get(number)
             if asked is not None and not asked.done():
                 asked.set_result(None)

@@ -77,6 +77,7 @@ class FrontEnds:
         self._number = 0
         self._told = 0
         self._past: Counts = {}
+        self._past_spans_lost = 0
         self._leaving = asyncio.Event()
         self._complete = False
         service.reachable = False
@@ -87,6 +88,11 @@ class FrontEnds:
     def running(self) -> int:
         """How many front ends listen."""
         return sum(link.ready for link in self._links)
+
+    @property
+    def lost(self) -> int:
+        """Spans that front ends could not send, as of the last `gather`."""
+        return self._past_spans_lost + sum(link.spans_lost for link in self._links)
 
     def readiness_changed(self) -> None:
         """Tells the front ends all that is served."""
@@ -153,6 +159,7 @@ class FrontEnds:
             self._board.gone(place)
             del self._links[link]
             self._past = tally.merged(self._past, link.counts)
+            self._past_spans_lost += link.spans_lost
             self._on_link_change(None)
             if self._leaving.is_set():
                 return
