@@ -104,3 +104,26 @@ def test_a_termination_message_fits_what_the_kubelet_keeps(text: str) -> None:
     parsed = json.loads(line)
     assert parsed["reason"] == "ModelInvalid"
     assert text.startswith(parsed["message"])
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--admin-on-data-port"], "leave out --admin-on-data-port"),
+        (["--grpc-transport", "grpcio"], "grpcio can't share a port between processes"),
+        (["--workers", "65"], "less than or equal to 64"),
+    ],
+)
+def test_what_several_front_ends_cannot_do_is_refused(tmp_path: Path, options: list[str], said: str) -> None:
+    code, _, log = run(tmp_path, "serve", str(tmp_path / "m.onnx"), "--workers", "2", *options)
+    assert code == 2
+    assert said in " ".join(log.replace("│", " ").split())
+
+
+def test_a_certificate_that_no_front_end_could_use_ends_the_server_with_its_reason(tmp_path: Path) -> None:
+    for name in ("tls.crt", "tls.key", "m.onnx"):
+        (tmp_path / name).write_text("nothing")
+    options = ["--tls-certificate", str(tmp_path / "tls.crt"), "--tls-key", str(tmp_path / "tls.key")]
+    ports = ["--port", "0", "--grpc-port", "0", "--admin-port", "0"]
+    code, termination, _ = run(tmp_path, "serve", str(tmp_path / "m.onnx"), "--workers", "2", *ports, *options)
+    assert (code, termination["reason"]) == (1, "CertificateInvalid")

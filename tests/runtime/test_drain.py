@@ -57,8 +57,11 @@ async def exit_code(process: Any) -> int:
     return await asyncio.to_thread(process.popen.wait, EXIT_SECONDS)
 
 
-async def test_no_request_fails_while_the_process_drains(serve: Callable[..., Any], double: onnx.ModelProto) -> None:
-    with serve(double, "--drain-seconds", str(DRAIN_SECONDS)) as process:
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_no_request_fails_while_the_process_drains(
+    workers: str, serve: Callable[..., Any], double: onnx.ModelProto
+) -> None:
+    with serve(double, "--drain-seconds", str(DRAIN_SECONDS), "--workers", workers) as process:
         loop = asyncio.get_running_loop()
         load = Load(process.url("/v2/models/m/infer"), clients=6)
         await load.answered(50)

@@ -8,11 +8,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import grpc
 import httpx2
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
+
+from tidegate_runtime.rpc.protos import inference_pb2 as pb
+
+from .stored_models import Repository, times
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio]
 
@@ -135,6 +140,12 @@ async def metric(process: Any, sample: str) -> float:
     return next((float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(sample)), 0.0)
 
 
+async def until_inflight(process: Any, count: int) -> None:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while await metric(process, "tidegate_inflight") != count:
+            pass
+
+
 async def until(condition: Callable[[], bool]) -> None:
     """Returns once it holds, which nothing tells."""
     for _ in range(int(PATIENCE_SECONDS / 0.01)):
@@ -182,3 +193,112 @@ async def test_a_front_end_that_is_killed_takes_its_own_connections_alone(
         await again.good(20)
         await again.stop()
         assert {code for client in again.clients for code in client.codes} == {200}
+
+
+async def test_models_are_exchanged_under_load_without_a_lost_request(
+    hosted: Callable[..., Any], repository: Repository
+) -> None:
+    with hosted("--workers", "2") as process:
+        load = Load([Client(process, seed, 2, "double", (2, 5, 7)) for seed in range(12)])
+        for factor in (5, 7):
+            await load.good(20)
+            repository.put("double", 1, times(factor))
+            async with httpx2.AsyncClient(timeout=PATIENCE_SECONDS) as client:
+                url = process.admin_url("/v2/repository/models/double/load")
+                assert (await client.post(url, json={})).status_code == 200
+            fresh = Load([Client(process, seed, 2, "double", (factor,)) for seed in range(4)])
+            await fresh.good(5)
+            await fresh.stop()
+        await load.good(20)
+        await load.stop()
+        assert {code for client in load.clients for code in client.codes} == {200}
+        assert len({client.owner for client in load.clients}) == 2
+
+
+async def test_an_unloaded_model_is_gone_on_every_front_end(hosted: Callable[..., Any]) -> None:
+    with hosted("--workers", "2") as process:
+        clients = [httpx2.Client(timeout=30) for _ in range(8)]
+        bodies = {"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [1, 2]}]}
+        infer = process.url("/v2/models/double/infer")
+        assert {client.post(infer, json=bodies).status_code for client in clients} == {200}
+        assert httpx2.post(process.admin_url("/v2/repository/models/double/unload"), json={}).status_code == 200
+        assert {client.post(infer, json=bodies).status_code for client in clients} == {503}
+        assert {client.get(process.url("/v2/models/triple/ready")).status_code for client in clients} == {200}
+        assert httpx2.post(process.admin_url("/v2/repository/models/double/load"), json={}).status_code == 200
+        assert {client.post(infer, json=bodies).status_code for client in clients} == {200}
+        told = [client.get(process.url("/v2/models/double/stats")).json()["model_stats"][0] for client in clients]
+        assert {stats["inference_stats"]["success"]["count"] for stats in told} == {16}, "each tells of all"
+        for client in clients:
+            client.close()
+
+
+async def test_calls_over_grpc_are_answered_by_every_front_end(
+    serve: Callable[..., Any], double: onnx.ModelProto
+) -> None:
+    with serve(double, "--workers", "2") as process:
+
+        async def calls(number: int) -> int:
+            options = [("grpc.use_local_subchannel_pool", 1)]
+            async with grpc.aio.insecure_channel(f"127.0.0.1:{process.grpc_port}", options) as channel:
+                infer = channel.unary_unary(
+                    "/inference.GRPCInferenceService/ModelInfer",
+                    request_serializer=pb.ModelInferRequest.SerializeToString,
+                    response_deserializer=pb.ModelInferResponse.FromString,
+                )
+                for turn in range(50):
+                    sent = np.array([[number, turn, 1, -1]], np.float32)
+                    request = pb.ModelInferRequest(model_name="m", raw_input_contents=[sent.tobytes()])
+                    request.inputs.add(name="x", datatype="FP32", shape=sent.shape)
+                    answer = await infer(request)
+                    assert answer.raw_output_contents == [(2 * sent).tobytes()]
+            return 50
+
+        assert sum(await asyncio.gather(*(calls(number) for number in range(12)))) == 600
+        assert await metric(process, "tidegate_requests_total{code") == 600
+
+
+async def test_the_end_of_the_hub_is_the_end_of_its_front_ends(
+    serve: Callable[..., Any], double: onnx.ModelProto
+) -> None:
+    with serve(double, "--workers", "2") as process:
+        pids = front_ends_of(process)
+        assert len(pids) == 2
+        process.popen.send_signal(signal.SIGKILL)
+        await until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
+
+
+@pytest.mark.parametrize("isolated", ["--isolate", "--no-isolate"])
+async def test_queued_requests_are_answered_before_the_end(
+    isolated: str, serve: Callable[..., Any], slow: onnx.ModelProto
+) -> None:
+    options = ("--workers", "2", "--drain-seconds", "0.2", "--max-batch-size", "1", isolated)
+    with serve(slow, *options) as process:
+        body = {"inputs": [{"name": "n", "shape": [], "datatype": "INT64", "data": [200_000]}]}
+        async with httpx2.AsyncClient(timeout=30) as client:
+            url = process.url("/v2/models/m/infer")
+            requests = [asyncio.create_task(client.post(url, json=body)) for _ in range(3)]
+            await until_inflight(process, 3)
+            process.popen.send_signal(signal.SIGTERM)
+            answers = await asyncio.gather(*requests)
+        assert [answer.status_code for answer in answers] == [200] * 3
+        assert [answer.json()["outputs"][0]["data"] for answer in answers] == [[200_000]] * 3
+        assert await asyncio.to_thread(process.popen.wait, PATIENCE_SECONDS) == 0
+
+
+async def test_requests_of_clients_that_left_and_of_a_dead_front_end_leave_the_queue(
+    serve: Callable[..., Any], slow: onnx.ModelProto
+) -> None:
+    with serve(slow, "--workers", "2", "--max-batch-size", "1") as process:
+        body = json.dumps({"inputs": [{"name": "n", "shape": [], "datatype": "INT64", "data": [10**15]}]})
+        head = f"POST /v2/models/m/infer HTTP/1.1\r\nHost: m\r\nContent-Length: {len(body)}\r\n\r\n"
+        opened = [await asyncio.open_connection("127.0.0.1", process.port) for _ in range(6)]
+        for _, writer in opened:
+            writer.write((head + body).encode())
+        await until_inflight(process, 6)
+        opened[0][1].close()
+        await until_inflight(process, 5)
+        for pid in front_ends_of(process):
+            os.kill(pid, signal.SIGKILL)
+        await until_inflight(process, 0)
+        for _, writer in opened[1:]:
+            writer.close()

@@ -145,7 +145,9 @@ WAYS = ["hot", "cold", "v1", "grpc", "grpc stream"]
 STAGES = ["parse", "queue", "assemble", "compute", "encode"]
 
 
-@pytest.mark.parametrize("options", [("--grpc-transport", "nghttp2"), ("--grpc-transport", "grpcio"), ("--isolate",)])
+@pytest.mark.parametrize(
+    "options", [("--grpc-transport", "nghttp2"), ("--grpc-transport", "grpcio"), ("--isolate",), ("--workers", "2")]
+)
 def test_every_way_in_makes_the_same_trace(
     serve: Callable[..., Any], double: onnx.ModelProto, options: tuple[str, ...]
 ) -> None:

@@ -190,7 +190,7 @@ def serve(  # noqa: PLR0913, PLR0917 -- one parameter per option is how typer re
         raise typer.BadParameter("a process of its own for the model needs Linux: give --no-isolate")
 
     if workers > 1:
-        _check_workers(grpc_port, grpc_transport, admin_on_data_port, trace_endpoint)
+        _check_workers(grpc_port, grpc_transport, admin_on_data_port)
 
     def run() -> None:
         # Not imported above, so that `fetch` stays small: these bring ONNX Runtime and FastAPI.
@@ -253,9 +253,7 @@ def fetch(
     _leave(_exit_code(run))
 
 
-def _check_workers(
-    grpc_port: int, grpc_transport: GrpcTransport, admin_on_data_port: bool, trace_endpoint: str
-) -> None:
+def _check_workers(grpc_port: int, grpc_transport: GrpcTransport, admin_on_data_port: bool) -> None:
     """Refuses what several front ends can't do, with the way out."""
     if sys.platform != "linux":
         raise typer.BadParameter("several front ends need Linux: give --workers 1")
@@ -265,8 +263,6 @@ def _check_workers(
         )
     if admin_on_data_port:
         raise typer.BadParameter("front ends serve no administration: leave out --admin-on-data-port, or --workers")
-    if trace_endpoint:
-        raise typer.BadParameter("traces come from one process alone: leave out --trace-endpoint, or --workers")
 
 
 def _exit_code(run: Callable[[], None]) -> int:

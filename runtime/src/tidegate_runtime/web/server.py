@@ -51,7 +51,9 @@ async def serve(settings: ServeSettings) -> None:
         front = await _front(service, host, settings, data)
         host.changed, host.settled = front.readiness_changed, front.settled
         front_ends = front if isinstance(front, FrontEnds) else None
-        admin_app = create_admin_app(service, host, sender, triton=settings.triton_metrics, front_ends=front_ends)
+        # Front ends send their own; this process' sender, which has nothing to send, has checked that they can.
+        traces = (front_ends or sender) if sender is not None else None
+        admin_app = create_admin_app(service, host, traces, triton=settings.triton_metrics, front_ends=front_ends)
         # Not the hot class: it would answer inference requests on this port, too.
         admin_class = bounded_class(lambda: service.draining)
         admin_server = HttpServer(admin_app, admin_class, admin, grace_seconds(settings))

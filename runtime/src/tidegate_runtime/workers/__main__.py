@@ -17,7 +17,7 @@ from tidegate_runtime import logs
 from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.model.child.spawned import detach_from_terminal
 from tidegate_runtime.settings import ServeSettings, decode_settings
-from tidegate_runtime.web.doors import Doors
+from tidegate_runtime.web.doors import Doors, trace_sender
 from tidegate_runtime.workers.accepting import Board, SharingLoop, listeners_of
 from tidegate_runtime.workers.mirror import Mirror
 from tidegate_runtime.workers.snapshot import Snapshot
@@ -57,6 +57,8 @@ async def attend(settings: ServeSettings, line: socket.socket, data: socket.sock
     front.service.begin_drain()
     await front.doors.close()
     await front.service.close()
+    if front.sender is not None:
+        await asyncio.to_thread(front.sender.close)
     await uplink.close()
 
 
@@ -67,6 +69,9 @@ class _FrontEnd:
         self.uplink = uplink = Uplink(line, timed=bool(settings.trace_endpoint))
         self.service = Mirror(settings.limits, uplink, uplink.let_go)
         self.service.gather = self._gather
+        self.sender = sender = trace_sender(self.service, settings)
+        if sender is not None:
+            uplink.spans_lost = lambda: sender.lost
         uplink.on_models = self._show
         uplink.counted = self._counted
 

@@ -5,6 +5,7 @@ import os
 import socket
 from collections import deque
 from collections.abc import Callable
+from threading import get_ident
 from typing import Final
 
 from tidegate_runtime.model.child import messages, slab
@@ -31,6 +32,7 @@ class Line:
         self._on_packet = on_packet
         self._on_end = on_end
         self._loop = asyncio.get_running_loop()
+        self._thread = get_ident()
         self._records: list[bytes] = []
         self._bytes = 0
         self._asked = False
@@ -49,6 +51,13 @@ class Line:
         elif not self._asked:
             self._asked = True
             self._loop.call_soon(self._turn_over)
+
+    def put_soon(self, record: bytes) -> None:
+        """Has a record sent, called from any thread and at any moment, such as when an array goes."""
+        if get_ident() == self._thread:
+            self._loop.call_soon(self.put, record)
+        else:
+            self._loop.call_soon_threadsafe(self.put, record)
 
     def put_with(self, record: bytes, descriptor: int) -> None:
         """Sends a record and a duplicate of `descriptor`, behind all that was put before."""

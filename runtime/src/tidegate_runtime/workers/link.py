@@ -62,6 +62,7 @@ class Link:
         self._number = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self.counts: Counts = {}
+        self.spans_lost = 0
         """What the front end has counted, as of when it last said so."""
         self.ready = False
         """Whether the front end listens, or did."""
@@ -84,6 +85,8 @@ class Link:
 
         Each of `models`, by the numbers in it, is kept until the front end has nothing more for it.
         """
+        if self._gone:
+            return
         for number, model in models.items():
             if number not in self._models:
                 self._models[number] = model
@@ -174,7 +177,7 @@ class Link:
         if kind == Kind.SLAB:
             self._incoming.attach(number, descriptor)
         elif kind == Kind.COUNTS:
-            self.counts = tally.decode(opened(descriptor, value))
+            self.counts, self.spans_lost = tally.decode(opened(descriptor, value))
             asked = self._asked.get(number)
             if asked is not None and not asked.done():
                 asked.set_result(None)
@@ -250,4 +253,4 @@ class Link:
     def _released(self, slab: int, offset: int) -> None:
         # The last array may be let go on the launch thread, or when all is over.
         with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._line.put, plain(Kind.RELEASE, slab, offset))
+            self._line.put_soon(plain(Kind.RELEASE, slab, offset))

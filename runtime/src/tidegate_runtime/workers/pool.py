@@ -4,6 +4,7 @@ All accept from one queue, which the hub holds open: connections that wait in it
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import pickle
@@ -24,6 +25,7 @@ from tidegate_runtime.rpc.transports import check_inheritable
 from tidegate_runtime.served_model import ServedModel
 from tidegate_runtime.service import Service, State
 from tidegate_runtime.settings import ServeSettings, encode_settings
+from tidegate_runtime.tls import Certificate
 from tidegate_runtime.workers import tally
 from tidegate_runtime.workers.accepting import Board, board_bytes
 from tidegate_runtime.workers.link import Link
@@ -40,6 +42,9 @@ MAX_FAILED_STARTS: Final = 3
 LEAVE_SECONDS: Final = 5.0
 """How long, beyond the last requests' time, a front end may take to end."""
 
+SETTLE_SECONDS: Final = 5.0
+"""How long a change waits for a front end to go by it."""
+
 RPC_BACKLOG: Final = 1024
 
 
@@ -47,7 +52,13 @@ class FrontEnds:
     """`settings.workers` front ends of a service, from here on until `close`."""
 
     def __init__(self, service: Service, settings: ServeSettings, data: socket.socket) -> None:
-        """`data` is the data port's listener. Raises `OSError` if that of gRPC can't be had."""
+        """`data` is the data port's listener.
+
+        Raises `OSError` if that of gRPC can't be had, `StartupFailure` for a certificate that can't be used.
+        """
+        if settings.tls:
+            # Front ends read it themselves; what they would all end for is said once.
+            Certificate(*settings.tls)
         self._service = service
         self._settings = settings
         self._data = data
@@ -66,7 +77,8 @@ class FrontEnds:
         self._number = 0
         self._told = 0
         self._past: Counts = {}
-        self._leaving = False
+        self._past_spans_lost = 0
+        self._leaving = asyncio.Event()
         self._complete = False
         service.reachable = False
         service.gather = self.gather
@@ -77,6 +89,11 @@ class FrontEnds:
         """How many front ends listen."""
         return sum(link.ready for link in self._links)
 
+    @property
+    def lost(self) -> int:
+        """Spans that front ends could not send, as of the last `gather`."""
+        return self._past_spans_lost + sum(link.spans_lost for link in self._links)
+
     def readiness_changed(self) -> None:
         """Tells the front ends all that is served."""
         self._told += 1
@@ -86,8 +103,12 @@ class FrontEnds:
             link.tell(self._told, models, told)
 
     async def settled(self) -> None:
-        """Returns once every front end does as it was told last, or is gone."""
-        await asyncio.gather(*(link.shows(self._told) for link in list(self._links)))
+        """Returns once every front end that listens does as it was told last, or is gone, or hangs."""
+        shown = [asyncio.create_task(link.shows(self._told)) for link in self._links if link.ready]
+        if shown:
+            _, hanging = await asyncio.wait(shown, timeout=SETTLE_SECONDS)
+            for task in hanging:
+                task.cancel()
 
     async def failed(self) -> None:
         """Waits until front ends can't be started, and raises `OSError`."""
@@ -104,12 +125,15 @@ class FrontEnds:
 
     async def close(self) -> None:
         """Has the front ends answer what they have, and returns once they have ended."""
-        self._leaving = True
+        self._leaving.set()
         self._data.close()
         if self._rpc is not None:
             self._rpc.close()
-        for link in self._links:
-            link.leave()
+        for link, front in self._links.items():
+            if link.ready:
+                link.leave()
+            else:
+                front.kill()
         seconds = self._settings.limits.timeout_seconds + LEAVE_SECONDS
         _, stuck = await asyncio.wait(self._keeping, timeout=seconds)
         if stuck:
@@ -123,7 +147,7 @@ class FrontEnds:
         loop = asyncio.get_running_loop()
         crashes = failed_starts = 0
         arguments = [*COMMAND, encode_settings(self._settings), str(place)]
-        while not self._leaving:
+        while not self._leaving.is_set():
             self._board.gone(place)
             front = FrontEnd(arguments, self._descriptors(), self._on_link_change, self._totals)
             link = front.link
@@ -135,8 +159,9 @@ class FrontEnds:
             self._board.gone(place)
             del self._links[link]
             self._past = tally.merged(self._past, link.counts)
+            self._past_spans_lost += link.spans_lost
             self._on_link_change(None)
-            if self._leaving:
+            if self._leaving.is_set():
                 return
             failed_starts = 0 if link.ready else failed_starts + 1
             if failed_starts == MAX_FAILED_STARTS:
@@ -144,7 +169,8 @@ class FrontEnds:
             crashes = in_a_row(crashes, loop.time() - began)
             delay = restart_delay(crashes)
             logger.error("a front end ended", extra={"by": how_it_ended(code), "restart_in_seconds": delay})
-            await asyncio.sleep(delay)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._leaving.wait(), delay)
             self.restarts += 1
 
     def _descriptors(self) -> list[int]:

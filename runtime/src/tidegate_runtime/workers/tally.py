@@ -17,14 +17,16 @@ Counts = Mapping[tuple[str, str], Mapping[str, Any]]
 """By model and version."""
 
 
-def encode(counted: Iterable[ModelMetrics]) -> bytes:
+def encode(counted: Iterable[ModelMetrics], spans_lost: int = 0) -> bytes:
     """What a front end has counted since it began."""
-    return orjson.dumps([_counts(metrics) for metrics in counted], option=orjson.OPT_NON_STR_KEYS)
+    told = {"models": [_counts(metrics) for metrics in counted], "spans_lost": spans_lost}
+    return orjson.dumps(told, option=orjson.OPT_NON_STR_KEYS)
 
 
-def decode(content: bytes) -> Counts:
+def decode(content: bytes) -> tuple[Counts, int]:
     """What `encode` was given."""
-    return {(told["model"], told["version"]): told for told in orjson.loads(content)}
+    told = orjson.loads(content)
+    return {(each["model"], each["version"]): each for each in told["models"]}, told["spans_lost"]
 
 
 def add(total: ModelMetrics, counts: Mapping[str, Any]) -> None:

@@ -39,6 +39,7 @@ class Uplink:
         self.on_models: Callable[[Snapshot], None] = lambda _: None
         """Called with all that is served, at first and whenever that has changed."""
         self.counted: Callable[[], Sequence[ModelMetrics]] = tuple
+        self.spans_lost: Callable[[], int] = int
         """What this process has counted."""
         self._line = Line(line, self._on_packet, _hub_gone)
         self._outgoing = Outgoing(self._announce, self._dropped)
@@ -136,7 +137,7 @@ class Uplink:
             logger.exception("an answer could not be delivered")
 
     def _count(self, number: int) -> None:
-        self._line.put_parcel(Kind.COUNTS, number, tally.encode(self.counted()))
+        self._line.put_parcel(Kind.COUNTS, number, tally.encode(self.counted(), self.spans_lost()))
 
     def _announce(self, number: int, descriptor: int) -> None:
         self._line.put_with(plain(Kind.SLAB, number), descriptor)
@@ -146,7 +147,7 @@ class Uplink:
 
     def _released(self, slab: int, offset: int) -> None:
         # The last array may be let go on any thread: compression has one, for instance.
-        self._loop.call_soon_threadsafe(self._line.put, plain(Kind.RELEASE, slab, offset))
+        self._line.put_soon(plain(Kind.RELEASE, slab, offset))
 
 
 def _hub_gone() -> None:

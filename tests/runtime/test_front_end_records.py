@@ -1,0 +1,235 @@
+"""What a front end and the hub say to each other, and the memory that they share: rules that hold for anything sent."""
+
+import gc
+import os
+import struct
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tidegate_runtime.errors import EngineLost, InvalidTensor, Overloaded, RuntimeFault
+from tidegate_runtime.metrics import ModelMetrics
+from tidegate_runtime.model.child.faults import decode_fault, encode_fault
+from tidegate_runtime.tensors import Array
+from tidegate_runtime.workers import records, tally
+from tidegate_runtime.workers.accepting import hesitates
+from tidegate_runtime.workers.arena import KEPT_BYTES, SLAB_BYTES, Arena, Region
+from tidegate_runtime.workers.cargo import PACKET_TENSOR_BYTES, Incoming, Outgoing
+from tidegate_runtime.workers.records import Cargo, Request, Times
+
+WORD = st.integers(0, 2**32 - 1)
+BLOB = st.binary(max_size=100)
+
+
+@given(st.lists(st.tuples(WORD, WORD, WORD, st.booleans(), st.binary(max_size=40), BLOB, st.integers(0, 3))))
+def test_requests_in_one_packet_are_told_apart(told: list[tuple[int, int, int, bool, bytes, bytes, int]]) -> None:
+    sent = [
+        Request(
+            number, model, rows, 2, 12.5, timed, Cargo(text, slab, 64 if slab else 0, len(blob), b"" if slab else blob)
+        )
+        for number, model, rows, timed, text, blob, slab in told
+    ]
+    packet = b"".join(map(records.request, sent))
+    at = 0
+    for request in sent:
+        got, at = records.read_request(packet, at)
+        assert got._replace(cargo=request.cargo) == request
+        cargo = got.cargo
+        assert (cargo.description, cargo.slab, cargo.size) == (
+            request.cargo.description,
+            request.cargo.slab,
+            request.cargo.size,
+        )
+        if not cargo.slab:
+            assert packet[cargo.offset : cargo.offset + cargo.size] == request.cargo.blob
+            assert cargo.offset % 16 == 0, "tensors are aligned"
+    assert at == len(packet)
+
+
+@given(WORD, BLOB, st.none() | st.builds(Times, *[st.floats(allow_nan=False)] * 5, st.integers(0, 2**40)), BLOB)
+def test_outcomes_and_faults_are_read_as_they_were_written(
+    number: int, blob: bytes, times: Times | None, text: bytes
+) -> None:
+    packet = records.fault(number, text) + records.outcome(number, Cargo(text, 0, 0, len(blob), blob), times)
+    got_number, got_text, at = records.read_fault(packet, 0)
+    assert (got_number, got_text) == (number, text)
+    outcome, end = records.read_outcome(packet, at)
+    assert (outcome.number, outcome.times, outcome.cargo.description, end) == (number, times, text, len(packet))
+    assert packet[outcome.cargo.offset :][: outcome.cargo.size] == blob
+
+
+def test_a_description_beyond_its_length_is_refused() -> None:
+    with pytest.raises(struct.error):
+        records.request(Request(1, 1, 1, 0, 0.0, False, Cargo(bytes(0x10000), 0, 0, 0)))
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        InvalidTensor('input "x": expected FP32, got FP64'),
+        EngineLost("the engine's process ended"),
+        Overloaded("512 requests are waiting", "QueueFull", 7),
+    ],
+)
+def test_a_fault_means_the_same_in_the_other_process(fault: RuntimeFault) -> None:
+    told = decode_fault(encode_fault(fault))
+    assert (type(told), str(told)) == (type(fault), str(fault))
+    assert (told.refusal, told.retry_after_seconds) == (fault.refusal, fault.retry_after_seconds)
+
+
+@settings(max_examples=50)
+@given(st.lists(st.integers(1, 5 * 1024 * 1024) | st.none(), max_size=200), st.randoms(use_true_random=False))
+def test_no_two_places_of_an_arena_overlap_and_all_that_is_given_back_is_free(
+    sizes: list[int | None], random: object
+) -> None:
+    arena = Arena()
+    slabs: dict[int, int] = {}
+    taken: dict[Region, int] = {}
+    for size in sizes:
+        if size is None:
+            if taken:
+                region = random.choice(sorted(taken))  # type: ignore[attr-defined]
+                del taken[region]
+                if arena.give(region):
+                    del slabs[region.slab]
+            continue
+        region = arena.take(size)
+        if region is None:
+            number, slab_bytes = arena.add(size)
+            assert number not in slabs
+            slabs[number] = slab_bytes
+            region = arena.take(size)
+        assert region is not None
+        assert region.offset + size <= slabs[region.slab]
+        for other, length in taken.items():
+            apart = region.offset + size <= other.offset or other.offset + length <= region.offset
+            assert other.slab != region.slab or apart
+        taken[region] = size
+    assert arena.taken == len(taken)
+    assert arena.bytes == sum(slabs.values())
+    for region in taken:
+        if arena.give(region):
+            del slabs[region.slab]
+    assert arena.taken == 0
+    assert arena.bytes <= max(KEPT_BYTES, max(slabs.values(), default=0))
+
+
+def test_an_arena_gives_slabs_back_beyond_what_it_keeps() -> None:
+    arena = Arena()
+    regions = []
+    for _ in range(KEPT_BYTES // SLAB_BYTES + 2):
+        arena.add(SLAB_BYTES)
+        region = arena.take(SLAB_BYTES)
+        assert region is not None
+        regions.append(region)
+    assert [arena.give(region) for region in regions] == [True, True, *[False] * (KEPT_BYTES // SLAB_BYTES)]
+
+
+class Ends:
+    """A writing and a reading end without a line between them."""
+
+    def __init__(self) -> None:
+        self.released: list[tuple[int, int]] = []
+        self.incoming = Incoming(lambda slab, offset: self.released.append((slab, offset)))
+        self.outgoing = Outgoing(
+            lambda number, descriptor: self.incoming.attach(number, os.dup(descriptor)), self.incoming.drop
+        )
+
+    def sent(self, *arrays: Array) -> list[Array]:
+        cargo = self.outgoing.write(arrays)
+        return self.incoming.arrays(cargo.blob, cargo)
+
+
+@pytest.mark.parametrize("rows", [0, 1, PACKET_TENSOR_BYTES])
+@pytest.mark.parametrize(
+    "column",
+    [
+        lambda rows: np.arange(rows * 3, dtype=np.float32).reshape(rows, 3),
+        lambda rows: np.arange(rows * 2, dtype=np.int64).reshape(rows, 2)[:, ::-1],
+        lambda rows: np.array([f"é{row}\ud800" for row in range(rows)], np.object_).reshape(rows, 1),
+    ],
+    ids=["numbers", "strides", "strings"],
+)
+def test_tensors_arrive_as_they_were_sent(rows: int, column: Callable[[int], Array]) -> None:
+    ends = Ends()
+    first, second = column(rows), np.arange(rows, dtype=np.uint8)
+    for _ in range(2):
+        got = ends.sent(first, second)
+        assert [array.dtype for array in got] == [first.dtype, second.dtype]
+        assert np.array_equal(got[0], first)
+        assert np.array_equal(got[1], second)
+
+
+def test_a_place_is_released_when_the_last_array_in_it_goes_and_not_before() -> None:
+    ends = Ends()
+    wide = np.ones((4, PACKET_TENSOR_BYTES), np.float32)
+    one, other = ends.sent(wide), ends.sent(wide)
+    part = one[0][1:, ::2][0]
+    del one
+    gc.collect()
+    assert ends.released == []
+    assert ends.outgoing.lent == 2
+    del part
+    assert len(ends.released) == 1
+    ends.outgoing.released(*ends.released[0])
+    assert ends.outgoing.lent == 1
+    (third,) = ends.sent(2 * wide)
+    assert np.array_equal(other[0], wide), "the other's place is not written to"
+    assert np.array_equal(third, 2 * wide)
+
+
+def test_small_tensors_need_no_release() -> None:
+    ends = Ends()
+    assert ends.sent(np.ones(4, np.float32))[0].tolist() == [1, 1, 1, 1]
+    assert ends.outgoing.lent == 0
+    assert ends.released == []
+
+
+def test_more_than_an_end_may_hold_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tidegate_runtime.workers.cargo.MAX_SLAB_BYTES", 3 * SLAB_BYTES)
+    ends = Ends()
+    large = np.ones(2 * SLAB_BYTES, np.uint8)
+    kept = ends.sent(large)
+    with pytest.raises(Overloaded) as refused:
+        ends.sent(large)
+    assert refused.value.refusal == "QueueBytes"
+    del kept
+    ends.outgoing.released(*ends.released[0])
+    assert ends.sent(large)[0].nbytes == large.nbytes
+
+
+def test_a_scrape_sums_what_all_front_ends_count_also_those_that_are_gone() -> None:
+    def counted(good: int, seconds: float) -> tally.Counts:
+        metrics = ModelMetrics("m", "1", "cpu")
+        for _ in range(good):
+            metrics.answered(200)
+            metrics.served(0.0, 0.25 * seconds, 0.5 * seconds, seconds)
+        metrics.answered(429, 0.5)
+        metrics.refuse("QueueBytes")
+        counts, lost = tally.decode(tally.encode([metrics], 9))
+        assert lost == 9
+        return counts
+
+    hub = ModelMetrics("m", "1", "cpu")
+    hub.refuse("Deadline")
+    past = tally.merged(tally.merged({}, counted(3, 1.0)), counted(2, 2.0))
+    for _ in range(2):
+        total = tally.total(hub, [past, counted(1, 4.0), {}])
+        assert total.codes == {200: 6, 429: 3}
+        assert total.failed_seconds == 1.5
+        assert total.request_duration.total == 3 * 1.0 + 2 * 2.0 + 4.0
+        assert sum(total.request_duration.counts) == 6
+        assert total.parse_seconds.total == 0.25 * (3 * 1.0 + 2 * 2.0 + 4.0)
+        assert {reason: count for reason, count in total.refused.items() if count} == {"QueueBytes": 3, "Deadline": 1}
+    assert hub.codes == {}, "the hub's own counts are not changed"
+
+
+@pytest.mark.parametrize(
+    ("own", "fewest", "expected"),
+    [(0, 0, False), (1, 0, True), (8, 7, True), (8, 8, False), (9, 8, False), (10, 8, True), (112, 100, False)],
+)
+def test_who_has_more_connections_lets_others_go_first(own: int, fewest: int, expected: bool) -> None:
+    assert hesitates(own, fewest) is expected
