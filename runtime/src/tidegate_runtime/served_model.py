@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tidegate_runtime.batching.costs import CostTable
 from tidegate_runtime.batching.dispatcher import Clock, Dispatcher
 from tidegate_runtime.batching.engine import Engine
+from tidegate_runtime.batching.padding import Padding
 from tidegate_runtime.batching.policy import BatchPolicy
 from tidegate_runtime.batching.scheduler import Scheduler
 from tidegate_runtime.batching.tickets import Deliver, Outputs, Ticket
@@ -104,6 +105,7 @@ class ServedModel:
             None if loaded.ends_runs else on_stuck,
             dispatcher,
             loaded.engine_ready,
+            _padding(loaded),
         )
         self._running = asyncio.create_task(self._scheduler.run(), name="scheduler")
         self._holders = 0
@@ -205,3 +207,10 @@ class ServedModel:
 
     def _too_many(self, rows: int) -> InvalidRequest:
         return InvalidRequest(f"{rows} rows in one request; the limit is {self.limits.max_batch_size}, so split it")
+
+
+def _padding(loaded: Loaded) -> Padding | None:
+    declared = loaded.config.padding if loaded.config is not None else None
+    if declared is None or not loaded.verdict.batched:
+        return None
+    return replace(declared, names=tuple(spec.name for spec in loaded.signature.outputs))

@@ -6,15 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from tidegate_runtime.batching.padding import Padding
 from tidegate_runtime.errors import StartupFailure
 from tidegate_runtime.model.batchability import BatchingRules, Verdict, judge_graph
 from tidegate_runtime.model.explanation import printable
 from tidegate_runtime.model.files import find_model, not_onnx, refuse_other_formats
 from tidegate_runtime.model.ladder import MEASURE_SECONDS, Costs
+from tidegate_runtime.model.padding import check_padding
 from tidegate_runtime.model.session import OnnxSession
 from tidegate_runtime.model.signature import Signature
 from tidegate_runtime.model.triton_config import ModelConfig, agreed
-from tidegate_runtime.model.warmup import Warm, measured, repeat, warm_up
+from tidegate_runtime.model.warmup import Warm, measured, pad, repeat, warm_up
 from tidegate_runtime.naming import Reason
 
 if TYPE_CHECKING:
@@ -56,11 +58,12 @@ class Findings:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A session that has not run. `changed` as in `Findings`."""
+    """A session that has not run. `changed` as in `Findings`; `padding` is what its configuration declares."""
 
     session: OnnxSession
     labels: Labels
     changed: bool
+    padding: Padding | None = None
 
 
 def load_model(  # noqa: PLR0913 -- the keywords have defaults that most callers want
@@ -102,7 +105,10 @@ def open_model(
     session = _session(file, device, threads, content, config)
     if graph is None:  # ONNX Runtime took it, but what it refers to can't be checked
         raise not_onnx(file, "protobuf can't read it; it ends at 2 GiB and at 100 levels")
-    return Opened(session, labels, content is not None), _judged(graph, session.signature, max_rows, rules)
+    padding = config.padding if config is not None else None
+    if padding is not None:
+        check_padding(padding, session.signature)
+    return Opened(session, labels, content is not None, padding), _judged(graph, session.signature, max_rows, rules)
 
 
 def reopen_model(path: Path, device: str, threads: int, found: Findings, config: ModelConfig | None = None) -> Opened:
@@ -114,7 +120,10 @@ def reopen_model(path: Path, device: str, threads: int, found: Findings, config:
 
 def examine(opened: Opened, verdict: Verdict, max_rows: int, rules: BatchingRules, limit_seconds: float) -> Findings:
     """What the first runs show, all of them within `limit_seconds`. Raises `StartupFailure` as `warm_up` does."""
-    return Findings(warm_up(opened.session, verdict, max_rows, rules, limit_seconds), opened.changed)
+    warm = warm_up(opened.session, verdict, max_rows, rules, limit_seconds)
+    if opened.padding is not None:
+        pad(opened.session, warm, opened.padding, rules.tolerance, limit_seconds)
+    return Findings(warm, opened.changed)
 
 
 def _session(file: Path, device: str, threads: int, content: bytes | None, config: ModelConfig | None) -> OnnxSession:
