@@ -58,7 +58,9 @@ class Export:
 
     def normalized(self, x: str) -> str:
         mean = self("Sub", x, self("ReduceMean", x, axes=[-1]))
-        spread = self("Sqrt", self("Add", self("ReduceMean", self("Mul", mean, mean), axes=[-1]), self.weight()))
+        spread = self(
+            "Sqrt", self("Add", self("ReduceMean", self("Mul", mean, mean), axes=[-1]), self.constant(1e-5, np.float32))
+        )
         return self("Mul", self("Div", mean, self("Abs", spread)), self.weight(WIDE))
 
     def model(self) -> onnx.ModelProto:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -143,7 +144,7 @@ async def test_a_model_that_fails_on_everything_ends_up_with_a_run_a_request() -
 
 
 def test_an_operator_that_fails_for_its_data_is_told_from_an_engine_that_fails(
-    tmp_path: pytest.TempPathFactory,
+    tmp_path: Path,
 ) -> None:
     # To reshape to what a request says fails as a run-time error, not as an invalid argument.
     graph = helper.make_graph(

@@ -74,7 +74,7 @@ def test_read_is(text: str, expected: ModelConfig) -> None:
     [
         pytest.param('name: "a"\nsequence_batching { }', "line 2: sequence_batching is not supported here", id="field"),
         pytest.param("ensemble_scheduling { }", "ensemble_scheduling is not supported here", id="an ensemble"),
-        pytest.param('parameters: { key: "a" }', "parameters is not supported here", id="parameters"),
+        pytest.param('parameters: { key: "a" }', 'parameters "a" is not supported here', id="parameters"),
         pytest.param(
             "input { reshape { shape: [1] } }", "reshape is not .* supported are name, data_type", id="reshape"
         ),

@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from tidegate_runtime.batching.costs import CostTable
 from tidegate_runtime.batching.dispatcher import Clock, Dispatcher
 from tidegate_runtime.batching.engine import Engine
+from tidegate_runtime.batching.padding import Padding
 from tidegate_runtime.batching.policy import BatchPolicy
 from tidegate_runtime.batching.rows import compatibility
 from tidegate_runtime.batching.scheduler import Scheduler
@@ -275,4 +276,12 @@ def _scheduler(
         None if loaded.ends_runs else on_stuck,
         dispatcher,
         loaded.engine_ready,
+        _padding(loaded),
     )
+
+
+def _padding(loaded: Loaded) -> Padding | None:
+    declared = loaded.config.padding if loaded.config is not None else None
+    if declared is None or not loaded.verdict.batched:
+        return None
+    return replace(declared, names=tuple(spec.name for spec in loaded.signature.outputs))

@@ -12,7 +12,8 @@ from tidegate_runtime.batching.admission import full, joined, left, too_late
 from tidegate_runtime.batching.costs import TRIAL_SECONDS, CostTable, ShapeCosts, Work
 from tidegate_runtime.batching.cutting import chosen, held_until, taken
 from tidegate_runtime.batching.isolation import Isolation
-from tidegate_runtime.batching.load import Load
+from tidegate_runtime.batching.merging import longest, merged
+from tidegate_runtime.batching.padding import Padding
 from tidegate_runtime.batching.place import Place
 from tidegate_runtime.batching.policy import (
     DEFAULT_LEVEL,
@@ -26,34 +27,32 @@ from tidegate_runtime.batching.policy import (
 from tidegate_runtime.batching.recovery import parts
 from tidegate_runtime.batching.rows import size_in_bytes
 from tidegate_runtime.batching.shapes import Shapes, elements
-from tidegate_runtime.batching.tickets import NOTHING, OVER, RUNNING, WAITING, Batch, Deliver, Queue, Ticket
+from tidegate_runtime.batching.tickets import OVER, RUNNING, WAITING, Batch, Deliver, Queue, Ticket
+from tidegate_runtime.batching.waiting import Waiting
 from tidegate_runtime.errors import DeadlineExceeded, OutOfDeviceMemory, Overloaded, RuntimeFault
 from tidegate_runtime.tensors import Feeds
 
 MAX_TRIAL_SECONDS: Final = 64.0
 
 
-class Backlog:
+class Backlog(Waiting):
     """Requests waiting for one model. All times are in the clock's seconds, and `now` never goes back."""
 
-    def __init__(self, policy: BatchPolicy, table: CostTable, place: Place | None = None) -> None:
-        self.depth = 0
-        self.bytes = 0
+    def __init__(
+        self, policy: BatchPolicy, table: CostTable, place: Place | None = None, padding: Padding | None = None
+    ) -> None:
+        super().__init__()
         self.offered_seconds = 0.0
         """Engine seconds of all requests that came, refused ones included."""
-        self.active: dict[Queue, None] = {}
-        """The queues in which something waits."""
         self.dropped: list[Ticket] = []
         """What the latest `cut` gave up, since its deadline can't be met any more; to be told so."""
         self.held_until = 0.0
         """Until when the latest `cut` wants to wait for company; 0 if it doesn't."""
         self.policy = policy
-        self.load = Load()
-        """What the model's device has taken on, this backlog's work included."""
         self.place = place if place is not None else Place()
         self._table = table
         self._isolation = Isolation()
-        self._shapes = shapes = Shapes(table, policy.max_rows)
+        self._shapes = shapes = Shapes(table, policy.max_rows, padding)
         self._key, self._queues = shapes.key, shapes.known
 
     @property
@@ -104,7 +103,7 @@ class Backlog:
         shifted = due(now, deadline, rank) if priority else deadline
         ticket = Ticket(feeds, rows, size, now, deadline, shifted, rank, deliver, client, queue, shape)
         ticket.trial = trial
-        self._put(ticket, queue, work)
+        self.put(ticket, queue, work)
         return ticket
 
     def withdraw(self, ticket: Ticket) -> bool:
@@ -112,7 +111,7 @@ class Backlog:
         state, ticket.state = ticket.state, OVER
         if state == WAITING:
             ticket.feeds = None
-            self._remove(ticket.queue, 1, ticket.rows, ticket.size)
+            self.remove(ticket.queue, 1, ticket.rows, ticket.size)
         elif state == RUNNING and (running := self.running) is not None:
             running.awaited -= 1
             return not running.awaited
@@ -143,6 +142,11 @@ class Backlog:
         self.held_until = 0.0
         if len(self.active) > 1:
             queue = chosen(self.active, self.policy, now)
+            if queue.family is not None:
+                queues = merged(queue, self.active, self.policy, self._table.overhead_seconds, now)
+                if len(queues) > 1:
+                    self.dropped = []
+                    return self._padded(queues, now)
         else:
             (queue,) = self.active
             if queue.shape.single_seconds >= 2 * LEAST_HOLD_SECONDS and depth == self.depth:
@@ -184,26 +188,16 @@ class Backlog:
         self._over(batch)
         self._again(batch, [ticket for ticket in batch.tickets if ticket.state == RUNNING], suspect=batch.suspect)
 
-    def take_to(self, load: Load) -> None:
-        """Waits for another device from here on. Not while a run of it is in progress."""
-        self._weigh(-1)
-        self.load = load
-        self._weigh(1)
-
-    def _weigh(self, sign: int) -> None:
-        for queue in self.active:
-            self.load.mean += sign * queue.work.mean
-            self.load.spread += sign * queue.work.spread
-
     def _over(self, batch: Batch) -> None:
         if self.load.running is batch:
             self.load.running = None
 
     def _again(self, batch: Batch, tickets: list[Ticket], *, suspect: bool) -> None:
         queue = Queue(batch.shape, together=True, suspect=suspect)
+        queue.length = batch.length
         for ticket in tickets:
             ticket.state = WAITING
-            self._put(ticket, queue, batch.shape.work(queue.rows + ticket.rows))
+            self.put(ticket, queue, batch.shape.work(queue.rows + ticket.rows))
 
     def _check(self, shape: ShapeCosts, queue: Queue, rows: int, work: Work, now: float, deadline: float) -> bool:
         """Refuses what can't be answered in time; whether it is let in only to bring old figures up to date."""
@@ -211,7 +205,7 @@ class Backlog:
         running, mean, spread = load.running, load.mean, load.spread
         if load.shared and self._passes(shape, queue, rows, now):
             # What runs on the loop doesn't wait for its turn at the device.
-            running, mean, spread = self.running, *self._own()
+            running, mean, spread = self.running, *self.own()
         mean += work.mean
         spread += work.spread
         if not queue.alone:
@@ -240,60 +234,22 @@ class Backlog:
         rows = rows if queue.alone else min(queue.rows + rows, self.policy.max_rows)
         return self.place.on_loop(shape, shape.at(rows), now)
 
-    def _own(self) -> tuple[float, float]:
-        works = [queue.work for queue in self.active]
-        return sum(work.mean for work in works), sum(work.spread for work in works)
-
     def _refused(self, refusal: str, what: str, now: float) -> Overloaded:
         load = self.load
         rest = left(load.running, self._table.overhead_seconds, now)
         return full(refusal, what, [rest, Work(load.mean, max(0.0, load.spread))])
 
-    def _put(self, ticket: Ticket, queue: Queue, work: Work | None) -> None:
-        ticket.queue = queue
-        queue.add(ticket)
-        self.active[queue] = None
-        self.depth += 1
-        self.bytes += ticket.size
-        if work is not None:
-            mean, spread = queue.work
-            if queue.alone:
-                work = Work(mean + work.mean, spread + work.spread)
-            load = self.load
-            load.mean += work.mean - mean
-            load.spread += work.spread - spread
-            queue.work = work
-
-    def _remove(self, queue: Queue, count: int, rows: int, size: int) -> None:
-        queue.left(count, rows)
-        self.depth -= count
-        self.bytes -= size
-        if not queue:
-            del self.active[queue]
-            self._account(queue, NOTHING)
-            if not self.active and not self.load.shared:
-                self.load.mean = self.load.spread = 0.0
-        elif queue.alone:
-            # Of several shapes, so about: what leaves had its share of the rows.
-            share = queue.rows / (queue.rows + rows)
-            self._account(queue, Work(queue.work.mean * share, queue.work.spread * share))
-        else:
-            self._account(queue, queue.shape.work(queue.rows))
-
-    def _account(self, queue: Queue, work: Work | None) -> None:
-        if work is None:
-            work = NOTHING
-        load = self.load
-        load.mean += work.mean - queue.work.mean
-        load.spread += work.spread - queue.work.spread
-        queue.work = work
-
     def _started(self, queue: Queue, tickets: list[Ticket], now: float) -> Batch:
-        rows = size = 0
-        for ticket in tickets:
-            ticket.state = RUNNING
-            rows += ticket.rows
-            size += ticket.size
-        self._remove(queue, len(tickets), rows, size)
-        queue.rate_until(now)
-        return Batch(tickets, rows, tickets[0].shape, queue.suspect, now)
+        batch = Batch(tickets, self.take_out(queue, tickets, now), tickets[0].shape, queue.suspect, now)
+        if queue.together:
+            batch.length = queue.length
+        return batch
+
+    def _padded(self, queues: list[Queue], now: float) -> Batch:
+        """All that waits in `queues`, as one batch of the longest's shape."""
+        goal = longest(queues)
+        taken_out = [(queue, list(queue)) for queue in queues]
+        rows = sum(self.take_out(queue, tickets, now) for queue, tickets in taken_out)
+        batch = Batch([ticket for _, tickets in taken_out for ticket in tickets], rows, goal.shape, False, now)
+        batch.length = goal.length
+        return batch

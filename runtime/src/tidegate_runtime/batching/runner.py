@@ -1,15 +1,16 @@
 """Puts a batch together, runs it where it belongs, and takes its outputs apart."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from tidegate_runtime.batching.engine import Engine
+from tidegate_runtime.batching.padding import Padding
 from tidegate_runtime.batching.rows import Assembly
 from tidegate_runtime.batching.tickets import Batch, Outputs
 from tidegate_runtime.batching.watchdog import Watchdog
 from tidegate_runtime.errors import ExecutionFailed, RunEnded, RuntimeFault
 from tidegate_runtime.metrics import ModelMetrics
-from tidegate_runtime.tensors import Feeds
+from tidegate_runtime.tensors import Array, Feeds
 
 logger = logging.getLogger(__name__)
 
@@ -30,12 +31,14 @@ class Runner:
         metrics: ModelMetrics,
         clock: Callable[[], float],
         on_stuck: Callable[[], None],
+        padding: Padding | None = None,
     ) -> None:
         self._engine = engine
         self._run_seconds = run_seconds
         self._metrics = metrics
         self._clock = clock
         self._assembly = Assembly()
+        self._padding = padding
         self._watchdog = Watchdog(engine.interrupt, on_stuck)
 
     async def hop(self) -> float:
@@ -48,7 +51,7 @@ class Runner:
             outputs, seconds = self._engine.run_inline(self._feeds(batch))
         except Exception as error:
             raise _fault(error) from error
-        return self._assembly.split(outputs, [ticket.rows for ticket in batch.tickets]), seconds
+        return self._taken_apart(batch, outputs), seconds
 
     async def elsewhere(self, batch: Batch) -> Answers:
         """Runs the batch on the launch thread or in a child process. Raises `RunEnded` after `end` or too long."""
@@ -62,7 +65,7 @@ class Runner:
             raise _fault(error) from error
         finally:
             self._watchdog.returned()
-        return self._assembly.split(outputs, [ticket.rows for ticket in batch.tickets]), seconds
+        return self._taken_apart(batch, outputs), seconds
 
     def end(self) -> None:
         """Ends the run that `elsewhere` waits for, if there is one."""
@@ -74,10 +77,24 @@ class Runner:
             return batch.tickets[0].feeds or {}
         requests = [ticket.feeds for ticket in batch.tickets if ticket.feeds is not None]
         began = self._clock()
+        if batch.length and self._padding is not None:
+            requests = [self._padding.padded(feeds, batch.length) for feeds in requests]
         feeds = self._assembly.stack(requests, batch.rows)
         batch.assembly = self._clock() - began
         self._metrics.assembled(batch.assembly, len(requests))
         return feeds
+
+    def _taken_apart(self, batch: Batch, outputs: Sequence[Array]) -> list[Outputs]:
+        if len(batch.tickets) == 1:  # It has them whole; nothing of it lies in the assembly's memory.
+            return [tuple(outputs)]
+        answers = self._assembly.split(outputs, [ticket.rows for ticket in batch.tickets])
+        padding = self._padding
+        if not batch.length or padding is None:
+            return answers
+        return [
+            padding.cut(answer, padding.length(ticket.feeds)) if ticket.feeds is not None else answer
+            for ticket, answer in zip(batch.tickets, answers, strict=True)
+        ]
 
 
 def _fault(error: Exception) -> RuntimeFault:

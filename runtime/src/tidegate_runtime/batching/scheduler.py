@@ -15,6 +15,7 @@ from tidegate_runtime.batching.backlog import Backlog
 from tidegate_runtime.batching.costs import CostTable
 from tidegate_runtime.batching.dispatcher import Clock, Dispatcher
 from tidegate_runtime.batching.engine import Engine
+from tidegate_runtime.batching.padding import Padding
 from tidegate_runtime.batching.place import Place
 from tidegate_runtime.batching.policy import BatchPolicy
 from tidegate_runtime.batching.runner import Answers, Runner
@@ -57,14 +58,15 @@ class Scheduler:
         on_stuck: Callable[[], None] | None = None,
         dispatcher: Dispatcher | None = None,
         available: Callable[[], bool] = lambda: True,
+        padding: Padding | None = None,
     ) -> None:
         self._clock = clock
         self._metrics = metrics
         self._costs = costs if costs is not None else CostTable(policy.max_rows)
         metrics.costs = self._costs.figures
         self._place = Place()
-        self._backlog = Backlog(policy, self._costs, self._place)
-        self._runner = Runner(engine, policy.run_seconds, metrics, clock, self._stuck)
+        self._backlog = Backlog(policy, self._costs, self._place, padding)
+        self._runner = Runner(engine, policy.run_seconds, metrics, clock, self._stuck, padding)
         self._on_stuck = on_stuck
         self._dispatcher = dispatcher if dispatcher is not None else Dispatcher(clock)
         self.available = available

@@ -3,7 +3,8 @@
 from collections.abc import Hashable
 from typing import Final
 
-from tidegate_runtime.batching.costs import CostTable
+from tidegate_runtime.batching.costs import CostTable, ShapeCosts
+from tidegate_runtime.batching.padding import Padding
 from tidegate_runtime.batching.rows import compatibility, whole_shape
 from tidegate_runtime.batching.tickets import Queue
 from tidegate_runtime.tensors import Feeds
@@ -18,9 +19,10 @@ class Shapes:
     Requests of further shapes share `alone`, in which each runs by itself.
     """
 
-    def __init__(self, table: CostTable, max_rows: int) -> None:
+    def __init__(self, table: CostTable, max_rows: int, padding: Padding | None = None) -> None:
         self.key = compatibility if max_rows > 1 else whole_shape
-        self.known: dict[Hashable, Queue] = {key: Queue(shape) for key, shape in table.shapes.items()}
+        self._padding = padding
+        self.known: dict[Hashable, Queue] = {key: self._queue(key, shape) for key, shape in table.shapes.items()}
         self.alone = Queue(table.stranger(1), alone=True)
         self._table = table
 
@@ -32,7 +34,14 @@ class Shapes:
                 return self.alone
             oldest = min(idle, key=lambda known: self.known[known].used)
             del self.known[oldest], self._table.shapes[oldest]
-        queue = self.known[key] = Queue(self._table.shape(key, elements(feeds, rows)))
+        queue = self.known[key] = self._queue(key, self._table.shape(key, elements(feeds, rows)))
+        return queue
+
+    def _queue(self, key: Hashable, shape: ShapeCosts) -> Queue:
+        queue = Queue(shape)
+        family = self._padding.family(key) if self._padding is not None else None
+        if family is not None:
+            queue.family, queue.length = family
         return queue
 
 

@@ -94,7 +94,9 @@ class Queue:
         "_live",
         "alone",
         "came",
+        "family",
         "held",
+        "length",
         "rate",
         "rated",
         "rows",
@@ -116,6 +118,9 @@ class Queue:
         """Whether it takes no more requests and runs as a whole: a batch, or a part of one, that has to run again."""
         self.suspect = suspect
         """Whether it is a part of a batch that the model refused for its data."""
+        self.family: Hashable = None
+        self.length = 0
+        """Of requests that may be padded: what their shape has in common with others, and their length."""
         self.rows = 0
         self.work = NOTHING
         self.used = 0.0
@@ -188,7 +193,7 @@ class Queue:
 class Batch:
     """Requests that run together. `awaited` counts those that still want the answer."""
 
-    __slots__ = ("assembly", "awaited", "cost", "on_loop", "rows", "shape", "started", "suspect", "tickets")
+    __slots__ = ("assembly", "awaited", "cost", "length", "on_loop", "rows", "shape", "started", "suspect", "tickets")
 
     def __init__(self, tickets: list[Ticket], rows: int, shape: ShapeCosts, suspect: bool, started: float) -> None:
         self.tickets = tickets
@@ -197,6 +202,8 @@ class Batch:
         self.suspect = suspect
         """Whether it is a part of a batch that the model refused for its data."""
         self.started = started
+        self.length = 0
+        """What its requests, if they are several, are padded to; 0 if they are of one shape."""
         self.on_loop = False
         """Whether it runs on the event loop rather than on the device's own thread or process."""
         self.awaited = len(tickets)

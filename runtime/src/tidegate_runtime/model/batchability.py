@@ -112,7 +112,7 @@ def judge_numbers(
                 return Verdict(False, f'output "{spec.name}" does not have one row per input row')
             here, there = together[index][row], reversed_[index][rows - 1 - row]
             allowed = tolerance.get(spec.datatype, 0.0) if spec.datatype in TOLERANCE else None
-            if not (_same(alone[index][0], here, allowed) and _same(here, there, allowed)):
+            if not (same(alone[index][0], here, allowed) and same(here, there, allowed)):
                 return Verdict(False, f'output "{spec.name}": a row differs with the rows beside it')
     return Verdict(True, "rows proved independent")
 
@@ -120,7 +120,7 @@ def judge_numbers(
 def differing_output(one: Sequence[Array], other: Sequence[Array], signature: Signature) -> str | None:
     """The name of the first output in which two answers to the same inputs differ beyond rounding; None if none."""
     for spec, here, there in zip(signature.outputs, one, other, strict=True):
-        if not _same(here, there, TOLERANCE.get(spec.datatype)):
+        if not same(here, there, TOLERANCE.get(spec.datatype)):
             return spec.name
     return None
 
@@ -143,7 +143,8 @@ def _filled(datatype: Datatype, shape: tuple[int, ...], probe: Probe, generator:
     return integers.astype(np.str_) if datatype is Datatype.BYTES else integers
 
 
-def _same(one: Any, other: Any, tolerance: float | None) -> bool:
+def same(one: Any, other: Any, tolerance: float | None) -> bool:
+    """Whether two answers are equal within `tolerance` of the largest value; None: exactly."""
     if tolerance is None or np.shape(one) != np.shape(other):
         return np.array_equal(one, other)
     # As doubles, which hold every value of the other types; numpy doesn't compare bfloat16.

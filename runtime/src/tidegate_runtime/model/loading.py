@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from tidegate_runtime.batching.padding import Padding
 from tidegate_runtime.errors import StartupFailure
 from tidegate_runtime.model.batchability import BatchingRules, Verdict, judge_graph
 from tidegate_runtime.model.device import AS_IT_COMES, DeviceOptions
@@ -14,10 +15,11 @@ from tidegate_runtime.model.files import find_model, not_onnx, refuse_other_form
 from tidegate_runtime.model.graph_policy import NO_GRAPHS, Graphs
 from tidegate_runtime.model.graph_warmup import raise_ladder
 from tidegate_runtime.model.ladder import MEASURE_SECONDS, Costs
+from tidegate_runtime.model.padding import check_padding
 from tidegate_runtime.model.session import OnnxSession
 from tidegate_runtime.model.signature import Signature
 from tidegate_runtime.model.triton_config import ModelConfig, agreed
-from tidegate_runtime.model.warmup import Warm, measured, repeat, warm_up
+from tidegate_runtime.model.warmup import Warm, measured, pad, repeat, warm_up
 from tidegate_runtime.naming import Reason
 
 if TYPE_CHECKING:
@@ -60,11 +62,12 @@ class Findings:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A session that has not run. `changed` as in `Findings`."""
+    """A session that has not run. `changed` as in `Findings`; `padding` is what its configuration declares."""
 
     session: OnnxSession
     labels: Labels
     changed: bool
+    padding: Padding | None = None
 
 
 def load_model(  # noqa: PLR0913 -- the keywords have defaults that most callers want
@@ -116,7 +119,10 @@ def open_model(
     if graph is None:  # ONNX Runtime took it, but what it refers to can't be checked
         raise not_onnx(file, "protobuf can't read it; it ends at 2 GiB and at 100 levels")
     _refuse_endless(graph)
-    return Opened(session, labels, content is not None), _judged(graph, session.signature, max_rows, rules)
+    padding = config.padding if config is not None else None
+    if padding is not None:
+        check_padding(padding, session.signature)
+    return Opened(session, labels, content is not None, padding), _judged(graph, session.signature, max_rows, rules)
 
 
 def reopen_model(
@@ -135,7 +141,10 @@ def reopen_model(
 
 def examine(opened: Opened, verdict: Verdict, max_rows: int, rules: BatchingRules, limit_seconds: float) -> Findings:
     """What the first runs show, each of them within `limit_seconds`. Raises `StartupFailure` as `warm_up` does."""
-    return Findings(warm_up(opened.session, verdict, max_rows, rules, limit_seconds), opened.changed)
+    warm = warm_up(opened.session, verdict, max_rows, rules, limit_seconds)
+    if opened.padding is not None:
+        pad(opened.session, warm, opened.padding, rules.tolerance, limit_seconds)
+    return Findings(warm, opened.changed)
 
 
 def _session(

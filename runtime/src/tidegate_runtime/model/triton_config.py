@@ -5,11 +5,13 @@ https://github.com/triton-inference-server/common/blob/main/protobuf/model_confi
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from google.protobuf import text_format
 
+from tidegate_runtime.batching.padding import Padding
 from tidegate_runtime.errors import StartupFailure
 from tidegate_runtime.model.signature import Signature, shown_shape
 from tidegate_runtime.model.triton_fields import DATATYPES, ENUMS, FIELDS, KINDS, ModelConfigMessage
@@ -23,6 +25,10 @@ MAX_DELAY_SECONDS: Final = 60.0
 _PLATFORMS: Final = frozenset({"", "onnxruntime_onnx"})
 _BACKENDS: Final = frozenset({"", "onnxruntime"})
 _UNKNOWN: Final = re.compile(r'^(\d+):\d+ : .*?"?[\w.]*\.(\w+)"? has no field named "([^"]*)"', re.DOTALL)
+_PAD: Final = "tidegate.pad."
+_CUT: Final = "tidegate.cut."
+_PADDED: Final = re.compile(r"axis=(\d{1,2}) value=(-?\d{1,15}(?:\.\d{1,15})?)")
+_PLACED: Final = re.compile(r"axis=(\d{1,2})")
 _PLACE: Final = re.compile(r"^(\d+):\d+ : ")
 
 
@@ -57,6 +63,7 @@ class ModelConfig:
     max_delay_seconds: float = 0.0
     versions: VersionPolicy = VersionPolicy()
     device: str | None = None
+    padding: Padding | None = None
     text: str = field(default="", compare=False, repr=False)
 
     @property
@@ -89,6 +96,7 @@ def read_config(text: str) -> ModelConfig:
         max_delay_seconds=_delay(message),
         versions=_policy(message),
         device=_device(message),
+        padding=_padding(message),
         text=text,
     )
 
@@ -161,6 +169,34 @@ def _device(message: Any) -> str | None:
             raise _refused("instance_group.count", f"must be 1; it is {group.count}. Scale by replicas instead")
         return KINDS[ENUMS["Kind"][group.kind]]
     return None
+
+
+def _padding(message: Any) -> Padding | None:
+    """Of the parameters `tidegate.pad.<input>` and `tidegate.cut.<output>`; there are no others."""
+    inputs: dict[str, tuple[int, float]] = {}
+    outputs: dict[str, int] = {}
+    for parameter in message.parameters:
+        key, text = parameter.key, parameter.value.string_value
+        where = f'parameters "{key[:64]}"'
+        if key.startswith(_PAD):
+            said = _PADDED.fullmatch(text)
+            if said is None or key in _keys(inputs, _PAD):
+                raise _refused(where, 'must be given once, as "axis=1 value=0"')
+            inputs[key.removeprefix(_PAD)] = int(said[1]), float(said[2])
+        elif key.startswith(_CUT):
+            said = _PLACED.fullmatch(text)
+            if said is None or key in _keys(outputs, _CUT):
+                raise _refused(where, 'must be given once, as "axis=1"')
+            outputs[key.removeprefix(_CUT)] = int(said[1])
+        else:
+            raise _refused(where, f"is not supported here; supported are {_PAD}<input> and {_CUT}<output>")
+    if outputs and not inputs:
+        raise _refused("parameters", f"{_CUT}<output> needs an input that is padded, {_PAD}<input>")
+    return Padding(inputs, outputs) if inputs else None
+
+
+def _keys(names: Iterable[str], prefix: str) -> set[str]:
+    return {prefix + name for name in names}
 
 
 def _unread(error: str) -> StartupFailure:

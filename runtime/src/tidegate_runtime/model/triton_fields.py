@@ -25,6 +25,7 @@ FIELDS: Final[Mapping[str, Mapping[str, Any]]] = {
         "version_policy": "VersionPolicy",
         "dynamic_batching": "DynamicBatching",
         "instance_group": ["InstanceGroup"],
+        "parameters": ["Parameter"],
     },
     "ModelTensor": {"name": "string", "data_type": "DataType", "dims": ["int64"]},
     "VersionPolicy": {"latest": "Latest", "all": "All", "specific": "Specific"},
@@ -32,6 +33,8 @@ FIELDS: Final[Mapping[str, Mapping[str, Any]]] = {
     "All": {},
     "Specific": {"versions": ["int64"]},
     "DynamicBatching": {"preferred_batch_size": ["int32"], "max_queue_delay_microseconds": "uint64"},
+    "Parameter": {"key": "string", "value": "ParameterValue"},
+    "ParameterValue": {"string_value": "string"},
     "InstanceGroup": {"count": "int32", "kind": "Kind"},
 }
 """Message → field → type, in brackets where it is repeated."""

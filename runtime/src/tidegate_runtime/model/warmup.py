@@ -3,13 +3,14 @@
 import logging
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from threading import Event, Thread
 from typing import Final
 
+from tidegate_runtime.batching.padding import Padding
 from tidegate_runtime.errors import RuntimeFault, StartupFailure
 from tidegate_runtime.model.answers import plain_feeds, says_nothing, unlike_declared
 from tidegate_runtime.model.batchability import (
@@ -24,6 +25,7 @@ from tidegate_runtime.model.batchability import (
     probe_feeds,
 )
 from tidegate_runtime.model.ladder import Costs, batch_ladder, measure
+from tidegate_runtime.model.padding import prove_padding
 from tidegate_runtime.model.session import OnnxSession, RunOptions
 from tidegate_runtime.model.signature import Signature
 from tidegate_runtime.naming import Reason
@@ -81,6 +83,26 @@ def measured(session: OnnxSession, warm: Warm, max_rows: int, budget_seconds: fl
         logger.warning("costs could not be measured", extra={"error": str(fault)})
         return Costs()
     return Costs({name: array.shape for name, array in feeds(1).items()}, seconds)
+
+
+def pad(
+    session: OnnxSession, warm: Warm, padding: Padding, tolerance: Mapping[Datatype, float], limit_seconds: float
+) -> None:
+    """Proves that requests may be padded as declared. Raises `StartupFailure` if not, or if it can't be seen."""
+    refusal = None
+    if not warm.verdict.batched:
+        refusal = f"requests can't be padded to share a batch, since they share none: {warm.verdict.reason}"
+    elif warm.probe is None:
+        refusal = "padding can't be proved harmless: warm-up inputs were rejected"
+    if refusal is not None or warm.probe is None:
+        raise StartupFailure(Reason.UNSUPPORTED_SIGNATURE, f"config.pbtxt: parameters: tidegate.pad: {refusal}")
+    padding = replace(padding, names=tuple(spec.name for spec in session.signature.outputs))
+    try:
+        with _bounded(session, limit_seconds) as run:
+            prove_padding(run, padding, session.signature, warm.probe, tolerance)
+    except RuntimeFault as fault:
+        why = f"tidegate.pad: padded warm-up inputs were rejected: {fault}"
+        raise StartupFailure(Reason.UNSUPPORTED_SIGNATURE, f"config.pbtxt: parameters: {why}") from None
 
 
 def _discard(outputs: Sequence[Array]) -> None:
