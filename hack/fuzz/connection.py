@@ -153,7 +153,7 @@ def believable(answers: Sequence[Answer], stream: bytes) -> bool:
     return len(good) <= heads and sum("outputs" in body for body in good) <= bodies
 
 
-_GOES_ON = (h11.DONE, h11.MIGHT_SWITCH_PROTOCOL)
+_GOES_ON = ("DONE", "MIGHT_SWITCH_PROTOCOL")
 """The latter after an offer to upgrade, which our server passes over."""
 
 
@@ -177,5 +177,5 @@ def _read(stream: bytes) -> tuple[int, int]:
         except h11.ProtocolError:
             return heads, bodies
         bodies += 1
-        stream = server.trailing_data[0] if server.their_state in _GOES_ON else b""
+        stream = server.trailing_data[0] if str(server.their_state) in _GOES_ON else b""
     return heads, bodies
