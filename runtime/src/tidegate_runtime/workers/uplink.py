@@ -45,6 +45,11 @@ class Uplink:
         self._outgoing = Outgoing(self._announce, self._dropped)
         self._incoming = Incoming(self._released)
 
+    @property
+    def lent(self) -> int:
+        """Places in this process' slabs that the hub still reads."""
+        return self._outgoing.lent
+
     def ready(self, told: bytes) -> None:
         """Says that this process listens; `told` is for the hub's own pages."""
         self._line.put_parcel(Kind.READY, 0, told)
@@ -84,6 +89,10 @@ class Uplink:
         """Says what was counted, and returns once all is sent."""
         self._count(0)
         await self._line.flushed()
+
+    def end(self) -> None:
+        """Sends and takes no more."""
+        self._line.close()
 
     def _on_packet(self, packet: bytes, descriptor: int | None) -> None:
         if descriptor is not None:

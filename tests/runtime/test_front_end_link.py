@@ -1,0 +1,226 @@
+"""The hub's end of the line to a front end, held against what a front end might send and when it might end."""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import numpy as np
+import pytest
+
+from tidegate_runtime.batching.engine import Ran
+from tidegate_runtime.errors import InvalidTensor
+from tidegate_runtime.model.batchability import Verdict
+from tidegate_runtime.model.child import messages
+from tidegate_runtime.model.signature import Signature
+from tidegate_runtime.served_model import Limits, Loaded, ServedModel
+from tidegate_runtime.service import Service
+from tidegate_runtime.tensors import Datatype, Feeds, TensorSpec
+from tidegate_runtime.workers.line import Line, opened
+from tidegate_runtime.workers.link import Link
+from tidegate_runtime.workers.mirror import Mirror
+from tidegate_runtime.workers.records import HEAD, Cargo, Kind, Request, plain, request
+from tidegate_runtime.workers.remote import Remote
+from tidegate_runtime.workers.snapshot import Snapshot, encode
+from tidegate_runtime.workers.uplink import Uplink
+
+pytestmark = pytest.mark.asyncio
+
+LIMITS = Limits(max_batch_size=8, max_delay_seconds=0.005, queue_size=512, max_body_bytes=1 << 20, timeout_seconds=30)
+WIDTH = 4096
+
+
+class Gated:
+    """Doubles, once it may."""
+
+    def __init__(self) -> None:
+        self.open = asyncio.Event()
+        self.open.set()
+        self.began = asyncio.Event()
+
+    async def hop(self) -> float:
+        return 0.0
+
+    def run_inline(self, feeds: Feeds) -> Ran:
+        raise NotImplementedError
+
+    async def run(self, feeds: Feeds) -> Ran:
+        self.began.set()
+        await self.open.wait()
+        (x,) = feeds.values()
+        if x[0, 0] < 0:
+            raise InvalidTensor("negative")
+        return [x + x], 0.001
+
+    def interrupt(self) -> None:
+        self.open.set()
+
+
+class Ends:
+    """A hub's link and the other end of its line, raw."""
+
+    def __init__(self) -> None:
+        self.engine = Gated()
+        self.service = Service(LIMITS)
+        signature = Signature(
+            (TensorSpec("x", Datatype.FP32, ("N", WIDTH)),), (TensorSpec("y", Datatype.FP32, ("N", WIDTH)),)
+        )
+        self.service.expect("m", "1", "cpu")
+        self.service.open("m", "1", Loaded(signature, Verdict(True, "declared"), self.engine))
+        line, self.other = messages.pair()
+        self.killed = asyncio.Event()
+        self.link = Link(line, self.killed.set, lambda _: None, self._totals)
+        self.link.tell(1, {7: self.model}, encode(Snapshot((), True, False)))
+
+    @property
+    def model(self) -> ServedModel:
+        return self.service.model("m")
+
+    async def _totals(self) -> bytes:
+        return b""
+
+
+@asynccontextmanager
+async def ends() -> AsyncIterator[Ends]:
+    made = Ends()
+    yield made
+    made.other.close()
+    made.link.lost()
+    await made.service.close()
+
+
+def asking(model: int = 7, slab: int = 0, offset: int = 0, description: bytes = b"\x0a\x01" + bytes(8)) -> bytes:
+    return request(Request(1, model, 1, 0, 1e12, False, Cargo(description, slab, offset, 64 if slab else 0)))
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        pytest.param(b"\xff" * 16, id="a kind that there isn't"),
+        pytest.param(b"\x05", id="half a record"),
+        pytest.param(plain(Kind.OUTCOME), id="what a hub says"),
+        pytest.param(asking(model=8), id="a model that was not told"),
+        pytest.param(asking(slab=3), id="a slab that there isn't"),
+        pytest.param(asking(description=b"\x99"), id="a description of nothing"),
+        pytest.param(plain(Kind.RELEASE, 1, 0), id="a place that was not lent"),
+        pytest.param(plain(Kind.LET_GO, 8), id="a model that it doesn't have"),
+    ],
+)
+async def test_a_front_end_that_cannot_be_understood_is_killed(packet: bytes) -> None:
+    async with ends() as made:
+        made.other.send(packet)
+        async with asyncio.timeout(10):
+            await made.killed.wait()
+
+
+async def test_a_slab_that_could_be_cut_short_is_refused() -> None:
+    async with ends() as made:
+        descriptor = os.memfd_create("unsealed")
+        os.ftruncate(descriptor, 65536)
+        socket.send_fds(made.other, [plain(Kind.SLAB, 1)], [descriptor])
+        os.close(descriptor)
+        async with asyncio.timeout(10):
+            await made.killed.wait()
+
+
+async def test_a_model_is_kept_until_the_front_end_lets_it_go_or_ends() -> None:
+    for let_go in (True, False):
+        async with ends() as made:
+            closing = asyncio.create_task(made.service.retire("m", "1"))
+            done, _ = await asyncio.wait({closing}, timeout=0.05)
+            assert not done
+            if let_go:
+                made.other.send(plain(Kind.LET_GO, 7))
+            else:
+                made.other.close()
+                await made.killed.wait()
+                made.link.lost()
+            async with asyncio.timeout(10):
+                await closing
+
+
+async def test_requests_are_answered_in_batches_and_their_places_are_free_again() -> None:
+    async with ends() as made:
+        uplink = Uplink(made.other)
+        remote = Remote(uplink, 7, ("x",), made.model.metrics)
+        deadline = made.service.clock() + 20
+
+        async def one(number: int) -> None:
+            sent = np.full((1, WIDTH), number, np.float32)
+            (got,) = await remote.infer({"x": sent}, 1, deadline)
+            assert np.array_equal(got, 2 * sent)
+
+        for _ in range(3):
+            await asyncio.gather(*(one(number) for number in range(20)))
+        assert made.model.metrics.batch_rows.total == 60
+        assert sum(made.model.metrics.batch_rows.counts) < 60, "they shared batches"
+        with pytest.raises(InvalidTensor):
+            await one(-1)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert made.link.lent == 0
+        assert uplink.lent <= LIMITS.max_batch_size, "the last batch may be kept until the next one runs"
+        uplink.end()
+
+
+async def test_a_request_that_is_withdrawn_while_it_runs_is_not_answered_and_its_place_not_reused() -> None:
+    async with ends() as made:
+        uplink = Uplink(made.other)
+        remote = Remote(uplink, 7, ("x",), made.model.metrics)
+        made.engine.open.clear()
+        gone = asyncio.create_task(
+            remote.infer({"x": np.full((1, WIDTH), 1, np.float32)}, 1, made.service.clock() + 20)
+        )
+        await made.engine.began.wait()
+        kept = asyncio.create_task(
+            remote.infer({"x": np.full((1, WIDTH), 3, np.float32)}, 1, made.service.clock() + 20)
+        )
+        await asyncio.sleep(0)
+        gone.cancel()
+        await asyncio.wait({gone})
+        made.engine.open.set()
+        (got,) = await kept
+        assert np.array_equal(got, np.full((1, WIDTH), 6, np.float32))
+        assert made.model.metrics.inflight == 0
+        uplink.end()
+
+
+async def test_a_line_that_its_peer_does_not_read_loses_nothing_and_keeps_the_order() -> None:
+    one, other = messages.pair()
+    got: list[int] = []
+    parcels: list[bytes] = []
+    over = asyncio.Event()
+
+    def on_packet(packet: bytes, descriptor: int | None) -> None:
+        if descriptor is not None:
+            parcels.append(opened(descriptor, HEAD.unpack(packet)[4]))
+            return
+        got.extend(HEAD.unpack_from(packet, at)[3] for at in range(0, len(packet), HEAD.size))
+
+    writer = Line(one, lambda *_: None, lambda: None)
+    for number in range(50_000):
+        writer.put(plain(Kind.WITHDRAW, number))
+    writer.put_parcel(Kind.COUNTS, 0, b"behind them")
+    writer.put(plain(Kind.WITHDRAW, 50_000))
+    reader = Line(other, on_packet, over.set)
+    async with asyncio.timeout(30):
+        await writer.flushed()
+        writer.close()
+        await over.wait()
+    reader.close()
+    assert got == [*range(50_001)]
+    assert parcels == [b"behind them"]
+
+
+async def test_a_front_end_shows_what_it_is_told_and_nothing_else() -> None:
+    line, _other = messages.pair()
+    with _other:
+        uplink = Uplink(line)
+        mirror = Mirror(LIMITS, uplink, uplink.let_go)
+        assert not mirror.ready
+        mirror.show(Snapshot((), started=True, draining=False))
+        assert mirror.ready
+        mirror.show(Snapshot((), started=True, draining=True))
+        assert not mirror.ready
+        uplink.end()
