@@ -1,5 +1,6 @@
 """Calls of a real gRPC server: answers, and the bad-input table, one test per row."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -330,3 +331,17 @@ async def test_the_table_has_every_method_of_every_service(served: Peer) -> None
         for method in service.methods
     }
     assert actual == declared
+
+
+async def test_the_scheduler_is_told_which_connection_a_request_came_by(served: Peer) -> None:
+    served.engine.gate.clear()
+    backlog = served.service.model("m")._scheduler._backlog
+    calls = [asyncio.ensure_future(served.infer(rows(1.0))) for _ in range(2)]
+    await until(lambda: backlog.running is not None and backlog.depth + len(backlog.running.tickets) == 2)
+    assert backlog.running is not None
+    tickets = [*backlog.running.tickets, *(ticket for queue in backlog.active for ticket in queue)]
+    clients = {ticket.client for ticket in tickets}
+    assert len(clients) == 1
+    assert "127.0.0.1" in str(clients)
+    served.engine.gate.set()
+    await asyncio.gather(*calls)

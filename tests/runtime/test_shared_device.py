@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any
@@ -334,3 +334,41 @@ async def test_a_tiny_model_is_unloaded_once_its_last_request_is_answered(servin
         await asyncio.sleep(0)
         await asyncio.wait_for(s.unload("tiny"), 1.0)
         await last
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_device_knows_the_sum_of_what_waits_whatever_happens(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    models = Models(a=0.5, b=1.0, c=2.0)
+    away: set[str] = set()
+    now = 0.0
+    for _ in range(200):
+        now += float(generator.exponential(0.2))
+        name = str(generator.choice(list(models.backlogs)))
+        backlog = models.backlogs[name]
+        match int(generator.integers(6)):
+            case 0 | 1 | 2:
+                with suppress(Overloaded):
+                    models.come(name, now, float(generator.uniform(0.5, 20.0)))
+            case 3:
+                waiting = [ticket for queue in backlog.active for ticket in queue]
+                if waiting:
+                    backlog.withdraw(waiting[int(generator.integers(len(waiting)))])
+            case 4:
+                if models.device.load.running is None:
+                    models.cut(now)
+                else:
+                    models.end(now)
+            case _:
+                if name in away:
+                    away.remove(name)
+                    models.device.join(backlog)
+                elif backlog.running is None:
+                    away.add(name)
+                    models.device.leave(backlog)
+        backlog.expire(now)
+        load = models.device.load
+        here = [one for other, one in models.backlogs.items() if other not in away]
+        works = [queue.work for one in here for queue in one.active]
+        assert load.mean == pytest.approx(sum(work.mean for work in works), abs=1e-9)
+        assert load.spread == pytest.approx(sum(work.spread for work in works), abs=1e-9)
