@@ -7,9 +7,10 @@ import onnxruntime as ort
 import pytest
 
 from tidegate_runtime.errors import StartupFailure
-from tidegate_runtime.hosting import Host, Placement
+from tidegate_runtime.hosting import Host
 from tidegate_runtime.model.device import DeviceOptions
 from tidegate_runtime.model.store import StoredModels
+from tidegate_runtime.placing import Placement
 from tidegate_runtime.served_model import Limits
 from tidegate_runtime.service import Service
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from tidegate_runtime.errors import InvalidRequest, LoadFailed, StartupFailure
-from tidegate_runtime.hosting import Host, Placement, own_limits, refuse_overrides
+from tidegate_runtime.hosting import Host, refuse_overrides
 from tidegate_runtime.model.store import Placed, SingleModel, StoredModels, file_bytes, open_store
 from tidegate_runtime.model.triton_config import read_config
+from tidegate_runtime.placing import Placement, own_limits
 from tidegate_runtime.served_model import Limits
 from tidegate_runtime.service import Service
 

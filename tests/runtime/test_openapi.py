@@ -7,8 +7,9 @@ import jsonschema_rs
 import pytest
 from fastapi.openapi.utils import get_openapi
 
-from tidegate_runtime.hosting import Host, Placement
+from tidegate_runtime.hosting import Host
 from tidegate_runtime.model.store import open_store
+from tidegate_runtime.placing import Placement
 from tidegate_runtime.served_model import Limits
 from tidegate_runtime.service import Service
 from tidegate_runtime.web.admin import create_admin_app

@@ -35,6 +35,7 @@ class Connection(Protocol):
     transport: asyncio.Transport
     loop: asyncio.AbstractEventLoop
     server_state: ServerState
+    client: tuple[str, int] | None
 
     def on_response_complete(self) -> None:
         """Goes on to what comes next on the connection."""
@@ -55,6 +56,7 @@ class HotCall:
         "_default_headers",
         "_ok_head",
         "body",
+        "client",
         "clock",
         "delivered",
         "disconnected",
@@ -73,6 +75,7 @@ class HotCall:
 
     def __init__(self, connection: Connection, clock: Callable[[], float]) -> None:
         self.transport = connection.transport
+        self.client = connection.client
         self.clock = clock
         self.response_complete = True
         self.disconnected = False
@@ -103,11 +106,11 @@ class HotCall:
         try:
             plain = model.plain.decode(body) if model.plain is not None and length is None else None
             if plain is not None:
-                self.ticket = ticket = model.submit_plain(*plain, received, self.deliver, self)
+                self.ticket = ticket = model.submit_plain(*plain, received, self.deliver, self.client)
             else:
                 json_length = None if length is None else parse_header_length(length.decode("latin-1"))
                 self.request = request = decode(body, json_length, model.signature.inputs)
-                self.ticket = ticket = model.submit(request, received, self.deliver, self)
+                self.ticket = ticket = model.submit(request, received, self.deliver, self.client)
             self.parsed = ticket.arrived
         except RuntimeFault as fault:
             self._refuse(fault)

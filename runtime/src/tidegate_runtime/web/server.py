@@ -14,9 +14,10 @@ import socket
 import sys
 from typing import Final
 
-from tidegate_runtime.hosting import Host, Placement
+from tidegate_runtime.hosting import Host
 from tidegate_runtime.listening import listener
 from tidegate_runtime.model.store import open_store
+from tidegate_runtime.placing import Placement
 from tidegate_runtime.service import Service
 from tidegate_runtime.settings import ServeSettings
 from tidegate_runtime.web.admin import create_admin_app
