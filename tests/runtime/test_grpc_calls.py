@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 from grpc import Compression, StatusCode, aio
 
+from tidegate_runtime.batching.scheduler import Scheduler
 from tidegate_runtime.rpc.administrator import Administrator
 from tidegate_runtime.rpc.health import Health
 from tidegate_runtime.rpc.methods import BothStream, ServerStream, methods
@@ -335,7 +336,9 @@ async def test_the_table_has_every_method_of_every_service(served: Peer) -> None
 
 async def test_the_scheduler_is_told_which_connection_a_request_came_by(served: Peer) -> None:
     served.engine.gate.clear()
-    backlog = served.service.model("m")._scheduler._backlog
+    scheduler = served.service.model("m")._scheduler
+    assert isinstance(scheduler, Scheduler)
+    backlog = scheduler._backlog
     calls = [asyncio.ensure_future(served.infer(rows(1.0))) for _ in range(2)]
     await until(lambda: backlog.running is not None and backlog.depth + len(backlog.running.tickets) == 2)
     assert backlog.running is not None

@@ -163,6 +163,8 @@ class Scheduler:
             while self._launch is not None:
                 batch, self._launch = self._launch, None
                 await self._run_elsewhere(batch)
+                # Or what lies in another process's memory would be held until the next batch.
+                del batch
                 self._dispatcher.cut()
             if self._closing and not self._backlog.depth:
                 break
