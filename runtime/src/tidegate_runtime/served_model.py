@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from tidegate_runtime.batching.costs import CostTable
 from tidegate_runtime.batching.dispatcher import Clock, Dispatcher
 from tidegate_runtime.batching.engine import Engine
 from tidegate_runtime.batching.padding import Padding
 from tidegate_runtime.batching.policy import BatchPolicy
+from tidegate_runtime.batching.requests import Requests
 from tidegate_runtime.batching.rows import compatibility
 from tidegate_runtime.batching.scheduler import Scheduler
 from tidegate_runtime.batching.tickets import Deliver, Outputs, Ticket
@@ -34,44 +34,6 @@ class Limits:
     max_body_bytes: int
     timeout_seconds: float
     queue_bytes: int = 512 * 1024 * 1024
-
-
-class Requests(Protocol):
-    """What takes a model's requests: a `Scheduler`, or what stands for one that another process has."""
-
-    def submit(
-        self,
-        feeds: Feeds,
-        rows: int,
-        deadline: float,
-        deliver: Deliver,
-        *,
-        key: Hashable = None,
-        priority: int = 0,
-        client: Hashable = None,
-    ) -> Ticket:
-        """Queues a request; `deliver` is called once, later, unless it is withdrawn. Raises `RuntimeFault`."""
-
-    async def infer(
-        self,
-        feeds: Feeds,
-        rows: int,
-        deadline: float,
-        *,
-        key: Hashable = None,
-        priority: int = 0,
-        client: Hashable = None,
-    ) -> Outputs:
-        """The outputs. Raises what `submit` raises or delivers; withdraws the request if the caller is cancelled."""
-
-    def withdraw(self, ticket: Ticket) -> None:
-        """Forgets a request. Never too late."""
-
-    async def run(self) -> None:
-        """Returns once it is closed and all that it took is answered."""
-
-    def close(self) -> None:
-        """Takes no more requests."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from tidegate_runtime.batching.engine import Engine
 from tidegate_runtime.batching.padding import Padding
 from tidegate_runtime.batching.place import Place
 from tidegate_runtime.batching.policy import BatchPolicy
+from tidegate_runtime.batching.requests import Requests
 from tidegate_runtime.batching.runner import Answers, Runner
 from tidegate_runtime.batching.tickets import OVER, RUNNING, Batch, Deliver, Outputs, Ticket
 from tidegate_runtime.errors import (
@@ -31,7 +32,6 @@ from tidegate_runtime.errors import (
 )
 from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.tensors import Feeds
-from tidegate_runtime.tracing.request import current
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ OFFER_SECONDS: Final = 0.1
 """How often the metrics are told what was offered."""
 
 
-class Scheduler:
+class Scheduler(Requests):
     """Runs submitted requests in batches on `engine`. `run` is its one task; all else is called from its event loop.
 
     `clock` runs with the event loop's, in seconds; uvloop's own has a resolution of only a millisecond. `on_stuck` is
@@ -89,15 +89,7 @@ class Scheduler:
         priority: int = 0,
         client: Hashable = None,
     ) -> Ticket:
-        """Queues a request. `deliver` is called from the loop, once, with its outputs or its fault, unless withdrawn.
-
-        `rows` ≥ 1 is what it counts for in a batch, `deadline` in the clock's seconds. `key` is equal for requests that
-        may share a batch and cost the same; left out, it is made from the tensors' names, types and shapes. `priority`
-        1 is the highest, 0 the default. `client` is whose requests run alone if they spoil others' batches.
-
-        Raises `Overloaded` at once if the queue is full or the answer would come too late, `DeadlineExceeded` if the
-        deadline is past, `NotReady` after `close`.
-        """
+        """As `Requests` says."""
         now = self._clock()
         if self._closing:
             raise NotReady("the server is shutting down; send the request again")
@@ -116,37 +108,6 @@ class Scheduler:
         if deadline < self._expiry.at:
             self._expiry.set(deadline, now)
         return ticket
-
-    async def infer(
-        self,
-        feeds: Feeds,
-        rows: int,
-        deadline: float,
-        *,
-        key: Hashable = None,
-        priority: int = 0,
-        client: Hashable = None,
-    ) -> Outputs:
-        """The outputs for these rows alone, in declared order. Raises what `submit` raises or delivers.
-
-        If the caller is cancelled, the request is withdrawn, wherever it is.
-        """
-        future: asyncio.Future[Outputs] = asyncio.get_running_loop().create_future()
-
-        def deliver(outcome: Outputs | RuntimeFault) -> None:
-            if future.done():
-                return
-            if isinstance(outcome, RuntimeFault):
-                future.set_exception(outcome)
-            else:
-                future.set_result(outcome)
-
-        ticket = self.submit(feeds, rows, deadline, deliver, key=key, priority=priority, client=client)
-        ticket.trace = current.get()
-        try:
-            return await future
-        finally:
-            self.withdraw(ticket)
 
     def withdraw(self, ticket: Ticket) -> None:
         """Forgets a request: it is not answered any more. Ends a run that nobody waits for then. Never too late."""

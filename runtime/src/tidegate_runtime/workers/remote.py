@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Hashable
 from typing import Protocol
 
+from tidegate_runtime.batching.requests import Requests
 from tidegate_runtime.batching.tickets import OVER, WAITING, Deliver, Outputs, Ticket
 from tidegate_runtime.errors import NotReady, Overloaded, RuntimeFault
 from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.tensors import Array, Feeds
-from tidegate_runtime.tracing.request import current
 from tidegate_runtime.workers.records import Times
 
 
@@ -38,7 +38,7 @@ class Hub(Protocol):
         """Nobody waits for it any more."""
 
 
-class Remote:
+class Remote(Requests):
     """One model version of the hub, by its number there. `run` ends when it is closed and all is answered."""
 
     def __init__(self, hub: Hub, number: int, inputs: tuple[str, ...], metrics: ModelMetrics) -> None:
@@ -61,7 +61,7 @@ class Remote:
         priority: int = 0,
         client: Hashable = None,
     ) -> Ticket:
-        """As `Scheduler.submit`; what that raises at once is delivered later. `key` and `client` are the hub's own."""
+        """As `Requests` says, but what that raises at once is delivered later. `key` and `client` are the hub's own."""
         del key, client
         if self._closing:
             raise NotReady("the server is shutting down; send the request again")
@@ -72,34 +72,6 @@ class Remote:
             raise
         self._pending += 1
         return sent
-
-    async def infer(
-        self,
-        feeds: Feeds,
-        rows: int,
-        deadline: float,
-        *,
-        key: Hashable = None,
-        priority: int = 0,
-        client: Hashable = None,
-    ) -> Outputs:
-        """As `Scheduler.infer`."""
-        future: asyncio.Future[Outputs] = asyncio.get_running_loop().create_future()
-
-        def deliver(outcome: Outputs | RuntimeFault) -> None:
-            if future.done():
-                return
-            if isinstance(outcome, RuntimeFault):
-                future.set_exception(outcome)
-            else:
-                future.set_result(outcome)
-
-        ticket = self.submit(feeds, rows, deadline, deliver, key=key, priority=priority, client=client)
-        ticket.trace = current.get()
-        try:
-            return await future
-        finally:
-            self.withdraw(ticket)
 
     def withdraw(self, ticket: Ticket) -> None:
         """Forgets a request, wherever it is. Never too late."""

@@ -1,0 +1,72 @@
+"""What takes a model's requests: a scheduler, or what stands for one that another process has."""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Hashable
+
+from tidegate_runtime.batching.tickets import Deliver, Outputs, Ticket
+from tidegate_runtime.errors import RuntimeFault
+from tidegate_runtime.tensors import Feeds
+from tidegate_runtime.tracing.request import current
+
+
+class Requests(ABC):
+    """Requests of one model version. `run` is its one task; all else is called from its event loop."""
+
+    @abstractmethod
+    def submit(
+        self,
+        feeds: Feeds,
+        rows: int,
+        deadline: float,
+        deliver: Deliver,
+        *,
+        key: Hashable = None,
+        priority: int = 0,
+        client: Hashable = None,
+    ) -> Ticket:
+        """Queues a request. `deliver` is called from the loop, once, with its outputs or its fault, unless withdrawn.
+
+        `rows` ≥ 1 is what it counts for in a batch, `deadline` in the clock's seconds. `key` is equal for requests that
+        may share a batch and cost the same; left out, it is made from the tensors' names, types and shapes. `priority`
+        1 is the highest, 0 the default. `client` is whose requests run alone if they spoil others' batches.
+
+        Raises `Overloaded` at once if the queue is full or the answer would come too late, `DeadlineExceeded` if the
+        deadline is past, `NotReady` after `close`.
+        """
+
+    async def infer(
+        self, feeds: Feeds, rows: int, deadline: float, *, priority: int = 0, client: Hashable = None
+    ) -> Outputs:
+        """The outputs for these rows alone, in declared order. Raises what `submit` raises or delivers.
+
+        If the caller is cancelled, the request is withdrawn, wherever it is.
+        """
+        future: asyncio.Future[Outputs] = asyncio.get_running_loop().create_future()
+
+        def deliver(outcome: Outputs | RuntimeFault) -> None:
+            if future.done():
+                return
+            if isinstance(outcome, RuntimeFault):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome)
+
+        ticket = self.submit(feeds, rows, deadline, deliver, priority=priority, client=client)
+        ticket.trace = current.get()
+        try:
+            return await future
+        finally:
+            self.withdraw(ticket)
+
+    @abstractmethod
+    def withdraw(self, ticket: Ticket) -> None:
+        """Forgets a request: it is not answered any more. Never too late."""
+
+    @abstractmethod
+    async def run(self) -> None:
+        """Returns once it is closed and all that it took is answered."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Takes no more requests. May be called again."""
