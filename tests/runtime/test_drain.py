@@ -9,12 +9,13 @@ import httpx2
 import onnx
 import pytest
 
+from .under_way import under_way
+
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio]
 
 BODY = {"inputs": [{"name": "x", "shape": [1, 4], "datatype": "FP32", "data": [1, 2, 3, 4]}]}
 DRAIN_SECONDS = 2.0
 EXIT_SECONDS = 10.0
-SIGNAL_SECONDS = 60.0
 
 
 class Load:
@@ -89,16 +90,9 @@ async def test_requests_in_progress_at_the_end_of_the_drain_are_answered(
     serve: Callable[..., Any], slow: onnx.ModelProto
 ) -> None:
     with serve(slow, "--drain-seconds", "0", "--max-batch-size", "1") as process:
-        url = process.url("/v2/models/m/infer")
         body = {"inputs": [{"name": "n", "shape": [], "datatype": "INT64", "data": [300_000]}]}
         async with httpx2.AsyncClient(timeout=30) as client:
-            requests: list[asyncio.Task[httpx2.Response]] = []
-            metrics = process.admin_url("/metrics")
-            async with asyncio.timeout(SIGNAL_SECONDS):
-                while 'tidegate_inflight{model="m",version="1"} 4.0' not in (await client.get(metrics)).text:
-                    # On a busy machine the first may be answered before the last is sent.
-                    requests = [request for request in requests if not request.done()]
-                    requests += [asyncio.create_task(client.post(url, json=body)) for _ in range(4 - len(requests))]
+            requests = await under_way(process, client, body, 4)
             process.popen.send_signal(signal.SIGTERM)
             answers = await asyncio.gather(*requests)
         assert [answer.status_code for answer in answers] == [200] * 4

@@ -18,6 +18,7 @@ from onnx import TensorProto, helper
 from tidegate_runtime.rpc.protos import inference_pb2 as pb
 
 from .stored_models import Repository, times
+from .under_way import under_way
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio]
 
@@ -275,9 +276,7 @@ async def test_queued_requests_are_answered_before_the_end(
     with serve(slow, *options) as process:
         body = {"inputs": [{"name": "n", "shape": [], "datatype": "INT64", "data": [200_000]}]}
         async with httpx2.AsyncClient(timeout=30) as client:
-            url = process.url("/v2/models/m/infer")
-            requests = [asyncio.create_task(client.post(url, json=body)) for _ in range(3)]
-            await until_inflight(process, 3)
+            requests = await under_way(process, client, body, 3)
             process.popen.send_signal(signal.SIGTERM)
             answers = await asyncio.gather(*requests)
         assert [answer.status_code for answer in answers] == [200] * 3

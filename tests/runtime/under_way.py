@@ -1,0 +1,27 @@
+"""Requests that are under way at the same time, whatever else the machine does."""
+
+import asyncio
+from typing import Any
+
+import httpx2
+
+from .conftest import Process
+
+WAIT_SECONDS = 60.0
+
+
+async def under_way(
+    process: Process, client: httpx2.AsyncClient, body: dict[str, Any], count: int
+) -> list[asyncio.Task[httpx2.Response]]:
+    """So many requests for the model "m" that the server has, and hasn't answered.
+
+    On a busy machine the first may be answered before the last is sent; another is sent in its place then.
+    """
+    requests: list[asyncio.Task[httpx2.Response]] = []
+    wanted = f'tidegate_inflight{{model="m",version="1"}} {count:.1f}'
+    async with asyncio.timeout(WAIT_SECONDS):
+        while wanted not in (await client.get(process.admin_url("/metrics"))).text:
+            requests = [request for request in requests if not request.done()]
+            url = process.url("/v2/models/m/infer")
+            requests += [asyncio.create_task(client.post(url, json=body)) for _ in range(count - len(requests))]
+    return requests
