@@ -37,6 +37,20 @@ async def test_a_service_answers_to_every_form_of_its_name(serving: Any) -> None
     assert [(await _get(serving, host))[0] for host in names] == [200] * 5
 
 
+async def test_a_pod_that_is_counted_as_healthy_answers_from_that_moment_on(mesh: Any) -> None:
+    """Envoy's own default tells its workers up to a second after the count that the controller reads."""
+    revisions = [f"late-{number}" for number in range(5)]
+    for number, revision in enumerate(revisions):
+        mesh.xds.service(102 + number, name=revision, stable=revision)
+    await mesh.start()
+    for number, revision in enumerate(revisions):
+        # Known without a pod first, as a revision is whose first pod starts: only then is there anything to merge.
+        assert (await _get(mesh, f"{revision}.ml"))[0] == 503
+        mesh.xds.endpoints(202 + number, revision, await mesh.pod(revision))
+        await mesh.sees(revision, 1)
+        assert (await _get(mesh, f"{revision}.ml"))[0] == 200
+
+
 async def test_an_unknown_host_gets_404_that_names_it_and_the_form_expected(serving: Any) -> None:
     for host in ("churn", "churn.nowhere.svc.cluster.test"):
         status, content_type, error = await _get(serving, host)

@@ -136,7 +136,12 @@ def _common(name: str) -> Resource:
                 }
             ]
         },
-        "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
+        "common_lb_config": {
+            "healthy_panic_threshold": {"value": 0},
+            # Envoy counts a pod as healthy at once, but by default lets its workers know up to a second later: whoever
+            # asks it for that count, as the controller does, would take a service for ready that still answers 503.
+            "update_merge_window": "0s",
+        },
     }
 
 
