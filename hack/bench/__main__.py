@@ -77,7 +77,6 @@ def _measured(options: argparse.Namespace, choice: Choice) -> Path:
             "kernel": platform.release(),
             "python": platform.python_version(),
             "whole": not (options.words or options.quick),
-            "rounds": 1 if options.quick else options.rounds,
             "seconds": options.seconds,
             "steal_bound": options.steal,
             "settings": {name: server.settings for name, server in SERVERS.items()},

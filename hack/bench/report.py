@@ -49,13 +49,20 @@ def page(summary: Summary, steal_bound: float, charts: Sequence[str]) -> str:
     return "\n".join(parts).rstrip() + "\n"
 
 
+def _rounds(summary: Summary) -> str:
+    """How many quiet rounds a figure is the median of: results of several runs may have been put together."""
+    counts = [len(one.records) for one in summary.points.values() if not one.noisy] or [0]
+    least, most = min(counts), max(counts)
+    return f"{least} to {most} rounds a figure" if least < most else f"{most} round{'s' if most != 1 else ''}"
+
+
 def _method(summary: Summary, steal_bound: float) -> Iterator[str]:
     machine = summary.machine
     if machine:
         yield (
             f"Written by `make bench` on {machine['date']}: {machine['processor']}, {machine['processors']} cores, "
-            f"{machine['memory_gib']:.0f} GiB, Linux {machine['kernel']}; {machine['rounds']} rounds, in each all "
-            "servers in random order.\n"
+            f"{machine['memory_gib']:.0f} GiB, Linux {machine['kernel']}; {_rounds(summary)}, in each all servers in "
+            "random order.\n"
         )
     yield (
         "The server is on one core with everything it starts, the load generator on another. A request has one row; "
