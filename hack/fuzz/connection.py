@@ -90,6 +90,13 @@ class Server:
         written, closed = self._runner.run(self._exchange(pieces))
         return list(parsed(written)), closed
 
+    def answers_of_each(self, *streams: Sequence[bytes], leave: frozenset[int] = frozenset()) -> list[list[Answer]]:
+        """What connections answer that get their pieces in the same turns of the loop, one each a turn.
+
+        Those in `leave` go in the turn of their last piece. Raises what `answers` raises.
+        """
+        return [list(parsed(written)) for written in self._runner.run(self._exchange_together(streams, leave))]
+
     async def _open(self) -> None:
         self._service = Service(Limits(4, 0.005, 64, 4096, 30.0))
         self._service.expect("m", "1", "cpu")
@@ -100,10 +107,7 @@ class Server:
         self._create: Any = protocol_class(self._service)
 
     async def _exchange(self, pieces: Sequence[bytes]) -> tuple[bytes, bool]:
-        loop = asyncio.get_running_loop()
-        connection = self._create(config=self._config, server_state=ServerState(), app_state={}, _loop=loop)
-        pipe = Pipe(connection)
-        connection.connection_made(pipe)
+        connection, pipe = self._connected()
         for piece in pieces:
             if pipe.closed:
                 break
@@ -113,6 +117,29 @@ class Server:
         pipe.close()
         await _quiet(pipe)
         return written, closed
+
+    async def _exchange_together(self, streams: Sequence[Sequence[bytes]], leave: frozenset[int]) -> list[bytes]:
+        made = [self._connected() for _ in streams]
+        for step in range(max(map(len, streams))):
+            for number, ((connection, pipe), pieces) in enumerate(zip(made, streams, strict=True)):
+                if step < len(pieces) and not pipe.closed:
+                    connection.data_received(pieces[step])
+                    if number in leave and step == len(pieces) - 1:
+                        pipe.closed = True
+                        connection.connection_lost(None)
+            for _, pipe in made:
+                await _quiet(pipe)
+        for _, pipe in made:
+            pipe.close()
+            await _quiet(pipe)
+        return [pipe.written for _, pipe in made]
+
+    def _connected(self) -> tuple[Any, Pipe]:
+        loop = asyncio.get_running_loop()
+        connection = self._create(config=self._config, server_state=ServerState(), app_state={}, _loop=loop)
+        pipe = Pipe(connection)
+        connection.connection_made(pipe)
+        return connection, pipe
 
 
 async def _quiet(pipe: Pipe) -> None:

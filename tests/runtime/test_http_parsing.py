@@ -75,6 +75,18 @@ def test_a_head_that_was_seen_before_means_the_same_again(server: Server, wanted
     assert server.answers(*wanted, *wanted) == server.answers(b"".join(wanted) * 2)
 
 
+@settings(SETTINGS, max_examples=100)
+@given(st.lists(st.lists(requests(), min_size=1, max_size=3), min_size=2, max_size=5), st.data())
+def test_connections_whose_requests_share_a_turn_get_the_answers_that_each_gets_alone(
+    server: Server, wanted: list[list[bytes]], data: st.DataObject
+) -> None:
+    leave = data.draw(st.frozensets(st.integers(0, len(wanted) - 1), max_size=len(wanted) - 1))
+    together = server.answers_of_each(*wanted, leave=leave)
+    for number, (pieces, answers) in enumerate(zip(wanted, together, strict=True)):
+        alone, _ = server.answers(*pieces)
+        assert answers == (alone[:-1] if number in leave else alone)
+
+
 @st.composite
 def mangled_requests(draw: st.DrawFn) -> bytes:
     """A request with a few bytes changed, put in or left out."""

@@ -1,4 +1,4 @@
-"""The codec of plain requests against the general one: what it takes and writes is the same, the rest is left."""
+"""The codecs of plain requests against the general one: what they take and write is the same, the rest is left."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate_runtime.protocol.json_layout import MAX_LAYOUTS
+from tidegate_runtime.protocol.plain import MAX_LAYOUTS, Answers, Plain
+from tidegate_runtime.protocol.plain_binary import PlainBinary
 from tidegate_runtime.protocol.plain_json import PlainJson
 from tidegate_runtime.protocol.v2_request import decode
 from tidegate_runtime.protocol.v2_response import encode
-from tidegate_runtime.tensors import Datatype, InferRequest, InferResponse, Tensor, TensorSpec
+from tidegate_runtime.tensors import Datatype, Feeds, InferRequest, InferResponse, Tensor, TensorSpec
 
 X = TensorSpec("x", Datatype.FP32, ("N", 2))
 N = TensorSpec("n", Datatype.INT8, ("N",))
@@ -29,9 +30,21 @@ def taught(*inputs: TensorSpec) -> PlainJson:
     """A codec that has met requests that differ from those to come in their numbers alone."""
     made = codec(*inputs)
     for numbers in ([1, 2], [1, 2, 3, 4]):
-        assert made.decode(body(x(numbers))) is not None
-        assert made.decode(json.dumps({"inputs": [x(numbers)]}, separators=(",", ":")).encode()) is not None
+        for given_body in (body(x(numbers)), json.dumps({"inputs": [x(numbers)]}, separators=(",", ":")).encode()):
+            assert made.decode(given_body, None) is not None
+            assert made.find(given_body, None) is not None or len(inputs) > 1
     return made
+
+
+def read(made: Plain, given_body: bytes, json_length: int | None = None) -> tuple[Feeds, int] | None:
+    """As the hot way does: by a known layout, else whole."""
+    known = made.find(given_body, json_length)
+    feeds = made.read(known.layout, [known.numbers]) if known is not None else None
+    return (feeds[0], known.layout.rows) if known and feeds else made.decode(given_body, json_length)
+
+
+def bodies(answers: Answers) -> list[bytes]:
+    return [answers.before + piece + answers.behind for piece in answers.pieces]
 
 
 def x(data: Any, shape: Any = None, **members: Any) -> dict[str, Any]:
@@ -44,8 +57,8 @@ def body(*inputs: Any, **members: Any) -> bytes:
 
 
 def test_a_plain_request_is_read() -> None:
-    feeds, rows = codec(X, N).decode(
-        body(x([1, 2.5, -3e38, 0]), {"name": "n", "shape": [2], "datatype": "INT8", "data": [-128, 127]})
+    feeds, rows = read(
+        codec(X, N), body(x([1, 2.5, -3e38, 0]), {"name": "n", "shape": [2], "datatype": "INT8", "data": [-128, 127]})
     ) or ({}, 0)
     assert rows == 2
     np.testing.assert_array_equal(feeds["x"], np.array([[1, 2.5], [-3e38, 0]], np.float32))
@@ -83,7 +96,7 @@ LEFT = {
 @pytest.mark.parametrize("given_body", LEFT.values(), ids=LEFT.keys())
 @pytest.mark.parametrize("make", [codec, taught])
 def test_left_to_the_general_codec_is(given_body: bytes, make: Callable[..., PlainJson]) -> None:
-    assert make(X).decode(given_body) is None
+    assert read(make(X), given_body) is None
 
 
 @given(st.data())
@@ -93,7 +106,7 @@ def test_what_was_read_before_changes_nothing_that_is_read(data: st.DataObject) 
     end = data.draw(st.integers(begin, len(written)))
     between = data.draw(st.text('0123456789.-eE+[]{},:" tfrualsxdn', max_size=12))
     given_body = (written[:begin] + between + written[end:]).encode()
-    fresh, knowing = codec(X).decode(given_body), taught(X).decode(given_body)
+    fresh, knowing = read(codec(X), given_body), read(taught(X), given_body)
     assert (fresh is None) == (knowing is None)
     if fresh is not None and knowing is not None:
         assert fresh[1] == knowing[1]
@@ -104,7 +117,7 @@ def test_more_layouts_than_are_kept_are_read_right() -> None:
     made = codec(X)
     for _ in range(2):
         for rows in range(1, 2 * MAX_LAYOUTS):
-            feeds, count = made.decode(body(x([rows, *[0] * (2 * rows - 1)]))) or ({}, 0)
+            feeds, count = read(made, body(x([rows, *[0] * (2 * rows - 1)]))) or ({}, 0)
             assert (count, feeds["x"].shape, feeds["x"][0, 0]) == (rows, (rows, 2), rows)
 
 
@@ -139,7 +152,7 @@ NUMBERS = st.one_of(st.integers(-200, 200), st.floats(-1e39, 1e39, allow_nan=Fal
 def test_what_is_taken_is_what_the_general_codec_makes_of_it(data: Any, shape: Any, name: Any, datatype: Any) -> None:
     given_body = body({"name": name, "shape": shape, "datatype": datatype, "data": data})
     for spec in (X, N):
-        plain = codec(spec).decode(given_body)
+        plain = read(codec(spec), given_body)
         if plain is None:
             continue
         (tensor,) = decode(given_body).inputs
@@ -151,7 +164,7 @@ def test_what_is_taken_is_what_the_general_codec_makes_of_it(data: Any, shape: A
 
 @given(st.binary(max_size=60))
 def test_nothing_is_raised_whatever_the_bytes(given_body: bytes) -> None:
-    assert codec(X).decode(given_body) is None or decode(given_body)
+    assert read(codec(X), given_body) is None or decode(given_body)
 
 
 @given(
@@ -165,4 +178,142 @@ def test_the_answer_is_the_general_codec_s_to_the_byte(floats: list[float], inte
     assert made is not None
     tensors = tuple(Tensor(spec.name, spec.datatype, array) for spec, array in zip(specs, arrays, strict=True))
     general = encode(InferResponse("mö", "7", tensors), InferRequest(()))
-    assert [made.encode(arrays)] == general.parts
+    assert bodies(made.answers(arrays, 1)) == general.parts
+
+
+@given(st.integers(1, 4), st.integers(1, 3), st.data())
+def test_answers_that_are_written_together_are_those_that_are_written_one_by_one(
+    count: int, rows: int, data: st.DataObject
+) -> None:
+    specs = (TensorSpec("y", Datatype.FP32, ("N", 2)), TensorSpec("n", Datatype.INT64, ("N",)))
+    floats = st.lists(st.floats(width=32), min_size=2 * count * rows, max_size=2 * count * rows)
+    whole: tuple[Any, ...] = (
+        np.array(data.draw(floats), np.float32).reshape(-1, 2),
+        np.arange(count * rows, dtype=np.int64),
+    )
+    for made in (PlainJson.of("m", "7", [X], specs), PlainBinary.of("m", "7", [X], specs)):
+        assert made is not None
+        singly = [[part[at * rows : (at + 1) * rows] for part in whole] for at in range(count)]
+        together = made.answers(whole, count)
+        assert bodies(together) == [bodies(made.answers(each, 1))[0] for each in singly]
+        assert together.json_length == made.answers(singly[0], 1).json_length
+
+
+@given(st.lists(st.lists(st.floats(width=32, allow_nan=False), min_size=2, max_size=2), min_size=1, max_size=5))
+def test_requests_that_are_read_together_are_read_as_each_by_itself(rows: list[list[float]]) -> None:
+    made = taught(X)
+    known = [made.find(body(x(row)), None) for row in rows]
+    assert all(one is not None and one.layout is known[0].layout for one in known if known[0])
+    together = made.read(known[0].layout, [one.numbers for one in known if one]) if known[0] else None
+    singly = [read(codec(X), body(x(row))) for row in rows]
+    if any(one is None for one in singly):
+        assert together is None
+    else:
+        assert together is not None
+        for feeds, one in zip(together, singly, strict=True):
+            assert one is not None
+            np.testing.assert_array_equal(feeds["x"], one[0]["x"])
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        (b'1,"', b'",2'),
+        (b"1,2", b"3],[4"),
+        (b"1,{", b"},2"),
+        (b"1,", b",2"),
+        (b"1,[2", b"3],4"),
+        (b"1,true", b"1,2"),
+        (b"1,null", b"1,2"),
+        (b"1,2", b" , "),
+        (b"1e,2", b"1,2"),
+        (b"1,1e39", b"1,2"),
+    ],
+)
+def test_no_request_is_read_as_a_part_of_another(texts: tuple[bytes, bytes]) -> None:
+    made = taught(X)
+    known = made.find(body(x([1, 2])), None)
+    assert known is not None
+    assert made.read(known.layout, [known.numbers, *texts]) is None
+
+
+def test_a_list_of_another_length_is_left() -> None:
+    for numbers in (b"1", b"1,2,3", b"", b"1,2,"):
+        assert taught(X).find(body(x([1, 2])).replace(b"1, 2]}", numbers + b"]}"), None) is None
+
+
+def binary(*tensors: tuple[TensorSpec, Any], **members: Any) -> tuple[bytes, int]:
+    """A body with binary tensors, and how much of it is JSON."""
+    described = [
+        {
+            "name": spec.name,
+            "shape": list(array.shape),
+            "datatype": spec.datatype,
+            "parameters": {"binary_data_size": array.nbytes},
+        }
+        for spec, array in tensors
+    ]
+    asked = {"parameters": {"binary_data_output": True, **members.pop("parameters", {})}}
+    text = json.dumps({"inputs": described, **asked, **members}).encode()
+    return text + b"".join(array.tobytes() for _, array in tensors), len(text)
+
+
+def binary_codec() -> PlainBinary:
+    made = PlainBinary.of("m", "7", [X, N], [X])
+    assert made is not None
+    return made
+
+
+FLOATS, BYTES = np.array([[1, 2.5], [-3e38, np.nan]], np.float32), np.array([-128, 127], np.int8)
+
+
+def test_binary_requests_that_repeat_one_are_read_together() -> None:
+    made = binary_codec()
+    given_body, length = binary((X, FLOATS), (N, BYTES), parameters={"timeout": 500, "priority": 1})
+    assert made.find(given_body, length) is None
+    made.learn(given_body, length, decode(given_body, length))
+    others = [binary((X, FLOATS + n), (N, BYTES), parameters={"timeout": 500, "priority": 1})[0] for n in range(3)]
+    known = [made.find(other, length) for other in others]
+    layout = known[0].layout if known[0] is not None else None
+    assert layout is not None
+    assert (layout.rows, layout.size, layout.priority, layout.timeout_seconds) == (2, 18, 1, 0.0005)
+    feeds = made.read(layout, [one.numbers for one in known if one is not None])
+    assert feeds is not None
+    for n, each in enumerate(feeds):
+        np.testing.assert_array_equal(each["x"], FLOATS + n)
+        np.testing.assert_array_equal(each["n"], BYTES)
+
+
+@pytest.mark.parametrize(
+    ("members", "tensors"),
+    [
+        pytest.param({"id": "1"}, [(X, FLOATS), (N, BYTES)], id="an id"),
+        pytest.param({"outputs": [{"name": "x"}]}, [(X, FLOATS), (N, BYTES)], id="outputs"),
+        pytest.param({"parameters": {"binary_data_output": False}}, [(X, FLOATS), (N, BYTES)], id="an answer in JSON"),
+        pytest.param({}, [(N, BYTES), (X, FLOATS)], id="another order"),
+    ],
+)
+def test_of_binary_requests_none_is_noted_with(members: dict[str, Any], tensors: list[Any]) -> None:
+    made = binary_codec()
+    given_body, length = binary(*tensors, **members)
+    made.learn(given_body, length, decode(given_body, length))
+    assert made.find(given_body, length) is None
+
+
+def test_a_binary_body_that_is_longer_or_shorter_isn_t_what_was_noted() -> None:
+    made = binary_codec()
+    given_body, length = binary((X, FLOATS), (N, BYTES))
+    made.learn(given_body, length, decode(given_body, length))
+    assert made.find(given_body, length) is not None
+    assert made.find(given_body[:-1], length) is None
+    assert made.find(given_body + b"\0", length) is None
+    assert made.find(given_body, length - 1) is None
+
+
+@given(st.lists(st.floats(width=32), min_size=2, max_size=6).filter(lambda values: len(values) % 2 == 0))
+def test_the_binary_answer_is_the_general_codec_s_to_the_byte(floats: list[float]) -> None:
+    array = np.array(floats, np.float32).reshape(-1, 2)
+    tensors = (Tensor("x", Datatype.FP32, array),)
+    general = encode(InferResponse("m", "7", tensors), InferRequest((), binary=True))
+    answers = binary_codec().answers((array,), 1)
+    assert (bodies(answers), answers.json_length) == ([b"".join(general.parts)], general.json_length)

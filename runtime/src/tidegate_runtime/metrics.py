@@ -125,6 +125,22 @@ class ModelMetrics:
         histogram.counts[bisect_left(bounds, seconds)] += 1
         histogram.total += seconds
 
+    def served_all(self, times: Sequence[tuple[float, float]], delivered: float, written: float) -> None:
+        """Counts requests that were answered 200 together. `times` are when each was received, and parsed."""
+        bounds, count = DURATION_BOUNDS, len(times)
+        durations, parses, encodes = self.request_duration, self.parse_seconds, self.encode_seconds
+        for received, parsed in times:
+            seconds = written - received
+            durations.counts[bisect_left(bounds, seconds)] += 1
+            durations.total += seconds
+            seconds = parsed - received
+            parses.counts[bisect_left(bounds, seconds)] += 1
+            parses.total += seconds
+        seconds = written - delivered
+        encodes.counts[bisect_left(bounds, seconds)] += count
+        encodes.total += count * seconds
+        self.codes[200] = self.codes.get(200, 0) + count
+
     def assembled(self, seconds: float, requests: int) -> None:
         """Counts a batch's tensors put together, for so many requests."""
         histogram = self.assemble_seconds

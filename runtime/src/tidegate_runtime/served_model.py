@@ -1,7 +1,7 @@
 """One model version that answers: what it takes of a request, and the scheduler that runs it."""
 
 import asyncio
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -11,15 +11,16 @@ from tidegate_runtime.batching.engine import Engine
 from tidegate_runtime.batching.padding import Padding
 from tidegate_runtime.batching.policy import BatchPolicy
 from tidegate_runtime.batching.requests import Requests
-from tidegate_runtime.batching.rows import compatibility
 from tidegate_runtime.batching.scheduler import Scheduler
-from tidegate_runtime.batching.tickets import Deliver, Outputs, Ticket
+from tidegate_runtime.batching.tickets import Asked, Deliver, Outputs, Ticket
 from tidegate_runtime.errors import InvalidRequest, InvalidTensor
 from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.model.batchability import Verdict
 from tidegate_runtime.model.graph_policy import NO_GRAPHS, Graphs
 from tidegate_runtime.model.signature import Signature
 from tidegate_runtime.model.triton_config import ModelConfig
+from tidegate_runtime.protocol.plain import Layout
+from tidegate_runtime.protocol.plain_binary import PlainBinary
 from tidegate_runtime.protocol.plain_json import PlainJson
 from tidegate_runtime.tensors import Feeds, InferRequest, InferResponse, Tensor
 
@@ -93,8 +94,13 @@ class ServedModel:
             if loaded.labels
             else PlainJson.of(self.name, self.version, loaded.signature.inputs, loaded.signature.outputs)
         )
-        """The codec of this model's commonest requests, if it has such."""
-        self._plain_key = compatibility(self.plain.example) if self.plain is not None else None
+        """The codec of this model's commonest requests in JSON, if it has such."""
+        self.plain_binary = (
+            None
+            if loaded.labels
+            else PlainBinary.of(self.name, self.version, loaded.signature.inputs, loaded.signature.outputs)
+        )
+        """The same for binary tensors."""
         self.labels = loaded.labels
         self._drop = loaded.drop
         self._batched = loaded.verdict.batched
@@ -125,15 +131,41 @@ class ServedModel:
         return self._scheduler.submit(feeds, rows, deadline, deliver, priority=request.priority, client=client)
 
     def submit_plain(
-        self, feeds: Feeds, rows: int, received: float, deliver: Deliver, client: Hashable = None
+        self,
+        feeds: Feeds,
+        rows: int,
+        received: float,
+        deliver: Deliver,
+        client: Hashable = None,
+        priority: int = 0,
+        timeout_seconds: float | None = None,
     ) -> Ticket:
-        """`submit` for what `plain` has read, which is known to fit the signature."""
-        if self._batched and rows > self.limits.max_batch_size:
-            raise self._too_many(rows)
-        deadline = received + self.limits.timeout_seconds
+        """`submit` for what one of the plain codecs has read, which is known to fit the signature."""
         if not self._batched:
-            return self._scheduler.submit(feeds, 1, deadline, deliver, client=client)
-        return self._scheduler.submit(feeds, rows, deadline, deliver, key=self._plain_key, client=client)
+            rows = 1
+        elif rows > self.limits.max_batch_size:
+            raise self._too_many(rows)
+        deadline = self.deadline(received, timeout_seconds)
+        return self._scheduler.submit(feeds, rows, deadline, deliver, priority=priority, client=client)
+
+    def submit_all(self, layout: Layout, asked: Sequence[Asked]) -> list[Ticket] | None:
+        """`submit_plain` for several of one layout, in order of their deadlines; then comes `cut`.
+
+        None if they aren't taken as a whole; `submit_plain` then says of each whether and why.
+        """
+        rows = layout.rows if self._batched else 1
+        if rows > self.limits.max_batch_size:
+            return None
+        return self._scheduler.submit_all(asked, rows, layout.size, layout.priority)
+
+    def cut(self) -> None:
+        """Has what `submit_all` has taken run as soon as it may."""
+        self._scheduler.cut()
+
+    def deadline(self, received: float, timeout_seconds: float | None) -> float:
+        """Until when a request has to be answered that came at `received` and may bound its own time."""
+        limit = self.limits.timeout_seconds
+        return received + (limit if timeout_seconds is None or timeout_seconds > limit else timeout_seconds)
 
     def submit_checked(self, feeds: Feeds, rows: int, deadline: float, priority: int, deliver: Deliver) -> Ticket:
         """`submit` for what was held against this model's signature and limits elsewhere."""
@@ -189,10 +221,7 @@ class ServedModel:
         self.signature.check_outputs(request.outputs)
         if self.signature.binary_only:
             self.signature.check_forms(request)
-        limit = self.limits.timeout_seconds
-        if request.timeout_seconds is not None and request.timeout_seconds < limit:
-            limit = request.timeout_seconds
-        return feeds, self._rows(feeds), received + limit
+        return feeds, self._rows(feeds), self.deadline(received, request.timeout_seconds)
 
     def _rows(self, feeds: Feeds) -> int:
         """What the request counts for in a batch: its rows, or 1 where requests run alone."""

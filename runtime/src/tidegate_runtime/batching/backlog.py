@@ -4,7 +4,7 @@ The scheduler tells it what happens and when; it decides by `policy`, `costs` an
 engine nor an event loop. What the model's device has taken on for others it knows by the `load` that they share.
 """
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from math import inf, sqrt
 from typing import Final
 
@@ -27,7 +27,7 @@ from tidegate_runtime.batching.policy import (
 from tidegate_runtime.batching.recovery import parts
 from tidegate_runtime.batching.rows import size_in_bytes
 from tidegate_runtime.batching.shapes import Shapes, elements
-from tidegate_runtime.batching.tickets import OVER, RUNNING, WAITING, Batch, Deliver, Queue, Ticket
+from tidegate_runtime.batching.tickets import OVER, RUNNING, WAITING, Asked, Batch, Deliver, Queue, Ticket
 from tidegate_runtime.batching.waiting import Waiting
 from tidegate_runtime.errors import DeadlineExceeded, OutOfDeviceMemory, Overloaded, RuntimeFault
 from tidegate_runtime.tensors import Feeds
@@ -105,6 +105,48 @@ class Backlog(Waiting):
         ticket.trial = trial
         self.put(ticket, queue, work)
         return ticket
+
+    def admit_all(self, asked: Sequence[Asked], rows: int, size: int, now: float, priority: int) -> list[Ticket] | None:
+        """Tickets that wait, for requests of one shape, of `rows` and `size` bytes each, in order of their deadlines.
+
+        What `admit` would do with one after the other, where it takes all of them: the last one's answer is the last.
+        Where one might be refused, or is to be kept apart, it is None, and nothing has changed.
+        """
+        queue = self._queues.get(self._key(asked[0][0]))
+        if queue is None or self._isolation.apart:
+            return None
+        count = len(asked)
+        total, policy, shape = count * rows, self.policy, queue.shape
+        if self.depth + count > policy.queue_size or self.bytes + count * size > policy.queue_bytes:
+            return None
+        work = shape.work(queue.rows + total)
+        earliest = asked[0][1]
+        if now >= earliest or (
+            work is not None and now + self._predicted(shape, queue, total, work, now)[0] > earliest
+        ):
+            return None
+        self.offered_seconds += total * shape.row_seconds
+        queue.came += total
+        queue.used = now
+        rank = level(priority) if priority else DEFAULT_LEVEL
+        tickets = [
+            Ticket(
+                feeds,
+                rows,
+                size,
+                now,
+                deadline,
+                due(now, deadline, rank) if priority else deadline,
+                rank,
+                deliver,
+                client,
+                queue,
+                shape,
+            )
+            for feeds, deadline, deliver, client in asked
+        ]
+        self.put_all(tickets, queue, total, count * size, work)
+        return tickets
 
     def withdraw(self, ticket: Ticket) -> bool:
         """Forgets a request that nobody waits for any more. Whether that leaves the run in progress unawaited."""
@@ -201,6 +243,23 @@ class Backlog(Waiting):
 
     def _check(self, shape: ShapeCosts, queue: Queue, rows: int, work: Work, now: float, deadline: float) -> bool:
         """Refuses what can't be answered in time; whether it is let in only to bring old figures up to date."""
+        seconds, idle = self._predicted(shape, queue, rows, work, now)
+        if now + seconds <= deadline:
+            return False
+        alone = shape.work(rows) or work
+        if idle and (now + alone.mean <= deadline or not shape.measured):
+            return False  # An idle engine loses nothing by trying what will probably be in time.
+        if now + completion([alone]) > deadline and now >= shape.trial_at:
+            shape.trial_at = now + shape.trial_gap
+            shape.trial_gap = min(2 * shape.trial_gap, MAX_TRIAL_SECONDS)
+            return True
+        raise too_late(seconds, deadline - now)
+
+    def _predicted(self, shape: ShapeCosts, queue: Queue, rows: int, work: Work, now: float) -> tuple[float, bool]:
+        """Seconds until `rows` that come to `queue` now are answered, and whether the device is idle until then.
+
+        All that the queue then has takes `work`.
+        """
         load = self.load
         running, mean, spread = load.running, load.mean, load.spread
         if load.shared and self._passes(shape, queue, rows, now):
@@ -216,18 +275,8 @@ class Backlog(Waiting):
             own = shape.work(joined(queue, rows, rest.mean, self.policy.max_rows)) or work
             mean += rest.mean + own.mean - work.mean
             spread += rest.spread + own.spread - work.spread
-        seconds = MARGIN * (mean + sqrt(max(0.0, spread)))
-        if now + seconds <= deadline:
-            return False
-        alone = shape.work(rows) or work
         idle = running is None and not self.depth and (not load.shared or mean <= work.mean)
-        if idle and (now + alone.mean <= deadline or not shape.measured):
-            return False  # An idle engine loses nothing by trying what will probably be in time.
-        if now + completion([alone]) > deadline and now >= shape.trial_at:
-            shape.trial_at = now + shape.trial_gap
-            shape.trial_gap = min(2 * shape.trial_gap, MAX_TRIAL_SECONDS)
-            return True
-        raise too_late(seconds, deadline - now)
+        return MARGIN * (mean + sqrt(max(0.0, spread))), idle
 
     def _passes(self, shape: ShapeCosts, queue: Queue, rows: int, now: float) -> bool:
         """Whether the request's batch is one for the event loop."""

@@ -71,6 +71,16 @@ class Dispatcher:
             self.asked = True
             asyncio.get_running_loop().call_soon(self.cut)
 
+    @property
+    def free(self) -> bool:
+        """Whether a batch may run now, if only one on the event loop beside another model's on the device."""
+        return self.load.running is None or self.load.shared
+
+    def cut_if_free(self) -> None:
+        """Cuts the next batch at once if one may run and nobody has asked for it: all that a turn brought has come."""
+        if not self.asked and self.free:
+            self.cut()
+
     def cut(self) -> None:
         """Cuts the next batch, if one may run, and has its model run it."""
         self.asked = False

@@ -2,9 +2,9 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 
-from tidegate_runtime.batching.tickets import Deliver, Outputs, Ticket
+from tidegate_runtime.batching.tickets import Asked, Deliver, Outputs, Ticket
 from tidegate_runtime.errors import RuntimeFault
 from tidegate_runtime.tensors import Feeds
 from tidegate_runtime.tracing.request import current
@@ -34,6 +34,17 @@ class Requests(ABC):
         Raises `Overloaded` at once if the queue is full or the answer would come too late, `DeadlineExceeded` if the
         deadline is past, `NotReady` after `close`.
         """
+
+    def submit_all(self, asked: Sequence[Asked], rows: int, size: int, priority: int) -> list[Ticket] | None:
+        """Queues requests of `rows` and `size` bytes each at once, in order of their deadlines; `cut` has them run.
+
+        None if they aren't taken as a whole, for whatever reason; `submit` then says of each whether and why.
+        """
+        del asked, rows, size, priority
+        return None
+
+    def cut(self) -> None:  # noqa: B027 -- where `submit_all` takes nothing there is nothing to do
+        """Has what `submit_all` has queued run, as soon as it may: no more of it comes in this turn of the loop."""
 
     async def infer(
         self, feeds: Feeds, rows: int, deadline: float, *, priority: int = 0, client: Hashable = None

@@ -2,11 +2,12 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from tidegate_runtime.batching.engine import Engine
 from tidegate_runtime.batching.padding import Padding
 from tidegate_runtime.batching.rows import Assembly
-from tidegate_runtime.batching.tickets import Batch, Outputs
+from tidegate_runtime.batching.tickets import Batch, DeliverAll, Outputs
 from tidegate_runtime.batching.watchdog import Watchdog
 from tidegate_runtime.errors import ExecutionFailed, RunEnded, RuntimeFault
 from tidegate_runtime.metrics import ModelMetrics
@@ -14,8 +15,15 @@ from tidegate_runtime.tensors import Array, Feeds
 
 logger = logging.getLogger(__name__)
 
-Answers = tuple[list[Outputs], float]
-"""The outputs of each request of a batch, in order, and the seconds that the engine was busy."""
+
+class Answers(NamedTuple):
+    """What a run brought: `each` request's own outputs, in order, or all of them `whole`, for who takes them so."""
+
+    each: list[Outputs]
+    whole: Sequence[Array]
+    deliver_all: DeliverAll | None
+    seconds: float
+    """That the engine was busy."""
 
 
 class Runner:
@@ -51,7 +59,7 @@ class Runner:
             outputs, seconds = self._engine.run_inline(self._feeds(batch))
         except Exception as error:
             raise _fault(error) from error
-        return self._taken_apart(batch, outputs), seconds
+        return self._answers(batch, outputs, seconds)
 
     async def elsewhere(self, batch: Batch) -> Answers:
         """Runs the batch on the launch thread or in a child process. Raises `RunEnded` after `end` or too long."""
@@ -65,7 +73,7 @@ class Runner:
             raise _fault(error) from error
         finally:
             self._watchdog.returned()
-        return self._taken_apart(batch, outputs), seconds
+        return self._answers(batch, outputs, seconds)
 
     def end(self) -> None:
         """Ends the run that `elsewhere` waits for, if there is one."""
@@ -83,6 +91,14 @@ class Runner:
         batch.assembly = self._clock() - began
         self._metrics.assembled(batch.assembly, len(requests))
         return feeds
+
+    def _answers(self, batch: Batch, outputs: Sequence[Array], seconds: float) -> Answers:
+        together = batch.deliver_all()
+        if together is not None:
+            count = len(batch.tickets)
+            if count == 1 or all(output.ndim and output.shape[0] == batch.rows for output in outputs):
+                return Answers([], outputs, together, seconds)
+        return Answers(self._taken_apart(batch, outputs), (), None, seconds)
 
     def _taken_apart(self, batch: Batch, outputs: Sequence[Array]) -> list[Outputs]:
         if len(batch.tickets) == 1:  # It has them whole; nothing of it lies in the assembly's memory.

@@ -6,7 +6,7 @@ it does, arrivals gather. When it is over, the device's next batch is cut, this 
 
 import asyncio
 import logging
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from math import inf
 from typing import Final
 
@@ -20,7 +20,7 @@ from tidegate_runtime.batching.place import Place
 from tidegate_runtime.batching.policy import BatchPolicy
 from tidegate_runtime.batching.requests import Requests
 from tidegate_runtime.batching.runner import Answers, Runner
-from tidegate_runtime.batching.tickets import OVER, RUNNING, Batch, Deliver, Outputs, Ticket
+from tidegate_runtime.batching.tickets import OVER, RUNNING, Asked, Batch, Deliver, Outputs, Ticket
 from tidegate_runtime.errors import (
     DeadlineExceeded,
     ExecutionFailed,
@@ -103,11 +103,29 @@ class Scheduler(Requests):
         metrics.inflight += 1
         metrics.queue_depth = backlog.depth
         dispatcher = self._dispatcher
-        if not dispatcher.asked and (dispatcher.load.running is None or dispatcher.load.shared):
+        if not dispatcher.asked and dispatcher.free:
             dispatcher.ask()
         if deadline < self._expiry.at:
             self._expiry.set(deadline, now)
         return ticket
+
+    def submit_all(self, asked: Sequence[Asked], rows: int, size: int, priority: int) -> list[Ticket] | None:
+        """As `Requests` says."""
+        if self._closing:
+            return None
+        now = self._clock()
+        tickets = self._backlog.admit_all(asked, rows, size, now, priority)
+        if tickets is not None:
+            self._metrics.inflight += len(tickets)
+            self._metrics.queue_depth = self._backlog.depth
+            deadline = tickets[0].deadline
+            if deadline < self._expiry.at:
+                self._expiry.set(deadline, now)
+        return tickets
+
+    def cut(self) -> None:
+        """As `Requests` says."""
+        self._dispatcher.cut_if_free()
 
     def withdraw(self, ticket: Ticket) -> None:
         """Forgets a request: it is not answered any more. Ends a run that nobody waits for then. Never too late."""
@@ -191,10 +209,17 @@ class Scheduler(Requests):
 
     def _ended(self, batch: Batch, answers: Answers) -> None:
         now = self._clock()
-        each, seconds = answers
+        each, whole, together, seconds = answers
+        tickets = batch.tickets
         self._backlog.ended(batch, seconds, now)
-        self._metrics.ran(batch.rows, len(batch.tickets), seconds, now)
-        for ticket, answer in zip(batch.tickets, each, strict=True):
+        self._metrics.ran(batch.rows, len(tickets), seconds, now)
+        if together is not None:
+            for ticket in tickets:
+                ticket.state = OVER
+            self._metrics.inflight -= len(tickets)
+            together([ticket.taker for ticket in tickets], whole)
+            return
+        for ticket, answer in zip(tickets, each, strict=True):
             if ticket.state == RUNNING:
                 if ticket.trace is not None:
                     ticket.trace.ran(ticket.arrived, batch.started, batch.assembly, seconds, now, batch.rows)

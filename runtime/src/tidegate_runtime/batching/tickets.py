@@ -4,10 +4,10 @@ Classes with slots rather than frozen dataclasses: one ticket a request is made 
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from math import inf
 from operator import attrgetter
-from typing import Final
+from typing import Final, Protocol
 
 from tidegate_runtime.batching.costs import ShapeCosts, Work
 from tidegate_runtime.errors import RuntimeFault
@@ -17,7 +17,25 @@ from tidegate_runtime.tracing.request import RequestTrace
 Outputs = tuple[Array, ...]
 Deliver = Callable[[Outputs | RuntimeFault], None]
 
+
+class Taker(Protocol):
+    """Who asked, where answering a batch of such at once is cheaper than each of them by `Ticket.deliver`."""
+
+    @property
+    def form(self) -> object:
+        """The same for those who can be answered together."""
+
+    @property
+    def deliver_all(self) -> "DeliverAll":
+        """Takes the outputs of a whole batch, for its takers in order, with as many rows each. It raises nothing."""
+
+
+DeliverAll = Callable[[Sequence[Taker | None], Sequence[Array]], None]
+
 NOTHING: Final = Work(0.0, 0.0)
+
+Asked = tuple[Feeds, float, Deliver, Hashable]
+"""A request among several that come together: inputs, deadline, who is told, and the client."""
 
 
 WAITING: Final = 0
@@ -42,6 +60,7 @@ class Ticket:
         "shape",
         "size",
         "state",
+        "taker",
         "trace",
         "trial",
     )
@@ -75,6 +94,8 @@ class Ticket:
         self.trial = False
         self.trace: RequestTrace | None = None
         """Set by who asked, if the request is recorded."""
+        self.taker: Taker | None = None
+        """Set by who asked, if it is one."""
 
 
 RATE_SECONDS: Final = 0.05
@@ -177,6 +198,17 @@ class Queue:
         self._live += 1
         self.rows += ticket.rows
 
+    def extend(self, tickets: "list[Ticket]", rows: int) -> None:
+        """Puts tickets of `rows` in all in their places; they are in order themselves."""
+        entries = self._entries
+        if not entries or tickets[0].due >= entries[-1].due:
+            entries += tickets
+            self._live += len(tickets)
+            self.rows += rows
+        else:
+            for ticket in tickets:
+                self.add(ticket)
+
     def left(self, count: int, rows: int) -> None:
         """Notes that `count` tickets of `rows` in all, whose states say so already, wait here no more."""
         self._live -= count
@@ -210,3 +242,16 @@ class Batch:
         self.assembly = 0.0
         """Seconds that putting its tensors together took."""
         self.cost = shape.at(rows)
+
+    def deliver_all(self) -> DeliverAll | None:
+        """What takes all outputs at once, if all its requests still wait, are takers of one form, and as many rows."""
+        first = self.tickets[0]
+        taker, rows = first.taker, first.rows
+        if taker is None or self.length or self.awaited != len(self.tickets):
+            return None
+        form = taker.form
+        for ticket in self.tickets:
+            other = ticket.taker
+            if other is None or other.form is not form or ticket.rows != rows:
+                return None
+        return taker.deliver_all

@@ -31,13 +31,21 @@ class Waiting:
         """Has the ticket wait in `queue`, whose rows cost `work`; where requests run alone, the ticket's own."""
         ticket.queue = queue
         queue.add(ticket)
+        if work is not None and queue.alone:
+            work = Work(queue.work.mean + work.mean, queue.work.spread + work.spread)
+        self._came(queue, 1, ticket.size, work)
+
+    def put_all(self, tickets: list[Ticket], queue: Queue, rows: int, size: int, work: Work | None) -> None:
+        """Has tickets of `rows` and `size` in all wait in `queue`, where they don't run alone; it costs `work` then."""
+        queue.extend(tickets, rows)
+        self._came(queue, len(tickets), size, work)
+
+    def _came(self, queue: Queue, count: int, size: int, work: Work | None) -> None:
         self.active[queue] = None
-        self.depth += 1
-        self.bytes += ticket.size
+        self.depth += count
+        self.bytes += size
         if work is not None:
             mean, spread = queue.work
-            if queue.alone:
-                work = Work(mean + work.mean, spread + work.spread)
             load = self.load
             load.mean += work.mean - mean
             load.spread += work.spread - spread

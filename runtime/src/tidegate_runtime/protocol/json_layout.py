@@ -1,68 +1,96 @@
-"""Bodies that differ in their numbers alone: what stands around the numbers of one tensor is read once.
+"""JSON bodies that differ in the numbers of their one tensor alone, recognised by what stands around these."""
 
-A client's requests are written by one program, so all but the numbers repeats, and takes more time to read than they
-do. What stands around them is known by its bytes; only bodies that were read whole and found plain are remembered.
-"""
+from array import array as number_array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isfinite, prod
+from typing import Any, Final
 
-from typing import Any, Final, NamedTuple
-
+import numpy as np
 import orjson
 
-MAX_LAYOUTS: Final = 64
-"""A client whose requests have more row counts than these has them forgotten and read anew."""
+from tidegate_runtime.protocol.plain import MAX_LAYOUTS, Known, Layout, keep
+from tidegate_runtime.tensors import Array
 
 _DATA: Final = b'"data"'
+FEW: Final = 64
+"""Up to so many numbers their sum in Python is cheaper than the first of numpy's calls."""
 
 
-class Layout(NamedTuple):
-    """What follows the numbers' list, and the shape that such a body states."""
+@dataclass(frozen=True, slots=True, eq=False)
+class JsonLayout(Layout):
+    """`behind` is what follows the numbers, from the list's end on; `commas` stand between them."""
 
-    behind: bytes
-    shape: tuple[int, ...]
+    shape: tuple[int, ...] = ()
+    behind: bytes = b""
+    commas: int = 0
 
 
-class Layouts:
-    """The layouts of one model with a single input, by what stands before its numbers."""
+class JsonLayouts:
+    """The layouts of one model with a single input, by what stands before its numbers, the list's begin included."""
 
-    def __init__(self) -> None:
-        self._known: dict[bytes, Layout] = {}
+    def __init__(self, code: str, dtype: "np.dtype[Any]", may_overflow: bool) -> None:
+        """`code` is the standard library's for arrays of `dtype`."""
+        self._code = code
+        self._dtype = dtype
+        self._may_overflow = may_overflow
+        self._known: dict[bytes, JsonLayout] = {}
 
-    def numbers(self, body: bytes | bytearray) -> tuple[list[Any], tuple[int, ...]] | None:
-        """The list that stands for the numbers, and the stated shape; None if the body has no known layout.
-
-        The list is JSON, without true or false; what its elements are is not looked at.
-        """
-        begin = body.find(_DATA) + len(_DATA) + 1
-        layout = self._known.get(body[:begin]) if type(body) is bytes else None
+    def find(self, body: bytes) -> Known | None:
+        """The request, if its layout is known."""
+        begin = body.find(b"[", body.find(_DATA)) + 1
+        layout = self._known.get(body[:begin])
         if layout is None or not body.endswith(layout.behind):
             return None
-        text = body[begin : len(body) - len(layout.behind)]
+        numbers = body[begin : len(body) - len(layout.behind)]
+        return Known(layout, numbers) if numbers.count(b",") == layout.commas else None
+
+    def read(self, layout: Layout, numbers: Sequence[bytes]) -> Array | None:
+        """The numbers of requests of this layout, one below the other along a new axis 0; None if one's aren't numbers.
+
+        All are read as one list. Each text has as many commas as its count of numbers wants; if the whole is a list of
+        numbers alone, no comma stands within a string or a deeper list, and none at an end, so each has its count.
+        """
+        assert isinstance(layout, JsonLayout)
+        joined = b"[%b]" % b",".join(numbers)
         # Python takes true for 1 wherever it compares or converts numbers.
-        if b"t" in text or b"f" in text:
+        if b"t" in joined or b"f" in joined or joined.find(b"[", 1) >= 0:
             return None
         try:
-            data = orjson.loads(text)
-        except orjson.JSONDecodeError:
+            made = number_array(self._code, orjson.loads(joined))
+        except (orjson.JSONDecodeError, TypeError, OverflowError):
             return None
-        return (data, layout.shape) if type(data) is list else None
+        block: Array = np.ndarray((len(numbers), *layout.shape), self._dtype, made)
+        if self._may_overflow and not finite(made, block):
+            return None
+        return block
 
-    def remember(self, body: bytes | bytearray, root: dict[str, Any]) -> None:
-        """Notes the layout of `body`, which was read as `root` and is a request with one flat tensor.
+    def learn(
+        self, body: bytes, shape: tuple[int, ...], priority: int = 0, timeout_seconds: float | None = None
+    ) -> None:
+        """Notes the layout of `body`, which is a request with one tensor of this shape.
 
         That it may be cut where it is cut is proved: with an empty list in the middle it is the same document but for
         the numbers. JSON being context-free, any other list may stand there, too.
         """
-        before, found, rest = bytes(body).partition(_DATA + b":")
-        end = rest.find(b"]") + 1
-        tensor = root["inputs"][0]
-        if not found or not end:
+        begin = body.find(b"[", body.find(_DATA)) + 1
+        end = body.find(b"]", begin)
+        # Those of the inputs, the shape and the data; with more there are names that hold some, or lists in the data.
+        if body.count(b"[") != 3 or not 0 < begin <= end:
             return
-        before, behind = before + found, rest[end:]
+        before, behind = body[:begin], body[end:]
         try:
-            emptied = orjson.loads(b"[]".join((before, behind)))
+            emptied, root = orjson.loads(before + behind), orjson.loads(body)
         except orjson.JSONDecodeError:
             return
-        if emptied == {**root, "inputs": [{**tensor, "data": []}]}:
-            if len(self._known) >= MAX_LAYOUTS:
-                self._known.clear()
-            self._known[before] = Layout(behind, tuple(tensor["shape"]))
+        tensor = root["inputs"][0]
+        if tensor["data"] and emptied == {**root, "inputs": [{**tensor, "data": []}]}:
+            count = prod(shape)
+            size = count * self._dtype.itemsize
+            layout = JsonLayout(shape[0], size, priority, timeout_seconds, shape, behind, count - 1)
+            keep(self._known, before, layout, MAX_LAYOUTS)
+
+
+def finite(numbers: "number_array[Any]", block: Array) -> bool:
+    """Whether all are finite. A sum of finite FP32 values, in double, can't overflow."""
+    return isfinite(sum(numbers)) if len(numbers) <= FEW else bool(np.isfinite(block).all())

@@ -7,21 +7,25 @@ it or says what is wrong with it. So nothing is refused here, and what is accept
 
 from array import array as number_array
 from collections.abc import Sequence
-from math import isfinite, prod
-from typing import Any, Final, NamedTuple
+from math import prod
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
 
-from tidegate_runtime.protocol.json_layout import Layouts
+from tidegate_runtime.protocol.json_layout import JsonLayouts, finite
 from tidegate_runtime.protocol.json_tensors import CODES
-from tidegate_runtime.tensors import Array, Datatype, Feeds, TensorSpec
-
-MAX_BYTES: Final = 16 * 1024
-"""Of longer bodies the numbers are nearly all the cost, which is the same in the general codec."""
-
-MAX_SHAPES: Final = 256
-"""Shapes of outputs whose text is kept."""
+from tidegate_runtime.protocol.plain import (
+    MAX_BYTES,
+    MAX_SHAPES,
+    Answers,
+    Known,
+    Layout,
+    keep,
+    repeatable,
+    shape_of_each,
+)
+from tidegate_runtime.tensors import Array, Datatype, Feeds, InferRequest, TensorSpec
 
 
 class _Input(NamedTuple):
@@ -40,14 +44,15 @@ class PlainJson:
 
     def __init__(self, name: str, version: str, inputs: Sequence[_Input], outputs: Sequence[TensorSpec]) -> None:
         self._inputs = inputs
-        self._layouts = Layouts() if len(inputs) == 1 else None
-        self._shapes: dict[tuple[int, ...], bytes] = {}
+        only = inputs[0] if len(inputs) == 1 else None
+        self._layouts = JsonLayouts(only.code, only.dtype, only.may_overflow) if only is not None else None
+        self._frames: dict[tuple[tuple[int, ...], ...], list[bytes]] = {}
         self._colons = 1 + 4 * len(inputs)
         head = orjson.dumps({"model_name": name, "model_version": version, "outputs": []})[:-2]
         self._heads = []
         for index, spec in enumerate(outputs):
             declared = orjson.dumps({"name": spec.name, "datatype": spec.datatype.value})[:-1]
-            self._heads.append((head if index == 0 else b"},") + declared + b',"shape":[')
+            self._heads.append((head if index == 0 else b"]},") + declared + b',"shape":[')
 
     @classmethod
     def of(
@@ -59,39 +64,34 @@ class PlainJson:
         known = [given for given in plain if given is not None]
         return cls(name, version, known, outputs) if numeric and len(known) == len(plain) else None
 
-    @property
-    def example(self) -> Feeds:
-        """Inputs of a plain request of one row; all zero."""
-        return {given.name: np.zeros((1, *given.tail), given.dtype) for given in self._inputs}
-
-    def decode(self, body: bytes | bytearray) -> tuple[Feeds, int] | None:
-        """The inputs' arrays and how many rows each has; None if `body` is no plain request."""
-        if len(body) > MAX_BYTES:
+    def find(self, body: bytes | bytearray, json_length: int | None) -> Known | None:
+        """As `Plain` says."""
+        if self._layouts is None or json_length is not None or len(body) > MAX_BYTES:
             return None
-        if self._layouts is not None and (known := self._layouts.numbers(body)) is not None:
-            data, shape = known
-            made = _numbers(self._inputs[0], data, shape)
-            return None if made is None else ({self._inputs[0].name: made}, shape[0])
-        return self._read(body)
+        assert type(body) is bytes
+        return self._layouts.find(body)
 
-    def encode(self, outputs: Sequence[Array]) -> bytes:
-        """The answer with all outputs, as the general codec writes it."""
-        parts = []
-        for head, output in zip(self._heads, outputs, strict=True):
-            data = orjson.dumps(output.ravel(), option=orjson.OPT_SERIALIZE_NUMPY)
-            parts += [head, self._shapes.get(output.shape) or self._shape(output.shape), data]
-        parts.append(b"}]}")
-        return b"".join(parts)
+    def read(self, layout: Layout, numbers: Sequence[bytes]) -> list[Feeds] | None:
+        """As `Plain` says."""
+        assert self._layouts is not None
+        block = self._layouts.read(layout, numbers)
+        if block is None:
+            return None
+        name = self._inputs[0].name
+        return [{name: array} for array in block]
 
-    def _shape(self, shape: tuple[int, ...]) -> bytes:
-        """A shape as it is written, and what follows it; kept for the next output of that shape."""
-        text = b'%b],"data":' % b",".join([b"%d" % size for size in shape])
-        if len(self._shapes) >= MAX_SHAPES:
-            self._shapes.clear()
-        self._shapes[shape] = text
-        return text
+    def learn(self, body: bytes | bytearray, json_length: int | None, request: InferRequest) -> None:
+        """As `Plain` says."""
+        if self._layouts is None or json_length is not None or len(body) > MAX_BYTES:
+            return
+        if repeatable(request) and not request.binary:
+            shape = request.inputs[0].array.shape
+            self._layouts.learn(bytes(body), shape, request.priority, request.timeout_seconds)
 
-    def _read(self, body: bytes | bytearray) -> tuple[Feeds, int] | None:
+    def decode(self, body: bytes | bytearray, json_length: int | None) -> tuple[Feeds, int] | None:
+        """As `Plain` says."""
+        if json_length is not None or len(body) > MAX_BYTES:
+            return None
         # Python takes true for 1 wherever it compares or converts numbers.
         if body.count(b":") != self._colons or b"true" in body or b"false" in body:
             return None
@@ -99,6 +99,41 @@ class PlainJson:
             root = orjson.loads(body)
         except orjson.JSONDecodeError:
             return None
+        read = self._read(root)
+        if read is not None and self._layouts is not None:
+            feeds, _ = read
+            self._layouts.learn(bytes(body), feeds[self._inputs[0].name].shape)
+        return read
+
+    def answers(self, outputs: Sequence[Array], count: int) -> Answers:
+        """As `Plain` says."""
+        shapes = tuple([shape_of_each(output, count) for output in outputs])
+        frame = self._frames.get(shapes) or self._frame(shapes)
+        texts = [
+            orjson.dumps(output.reshape(count, -1), option=orjson.OPT_SERIALIZE_NUMPY)[2:-2].split(b"],[")
+            for output in outputs
+        ]
+        before, *between, behind = frame
+        if not between:
+            return Answers(before, texts[0], behind)
+        pieces = []
+        for each in zip(*texts, strict=True):
+            parts = [each[0]]
+            for text, following in zip(between, each[1:], strict=True):
+                parts += [text, following]
+            pieces.append(b"".join(parts))
+        return Answers(before, pieces, behind)
+
+    def _frame(self, shapes: tuple[tuple[int, ...], ...]) -> list[bytes]:
+        """What stands before, between and behind the numbers of outputs of these shapes; kept for the next such."""
+        frame = [
+            b'%b%b],"data":[' % (head, b",".join([b"%d" % size for size in shape]))
+            for head, shape in zip(self._heads, shapes, strict=True)
+        ]
+        frame.append(b"]}]}")
+        return keep(self._frames, shapes, frame, MAX_SHAPES)
+
+    def _read(self, root: Any) -> tuple[Feeds, int] | None:
         if type(root) is not dict or len(root) != 1:
             return None
         tensors = root.get("inputs")
@@ -112,8 +147,6 @@ class PlainJson:
                 return None
             feeds[given.name] = made
             rows = len(made)
-        if self._layouts is not None:
-            self._layouts.remember(body, root)
         return feeds, rows
 
 
@@ -146,7 +179,5 @@ def _numbers(given: _Input, data: list[Any], shape: tuple[int, ...]) -> Array | 
         numbers = number_array(given.code, data)
     except (TypeError, OverflowError):
         return None
-    # A sum of finite FP32 values, in double, can't overflow.
-    if given.may_overflow and not isfinite(sum(numbers)):
-        return None
-    return np.ndarray(shape, given.dtype, numbers)
+    made: Array = np.ndarray(shape, given.dtype, numbers)
+    return made if not given.may_overflow or finite(numbers, made) else None

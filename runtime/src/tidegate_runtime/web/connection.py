@@ -146,6 +146,15 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             if self._stage is Stage.IDLE:
                 self._expect_within(KEEP_ALIVE_SECONDS)
 
+    def on_answered(self, late_at: float) -> None:
+        """`on_response_complete` for an answer after which the connection mostly is idle, until `late_at`."""
+        if self.pipeline or self._deaf or self.flow.read_paused or self._timer is None or self.transport.is_closing():
+            self.on_response_complete()
+            return
+        self.server_state.total_requests += 1
+        if self._stage is Stage.IDLE:
+            self._late_at = late_at
+
     def send_400_response(self, msg: str) -> None:
         """Answers what the parser or a bound refused, and closes; but not before what was asked earlier is answered.
 

@@ -3,12 +3,11 @@
 import re
 from typing import Final, NamedTuple
 
+from tidegate_runtime.protocol.plain import Plain
 from tidegate_runtime.served_model import ServedModel
-from tidegate_runtime.web.body import JSON_LENGTH_HEADER
 from tidegate_runtime.web.connection import MAX_HEAD_BYTES, MAX_HEADERS
-from tidegate_runtime.web.reply import Header
+from tidegate_runtime.web.reply import JSON_LENGTH, Header
 
-JSON_LENGTH: Final = JSON_LENGTH_HEADER.lower().encode()
 MAX_PATTERN_BYTES: Final = 2048
 
 _NEVER_HOT: Final = frozenset(
@@ -32,10 +31,18 @@ class Head(NamedTuple):
     model: ServedModel
     keep_alive: bool
     json_length: bytes | None
+    """As it was sent."""
+    json_size: int | None
+    """As a number; 0 if it isn't one, or too large to be right."""
     accepted: bytes | None
     traceparent: bytes | None = None
     tracestate: bytes | None = None
     """Both are only read where requests are recorded."""
+
+    @property
+    def form(self) -> Plain | None:
+        """The codec of requests of this form that repeat; None if the model has none."""
+        return self.model.plain if self.json_length is None else self.model.plain_binary
 
 
 class Pattern(NamedTuple):
@@ -80,7 +87,14 @@ def common_head(url: bytes, given: list[Header], model: ServedModel, keep_alive:
         or sum(map(len, headers)) + sum(map(len, headers.values())) > MAX_HEAD_BYTES
     ):
         return None
-    return Head(url, model, keep_alive, headers.get(JSON_LENGTH), headers.get(b"accept-encoding"))
+    json_length = headers.get(JSON_LENGTH)
+    return Head(url, model, keep_alive, json_length, _number(json_length), headers.get(b"accept-encoding"))
+
+
+def _number(digits: bytes | None) -> int | None:
+    if digits is None:
+        return None
+    return int(digits) if digits.isdigit() and len(digits) <= 12 else 0
 
 
 def pattern_of(arrived: bytes, body: bytes | bytearray, head: Head) -> Pattern | None:

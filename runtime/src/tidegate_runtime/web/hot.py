@@ -8,16 +8,19 @@ import asyncio
 from math import inf
 from typing import Any
 
+from tidegate_runtime.protocol.plain import MAX_BYTES
 from tidegate_runtime.service import Service
 from tidegate_runtime.web.connection import BoundedHttpProtocol, Stage
 from tidegate_runtime.web.head import Head, Pattern, common_head, pattern_of
 from tidegate_runtime.web.hot_call import HotCall
+from tidegate_runtime.web.turn import Turn
 
 
 class HotConnection(BoundedHttpProtocol):
     """A connection that answers hot requests itself and hands the others to the ASGI application."""
 
     service: Service
+    turn: Turn
 
     _hot: HotCall | None = None
     """The hot request whose body is being read."""
@@ -46,7 +49,7 @@ class HotConnection(BoundedHttpProtocol):
                     call = self._begin(pattern.head)
                     call.body = data[body:]
                     self._late_at = inf
-                    call.take()
+                    call.arrive()
                     return
             self._arrived = data
         super().data_received(data)
@@ -96,10 +99,12 @@ class HotConnection(BoundedHttpProtocol):
         self._hot = None
         self._stage = Stage.IDLE
         self._late_at = inf
+        if type(call.body) is bytearray and len(call.body) <= MAX_BYTES:
+            call.body = bytes(call.body)
         self._pattern = pattern_of(self._arrived, call.body, call.head) or self._pattern
-        # What is submitted is answered by the model whatever becomes of it; nothing is awaited before that.
+        # Whatever becomes of the model, it answers what has arrived; nothing is awaited before that.
         call.head.model.release()
-        call.take()
+        call.arrive()
 
     def _begin(self, head: Head) -> HotCall:
         call = self._call
@@ -110,7 +115,7 @@ class HotConnection(BoundedHttpProtocol):
         return call
 
     def _new_call(self) -> HotCall:
-        return HotCall(self, self.service.clock)
+        return HotCall(self, self.service.clock, self.turn)
 
     def _may_go_on(self, head: Head) -> bool:
         """Whether the model is still served, and nothing else is under way on this connection."""
@@ -133,5 +138,6 @@ class HotConnection(BoundedHttpProtocol):
 
 def protocol_class(service: Service, base: type[HotConnection] = HotConnection) -> type[asyncio.Protocol]:
     """The class for uvicorn's `http=`, bound to the service."""
-    state: dict[str, Any] = {"service": service, "draining": staticmethod(lambda: service.draining)}
+    turn = Turn(service.clock)
+    state: dict[str, Any] = {"service": service, "turn": turn, "draining": staticmethod(lambda: service.draining)}
     return type("Connection", (base,), state)

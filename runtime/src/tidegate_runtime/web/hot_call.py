@@ -3,30 +3,25 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Protocol
 
 import orjson
 from uvicorn.server import ServerState
 
-from tidegate_runtime.batching.tickets import Outputs, Ticket
+from tidegate_runtime.batching.tickets import DeliverAll, Outputs, Ticket
 from tidegate_runtime.errors import RuntimeFault
 from tidegate_runtime.protocol.compression import MIN_BYTES, Encoding, accepted_encoding, compress
+from tidegate_runtime.protocol.plain import Answers, Layout, Plain
 from tidegate_runtime.protocol.v2_request import decode, parse_header_length
 from tidegate_runtime.protocol.v2_response import Encoded, encode
-from tidegate_runtime.tensors import InferRequest
+from tidegate_runtime.tensors import Feeds, InferRequest
 from tidegate_runtime.web.body import OFF_LOOP_BYTES
 from tidegate_runtime.web.faults import BUG, CLIENT_GONE, fault_headers
-from tidegate_runtime.web.head import JSON_LENGTH, Head
-from tidegate_runtime.web.reply import Header, reply
+from tidegate_runtime.web.head import Head
+from tidegate_runtime.web.reply import BINARY, JSON, JSON_LENGTH, VARY, Header, reply
+from tidegate_runtime.web.turn import JOINED_BYTES, Turn
 
 logger = logging.getLogger(__name__)
-
-_JSON: Final = (b"content-type", b"application/json")
-_BINARY: Final = (b"content-type", b"application/octet-stream")
-_VARY: Final = (b"vary", b"Accept-Encoding")
-
-JOINED_BYTES: Final = 16 * 1024
-"""Bodies up to this are copied behind their head, which is cheaper than a second buffer to write."""
 
 
 class Connection(Protocol):
@@ -39,6 +34,9 @@ class Connection(Protocol):
 
     def on_response_complete(self) -> None:
         """Goes on to what comes next on the connection."""
+
+    def on_answered(self, late_at: float) -> None:
+        """The same, where what comes next has time until then."""
 
 
 class _NoEvent:
@@ -53,28 +51,35 @@ class HotCall:
 
     __slots__ = (
         "_connection",
-        "_default_headers",
-        "_ok_head",
         "body",
         "client",
         "clock",
+        "deliver_all",
         "delivered",
         "disconnected",
+        "form",
         "head",
         "keep_alive",
         "parsed",
         "received",
         "request",
         "response_complete",
+        "server_state",
         "ticket",
         "transport",
+        "turn",
     )
 
     response_started = False
     message_event = _NoEvent()
 
-    def __init__(self, connection: Connection, clock: Callable[[], float]) -> None:
+    def __init__(self, connection: Connection, clock: Callable[[], float], turn: Turn) -> None:
         self.transport = connection.transport
+        self.server_state = connection.server_state
+        self.turn = turn
+        self.deliver_all: DeliverAll = turn.deliver_all
+        self.form: Plain | None = None
+        """The codec of this request, if it is one that repeats, and of its answer."""
         self.client = connection.client
         self.clock = clock
         self.response_complete = True
@@ -88,8 +93,6 @@ class HotCall:
         self.delivered = 0.0
         self.ticket: Ticket | None = None
         self._connection = connection
-        self._default_headers: list[Header] | None = None
-        self._ok_head = b""
 
     def begin(self, head: Head) -> None:
         """A request with this head is what the call is about from here on; its body follows."""
@@ -98,24 +101,56 @@ class HotCall:
         self.head = head
         self.body = b""
 
+    def arrive(self) -> None:
+        """Has the request, whose body is whole, answered, with others that the loop reads in the same turn."""
+        self.received = self.clock()
+        self.turn.join(self)
+
     def take(self) -> None:
-        """Has the request, whose body is whole, answered."""
-        self.received = received = self.clock()
+        """Has the request, whose body is whole and came at `received`, answered."""
         head, body = self.head, self.body
-        model, length = head.model, head.json_length
+        model, size = head.model, head.json_size
         try:
-            plain = model.plain.decode(body) if model.plain is not None and length is None else None
-            if plain is not None:
-                self.ticket = ticket = model.submit_plain(*plain, received, self.deliver, self.client)
-            else:
-                json_length = None if length is None else parse_header_length(length.decode("latin-1"))
-                self.request = request = decode(body, json_length, model.signature.inputs)
-                self.ticket = ticket = model.submit(request, received, self.deliver, self.client)
-            self.parsed = ticket.arrived
+            form = self.form = head.form
+            if form is not None:
+                known = form.find(body, size)
+                feeds = form.read(known.layout, [known.numbers]) if known is not None else None
+                if known is not None and feeds is not None:
+                    self.submit(feeds[0], known.layout)
+                    return
+                plain = form.decode(body, size)
+                if plain is not None:
+                    self._taken(model.submit_plain(*plain, self.received, self.deliver, self.client))
+                    return
+            self.form = None
+            length = head.json_length
+            json_length = None if length is None else parse_header_length(length.decode("latin-1"))
+            self.request = request = decode(body, json_length, model.signature.inputs)
+            self._taken(model.submit(request, self.received, self.deliver, self.client))
+            if form is not None:
+                form.learn(body, size, request)
         except RuntimeFault as fault:
             self._refuse(fault)
         except Exception:
-            self._fail()
+            self.fail()
+
+    def submit(self, feeds: Feeds, layout: Layout) -> None:
+        """Has the request, which was read by its layout, answered."""
+        model = self.head.model
+        try:
+            ticket = model.submit_plain(
+                feeds, layout.rows, self.received, self.deliver, self.client, layout.priority, layout.timeout_seconds
+            )
+        except RuntimeFault as fault:
+            self._refuse(fault)
+        else:
+            self._taken(ticket)
+
+    def _taken(self, ticket: Ticket) -> None:
+        self.ticket = ticket
+        self.parsed = ticket.arrived
+        if self.form is not None:
+            ticket.taker = self
 
     def lost(self, *, reading: bool) -> None:
         """The client left: its request leaves the queue. `reading` says that its body wasn't whole."""
@@ -135,24 +170,35 @@ class HotCall:
         if isinstance(outcome, RuntimeFault):
             self._refuse(outcome)
             return
-        head, request = self.head, self.request
-        model = head.model
+        form, request = self.form, self.request
         try:
-            if request is None:
-                assert model.plain is not None
-                body = model.plain.encode(outcome)
-                if self.keep_alive and (head.accepted is None or len(body) < MIN_BYTES):
-                    self._write_plain(body)
-                    return
-                encoded = Encoded([body])
-            else:
-                encoded = encode(model.answer(request, outcome), request)
+            if form is not None:
+                self.deliver_one(form.answers(outcome, 1), self.delivered)
+                return
+            assert request is not None
+            encoded = encode(self.head.model.answer(request, outcome), request)
         except RuntimeFault as fault:
             self._refuse(fault)
-            return
         except Exception:
-            self._fail()
-            return
+            self.fail()
+        else:
+            self._send(encoded)
+
+    def deliver_one(self, answers: Answers, delivered: float) -> None:
+        """Writes the one answer that there is; its outputs came at `delivered`."""
+        self.ticket = None
+        self.delivered = delivered
+        self._send(Encoded([answers.before, answers.pieces[0], answers.behind], answers.json_length))
+
+    def written(self, late_at: float) -> None:
+        """The answer, a good one, is out, and counted elsewhere; what comes next has time until `late_at`."""
+        self.ticket = None
+        self.response_complete = True
+        self.body = b""
+        self._connection.on_answered(late_at)
+
+    def _send(self, encoded: Encoded) -> None:
+        head = self.head
         if head.accepted is not None and encoded.size >= MIN_BYTES:
             encoding = accepted_encoding(head.accepted.decode("latin-1"))
             if encoding is not None:
@@ -184,19 +230,10 @@ class HotCall:
         loop = self._connection.loop
         loop.run_in_executor(None, compress, encoded.parts, encoding).add_done_callback(packed)
 
-    def _write_plain(self, body: bytes) -> None:
-        """Writes an answer in JSON, of the commonest form."""
-        self.head.model.metrics.served(self.received, self.parsed, self.delivered, self.clock())
-        headers = self._connection.server_state.default_headers
-        if headers is not self._default_headers:
-            self._remember_head(headers)
-        self.transport.write(b"%b%d\r\n\r\n%b" % (self._ok_head, len(body), body))
-        self.finish(200)
-
     def _write(self, encoded: Encoded, encoding: Encoding | None) -> None:
         self.head.model.metrics.served(self.received, self.parsed, self.delivered, self.clock())
         binary = encoded.json_length is not None
-        headers = [*self._connection.server_state.default_headers, _VARY, _BINARY if binary else _JSON]
+        headers = [*self.server_state.default_headers, VARY, BINARY if binary else JSON]
         if encoded.json_length is not None:
             headers.append((JSON_LENGTH, b"%d" % encoded.json_length))
         if encoding is not None:
@@ -212,18 +249,13 @@ class HotCall:
         headers = [(name.encode(), value.encode()) for name, value in fault_headers(fault).items()]
         self._answer_error(fault.http_status, str(fault), headers)
 
-    def _fail(self) -> None:
+    def fail(self) -> None:
+        """Answers that the server has a fault."""
         logger.exception("a request failed")
         self._answer_error(500, BUG, [])
 
     def _answer_error(self, status: int, message: str, headers: list[Header]) -> None:
         body = orjson.dumps({"error": message})
-        head = [*self._connection.server_state.default_headers, _JSON, *headers]
+        head = [*self.server_state.default_headers, JSON, *headers]
         self.transport.write(b"".join(reply(status, head, [body], close=not self.keep_alive)))
         self.finish(status)
-
-    def _remember_head(self, headers: list[Header]) -> None:
-        """The head of every good answer up to its length; uvicorn renews the default headers, the date, each second."""
-        self._default_headers = headers
-        head = b"".join(reply(200, [*headers, _VARY, _JSON], [], close=False))
-        self._ok_head = head.removesuffix(b"0\r\n\r\n")

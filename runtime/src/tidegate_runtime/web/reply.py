@@ -6,6 +6,11 @@ from typing import Final
 
 Header = tuple[bytes, bytes]
 
+JSON: Final = (b"content-type", b"application/json")
+BINARY: Final = (b"content-type", b"application/octet-stream")
+VARY: Final = (b"vary", b"Accept-Encoding")
+JSON_LENGTH: Final = b"inference-header-content-length"
+
 STATUS_LINE: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 
 

@@ -21,11 +21,17 @@ class TracedCall(HotCall):
         self._trace = self.tracer.begin(_text(head.traceparent), _text(head.tracestate), named)
         super().begin(head)
 
+    def arrive(self) -> None:
+        """Goes alone: what is noted is one request's."""
+        self.received = self.clock()
+        self.take()
+
     def take(self) -> None:
         """Has the scheduler note what it does with the request."""
         super().take()
         if self.ticket is not None:
             self.ticket.trace = self._trace
+            self.ticket.taker = None
 
     def lost(self, *, reading: bool) -> None:
         """Ends the trace of a client that left."""
@@ -59,7 +65,7 @@ class TracedConnection(HotConnection):
 
     def _new_call(self) -> HotCall:
         assert self.service.tracer is not None
-        call = TracedCall(self, self.service.clock)
+        call = TracedCall(self, self.service.clock, self.turn)
         call.tracer, call.scheme = self.service.tracer, self.scheme or "http"
         return call
 

@@ -1,0 +1,96 @@
+"""Requests that repeat earlier ones but for their numbers: what they have in common is read once, numbers together.
+
+A client's requests are written by one program, so all but the numbers repeats, and takes more time to read than they
+do. What stands around them is known by its bytes (`Layout`); only what was read whole before, and fits the model, is
+noted. Answers to requests that ran together are written together, since they differ in their numbers alone, too.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple, Protocol, TypeVar
+
+from tidegate_runtime.tensors import Array, Feeds, InferRequest
+
+MAX_BYTES: Final = 16 * 1024
+"""Of longer bodies the numbers are nearly all the cost, which is the same in the general codec."""
+
+MAX_LAYOUTS: Final = 64
+"""A client whose requests have more row counts than these has them forgotten and read anew."""
+
+MAX_SHAPES: Final = 256
+"""Shapes of outputs whose text is kept."""
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Layout:
+    """What requests have in common that differ in their numbers alone; told apart by identity."""
+
+    rows: int
+    size: int
+    """Of a request's tensors, in bytes."""
+    priority: int = 0
+    timeout_seconds: float | None = None
+
+
+class Answers(NamedTuple):
+    """Bodies that differ in a piece in the middle: each is `before`, its piece, `behind`."""
+
+    before: bytes
+    pieces: list[bytes]
+    behind: bytes
+    json_length: int | None = None
+    """What `Inference-Header-Content-Length` says; None for bodies that are JSON and nothing else."""
+
+
+class Known(NamedTuple):
+    """A request that repeats: its layout, and the bytes that hold its numbers."""
+
+    layout: Layout
+    numbers: bytes
+
+
+class Plain(Protocol):
+    """The codec of a model's requests that repeat, in one form, and of their answers."""
+
+    def find(self, body: bytes | bytearray, json_length: int | None) -> Known | None:
+        """The request if what stands around its numbers is known; whether they are numbers hasn't been looked at.
+
+        A body that isn't over `MAX_BYTES` has to be `bytes`. `json_length` is how much of it is JSON; None: all.
+        """
+
+    def read(self, layout: Layout, numbers: Sequence[bytes]) -> list[Feeds] | None:
+        """The inputs of requests of this layout; None if the numbers of one of them can't be read."""
+
+    def decode(self, body: bytes | bytearray, json_length: int | None) -> tuple[Feeds, int] | None:
+        """The inputs, and the rows of each, of a request whose layout isn't known yet, and is noted; None: not read."""
+
+    def learn(self, body: bytes | bytearray, json_length: int | None, request: InferRequest) -> None:
+        """Notes the layout of `body`, which the general codec has read as `request`, if it has one.
+
+        The model has taken the request.
+        """
+
+    def answers(self, outputs: Sequence[Array], count: int) -> Answers:
+        """The answers to `count` requests of as many rows each that ran together, as the general codec writes them."""
+
+
+def repeatable(request: InferRequest) -> bool:
+    """Whether nothing but numbers will differ in requests like this, and they ask for all outputs in one form."""
+    return request.id is None and request.outputs is None
+
+
+def keep(known: dict[_K, _V], key: _K, value: _V, most: int) -> _V:
+    """`value`, which is kept under `key` from here on; where `most` are kept, all others are forgotten."""
+    if len(known) >= most:
+        known.clear()
+    known[key] = value
+    return value
+
+
+def shape_of_each(output: Array, count: int) -> tuple[int, ...]:
+    """The shape of each of `count` requests' equal shares in an output."""
+    shape = output.shape
+    return shape if count == 1 else (shape[0] // count, *shape[1:])

@@ -1,0 +1,146 @@
+"""Hot requests that one turn of the event loop reads: decoded, admitted and answered together, where they are alike.
+
+Most of what a tiny request costs doesn't depend on it: reading the clock, asking the scheduler, finding the metrics.
+So it is paid once for all that a turn has brought. What isn't like others goes the same way by itself.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final, cast
+
+from uvicorn.server import ServerState
+
+from tidegate_runtime.batching.tickets import Taker
+from tidegate_runtime.protocol.plain import Answers, Layout, Plain
+from tidegate_runtime.served_model import ServedModel
+from tidegate_runtime.tensors import Array, Feeds
+from tidegate_runtime.web.connection import KEEP_ALIVE_SECONDS
+from tidegate_runtime.web.reply import BINARY, JSON, JSON_LENGTH, VARY, Header, reply
+
+if TYPE_CHECKING:
+    from tidegate_runtime.web.hot_call import HotCall
+
+logger = logging.getLogger(__name__)
+
+JOINED_BYTES: Final = 16 * 1024
+"""Bodies up to this are copied behind their head, which is cheaper than a second buffer to write."""
+
+
+class Turn:
+    """The hot requests of one event loop. All is called from it; `clock` runs with it, in seconds."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._come: dict[ServedModel, list[HotCall]] = {}
+        self._heads = AnswerHeads()
+
+    def join(self, call: "HotCall") -> None:
+        """Has the call, whose request is whole, taken with all others that this turn reads."""
+        model = call.head.model
+        calls = self._come.get(model)
+        if calls is None:
+            if not self._come:
+                asyncio.get_running_loop().call_soon(self._take)
+            calls = self._come[model] = []
+            # It is promised that these are answered, whatever becomes of the model before the turn is over.
+            model.hold()
+        calls.append(call)
+
+    def _take(self) -> None:
+        come, self._come = self._come, {}
+        for model, calls in come.items():
+            try:
+                self._take_all(model, calls)
+            finally:
+                model.cut()
+                model.release()
+
+    def _take_all(self, model: ServedModel, calls: "list[HotCall]") -> None:
+        alike: dict[Layout, tuple[Plain, list[HotCall], list[bytes]]] = {}
+        for call in calls:
+            if call.response_complete:
+                continue  # Its client has left.
+            form = call.form = call.head.form
+            known = form.find(call.body, call.head.json_size) if form is not None else None
+            if known is None or form is None:
+                call.take()
+                continue
+            layout, numbers = known
+            group = alike.get(layout)
+            if group is None:
+                group = alike[layout] = (form, [], [])
+            group[1].append(call)
+            group[2].append(numbers)
+        for layout, (codec, members, texts) in alike.items():
+            feeds = codec.read(layout, texts)
+            if feeds is None:  # Of one of them; each says for itself what is wrong.
+                for call in members:
+                    call.take()
+            else:
+                _submit(model, layout, members, feeds)
+
+    def deliver_all(self, takers: Sequence[Taker | None], outputs: Sequence[Array]) -> None:
+        """Writes the answers of calls whose requests ran together."""
+        calls = cast("Sequence[HotCall]", takers)
+        delivered = self._clock()
+        first = calls[0]
+        assert first.form is not None
+        try:
+            answers = first.form.answers(outputs, len(calls))
+        except Exception:
+            logger.exception("a batch's answers could not be written")
+            for call in calls:
+                call.fail()
+            return
+        before, pieces, behind, json_length = answers
+        around = len(before) + len(behind)
+        ok_head = self._heads.of(first.server_state, json_length)
+        late_at = asyncio.get_running_loop().time() + KEEP_ALIVE_SECONDS
+        times = []
+        for call, piece in zip(calls, pieces, strict=True):
+            size = around + len(piece)
+            if call.head.accepted is not None or not call.keep_alive or size > JOINED_BYTES:
+                call.deliver_one(Answers(before, [piece], behind, json_length), delivered)
+            else:
+                call.transport.write(b"%b%d\r\n\r\n%b%b%b" % (ok_head, size, before, piece, behind))
+                times.append((call.received, call.parsed))
+                call.written(late_at)
+        if times:
+            first.head.model.metrics.served_all(times, delivered, self._clock())
+
+
+class AnswerHeads:
+    """The heads of good answers up to their length; uvicorn renews the default headers, the date, each second."""
+
+    def __init__(self) -> None:
+        self._default_headers: list[Header] | None = None
+        self._heads: dict[int | None, bytes] = {}
+
+    def of(self, state: ServerState, json_length: int | None) -> bytes:
+        """The head for a body whose first `json_length` bytes are JSON; None: all of it."""
+        if state.default_headers is not self._default_headers:
+            self._default_headers = state.default_headers
+            self._heads = {}
+        head = self._heads.get(json_length)
+        if head is None:
+            kind = [JSON] if json_length is None else [BINARY, (JSON_LENGTH, b"%d" % json_length)]
+            whole = b"".join(reply(200, [*state.default_headers, VARY, *kind], [], close=False))
+            head = self._heads[json_length] = whole.removesuffix(b"0\r\n\r\n")
+        return head
+
+
+def _submit(model: ServedModel, layout: Layout, calls: "list[HotCall]", feeds: list[Feeds]) -> None:
+    limit = model.limits.timeout_seconds
+    if layout.timeout_seconds is not None and layout.timeout_seconds < limit:
+        limit = layout.timeout_seconds
+    asked = [(each, call.received + limit, call.deliver, call.client) for each, call in zip(feeds, calls, strict=True)]
+    tickets = model.submit_all(layout, asked)
+    if tickets is None:
+        for each, call in zip(feeds, calls, strict=True):
+            call.submit(each, layout)
+        return
+    for call, ticket in zip(calls, tickets, strict=True):
+        call.ticket = ticket
+        call.parsed = ticket.arrived
+        ticket.taker = call

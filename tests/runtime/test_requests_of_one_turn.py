@@ -1,0 +1,184 @@
+"""Requests that come together: taken as one after the other would be, and answered at once where they ran together."""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tidegate_runtime.batching.backlog import Backlog
+from tidegate_runtime.batching.costs import CostTable
+from tidegate_runtime.batching.engine import Ran
+from tidegate_runtime.batching.policy import BatchPolicy
+from tidegate_runtime.batching.scheduler import Scheduler
+from tidegate_runtime.batching.tickets import Asked, Outputs, Taker, Ticket
+from tidegate_runtime.errors import DeadlineExceeded, Overloaded, RejectedByModel, RuntimeFault
+from tidegate_runtime.metrics import ModelMetrics
+from tidegate_runtime.tensors import Array, Feeds
+
+FEEDS: Feeds = {"x": np.zeros((1, 2), np.float32)}
+SIZE = 8
+
+
+def ignored(_: Outputs | RuntimeFault) -> None:
+    pass
+
+
+def backlog() -> Backlog:
+    """One that knows what its batches of up to 4 rows cost: 10 ms and 1 ms a row."""
+    table = CostTable(4)
+    made = Backlog(BatchPolicy(4, 0.0, 12, 100), table)
+    made.withdraw(made.admit(FEEDS, 1, 0.0, 10.0, ignored))
+    (shape,) = table.shapes.values()
+    for _ in range(3):
+        for rows in (1, 2, 4):
+            shape.observe(rows, 0.010 + rows * 0.001)
+    return made
+
+
+def state(made: Backlog) -> list[Any]:
+    (queue,) = made.active or [None]
+    waiting = [(t.arrived, t.deadline, t.due, t.level, t.rows, t.size, t.client, t.trial) for t in queue or ()]
+    sums = [round(figure, 9) for figure in (made.load.mean, made.load.spread, made.offered_seconds)]
+    return [waiting, made.depth, made.bytes, *sums, queue and (queue.rows, queue.came, queue.used, queue.work)]
+
+
+@given(
+    st.lists(st.lists(st.sampled_from([0.005, 0.02, 0.03, 0.05, 1.0]), min_size=1, max_size=6), max_size=4),
+    st.integers(0, 4),
+    st.booleans(),
+)
+def test_what_is_taken_together_is_what_would_be_taken_one_by_one(
+    groups: list[list[float]], priority: int, running: bool
+) -> None:
+    together, singly = backlog(), backlog()
+    now = 1.0
+    if running:
+        for made in (together, singly):
+            made.admit(FEEDS, 1, now, now + 10, ignored)
+            made.load.running, made.load.holder = made.cut(now, 1), made
+    for group in groups:
+        now += 0.001
+        asked: list[Asked] = [(FEEDS, now + within, ignored, "c") for within in sorted(group)]
+        before = state(together)
+        taken = together.admit_all(asked, 1, SIZE, now, priority)
+        if taken is None:
+            assert state(together) == before
+            with contextlib.suppress(Overloaded, DeadlineExceeded):
+                for feeds, deadline, deliver, client in asked:
+                    together.admit(feeds, 1, now, deadline, deliver, None, priority, client)
+        # If one were refused here that was taken there, this would say so.
+        with contextlib.suppress(*(() if taken is not None else (Overloaded, DeadlineExceeded))):
+            for feeds, deadline, deliver, client in asked:
+                singly.admit(feeds, 1, now, deadline, deliver, None, priority, client)
+        assert state(together) == state(singly)
+
+
+def test_more_than_the_queue_has_room_for_are_not_taken_together() -> None:
+    made = backlog()
+    asked: list[Asked] = [(FEEDS, 100.0, ignored, None)] * 13
+    assert made.admit_all(asked, 1, 1, 1.0, 0) is None
+    assert made.admit_all(asked[:12], 1, 1, 1.0, 0) is not None
+    bulky = backlog()
+    assert bulky.admit_all(asked[:3], 1, 40, 1.0, 0) is None
+    assert bulky.admit_all(asked[:2], 1, 40, 1.0, 0) is not None
+
+
+class Doubling:
+    """Runs on a thread's stand-in; a negative number fails its batch."""
+
+    async def hop(self) -> float:
+        return 0.0
+
+    def run_inline(self, feeds: Feeds) -> Ran:
+        raise AssertionError("nothing may run on the loop where the hop takes no time")
+
+    async def run(self, feeds: Feeds) -> Ran:
+        await asyncio.sleep(0.01)
+        if feeds["x"].min() < 0:
+            raise RejectedByModel("negative")
+        return [feeds["x"] * 2], 0.01
+
+    def interrupt(self) -> None: ...
+
+
+class Caller:
+    """Takes what it is told, by itself or with others of its form."""
+
+    def __init__(self, form: object, told: list[list[float]]) -> None:
+        self.form = form
+        self.alone: list[Outputs | RuntimeFault] = []
+        self._told = told
+
+    def deliver(self, outcome: Outputs | RuntimeFault) -> None:
+        self.alone.append(outcome)
+
+    def deliver_all(self, takers: Sequence[Taker | None], outputs: Sequence[Array]) -> None:
+        assert self in takers
+        assert len(takers) == len(outputs[0])
+        self._told.append(outputs[0][:, 0].tolist())
+
+
+async def answered(values: Sequence[float], forms: Sequence[object], leave: int | None = None) -> tuple[Any, Any]:
+    """What callers of these forms were told together, and how many of them by themselves."""
+    loop = asyncio.get_running_loop()
+    policy = BatchPolicy(8, 0.0, 100)
+    scheduler = Scheduler(Doubling(), policy, ModelMetrics("m", "1", "cpu"), loop.time)
+    serving = asyncio.create_task(scheduler.run())
+    await asyncio.sleep(0)
+    first: list[Outputs | RuntimeFault] = []
+    scheduler.submit({"x": np.zeros((1, 2), np.float32)}, 1, loop.time() + 10, first.append)  # Opens the queue.
+    await asyncio.sleep(1)
+    assert first
+    told: list[list[float]] = []
+    callers = [Caller(form, told) for form in forms]
+    asked: list[Asked] = [
+        ({"x": np.full((1, 2), value, np.float32)}, loop.time() + 10, caller.deliver, None)
+        for value, caller in zip(values, callers, strict=True)
+    ]
+    tickets: list[Ticket] | None = scheduler.submit_all(asked, 1, 8, 0)
+    assert tickets is not None
+    for ticket, caller in zip(tickets, callers, strict=True):
+        ticket.taker = caller if caller.form is not None else None
+    scheduler.cut()
+    if leave is not None:
+        await asyncio.sleep(0.005)
+        scheduler.withdraw(tickets[leave])
+    scheduler.close()
+    await serving
+    return told, [
+        [one if isinstance(one, RuntimeFault) else one[0][0, 0] for one in caller.alone] for caller in callers
+    ]
+
+
+FORM, OTHER = object(), object()
+
+
+@pytest.mark.asyncio
+@pytest.mark.looptime
+@pytest.mark.parametrize(
+    ("forms", "leave", "together", "alone"),
+    [
+        pytest.param([FORM] * 3, None, [[2.0, 4.0, 6.0]], [[], [], []], id="all of one form"),
+        pytest.param([FORM, OTHER, FORM], None, [], [[2.0], [4.0], [6.0]], id="of two forms"),
+        pytest.param([FORM, FORM, None], None, [], [[2.0], [4.0], [6.0]], id="one that is told by itself"),
+        pytest.param([FORM] * 3, 1, [], [[2.0], [], [6.0]], id="one that has left"),
+    ],
+)
+async def test_who_ran_together_is_told_together_if_all_are_alike(
+    forms: list[object], leave: int | None, together: list[list[float]], alone: list[list[float]]
+) -> None:
+    assert await answered([1, 2, 3], forms, leave) == (together, alone)
+
+
+@pytest.mark.asyncio
+@pytest.mark.looptime
+async def test_a_bad_request_among_those_that_came_together_fails_alone() -> None:
+    together, alone = await answered([1, -2, 3, 4], [FORM] * 4)
+    assert sorted(number for batch in together for number in batch) == [2.0, 6.0, 8.0]
+    assert [bool(told) for told in alone] == [False, True, False, False]
+    assert isinstance(alone[1][0], RejectedByModel)
