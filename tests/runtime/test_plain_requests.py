@@ -39,8 +39,8 @@ def taught(*inputs: TensorSpec) -> PlainJson:
 def read(made: Plain, given_body: bytes, json_length: int | None = None) -> tuple[Feeds, int] | None:
     """As the hot way does: by a known layout, else whole."""
     known = made.find(given_body, json_length)
-    feeds = made.read(known.layout, [known.numbers]) if known is not None else None
-    return (feeds[0], known.layout.rows) if known and feeds else made.decode(given_body, json_length)
+    feeds = made.read(known[0], [known[1]]) if known is not None else None
+    return (feeds[0], known[0].rows) if known and feeds else made.decode(given_body, json_length)
 
 
 def bodies(answers: Answers) -> list[bytes]:
@@ -203,8 +203,8 @@ def test_answers_that_are_written_together_are_those_that_are_written_one_by_one
 def test_requests_that_are_read_together_are_read_as_each_by_itself(rows: list[list[float]]) -> None:
     made = taught(X)
     known = [made.find(body(x(row)), None) for row in rows]
-    assert all(one is not None and one.layout is known[0].layout for one in known if known[0])
-    together = made.read(known[0].layout, [one.numbers for one in known if one]) if known[0] else None
+    assert all(one is not None and one[0] is known[0][0] for one in known if known[0])
+    together = made.read(known[0][0], [one[1] for one in known if one]) if known[0] else None
     singly = [read(codec(X), body(x(row))) for row in rows]
     if any(one is None for one in singly):
         assert together is None
@@ -234,7 +234,7 @@ def test_no_request_is_read_as_a_part_of_another(texts: tuple[bytes, bytes]) -> 
     made = taught(X)
     known = made.find(body(x([1, 2])), None)
     assert known is not None
-    assert made.read(known.layout, [known.numbers, *texts]) is None
+    assert made.read(known[0], [known[1], *texts]) is None
 
 
 def test_a_list_of_another_length_is_left() -> None:
@@ -274,10 +274,10 @@ def test_binary_requests_that_repeat_one_are_read_together() -> None:
     made.learn(given_body, length, decode(given_body, length))
     others = [binary((X, FLOATS + n), (N, BYTES), parameters={"timeout": 500, "priority": 1})[0] for n in range(3)]
     known = [made.find(other, length) for other in others]
-    layout = known[0].layout if known[0] is not None else None
+    layout = known[0][0] if known[0] is not None else None
     assert layout is not None
     assert (layout.rows, layout.size, layout.priority, layout.timeout_seconds) == (2, 18, 1, 0.0005)
-    feeds = made.read(layout, [one.numbers for one in known if one is not None])
+    feeds = made.read(layout, [one[1] for one in known if one is not None])
     assert feeds is not None
     for n, each in enumerate(feeds):
         np.testing.assert_array_equal(each["x"], FLOATS + n)

@@ -43,7 +43,7 @@ class JsonLayouts:
         if layout is None or not body.endswith(layout.behind):
             return None
         numbers = body[begin : len(body) - len(layout.behind)]
-        return Known(layout, numbers) if numbers.count(b",") == layout.commas else None
+        return (layout, numbers) if numbers.count(b",") == layout.commas else None
 
     def read(self, layout: Layout, numbers: Sequence[bytes]) -> Array | None:
         """The numbers of requests of this layout, one below the other along a new axis 0; None if one's aren't numbers.

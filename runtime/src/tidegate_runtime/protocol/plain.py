@@ -45,11 +45,8 @@ class Answers(NamedTuple):
     """What `Inference-Header-Content-Length` says; None for bodies that are JSON and nothing else."""
 
 
-class Known(NamedTuple):
-    """A request that repeats: its layout, and the bytes that hold its numbers."""
-
-    layout: Layout
-    numbers: bytes
+Known = tuple[Layout, bytes]
+"""A request that repeats: its layout, and the bytes that hold its numbers."""
 
 
 class Plain(Protocol):

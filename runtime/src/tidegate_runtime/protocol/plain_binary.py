@@ -68,9 +68,9 @@ class PlainBinary:
             return None
         assert type(body) is bytes
         layout = self._known.get(body[:json_length])
-        return (
-            Known(layout, body[json_length:]) if layout is not None and len(body) - json_length == layout.size else None
-        )
+        if layout is None or len(body) - json_length != layout.size:
+            return None
+        return layout, body[json_length:]
 
     def read(self, layout: Layout, numbers: Sequence[bytes]) -> list[Feeds] | None:
         """As `Plain` says; any bytes are numbers."""

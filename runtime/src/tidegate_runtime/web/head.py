@@ -35,14 +35,11 @@ class Head(NamedTuple):
     json_size: int | None
     """As a number; 0 if it isn't one, or too large to be right."""
     accepted: bytes | None
+    form: Plain | None
+    """The codec of requests of this form that repeat; None if the model has none."""
     traceparent: bytes | None = None
     tracestate: bytes | None = None
     """Both are only read where requests are recorded."""
-
-    @property
-    def form(self) -> Plain | None:
-        """The codec of requests of this form that repeat; None if the model has none."""
-        return self.model.plain if self.json_length is None else self.model.plain_binary
 
 
 class Pattern(NamedTuple):
@@ -88,7 +85,8 @@ def common_head(url: bytes, given: list[Header], model: ServedModel, keep_alive:
     ):
         return None
     json_length = headers.get(JSON_LENGTH)
-    return Head(url, model, keep_alive, json_length, _number(json_length), headers.get(b"accept-encoding"))
+    form = model.plain if json_length is None else model.plain_binary
+    return Head(url, model, keep_alive, json_length, _number(json_length), headers.get(b"accept-encoding"), form)
 
 
 def _number(digits: bytes | None) -> int | None:

@@ -124,7 +124,7 @@ class HotConnection(BoundedHttpProtocol):
             and self.service.infer_paths.get(head.url) is head.model
             and not self.flow.write_paused
             and not self._deaf
-            and not self.draining()
+            and not self.service.draining
             and not self.transport.is_closing()
         )
 

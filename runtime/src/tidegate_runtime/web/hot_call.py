@@ -114,9 +114,9 @@ class HotCall:
             form = self.form = head.form
             if form is not None:
                 known = form.find(body, size)
-                feeds = form.read(known.layout, [known.numbers]) if known is not None else None
+                feeds = form.read(known[0], [known[1]]) if known is not None else None
                 if known is not None and feeds is not None:
-                    self.submit(feeds[0], known.layout)
+                    self.submit(feeds[0], known[0])
                     return
                 plain = form.decode(body, size)
                 if plain is not None:

@@ -61,8 +61,9 @@ class Turn:
         for call in calls:
             if call.response_complete:
                 continue  # Its client has left.
-            form = call.form = call.head.form
-            known = form.find(call.body, call.head.json_size) if form is not None else None
+            head = call.head
+            form = call.form = head.form
+            known = form.find(call.body, head.json_size) if form is not None else None
             if known is None or form is None:
                 call.take()
                 continue
