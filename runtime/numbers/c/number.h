@@ -22,6 +22,7 @@ enum {
 
 static const int64_t HUGE_EXPONENT = INT64_C(1) << 40;
 static const uint64_t TENS[9] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000};
+static const double SIGNS[2] = {1, -1};
 static const double EXACT[EXACT_POWER + 1] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
                                               1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
 
@@ -93,7 +94,11 @@ INLINE int scan(const char *p, const char *stop, number *n) {
   n->integral = 1;
   n->negative = p < stop && *p == '-';
   first = p += n->negative;
-  if (p < stop && *p == '0') {
+  /* The commonest form, and which digit it is takes no branch. */
+  if (LIKELY(stop - p >= 2 && p[1] == '.' && is_digit(*p))) {
+    n->digits = (uint64_t)(*p++ - '0');
+    n->count = n->digits != 0;
+  } else if (p < stop && *p == '0') {
     if (++p < stop && is_digit(*p)) return 0;
     n->count = 0;
   } else {
@@ -173,8 +178,8 @@ INLINE int to_double(number *n, double *value) {
   } else if (!hard_to_double(n, value)) {
     return 0;
   }
-  /* The integer -0 is 0. */
-  if (n->negative && !(n->integral && n->digits == 0)) *value = -*value;
+  /* The integer -0 is 0. Signs are mixed in most data, so they take no branch. */
+  *value *= SIGNS[n->negative & !(n->integral & (n->digits == 0))];
   return 1;
 }
 
