@@ -158,8 +158,10 @@ def test_lists_of_numbers_are_read_in_c(data: str, behind: str, monkeypatch: pyt
     assert [tensor.array.tolist() for tensor in request.inputs] == [[[1, 2], [3, 4]], [7]]
 
 
-def test_short_lists_and_others_go_along_with_them() -> None:
-    body = f'{{"inputs":[{one("[true,false]", "[2]", "BOOL")},{one("[1,2,3,4]")},{one("[]", "[0]")}]}}'.encode()
+def test_lists_of_other_values_go_along_with_them() -> None:
+    body = (
+        f'{{"inputs":[{one("[1,2,3,4]")},{one("[true,false]", "[2]", "BOOL")},{one("[7]", "[1]", "INT8")}]}}'.encode()
+    )
     lists = NumberLists.cut(body)
     assert lists is not None
     assert outcome(v2_request.decode, body) == outcome(whole, body)

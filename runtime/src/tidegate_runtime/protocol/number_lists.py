@@ -23,6 +23,7 @@ LONG_LIST: Final = 1024
 
 _MEMBER: Final = b'"data"'
 _BEGIN: Final = re.compile(rb"[ \t\n\r]*:[ \t\n\r]*(?=\[)")
+_NUMBERS: Final = re.compile(rb"\[[ \t\n\r\[]*[-0-9]")
 _NESTED: Final = re.compile(rb"\[[ \t\n\r]*\[")
 _MARK: Final = b"tidegate's list "
 
@@ -93,7 +94,10 @@ class NumberLists:
 
 
 def _places(text: bytes | bytearray) -> list[tuple[int, int]]:
-    """Where each long list begins and ends: neither strings nor objects are in it, so it ends before the next."""
+    """Where each long list begins and ends: neither strings nor objects are in it, so it ends before the next.
+
+    The first list of anything else ends the search, which among strings takes a tenth of the time that parsing does.
+    """
     places = []
     end = 0
     while (name := text.find(_MEMBER, end)) >= 0:
@@ -101,10 +105,14 @@ def _places(text: bytes | bytearray) -> list[tuple[int, int]]:
         begin = _BEGIN.match(text, end)
         if begin is None:
             continue
-        quote = text.find(b'"', begin.end())
-        brace = text.find(b"}", begin.end(), quote if quote >= 0 else len(text))
-        behind = text.rfind(b"]", begin.end(), brace if brace >= 0 else quote if quote >= 0 else len(text)) + 1
-        if behind - begin.end() >= LONG_LIST:
-            places.append((begin.end(), behind))
-            end = behind
+        start = begin.end()
+        if not _NUMBERS.match(text, start):
+            break
+        quote = text.find(b'"', start)
+        brace = text.find(b"}", start, quote if quote >= 0 else len(text))
+        limit = brace if brace >= 0 else quote if quote >= 0 else len(text)
+        stop = text.rfind(b"]", start, limit) + 1
+        if stop - start >= LONG_LIST:
+            places.append((start, stop))
+            end = stop
     return places
