@@ -23,7 +23,7 @@ test: ## Everything: checks, unit, contract, integration and end-to-end tests on
 check: .venv ## Formatting, lint, types, layers, and drift of generated files
 	$(RUN) ruff format --check .
 	$(RUN) ruff check .
-	$(RUN) mypy operator/src runtime/src runtime/nghttp2/src hack tests
+	$(RUN) mypy operator/src runtime/src runtime/nghttp2/src runtime/numbers/src hack tests
 	$(RUN) lint-imports
 	$(UV) lock --check --quiet
 	$(RUN) python -m tidegate_operator.api.crd | diff - crds/tidegate.dev_inferenceservices.yaml
@@ -90,8 +90,10 @@ setup: .venv ## The development environment
 clean: ## Remove what was made in the checkout
 	rm -rf .venv artifacts .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
-NGHTTP2 := pyproject.toml hatch_build.py c/shim.c src/tidegate_nghttp2/shim.h vendor/nghttp2/SHA256SUMS
+NGHTTP2 := pyproject.toml c/shim.c src/tidegate_nghttp2/shim.h vendor/nghttp2/SHA256SUMS
+NUMBERS := pyproject.toml $(addprefix c/,decimal.c decimal.h number.h numbers.c powers.h) src/tidegate_numbers/shim.h
+NATIVE := runtime/hatch_build.py $(addprefix runtime/nghttp2/,$(NGHTTP2)) $(addprefix runtime/numbers/,$(NUMBERS))
 
-.venv: pyproject.toml operator/pyproject.toml runtime/pyproject.toml hack/conformance/pyproject.toml $(addprefix runtime/nghttp2/,$(NGHTTP2)) uv.lock
+.venv: pyproject.toml operator/pyproject.toml runtime/pyproject.toml hack/conformance/pyproject.toml $(NATIVE) uv.lock
 	$(UV) sync --quiet --frozen --all-packages --extra cpu
 	@touch .venv

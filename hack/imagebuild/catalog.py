@@ -14,8 +14,9 @@ _LOCK = (
     "operator/pyproject.toml",
     "runtime/pyproject.toml",
     "runtime/nghttp2/pyproject.toml",
+    "runtime/numbers/pyproject.toml",
 )
-_RUNTIME = (*_LOCK, "runtime/src", "runtime/nghttp2")
+_RUNTIME = (*_LOCK, "runtime/src", "runtime/hatch_build.py", "runtime/nghttp2", "runtime/numbers")
 
 
 @dataclass(frozen=True)

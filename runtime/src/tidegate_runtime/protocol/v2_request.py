@@ -4,22 +4,27 @@ Strict where silence would change an answer: unknown datatypes, members given tw
 result are refused; members and parameters that are merely unknown are ignored, as the protocol asks.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from tidegate_runtime.errors import InvalidRequest, Malformed
 from tidegate_runtime.protocol.binary_tensors import Blobs, Bytes, array_of
 from tidegate_runtime.protocol.json_document import Members, list_of, may_hold_booleans, object_of, parse
 from tidegate_runtime.protocol.json_tensors import parse_data, parse_shape
+from tidegate_runtime.protocol.number_lists import NumberLists, Unproved
 from tidegate_runtime.protocol.parameters import binary_size, output_form, request_parameters
 from tidegate_runtime.protocol.raw_request import decode_raw
-from tidegate_runtime.tensors import Datatype, InferRequest, RequestedOutput, Tensor, TensorSpec
+from tidegate_runtime.tensors import Array, Datatype, InferRequest, RequestedOutput, Tensor, TensorSpec
 
 MAX_ID_BYTES: Final = 256
 
 _ROOT: Final = frozenset({"id", "parameters", "inputs", "outputs"})
 _INPUT: Final = frozenset({"name", "shape", "datatype", "parameters", "data"})
 _OUTPUT: Final = frozenset({"name", "parameters"})
+_ToArray = Callable[[object, tuple[int, ...], Datatype, str, bool], Array]
+"""`parse_data`, or what stands for it."""
+
 _DATATYPES: Final[dict[object, Datatype]] = {datatype.value: datatype for datatype in Datatype}
 
 
@@ -38,7 +43,7 @@ def decode(body: Bytes, header_length: int | None = None, inputs: Sequence[Tenso
     unaligned. Raises `Malformed`, `InvalidRequest` or `InvalidTensor`, each naming the place.
     """
     if header_length is None:
-        return _request(body if isinstance(body, bytes | bytearray) else bytes(body), None)
+        return _json_request(body if isinstance(body, bytes | bytearray) else bytes(body))
     view = memoryview(body)
     if header_length > len(view):
         raise Malformed(
@@ -48,12 +53,23 @@ def decode(body: Bytes, header_length: int | None = None, inputs: Sequence[Tenso
     if header_length == 0:
         return decode_raw(view, inputs)
     blobs = Blobs(view[header_length:])
-    request = _request(bytes(view[:header_length]), blobs)
+    request = _request(bytes(view[:header_length]), blobs, parse_data)
     blobs.end()
     return request
 
 
-def _request(text: bytes | bytearray, blobs: Blobs | None) -> InferRequest:
+def _json_request(text: bytes | bytearray) -> InferRequest:
+    """The request in `text`; what is wrong with it is found, and its place told, by the parse of the whole alone."""
+    lists = NumberLists.cut(text)
+    if lists is not None:
+        with suppress(Unproved, InvalidRequest):
+            request = _request(lists.rest, None, lists.array)
+            lists.end()
+            return request
+    return _request(text, None, parse_data)
+
+
+def _request(text: bytes | bytearray, blobs: Blobs | None, to_array: _ToArray) -> InferRequest:
     root = object_of(parse(text), "the body")
     members = Members(text)
     members.count(root, _ROOT, depth=1)
@@ -61,7 +77,7 @@ def _request(text: bytes | bytearray, blobs: Blobs | None) -> InferRequest:
     if not listed:
         raise InvalidRequest('"inputs" is empty; at least one tensor is needed')
     booleans = may_hold_booleans(text)
-    inputs = tuple([_input(value, index, members, booleans, blobs) for index, value in enumerate(listed)])
+    inputs = tuple([_input(value, index, members, booleans, blobs, to_array) for index, value in enumerate(listed)])
     outputs = _outputs(root.get("outputs"), members)
     request_id = _id(root.get("id"))
     asked = request_parameters(root, members)
@@ -69,7 +85,9 @@ def _request(text: bytes | bytearray, blobs: Blobs | None) -> InferRequest:
     return InferRequest(inputs, outputs, request_id, asked.binary, asked.priority, asked.timeout_seconds)
 
 
-def _input(value: object, index: int, members: Members, booleans: bool, blobs: Blobs | None) -> Tensor:
+def _input(
+    value: object, index: int, members: Members, booleans: bool, blobs: Blobs | None, to_array: _ToArray
+) -> Tensor:
     tensor = value if isinstance(value, dict) else object_of(value, f"inputs[{index}]")
     members.count(tensor, _INPUT, depth=3)
     name = _name(tensor, "inputs", index)
@@ -78,7 +96,7 @@ def _input(value: object, index: int, members: Members, booleans: bool, blobs: B
     datatype = _datatype(tensor.get("datatype"), where)
     shape = parse_shape(tensor.get("shape"), where)
     if size is None:
-        return Tensor(name, datatype, parse_data(tensor.get("data"), shape, datatype, where, booleans))
+        return Tensor(name, datatype, to_array(tensor.get("data"), shape, datatype, where, booleans))
     if blobs is None:
         raise InvalidRequest(f'{where}: "binary_data_size" needs the header Inference-Header-Content-Length')
     if tensor.get("data") is not None:

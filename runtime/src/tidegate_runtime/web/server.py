@@ -14,6 +14,7 @@ import socket
 import sys
 from typing import Final
 
+from tidegate_numbers import Reader, Unavailable
 from tidegate_runtime.hosting import Host
 from tidegate_runtime.listening import listener
 from tidegate_runtime.model.store import open_store
@@ -58,6 +59,7 @@ async def serve(settings: ServeSettings) -> None:
         # Not the hot class: it would answer inference requests on this port, too.
         admin_class = bounded_class(lambda: service.draining)
         admin_server = HttpServer(admin_app, admin_class, admin, grace_seconds(settings))
+        _tell_how_numbers_are_read()
         logger.info("listening", extra={"data": data.getsockname()[1], "admin": admin.getsockname()[1]})
         try:
             if await stop.unless_asked(_started(host), front.failed()):
@@ -74,6 +76,13 @@ async def serve(settings: ServeSettings) -> None:
             if sender is not None:
                 await asyncio.to_thread(sender.close)
     logger.info("stopped")
+
+
+def _tell_how_numbers_are_read() -> None:
+    try:
+        Reader()
+    except Unavailable as error:
+        logger.info("JSON's numbers are read by Python, for more CPU time", extra={"reason": str(error)})
 
 
 def _allow_connections() -> None:
