@@ -21,6 +21,7 @@ from tidegate_runtime.model.graph_policy import NO_GRAPHS, Graphs
 from tidegate_runtime.model.signature import Signature
 from tidegate_runtime.model.triton_config import ModelConfig
 from tidegate_runtime.protocol.plain_json import PlainJson
+from tidegate_runtime.shared_memory.regions import OFF, Regions
 from tidegate_runtime.tensors import Feeds, InferRequest, InferResponse, Tensor
 
 
@@ -73,10 +74,11 @@ class ServedModel:
         clock: Clock,
         dispatcher: Dispatcher | None,
         on_stuck: Callable[[], None] | None = None,
+        regions: Regions | None = None,
     ) -> None:
         """`limits` are the model's own; `dispatcher` is that of the device which it shares with others.
 
-        It has none where its requests run elsewhere.
+        It has none where its requests run elsewhere. `regions` is None where shared memory is not served.
         """
         self.name = metrics.model
         self.version = metrics.version
@@ -96,6 +98,7 @@ class ServedModel:
         """The codec of this model's commonest requests, if it has such."""
         self._plain_key = compatibility(self.plain.example) if self.plain is not None else None
         self.labels = loaded.labels
+        self._regions = regions
         self._drop = loaded.drop
         self._batched = loaded.verdict.batched
         metrics.batched, metrics.reason = loaded.verdict.batched, loaded.verdict.reason
@@ -148,6 +151,8 @@ class ServedModel:
         wanted = self.signature.check_outputs(request.outputs)
         specs = self.signature.outputs
         tensors = tuple(Tensor(specs[index].name, specs[index].datatype, outputs[index]) for index in wanted)
+        if request.shared and request.outputs is not None:
+            tensors = self._shared().write(tensors, request.outputs)
         return InferResponse(self.name, self.version, tensors, request.id, self.labels)
 
     def hold(self) -> None:
@@ -192,7 +197,16 @@ class ServedModel:
         limit = self.limits.timeout_seconds
         if request.timeout_seconds is not None and request.timeout_seconds < limit:
             limit = request.timeout_seconds
-        return feeds, self._rows(feeds), received + limit
+        rows = self._rows(feeds)
+        if request.shared:
+            self._shared().check_outputs(request.outputs)
+            feeds = self._shared().read(request.inputs, feeds, self.max_body_bytes)
+        return feeds, rows, received + limit
+
+    def _shared(self) -> Regions:
+        if self._regions is None:
+            raise InvalidRequest(OFF)
+        return self._regions
 
     def _rows(self, feeds: Feeds) -> int:
         """What the request counts for in a batch: its rows, or 1 where requests run alone."""

@@ -1,4 +1,4 @@
-"""Administration over gRPC: the model repository, log and trace settings, where this port serves them."""
+"""Administration over gRPC: the model repository, log and trace settings, shared memory, where they are served."""
 
 from typing import Any, NoReturn
 
@@ -11,6 +11,7 @@ from tidegate_runtime.naming import ADMIN_PORT
 from tidegate_runtime.rpc.call import Call
 from tidegate_runtime.rpc.protos import inference_pb2 as pb
 from tidegate_runtime.service import Service
+from tidegate_runtime.shared_memory.regions import CUDA, Region, Regions, served
 
 
 class Administrator:
@@ -65,10 +66,41 @@ class Administrator:
             answer.settings[name].value.extend(values)
         return answer
 
-    async def shared_memory(self, _request: Message, _call: Call) -> NoReturn:
+    async def regions(
+        self, request: pb.SystemSharedMemoryStatusRequest, _call: Call
+    ) -> pb.SystemSharedMemoryStatusResponse:
+        """The region of that name, without one all of them. Raises `NotFound`."""
+        answer = pb.SystemSharedMemoryStatusResponse()
+        for region in self._regions().status(request.name):
+            told = answer.regions[region.name]
+            told.name, told.key, told.offset, told.byte_size = region.name, region.key, region.offset, region.size
+        return answer
+
+    async def register(
+        self, request: pb.SystemSharedMemoryRegisterRequest, _call: Call
+    ) -> pb.SystemSharedMemoryRegisterResponse:
+        """Once requests may use the region. Raises `InvalidRequest`, `AlreadyExists`."""
+        self._regions().register(Region(request.name, request.key, request.offset, request.byte_size))
+        return pb.SystemSharedMemoryRegisterResponse()
+
+    async def unregister(
+        self, request: pb.SystemSharedMemoryUnregisterRequest, _call: Call
+    ) -> pb.SystemSharedMemoryUnregisterResponse:
+        """Once no request may use the region; without a name, any region."""
+        if request.name:
+            self._regions().unregister(request.name)
+        else:
+            self._regions().unregister_all()
+        return pb.SystemSharedMemoryUnregisterResponse()
+
+    async def cuda_shared_memory(self, _request: Message, _call: Call) -> NoReturn:
         """Raises `NotServed`."""
         self._served()
-        raise NotServed("shared memory is not served; send tensors in the request")
+        raise NotServed(CUDA)
+
+    def _regions(self) -> Regions:
+        self._served()
+        return served(self._service.regions)
 
     def _served(self) -> Host:
         if self._host is None:

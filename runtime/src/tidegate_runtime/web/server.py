@@ -20,6 +20,7 @@ from tidegate_runtime.model.store import open_store
 from tidegate_runtime.placing import Placement
 from tidegate_runtime.service import Service
 from tidegate_runtime.settings import ServeSettings
+from tidegate_runtime.shared_memory.regions import Regions
 from tidegate_runtime.web.admin import create_admin_app
 from tidegate_runtime.web.connection import bounded_class
 from tidegate_runtime.web.doors import Doors, Front, grace_seconds, trace_sender
@@ -42,6 +43,8 @@ async def serve(settings: ServeSettings) -> None:
     # By default, 5 ms, the launch thread waits that long for the interpreter after a run while the loop is busy.
     sys.setswitchinterval(SWITCH_SECONDS)
     service = Service(settings.limits, on_stuck=_give_up)
+    if settings.shared_memory_bytes:
+        service.regions = Regions(settings.shared_memory_bytes)
     store = open_store(settings.path, settings.name, settings.model_version)
     placement = Placement(settings.device, settings.threads, settings.vetting, settings.isolate, settings.options)
     host = Host(service, store, placement)
