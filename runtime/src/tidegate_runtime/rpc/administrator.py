@@ -4,7 +4,7 @@ from typing import Any, NoReturn
 
 from google.protobuf.message import Message
 
-from tidegate_runtime import logs, trace_settings
+from tidegate_runtime import logs
 from tidegate_runtime.errors import InvalidRequest, NotServed
 from tidegate_runtime.hosting import Host, refuse_overrides
 from tidegate_runtime.naming import ADMIN_PORT
@@ -12,6 +12,7 @@ from tidegate_runtime.rpc.call import Call
 from tidegate_runtime.rpc.protos import inference_pb2 as pb
 from tidegate_runtime.service import Service
 from tidegate_runtime.shared_memory.regions import CUDA, Region, Regions, served
+from tidegate_runtime.tracing.administration import change_settings
 
 
 class Administrator:
@@ -56,14 +57,12 @@ class Administrator:
         return answer
 
     async def trace_setting(self, request: pb.TraceSettingRequest, _call: Call) -> pb.TraceSettingResponse:
-        """The trace settings, which can't be changed. Raises `InvalidRequest`, `NotFound`."""
+        """The trace settings, after the change that was asked for. Raises `InvalidRequest`, `NotFound`."""
         self._served()
-        if request.model_name:
-            self._service.model(request.model_name)
-        trace_settings.refuse({name: list(setting.value) for name, setting in request.settings.items()})
+        wanted = {name: list(setting.value) for name, setting in request.settings.items()}
         answer = pb.TraceSettingResponse()
-        for name, values in trace_settings.SETTINGS.items():
-            answer.settings[name].value.extend(values)
+        for name, value in change_settings(self._service, request.model_name, wanted).items():
+            answer.settings[name].value.extend([value] if isinstance(value, str) else value)
         return answer
 
     async def regions(

@@ -9,10 +9,11 @@ from typing import Any
 import orjson
 from fastapi import APIRouter, Request, Response
 
-from tidegate_runtime import logs, trace_settings
+from tidegate_runtime import logs
 from tidegate_runtime.errors import InvalidRequest
 from tidegate_runtime.hosting import Host, refuse_overrides
 from tidegate_runtime.service import Service
+from tidegate_runtime.tracing.administration import change_settings, settings_of
 from tidegate_runtime.web.body import JSON, read_object
 from tidegate_runtime.web.shared_memory import cuda_shared_memory, system_shared_memory
 
@@ -72,11 +73,9 @@ def _settings(service: Service) -> APIRouter:
     @router.api_route("/trace/setting", methods=["GET", "POST"])
     @router.api_route("/models/{name}/trace/setting", methods=["GET", "POST"])
     async def traces(request: Request, name: str = "") -> Response:
-        if name:
-            service.model(name)
         if request.method == "POST":
-            trace_settings.refuse(await read_object(request))
-        return _json(trace_settings.SETTINGS)
+            return _json(change_settings(service, name, await read_object(request)))
+        return _json(settings_of(service, name))
 
     return router
 

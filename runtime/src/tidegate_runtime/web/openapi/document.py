@@ -95,7 +95,7 @@ def _administration() -> Paths:
         missing = () if prefix == "/v2" else (404, 503)
         paths[f"{prefix}/trace/setting"] = {
             "get": _answers("The trace settings", "TraceSettings", *missing),
-            "post": _answers("Changes nothing: there is one setting, of one value", "TraceSettings", *BODY, *missing)
+            "post": _answers("Changes what is recorded, for all models", "TraceSettings", *BODY, *missing)
             | _json("TraceChange", required=False),
         }
     for prefix in ("/v2/repository", "/v2/repository/{repository}"):

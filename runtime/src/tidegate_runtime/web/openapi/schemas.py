@@ -13,6 +13,7 @@ from tidegate_runtime.protocol.v1_json import SIGNATURE
 from tidegate_runtime.protocol.v2_request import MAX_ID_BYTES
 from tidegate_runtime.service import State
 from tidegate_runtime.tensors import Datatype
+from tidegate_runtime.trace_settings import MODE
 
 Schema = dict[str, Any]
 
@@ -221,6 +222,9 @@ _FACTS: Final[Schema] = {
     ),
 }
 
+_LEVELS: Final = ["OFF", "TIMESTAMPS"]
+_DIGITS: Final = {"type": "string", "pattern": "^-?[0-9]+$"}
+
 _ADMINISTRATION: Final[Schema] = {
     "IndexRequest": taken({"ready": BOOLEAN | {"description": "only what serves"}}),
     "Index": array(
@@ -246,12 +250,27 @@ _ADMINISTRATION: Final[Schema] = {
         "key",
         "byte_size",
     ),
-    "TraceSettings": closed({"trace_level": array({"const": "OFF"})}),
+    "TraceSettings": closed(
+        {
+            "trace_level": array({"enum": _LEVELS}, minItems=1, maxItems=1),
+            "trace_rate": _DIGITS | {"description": "one of so many is recorded; 0: those alone whose caller says so"},
+            "trace_count": _DIGITS | {"description": "how many more are recorded; -1: any number"},
+            "trace_mode": {"const": MODE},
+        },
+        "trace_rate",
+        "trace_count",
+        "trace_mode",
+    ),
 }
 _ADMINISTRATION["LogChange"] = _ADMINISTRATION["LogSettings"] | {"required": []}
 _ADMINISTRATION["TraceChange"] = closed(
-    {"trace_level": {"enum": [None, "OFF", ["OFF"], []]}},
-    "trace_level",
+    {
+        "trace_level": {"enum": [None, [], *_LEVELS, *([level] for level in _LEVELS)]},
+        "trace_rate": nullable(_DIGITS | {"maxLength": 10}),
+        "trace_count": nullable(_DIGITS | {"maxLength": 10}),
+        "trace_mode": {"enum": [None, MODE]},
+    },
+    *("trace_level", "trace_rate", "trace_count", "trace_mode"),
 )
 
 SCHEMAS: Final[Schema] = _REQUEST | _ANSWERS | _FACTS | _ADMINISTRATION
