@@ -26,7 +26,7 @@ REFUSED = [
     ("logging", {"log_info": 1}, 400, '"log_info" must be a boolean'),
     ("logging", {"log_warning": False}, 400, "all graver ones"),
     ("trace/setting", {"trace_rate": "1"}, 400, 'trace setting "trace_rate"'),
-    ("trace/setting", {"trace_level": ["TIMESTAMPS"]}, 400, "can only be OFF"),
+    ("trace/setting", {"trace_level": ["TIMESTAMPS"]}, 400, "--trace-endpoint"),
     ("models/none/trace/setting", {}, 404, "no model of that name"),
 ]
 

@@ -230,7 +230,7 @@ Region = {"shared_memory_region": pb.InferParameter(string_param="r")}
         pytest.param(parameter("timeout", double_param=1.5), "integer from 0 to 2^63-1", id="a fraction"),
         pytest.param(parameter("triton_x", int64_param=1), "reserves this name", id="reserved"),
         pytest.param(parameter("sequence_id", int64_param=1), "sequences are not served", id="a sequence"),
-        pytest.param(changed(outputs=[Output(name="y", parameters=Region)]), "shared memory is not", id="memory"),
+        pytest.param(changed(outputs=[Output(name="y", parameters=Region)]), "shared memory needs both", id="memory"),
         pytest.param(changed(outputs=[Output()]), 'outputs[0]: "name" must be', id="an output without a name"),
     ],
 )

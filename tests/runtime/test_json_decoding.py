@@ -152,7 +152,7 @@ REFUSED = [
     pytest.param(body(parameters=[1]), "must be a JSON object", id="row 31: parameters that are no object"),
     pytest.param(body(tensor([1.0], datatype="FP16")), "FP16 has no JSON form.*binary_data_size", id="row 39: FP16"),
     pytest.param(body(tensor([1.0], datatype="BF16")), "BF16 has no JSON form.*binary_data_size", id="row 39: BF16"),
-    pytest.param(body(tensor([1], parameters={"shared_memory_region": "r"})), "not served", id="shared memory"),
+    pytest.param(body(tensor([1], parameters={"shared_memory_region": "r"})), "needs both", id="shared memory"),
 ]
 
 

@@ -66,7 +66,7 @@ REFUSED = [
     pytest.param({"headers": "a: b"}, "headers", "reserves", id="headers"),
     pytest.param({"triton_final_response": True}, "triton_final_response", "reserves", id="Triton's own"),
     pytest.param({"triton_enable_empty_final_response": "y"}, "triton_enable", "reserves", id="not a boolean"),
-    pytest.param({"shared_memory_region": "r"}, "shared_memory_region", "not served", id="shared memory"),
+    pytest.param({"shared_memory_region": "r"}, "shared_memory_region", "belongs to an input", id="shared memory"),
     pytest.param({"binary_data_size": 4}, "binary_data_size", "belongs to an input", id="an input's parameter"),
     pytest.param({"classification": 4}, "classification", "belongs to a requested output", id="an output's parameter"),
 ]
@@ -76,13 +76,6 @@ REFUSED = [
 def test_refused_on_the_request_is(parameters: dict[str, Any], name: str, message: str) -> None:
     with pytest.raises(InvalidRequest, match=f'parameter "{name}.*" of the request.*{message}'):
         decoded(parameters)
-
-
-@pytest.mark.parametrize("name", ["shared_memory_region", "shared_memory_byte_size", "shared_memory_offset"])
-def test_shared_memory_is_refused_with_what_is_served_instead(name: str) -> None:
-    for place in ("of_input", "of_output"):
-        with pytest.raises(InvalidRequest, match=f'parameter "{name}" of .*put "[xy]".*as binary tensor data'):
-            decoded(**{place: {name: 1}})
 
 
 @pytest.mark.parametrize("value", [-1, 1.0, True, "3"])

@@ -17,6 +17,8 @@ import grpc
 import httpx2
 import onnx
 import pytest
+import tritonclient.grpc as triton_grpc
+import tritonclient.http as triton_http
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from opentelemetry.proto.trace.v1.trace_pb2 import Status as SpanStatus
@@ -203,6 +205,44 @@ def test_requests_whose_heads_repeat_are_recorded_under_their_own_parent(
     parents = [span.parent_span_id.hex() for span in spans]
     assert parents == [SPAN] * 3 + [SPAN[::-1]] * 3 + [SPAN] * 2
     assert all(sorted(receiver.children(span)) == sorted(STAGES) for span in spans)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_tritons_clients_turn_traces_off_and_on(serve: Callable[..., Any], double: onnx.ModelProto, way: str) -> None:
+    options = ("--admin-on-data-port", "--no-vetting")
+    with (
+        receiving() as receiver,
+        serve(double, "--trace-endpoint", receiver.url, *options) as process,
+        triton_http.InferenceServerClient(f"127.0.0.1:{process.admin_port}") as rest,
+        triton_grpc.InferenceServerClient(f"127.0.0.1:{process.grpc_port}") as rpc,
+    ):
+        start = {"trace_level": ["TIMESTAMPS"], "trace_rate": "1", "trace_count": "-1", "trace_mode": "opentelemetry"}
+        assert rest.get_trace_settings() == start
+        assert rest.update_trace_settings(settings={"trace_level": ["OFF"]}) == start | {"trace_level": ["OFF"]}
+        ask(process, way, PARENT)
+        assert rpc.get_trace_settings().settings["trace_level"].value == ["OFF"]
+        changed = rpc.update_trace_settings(settings={"trace_level": ["TIMESTAMPS"], "trace_count": "1"})
+        assert changed.settings["trace_count"].value == ["1"]
+        ask(process, way, PARENT | {"traceparent": f"00-{TRACE[::-1]}-{SPAN}-01"})
+        ask(process, way, PARENT)
+        assert rest.get_trace_settings("m")["trace_count"] == "0"
+        assert rpc.update_trace_settings(settings={"trace_count": None}).settings["trace_count"].value == ["-1"]
+        ask(process, way, PARENT)
+        spans = receiver.server_spans(2)
+        assert [span.trace_id.hex() for span in spans] == [TRACE[::-1], TRACE]
+        with pytest.raises(triton_http.InferenceServerException, match="for all models at once"):
+            rest.update_trace_settings("m", {"trace_rate": "7"})
+        with pytest.raises(triton_grpc.InferenceServerException, match="not written to files"):
+            rpc.update_trace_settings(settings={"trace_file": "x"})
+        assert "trace" in rpc.get_server_metadata().extensions
+
+
+def test_front_ends_keep_the_settings_of_the_start(serve: Callable[..., Any], double: onnx.ModelProto) -> None:
+    with receiving() as receiver, serve(double, "--trace-endpoint", receiver.url, "--workers", "2") as process:
+        path = process.admin_url("/v2/trace/setting")
+        assert httpx2.get(path).json()["trace_level"] == ["TIMESTAMPS"]
+        answer = httpx2.post(path, json={"trace_level": "OFF"})
+        assert (answer.status_code, "--workers" in answer.json()["error"]) == (400, True)
 
 
 @pytest.mark.parametrize("transport", ["nghttp2", "grpcio"])

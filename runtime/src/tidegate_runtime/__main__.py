@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from tidegate_runtime import logs, termination
+from tidegate_runtime.combinations import combination_refusal
 from tidegate_runtime.errors import StartupFailure
 from tidegate_runtime.model.device import DeviceOptions, refusal
 from tidegate_runtime.naming import ADMIN_PORT, DATA_PORT, GRPC_PORT, GrpcTransport, env, fetch_env
@@ -164,10 +165,19 @@ def serve(  # noqa: PLR0913, PLR0917 -- one parameter per option is how typer re
     vetting: Annotated[
         bool, typer.Option(envvar=env("VETTING"), help="Whether the model is first tried out in a child process.")
     ] = True,
+    shared_memory_bytes: Annotated[
+        int,
+        typer.Option(
+            envvar=env("SHARED_MEMORY_BYTES"),
+            min=0,
+            help="What regions of shared memory that clients on this host register may have together; 0: none.",
+        ),
+    ] = 0,
     admin_on_data_port: Annotated[
         bool,
         typer.Option(
-            envvar=env("ADMIN_ON_DATA_PORT"), help="Whether whoever may send requests may also load and unload models."
+            envvar=env("ADMIN_ON_DATA_PORT"),
+            help="Whether whoever may send requests may also load and unload models, and register shared memory.",
         ),
     ] = False,
 ) -> None:
@@ -189,8 +199,9 @@ def serve(  # noqa: PLR0913, PLR0917 -- one parameter per option is how typer re
     if isolated and sys.platform != "linux":
         raise typer.BadParameter("a process of its own for the model needs Linux: give --no-isolate")
 
-    if workers > 1:
-        _check_workers(grpc_port, grpc_transport, admin_on_data_port)
+    refused = combination_refusal(workers, grpc_port, grpc_transport, admin_on_data_port, shared_memory_bytes)
+    if refused is not None:
+        raise typer.BadParameter(refused)
 
     def run() -> None:
         # Not imported above, so that `fetch` stays small: these bring ONNX Runtime and FastAPI.
@@ -221,6 +232,7 @@ def serve(  # noqa: PLR0913, PLR0917 -- one parameter per option is how typer re
             triton_metrics=triton_metrics,
             trace_endpoint=trace_endpoint,
             trace_ratio=trace_ratio,
+            shared_memory_bytes=shared_memory_bytes,
             workers=workers,
         )
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -251,18 +263,6 @@ def fetch(
         fetch_model(uri, directory, expected_sha256=sha256, pvc_root=pvc_root, max_bytes=max_bytes)
 
     _leave(_exit_code(run))
-
-
-def _check_workers(grpc_port: int, grpc_transport: GrpcTransport, admin_on_data_port: bool) -> None:
-    """Refuses what several front ends can't do, with the way out."""
-    if sys.platform != "linux":
-        raise typer.BadParameter("several front ends need Linux: give --workers 1")
-    if grpc_port >= 0 and grpc_transport is GrpcTransport.GRPCIO:
-        raise typer.BadParameter(
-            "grpcio can't share a port between processes: give --grpc-transport nghttp2, --grpc-port -1 or --workers 1"
-        )
-    if admin_on_data_port:
-        raise typer.BadParameter("front ends serve no administration: leave out --admin-on-data-port, or --workers")
 
 
 def _exit_code(run: Callable[[], None]) -> int:

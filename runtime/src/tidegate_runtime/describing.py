@@ -22,13 +22,20 @@ _EXTENSIONS: Final = (
     "schedule_policy",
     "statistics",
 )
+_SHARED_MEMORY: Final = "system_shared_memory"
+_TRACE: Final = "trace"
 _ADMINISTRATIVE: Final = ("logging", "model_repository", "model_repository(unload_dependents)")
 _KIND: Final = {"cpu": "KIND_CPU", "cuda": "KIND_GPU", "tensorrt": "KIND_GPU"}
 
 
-def extensions(*, administrative: bool) -> tuple[str, ...]:
-    """The protocol's extensions that are served, as the server's metadata names them; some on some ports alone."""
-    return (*_EXTENSIONS, *_ADMINISTRATIVE) if administrative else _EXTENSIONS
+def extensions(service: Service, *, administrative: bool) -> tuple[str, ...]:
+    """The protocol's extensions that are served, as the server's metadata names them; some on some ports alone.
+
+    Shared memory is named wherever requests may use it, though its regions are registered where it is administered.
+    """
+    shared = (_SHARED_MEMORY,) if service.regions is not None else ()
+    trace = (_TRACE,) if administrative and service.tracer is not None else ()
+    return (*_EXTENSIONS, *shared, *(_ADMINISTRATIVE if administrative else ()), *trace)
 
 
 def metadata(model: ServedModel, versions: Iterable[str]) -> dict[str, Any]:

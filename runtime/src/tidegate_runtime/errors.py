@@ -38,6 +38,12 @@ class RejectedByModel(InvalidRequest):
     """The model's own operators refused these values, e.g. an index beyond its table."""
 
 
+class AlreadyExists(InvalidRequest):
+    """Something of that name is there already."""
+
+    grpc_status = "ALREADY_EXISTS"
+
+
 class LoadFailed(InvalidRequest):
     """A model that was to be loaded can't be served as it is."""
 

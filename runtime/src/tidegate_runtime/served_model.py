@@ -22,6 +22,7 @@ from tidegate_runtime.model.triton_config import ModelConfig
 from tidegate_runtime.protocol.plain import Layout
 from tidegate_runtime.protocol.plain_binary import PlainBinary
 from tidegate_runtime.protocol.plain_json import PlainJson
+from tidegate_runtime.shared_memory.regions import OFF, Regions
 from tidegate_runtime.tensors import Feeds, InferRequest, InferResponse, Tensor
 
 
@@ -74,10 +75,11 @@ class ServedModel:
         clock: Clock,
         dispatcher: Dispatcher | None,
         on_stuck: Callable[[], None] | None = None,
+        regions: Regions | None = None,
     ) -> None:
         """`limits` are the model's own; `dispatcher` is that of the device which it shares with others.
 
-        It has none where its requests run elsewhere.
+        It has none where its requests run elsewhere. `regions` is None where shared memory is not served.
         """
         self.name = metrics.model
         self.version = metrics.version
@@ -102,6 +104,7 @@ class ServedModel:
         )
         """The same for binary tensors."""
         self.labels = loaded.labels
+        self._regions = regions
         self._drop = loaded.drop
         self._batched = loaded.verdict.batched
         metrics.batched, metrics.reason = loaded.verdict.batched, loaded.verdict.reason
@@ -180,6 +183,8 @@ class ServedModel:
         wanted = self.signature.check_outputs(request.outputs)
         specs = self.signature.outputs
         tensors = tuple(Tensor(specs[index].name, specs[index].datatype, outputs[index]) for index in wanted)
+        if request.shared and request.outputs is not None:
+            tensors = self._shared().write(tensors, request.outputs)
         return InferResponse(self.name, self.version, tensors, request.id, self.labels)
 
     def hold(self) -> None:
@@ -221,7 +226,16 @@ class ServedModel:
         self.signature.check_outputs(request.outputs)
         if self.signature.binary_only:
             self.signature.check_forms(request)
-        return feeds, self._rows(feeds), self.deadline(received, request.timeout_seconds)
+        rows = self._rows(feeds)
+        if request.shared:
+            self._shared().check_outputs(request.outputs)
+            feeds = self._shared().read(request.inputs, feeds, self.max_body_bytes)
+        return feeds, rows, self.deadline(received, request.timeout_seconds)
+
+    def _shared(self) -> Regions:
+        if self._regions is None:
+            raise InvalidRequest(OFF)
+        return self._regions
 
     def _rows(self, feeds: Feeds) -> int:
         """What the request counts for in a batch: its rows, or 1 where requests run alone."""

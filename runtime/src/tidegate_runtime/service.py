@@ -18,6 +18,7 @@ from tidegate_runtime.batching.dispatcher import Clock, Dispatcher
 from tidegate_runtime.errors import NotFound, NotReady
 from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.served_model import Limits, Loaded, ServedModel
+from tidegate_runtime.shared_memory.regions import Regions
 from tidegate_runtime.tracing.request import Tracer
 
 
@@ -50,6 +51,8 @@ class Service:
         self.draining = False
         self.tracer: Tracer | None = None
         """Where requests are recorded; None while they are not."""
+        self.regions: Regions | None = None
+        """Memory that clients share with this server; None if it serves none. Set before models are opened."""
         self.infer_paths: dict[bytes, ServedModel] = {}
         """The paths, as they come in a request line, by which models that are ready are asked."""
         self.reachable = True
@@ -95,7 +98,9 @@ class Service:
         known = self._models[name][version]
         replaced = known.model
         dispatcher = self._dispatchers.setdefault(loaded.device, Dispatcher(self.clock))
-        known.model = ServedModel(loaded, limits or self.limits, known.metrics, self.clock, dispatcher, self._on_stuck)
+        known.model = ServedModel(
+            loaded, limits or self.limits, known.metrics, self.clock, dispatcher, self._on_stuck, self.regions
+        )
         known.state, known.reason = State.READY, ""
         self._awaited.discard((name, version))
         self._started = self._started or not self._awaited

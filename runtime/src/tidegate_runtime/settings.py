@@ -40,6 +40,8 @@ class ServeSettings:
     trace_endpoint: str = ""
     """Where spans are sent, by OTLP over HTTP; "": requests are not recorded."""
     trace_ratio: float = 1.0
+    shared_memory_bytes: int = 0
+    """The most that registered regions of shared memory may have together; 0: shared memory is not served."""
     workers: int = 1
     """Processes that read requests; with more than one the models are in another one."""
 

@@ -65,6 +65,25 @@ class Tensor:
     array: Array
 
 
+@dataclass(frozen=True, slots=True)
+class SharedSlice:
+    """`size` bytes of shared memory, from `offset` on in the region that was registered under that name."""
+
+    region: str
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class SharedTensor(Tensor):
+    """A tensor whose elements are in shared memory.
+
+    An input's `array` has their type and shape alone, an output's has them, too.
+    """
+
+    place: SharedSlice
+
+
 _ANONYMOUS: Final = frozenset({"", "?", "-1", "None"})
 """Names for "some size": "?" is PaddlePaddle's; "None" and "-1" are what frameworks call it, written as text."""
 
@@ -96,11 +115,13 @@ class RequestedOutput:
     """An output that a request asks for, and the form it is to have.
 
     `binary` is None where the request as a whole decides; `classes` > 0 asks for that many best classes instead.
+    With a `place` the elements go there, and into the answer no more than where they are.
     """
 
     name: str
     binary: bool | None = None
     classes: int = 0
+    place: SharedSlice | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +130,7 @@ class InferRequest:
 
     `outputs` is None when all are wanted; `binary` is how those go out that don't say themselves. `priority` is 0 for
     the default, else 1 for the highest and up. `timeout_seconds` is the client's own bound, from the last byte on.
+    `shared` is whether any input or output is in shared memory.
     """
 
     inputs: tuple[Tensor, ...]
@@ -117,6 +139,7 @@ class InferRequest:
     binary: bool = False
     priority: int = 0
     timeout_seconds: float | None = None
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,7 +103,9 @@ class Signature:
             plain = tuple(
                 output.name
                 for output in wanted
-                if not output.classes and not (request.binary if output.binary is None else output.binary)
+                if not output.classes
+                and output.place is None
+                and not (request.binary if output.binary is None else output.binary)
             )
         for name in plain:
             datatype = self.binary_only.get(name)

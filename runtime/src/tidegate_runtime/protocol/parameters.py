@@ -13,9 +13,14 @@ import orjson
 
 from tidegate_runtime.errors import InvalidRequest
 from tidegate_runtime.protocol.json_document import Members, object_of
+from tidegate_runtime.tensors import SharedSlice
 
 MAX_PARAMETERS_BYTES: Final = 4096
 MAX_INTEGER: Final = 2**63 - 1
+MAX_REGION_NAME: Final = 256
+
+REGION: Final = "shared_memory_region"
+"""The parameter that says that a tensor is in shared memory."""
 
 Scalar = str | int | float | bool
 
@@ -36,15 +41,11 @@ _PLACES: Final = {
     "binary_data": Place.OUTPUT,
     "classification": Place.OUTPUT,
 }
-_SHARED_MEMORY: Final = 'shared memory is not served; send the numbers in "data" or as binary tensor data'
+_REGION_SIZE: Final = "shared_memory_byte_size"
+_REGION_OFFSET: Final = "shared_memory_offset"
+_SHARED_MEMORY: Final = frozenset({REGION, _REGION_SIZE, _REGION_OFFSET})
 _SEQUENCE: Final = "sequences are not served: models here keep no state between requests"
 _RESERVED: Final = "the protocol reserves this name; use another, or a header of the HTTP request"
-_UNSERVED: Final = {
-    "shared_memory_region": _SHARED_MEMORY,
-    "shared_memory_byte_size": _SHARED_MEMORY,
-    "shared_memory_offset": _SHARED_MEMORY,
-    "headers": _RESERVED,
-}
 _NEUTRAL: Final = frozenset({"sequence_id", "sequence_start", "sequence_end"})
 """0, "" and false say that the request is part of no sequence; clients that always send them are right."""
 
@@ -81,21 +82,57 @@ def asked(given: Mapping[str, Scalar]) -> RequestParameters:
     )
 
 
-def binary_size(owner: Mapping[str, Any], where: str, members: Members) -> int | None:
-    """How many bytes of the body behind the JSON are this input's; None if its data are in the JSON.
+def input_form(owner: Mapping[str, Any], where: str, members: Members) -> tuple[int | None, SharedSlice | None]:
+    """How many bytes of the body behind the JSON are this input's, or where in shared memory it is.
 
-    `owner` has parameters.
+    Neither, if its data are in the JSON. `owner` has parameters.
     """
     given = _checked(owner.get("parameters"), Place.INPUT, where, members)
-    return _integer(given, "binary_data_size", where) if "binary_data_size" in given else None
+    size = _integer(given, "binary_data_size", where) if "binary_data_size" in given else None
+    place = shared_slice(given, where)
+    if place is not None and size is not None:
+        raise InvalidRequest(f'{where}: "binary_data_size" and "{REGION}" exclude each other; send one')
+    return size, place
 
 
-def output_form(owner: Mapping[str, Any], where: str, members: Members) -> tuple[bool | None, int]:
-    """Whether the output is to be binary (None: as the request says), and how many classes it asks for, else 0."""
+def output_form(owner: Mapping[str, Any], where: str, members: Members) -> tuple[bool | None, int, SharedSlice | None]:
+    """Whether the output is to be binary (None: as the request says), how many classes it asks for, else 0, its place.
+
+    That is where in shared memory it is to be, if it is to be there.
+    """
     if owner.get("parameters") is None:
-        return None, 0
+        return None, 0, None
     given = _checked(owner["parameters"], Place.OUTPUT, where, members)
-    return _boolean(given, "binary_data", where), classes(given, where)
+    binary, place = _boolean(given, "binary_data", where), output_place(given, where)
+    if place is not None and binary:
+        raise InvalidRequest(f'{where}: "binary_data" and "{REGION}" exclude each other; send one')
+    return binary, classes(given, where), place
+
+
+def output_place(given: Mapping[str, Scalar], where: str) -> SharedSlice | None:
+    """Where in shared memory a requested output's parameters want it."""
+    place = shared_slice(given, where)
+    if place is not None and classes(given, where):
+        raise InvalidRequest(f'{where}: "classification" and "{REGION}" exclude each other; send one')
+    return place
+
+
+def shared_slice(given: Mapping[str, Scalar], where: str) -> SharedSlice | None:
+    """Where in shared memory a tensor's parameters say that it is; None if they don't speak of it."""
+    if _SHARED_MEMORY.isdisjoint(given):
+        return None
+    if REGION not in given or _REGION_SIZE not in given:
+        raise InvalidRequest(f'{where}: shared memory needs both "{REGION}" and "{_REGION_SIZE}"')
+    region = given[REGION]
+    if type(region) is not str or not 1 <= len(region) <= MAX_REGION_NAME:
+        raise InvalidRequest(
+            f'parameter "{REGION}" of {where} must be a string of 1 to {MAX_REGION_NAME} characters: '
+            "the name of a registered region"
+        )
+    size = _integer(given, _REGION_SIZE, where)
+    if size == 0:
+        raise InvalidRequest(f'parameter "{_REGION_SIZE}" of {where} is 0; send the tensor\'s size in bytes')
+    return SharedSlice(region, _integer(given, _REGION_OFFSET, where), size)
 
 
 def classes(given: Mapping[str, Scalar], where: str) -> int:
@@ -127,8 +164,10 @@ def _checked(value: object, place: Place, where: str, members: Members) -> dict[
 
 
 def _refusal(name: str, value: Scalar, place: Place) -> str | None:
-    if name in _UNSERVED:
-        return _UNSERVED[name]
+    if name == "headers":
+        return _RESERVED
+    if name in _SHARED_MEMORY:
+        return "it belongs to an input or a requested output" if place is Place.REQUEST else None
     if name.startswith("sequence_"):
         return None if name in _NEUTRAL and not value else _SEQUENCE
     if name.startswith("triton_"):

@@ -76,7 +76,7 @@ class Plain(Protocol):
 
 def repeatable(request: InferRequest) -> bool:
     """Whether nothing but numbers will differ in requests like this, and they ask for all outputs in one form."""
-    return request.id is None and request.outputs is None
+    return request.id is None and request.outputs is None and not request.shared
 
 
 def keep(known: dict[_K, _V], key: _K, value: _V, most: int) -> _V:

@@ -13,8 +13,9 @@ from tidegate_runtime.protocol.binary_tensors import Blobs, Bytes, array_of
 from tidegate_runtime.protocol.json_document import Members, list_of, may_hold_booleans, object_of, parse
 from tidegate_runtime.protocol.json_tensors import parse_data, parse_shape
 from tidegate_runtime.protocol.number_lists import NumberLists, Unproved
-from tidegate_runtime.protocol.parameters import binary_size, output_form, request_parameters
+from tidegate_runtime.protocol.parameters import input_form, output_form, request_parameters
 from tidegate_runtime.protocol.raw_request import decode_raw
+from tidegate_runtime.protocol.shared_tensors import in_shared_memory, stand_in
 from tidegate_runtime.tensors import Array, Datatype, InferRequest, RequestedOutput, Tensor, TensorSpec
 
 MAX_ID_BYTES: Final = 256
@@ -82,7 +83,8 @@ def _request(text: bytes | bytearray, blobs: Blobs | None, to_array: _ToArray) -
     request_id = _id(root.get("id"))
     asked = request_parameters(root, members)
     members.refuse_duplicates()
-    return InferRequest(inputs, outputs, request_id, asked.binary, asked.priority, asked.timeout_seconds)
+    shared = in_shared_memory(inputs, outputs)
+    return InferRequest(inputs, outputs, request_id, asked.binary, asked.priority, asked.timeout_seconds, shared)
 
 
 def _input(
@@ -92,9 +94,13 @@ def _input(
     members.count(tensor, _INPUT, depth=3)
     name = _name(tensor, "inputs", index)
     where = f'input "{name}"'
-    size = None if tensor.get("parameters") is None else binary_size(tensor, where, members)
+    size, place = (None, None) if tensor.get("parameters") is None else input_form(tensor, where, members)
     datatype = _datatype(tensor.get("datatype"), where)
     shape = parse_shape(tensor.get("shape"), where)
+    if place is not None:
+        if tensor.get("data") is not None:
+            raise InvalidRequest(f'{where}: "data" and "shared_memory_region" exclude each other; send one')
+        return stand_in(name, datatype, shape, place, where)
     if size is None:
         return Tensor(name, datatype, to_array(tensor.get("data"), shape, datatype, where, booleans))
     if blobs is None:
@@ -113,8 +119,7 @@ def _outputs(value: object, members: Members) -> tuple[RequestedOutput, ...] | N
         output = object_of(item, f"outputs[{index}]")
         members.count(output, _OUTPUT, depth=3)
         name = _name(output, "outputs", index)
-        binary, classes = output_form(output, f'output "{name}"', members)
-        outputs.append(RequestedOutput(name, binary, classes))
+        outputs.append(RequestedOutput(name, *output_form(output, f'output "{name}"', members)))
     return tuple(outputs)
 
 

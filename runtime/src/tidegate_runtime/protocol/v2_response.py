@@ -8,7 +8,8 @@ import orjson
 from tidegate_runtime.protocol.binary_tensors import blob_of
 from tidegate_runtime.protocol.classification import top_classes
 from tidegate_runtime.protocol.json_tensors import data_of
-from tidegate_runtime.tensors import InferRequest, InferResponse, RequestedOutput, Tensor
+from tidegate_runtime.protocol.shared_tensors import told_place
+from tidegate_runtime.tensors import InferRequest, InferResponse, RequestedOutput, SharedTensor, Tensor
 
 
 class Encoded(NamedTuple):
@@ -29,8 +30,8 @@ class Encoded(NamedTuple):
 def encode(response: InferResponse, request: InferRequest) -> Encoded:
     """The response in the form that `request` asks for, output by output in the order of `response`.
 
-    In JSON `data` is flat, NaN and infinities are null. Raises `InvalidTensor` for FP16 and BF16 in JSON, and for
-    classes of an output that has none.
+    In JSON `data` is flat, NaN and infinities are null; of an output in shared memory no more is told than its place.
+    Raises `InvalidTensor` for FP16 and BF16 in JSON, and for classes of an output that has none.
     """
     blobs: list[bytes | memoryview] = []
     if request.outputs is None:
@@ -55,6 +56,9 @@ def _requested(
     blobs: list[bytes | memoryview],
     labels: Mapping[str, tuple[str, ...]] | None,
 ) -> dict[str, Any]:
+    if isinstance(tensor, SharedTensor):
+        told = {"name": tensor.name, "datatype": tensor.datatype.value, "shape": tensor.array.shape}
+        return told | {"parameters": told_place(tensor.place)}
     if wanted.classes:
         tensor = top_classes(tensor, wanted.classes, labels.get(tensor.name) if labels else None)
     return _output(tensor, binary if wanted.binary is None else wanted.binary, blobs)

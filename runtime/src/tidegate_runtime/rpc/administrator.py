@@ -1,16 +1,18 @@
-"""Administration over gRPC: the model repository, log and trace settings, where this port serves them."""
+"""Administration over gRPC: the model repository, log and trace settings, shared memory, where they are served."""
 
 from typing import Any, NoReturn
 
 from google.protobuf.message import Message
 
-from tidegate_runtime import logs, trace_settings
+from tidegate_runtime import logs
 from tidegate_runtime.errors import InvalidRequest, NotServed
 from tidegate_runtime.hosting import Host, refuse_overrides
 from tidegate_runtime.naming import ADMIN_PORT
 from tidegate_runtime.rpc.call import Call
 from tidegate_runtime.rpc.protos import inference_pb2 as pb
 from tidegate_runtime.service import Service
+from tidegate_runtime.shared_memory.regions import CUDA, Region, Regions, served
+from tidegate_runtime.tracing.administration import change_settings
 
 
 class Administrator:
@@ -55,20 +57,49 @@ class Administrator:
         return answer
 
     async def trace_setting(self, request: pb.TraceSettingRequest, _call: Call) -> pb.TraceSettingResponse:
-        """The trace settings, which can't be changed. Raises `InvalidRequest`, `NotFound`."""
+        """The trace settings, after the change that was asked for. Raises `InvalidRequest`, `NotFound`."""
         self._served()
-        if request.model_name:
-            self._service.model(request.model_name)
-        trace_settings.refuse({name: list(setting.value) for name, setting in request.settings.items()})
+        wanted = {name: list(setting.value) for name, setting in request.settings.items()}
         answer = pb.TraceSettingResponse()
-        for name, values in trace_settings.SETTINGS.items():
-            answer.settings[name].value.extend(values)
+        for name, value in change_settings(self._service, request.model_name, wanted).items():
+            answer.settings[name].value.extend([value] if isinstance(value, str) else value)
         return answer
 
-    async def shared_memory(self, _request: Message, _call: Call) -> NoReturn:
+    async def regions(
+        self, request: pb.SystemSharedMemoryStatusRequest, _call: Call
+    ) -> pb.SystemSharedMemoryStatusResponse:
+        """The region of that name, without one all of them. Raises `NotFound`."""
+        answer = pb.SystemSharedMemoryStatusResponse()
+        for region in self._regions().status(request.name):
+            told = answer.regions[region.name]
+            told.name, told.key, told.offset, told.byte_size = region.name, region.key, region.offset, region.size
+        return answer
+
+    async def register(
+        self, request: pb.SystemSharedMemoryRegisterRequest, _call: Call
+    ) -> pb.SystemSharedMemoryRegisterResponse:
+        """Once requests may use the region. Raises `InvalidRequest`, `AlreadyExists`."""
+        self._regions().register(Region(request.name, request.key, request.offset, request.byte_size))
+        return pb.SystemSharedMemoryRegisterResponse()
+
+    async def unregister(
+        self, request: pb.SystemSharedMemoryUnregisterRequest, _call: Call
+    ) -> pb.SystemSharedMemoryUnregisterResponse:
+        """Once no request may use the region; without a name, any region."""
+        if request.name:
+            self._regions().unregister(request.name)
+        else:
+            self._regions().unregister_all()
+        return pb.SystemSharedMemoryUnregisterResponse()
+
+    async def cuda_shared_memory(self, _request: Message, _call: Call) -> NoReturn:
         """Raises `NotServed`."""
         self._served()
-        raise NotServed("shared memory is not served; send tensors in the request")
+        raise NotServed(CUDA)
+
+    def _regions(self) -> Regions:
+        self._served()
+        return served(self._service.regions)
 
     def _served(self) -> Host:
         if self._host is None:

@@ -4,18 +4,29 @@ As strict as the JSON codec, with its bounds: what can't be honoured and would c
 that are merely unknown are ignored.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from tidegate_runtime.errors import InvalidRequest
 from tidegate_runtime.protocol.binary_tensors import array_of, blob_of
 from tidegate_runtime.protocol.classification import top_classes
 from tidegate_runtime.protocol.json_tensors import parse_shape
-from tidegate_runtime.protocol.parameters import MAX_PARAMETERS_BYTES, Place, Scalar, asked, classes, refuse_unserved
+from tidegate_runtime.protocol.parameters import (
+    MAX_PARAMETERS_BYTES,
+    REGION,
+    Place,
+    Scalar,
+    asked,
+    classes,
+    output_place,
+    refuse_unserved,
+    shared_slice,
+)
+from tidegate_runtime.protocol.shared_tensors import in_shared_memory, stand_in, told_place
 from tidegate_runtime.protocol.v2_request import MAX_ID_BYTES
 from tidegate_runtime.rpc.protos.inference_pb2 import InferParameter, ModelInferRequest, ModelInferResponse
 from tidegate_runtime.rpc.tensors import from_contents, to_contents
-from tidegate_runtime.tensors import Datatype, InferRequest, InferResponse, RequestedOutput, Tensor
+from tidegate_runtime.tensors import Datatype, InferRequest, InferResponse, RequestedOutput, SharedTensor, Tensor
 
 MAX_NAME: Final = 1024
 
@@ -25,8 +36,9 @@ Parameters = Mapping[str, InferParameter]
 def decode(message: ModelInferRequest, seconds_left: float | None = None) -> InferRequest:
     """The request; its arrays are views of the message's bytes. `seconds_left` is what the call's own deadline leaves.
 
-    `binary` is how the tensors came: raw, or in `contents`. Raises `InvalidRequest` or `InvalidTensor`, each naming the
-    place.
+    `binary` is how the tensors came: raw, or in `contents`; those in shared memory count as raw.
+
+    Raises `InvalidRequest` or `InvalidTensor`, each naming the place.
     """
     if len(message.id.encode()) > MAX_ID_BYTES:
         raise InvalidRequest(f'"id" must be a string of at most {MAX_ID_BYTES} bytes')
@@ -34,18 +46,23 @@ def decode(message: ModelInferRequest, seconds_left: float | None = None) -> Inf
         raise InvalidRequest('"inputs" is empty; at least one tensor is needed')
     given = asked(_scalars(message.parameters, Place.REQUEST, "the request"))
     bounds = [bound for bound in (given.timeout_seconds, seconds_left) if bound is not None]
+    inputs, outputs = _inputs(message), _outputs(message)
+    shared = in_shared_memory(inputs, outputs)
     return InferRequest(
-        inputs=_inputs(message),
-        outputs=_outputs(message),
+        inputs=inputs,
+        outputs=outputs,
         id=message.id or None,
-        binary=_is_raw(message),
+        binary=_is_raw(message, inputs),
         priority=given.priority,
         timeout_seconds=min(bounds, default=None),
+        shared=shared,
     )
 
 
 def encode(response: InferResponse, request: InferRequest) -> ModelInferResponse:
-    """The answer in the form of `request`, raw or in `contents`.
+    """The answer in the form of `request`, raw or in `contents`. An output in shared memory has its place alone.
+
+    Of raw contents each output has one, empty in shared memory: Triton's clients find them by the output's number.
 
     Raises `InvalidTensor` for FP16 and BF16 that are not to be raw, and for classes of an output that has none.
     """
@@ -54,7 +71,13 @@ def encode(response: InferResponse, request: InferRequest) -> ModelInferResponse
     )
     for tensor in _as_wanted(response, request):
         output = message.outputs.add(name=tensor.name, datatype=tensor.datatype.value, shape=tensor.array.shape)
-        if request.binary:
+        if isinstance(tensor, SharedTensor):
+            for name, value in told_place(tensor.place).items():
+                kind = "string_param" if isinstance(value, str) else "int64_param"
+                setattr(output.parameters[name], kind, value)
+            if request.binary:
+                message.raw_output_contents.append(b"")
+        elif request.binary:
             message.raw_output_contents.append(bytes(blob_of(tensor.array, tensor.datatype)))
         else:
             contents = to_contents(tensor.array, tensor.datatype, f'output "{tensor.name}"')
@@ -72,30 +95,50 @@ def _as_wanted(response: InferResponse, request: InferRequest) -> Iterable[Tenso
     ]
 
 
-def _is_raw(message: ModelInferRequest) -> bool:
-    return len(message.raw_input_contents) > 0
+def _is_raw(message: ModelInferRequest, inputs: Sequence[Tensor]) -> bool:
+    return len(message.raw_input_contents) > 0 or all([type(tensor) is SharedTensor for tensor in inputs])
 
 
 def _inputs(message: ModelInferRequest) -> tuple[Tensor, ...]:
     raws, inputs = message.raw_input_contents, message.inputs
-    if raws and len(raws) != len(inputs):
-        raise InvalidRequest(
-            f"raw_input_contents has {len(raws)} parts for {len(inputs)} inputs; send one for each input, in order"
-        )
-    return tuple(_input(tensor, index, raws[index] if raws else None) for index, tensor in enumerate(inputs))
+    if raws and len(raws) != len(inputs) and len(raws) != _sent(inputs):
+        raise _uneven(message)
+    parts = iter(raws) if raws else None
+    tensors = tuple([_input(tensor, index, parts) for index, tensor in enumerate(inputs)])
+    if parts is not None and next(parts, None) is not None:
+        raise _uneven(message)
+    return tensors
 
 
-def _input(message: ModelInferRequest.InferInputTensor, index: int, raw: bytes | None) -> Tensor:
+def _sent(inputs: Iterable[ModelInferRequest.InferInputTensor]) -> int:
+    """How many inputs come in the message."""
+    return sum(REGION not in tensor.parameters for tensor in inputs)
+
+
+def _uneven(message: ModelInferRequest) -> InvalidRequest:
+    return InvalidRequest(
+        f"raw_input_contents has {len(message.raw_input_contents)} parts for {_sent(message.inputs)} inputs; "
+        "send one for each input that isn't in shared memory, in order"
+    )
+
+
+def _input(message: ModelInferRequest.InferInputTensor, index: int, raws: Iterator[bytes] | None) -> Tensor:
+    """`raws` are the raw contents that no input has taken yet."""
     name = _name(message.name, f"inputs[{index}]")
     where = f'input "{name}"'
-    _scalars(message.parameters, Place.INPUT, where)
+    parameters = _scalars(message.parameters, Place.INPUT, where)
     datatype = _datatype(message.datatype, where)
     shape = parse_shape(list(message.shape), where)
-    if raw is None:
+    place = shared_slice(parameters, where) if parameters else None
+    if raws is None and place is None:
         return Tensor(name, datatype, from_contents(message.contents, shape, datatype, where))
     if message.contents.ListFields():
-        raise InvalidRequest(f"{where} has contents, but the request has raw_input_contents; send one of the two")
-    return Tensor(name, datatype, array_of(memoryview(raw), shape, datatype, where))
+        other = "the request has raw_input_contents" if place is None else "is in shared memory"
+        raise InvalidRequest(f"{where} has contents, but {other}; send one of the two")
+    if place is not None:
+        return stand_in(name, datatype, shape, place, where)
+    assert raws is not None
+    return Tensor(name, datatype, array_of(memoryview(next(raws)), shape, datatype, where))
 
 
 def _outputs(message: ModelInferRequest) -> tuple[RequestedOutput, ...] | None:
@@ -105,7 +148,8 @@ def _outputs(message: ModelInferRequest) -> tuple[RequestedOutput, ...] | None:
 
 def _requested(output: ModelInferRequest.InferRequestedOutputTensor, index: int) -> RequestedOutput:
     where = f'output "{_name(output.name, f"outputs[{index}]")}"'
-    return RequestedOutput(output.name, classes=classes(_scalars(output.parameters, Place.OUTPUT, where), where))
+    given = _scalars(output.parameters, Place.OUTPUT, where)
+    return RequestedOutput(output.name, classes=classes(given, where), place=output_place(given, where))
 
 
 def _datatype(value: str, where: str) -> Datatype:

@@ -143,18 +143,24 @@ def _administration(administrator: Administrator) -> tuple[Method, ...]:
 
 
 def _shared_memory(administrator: Administrator) -> tuple[Method, ...]:
-    """Refused by name, so that a client learns why instead of that its server knows no such method."""
-    types: tuple[tuple[type[Message], type[Message]], ...] = (
-        (pb.SystemSharedMemoryStatusRequest, pb.SystemSharedMemoryStatusResponse),
-        (pb.SystemSharedMemoryRegisterRequest, pb.SystemSharedMemoryRegisterResponse),
-        (pb.SystemSharedMemoryUnregisterRequest, pb.SystemSharedMemoryUnregisterResponse),
+    """CUDA's is refused by name, so that a client learns why instead of that its server knows no such method."""
+    served = (
+        (pb.SystemSharedMemoryStatusRequest, pb.SystemSharedMemoryStatusResponse, administrator.regions),
+        (pb.SystemSharedMemoryRegisterRequest, pb.SystemSharedMemoryRegisterResponse, administrator.register),
+        (pb.SystemSharedMemoryUnregisterRequest, pb.SystemSharedMemoryUnregisterResponse, administrator.unregister),
+    )
+    refused = (
         (pb.CudaSharedMemoryStatusRequest, pb.CudaSharedMemoryStatusResponse),
         (pb.CudaSharedMemoryRegisterRequest, pb.CudaSharedMemoryRegisterResponse),
         (pb.CudaSharedMemoryUnregisterRequest, pb.CudaSharedMemoryUnregisterResponse),
     )
+    every: list[tuple[type[Message], type[Message], Callable[[Any, Call], Awaitable[Any]]]] = [
+        *served,
+        *((request, response, administrator.cuda_shared_memory) for request, response in refused),
+    ]
     return tuple(
-        Unary(_path(request.DESCRIPTOR.name.removesuffix("Request")), request, response, administrator.shared_memory)
-        for request, response in types
+        Unary(_path(request.DESCRIPTOR.name.removesuffix("Request")), request, response, function)
+        for request, response, function in every
     )
 
 

@@ -33,7 +33,7 @@ class Servicer:
     def __init__(self, service: Service, *, administrative: bool = False) -> None:
         """`administrative`: whether the methods of an `Administrator` are served beside these."""
         self._service = service
-        self._extensions = extensions(administrative=administrative)
+        self._extensions = extensions(service, administrative=administrative)
         self._streams: set[InOrder[pb.ModelInferRequest, pb.ModelStreamInferResponse]] = set()
         self._closed = False
 

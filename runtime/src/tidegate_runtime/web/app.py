@@ -50,9 +50,8 @@ def _health(service: Service, *, administrative: bool) -> APIRouter:
 
     @router.get("/v2")
     async def server() -> Response:
-        return _json(
-            {"name": SERVER_NAME, "version": __version__, "extensions": extensions(administrative=administrative)}
-        )
+        names = extensions(service, administrative=administrative)
+        return _json({"name": SERVER_NAME, "version": __version__, "extensions": names})
 
     return router
 

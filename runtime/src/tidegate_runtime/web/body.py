@@ -5,6 +5,7 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+import orjson
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -28,6 +29,9 @@ JSON_LENGTH_HEADER: Final = "Inference-Header-Content-Length"
 
 OFF_LOOP_BYTES: Final = 64 * 1024
 """Answers from this size on are compressed in a thread: 1 to 3 ms that other connections would wait."""
+
+MAX_OBJECT_BYTES: Final = 64 * 1024
+"""Bodies that ask for something to be administered are small."""
 
 T = TypeVar("T")
 
@@ -87,6 +91,18 @@ async def read_body(request: Request, max_bytes: int, encoding: Encoding | None 
     except ClientDisconnect:
         raise ClientGone from None
     return body if inflater is None else inflater.end()
+
+
+async def read_object(request: Request) -> dict[str, Any]:
+    """The JSON object that a small body is; an empty one for no body. Raises `Malformed` and as `read_body`."""
+    body = await read_body(request, MAX_OBJECT_BYTES)
+    try:
+        content = orjson.loads(body) if body.strip() else {}
+    except orjson.JSONDecodeError:
+        raise Malformed("the body is not JSON") from None
+    if not isinstance(content, dict):
+        raise Malformed("the body must be a JSON object, or empty")
+    return content
 
 
 async def _unpack(inflater: Inflater, chunk: bytes) -> None:

@@ -21,6 +21,7 @@ from tidegate_runtime.model.store import open_store
 from tidegate_runtime.placing import Placement
 from tidegate_runtime.service import Service
 from tidegate_runtime.settings import ServeSettings
+from tidegate_runtime.shared_memory.regions import Regions
 from tidegate_runtime.web.admin import create_admin_app
 from tidegate_runtime.web.connection import bounded_class
 from tidegate_runtime.web.doors import Doors, Front, grace_seconds, trace_sender
@@ -43,6 +44,8 @@ async def serve(settings: ServeSettings) -> None:
     # By default, 5 ms, the launch thread waits that long for the interpreter after a run while the loop is busy.
     sys.setswitchinterval(SWITCH_SECONDS)
     service = Service(settings.limits, on_stuck=_give_up)
+    if settings.shared_memory_bytes:
+        service.regions = Regions(settings.shared_memory_bytes)
     store = open_store(settings.path, settings.name, settings.model_version)
     placement = Placement(settings.device, settings.threads, settings.vetting, settings.isolate, settings.options)
     host = Host(service, store, placement)
@@ -94,6 +97,8 @@ def _allow_connections() -> None:
 
 async def _front(service: Service, host: Host, settings: ServeSettings, data: socket.socket) -> Front:
     if settings.workers > 1:
+        if service.tracer is not None:
+            service.tracer.elsewhere = True
         return FrontEnds(service, settings, data)
     return await Doors.open(service, host if settings.admin_on_data_port else None, settings, data)
 

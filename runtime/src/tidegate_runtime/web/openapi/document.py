@@ -19,7 +19,7 @@ INFERENCE: Final = (*BODY, 404, 415, 429, 500, 503, 504)
 
 _MODEL: Final = "/v2/models/{name}"
 _VERSION: Final = f"{_MODEL}/versions/{{version}}"
-_NAMES: Final = ("name", "version", "repository")
+_NAMES: Final = ("name", "version", "repository", "region")
 
 _MEANINGS: Final[Mapping[int, str]] = {
     400: "not a request that can be answered; the message names the place, what was found, and the limit",
@@ -28,6 +28,7 @@ _MEANINGS: Final[Mapping[int, str]] = {
     413: "the body is over the server's bound, packed or not",
     415: "the body's type or encoding is none that is served",
     429: "the load of the moment forbids it",
+    501: "this server doesn't serve it; the message says how it would",
     500: "the engine failed, or a bug; the server's log says more",
     503: "the model is loading or was unloaded, or the server is shutting down",
     504: "no answer within the request's time",
@@ -94,7 +95,7 @@ def _administration() -> Paths:
         missing = () if prefix == "/v2" else (404, 503)
         paths[f"{prefix}/trace/setting"] = {
             "get": _answers("The trace settings", "TraceSettings", *missing),
-            "post": _answers("Changes nothing: there is one setting, of one value", "TraceSettings", *BODY, *missing)
+            "post": _answers("Changes what is recorded, for all models", "TraceSettings", *BODY, *missing)
             | _json("TraceChange", required=False),
         }
     for prefix in ("/v2/repository", "/v2/repository/{repository}"):
@@ -105,8 +106,25 @@ def _administration() -> Paths:
             paths[f"{prefix}/models/{{name}}/{verb}"] = {
                 "post": _bare(what, None, *BODY, 404) | _json(f"{verb.title()}Request", required=False)
             }
+    paths |= _shared_memory()
     for path, item in paths.items():
         _complete(path, item, [_server("administration", ADMIN_PORT)])
+    return paths
+
+
+def _shared_memory() -> Paths:
+    """System shared memory, which is served on demand, and CUDA's, which isn't."""
+    paths: Paths = {}
+    for path in ("/v2/systemsharedmemory", "/v2/systemsharedmemory/region/{region}"):
+        missing = (404,) if path.endswith("}") else ()
+        paths[f"{path}/status"] = {"get": _answers("Regions that are registered", "Regions", *missing, 501)}
+        paths[f"{path}/unregister"] = {"post": _bare("Forgets the region, or all of them", None, *BODY, 501)}
+    one = _bare("Registers a region", None, *BODY, 501) | _json("RegionToRegister")
+    paths["/v2/systemsharedmemory/region/{region}/register"] = {"post": one}
+    for path in ("/v2/cudasharedmemory", "/v2/cudasharedmemory/region/{region}"):
+        paths[f"{path}/status"] = {"get": _bare("Not served", None, 501)}
+        paths[f"{path}/unregister"] = {"post": _bare("Not served", None, 501)}
+    paths["/v2/cudasharedmemory/region/{region}/register"] = {"post": _bare("Not served", None, 501)}
     return paths
 
 

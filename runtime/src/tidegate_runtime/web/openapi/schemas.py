@@ -7,11 +7,13 @@ these hold, too, and are refused with 400, but no schema tells them.
 from typing import Any, Final
 
 from tidegate_runtime.protocol.json_tensors import MAX_DIMENSION, MAX_RANK
-from tidegate_runtime.protocol.parameters import MAX_INTEGER
+from tidegate_runtime.protocol.parameters import MAX_INTEGER, MAX_REGION_NAME
+from tidegate_runtime.protocol.shared_tensors import MAX_SIZE
 from tidegate_runtime.protocol.v1_json import SIGNATURE
 from tidegate_runtime.protocol.v2_request import MAX_ID_BYTES
 from tidegate_runtime.service import State
 from tidegate_runtime.tensors import Datatype
+from tidegate_runtime.trace_settings import MODE
 
 Schema = dict[str, Any]
 
@@ -60,6 +62,13 @@ _ANY_SIZE: Final[Schema] = {"type": "integer", "minimum": -1, "description": "-1
 _V1_SIGNATURE: Final[Schema] = {"enum": [SIGNATURE, "", None]}
 _DATATYPE: Final[Schema] = {"enum": [datatype.value for datatype in Datatype]}
 
+_SHARED: Final[Schema] = {
+    "shared_memory_region": {"type": "string", "minLength": 1, "maxLength": MAX_REGION_NAME},
+    "shared_memory_byte_size": {"type": "integer", "minimum": 1, "maximum": MAX_SIZE},
+    "shared_memory_offset": {"type": "integer", "minimum": 0, "maximum": MAX_SIZE},
+}
+"""Where a tensor is, or is to be; region and size go together."""
+
 _REQUEST: Final[Schema] = {
     "InferRequest": taken(
         {
@@ -82,7 +91,7 @@ _REQUEST: Final[Schema] = {
             "shape": array(_SIZE, maxItems=MAX_RANK),
             "datatype": _DATATYPE,
             "parameters": _parameters(
-                {"binary_data_size": _NATURAL | {"description": "bytes behind the JSON, in place of data"}}
+                {"binary_data_size": _NATURAL | {"description": "bytes behind the JSON, in place of data"}} | _SHARED
             ),
             "data": nullable(array({})) | {"description": "flat in row-major order, or nested as the shape says"},
         },
@@ -95,6 +104,7 @@ _REQUEST: Final[Schema] = {
             "name": _NAME,
             "parameters": _parameters(
                 {"binary_data": BOOLEAN, "classification": _NATURAL | {"description": "how many classes, best first"}}
+                | _SHARED
             ),
         },
         "name",
@@ -135,7 +145,9 @@ _ANSWERS: Final[Schema] = {
                     "name": STRING,
                     "datatype": _DATATYPE,
                     "shape": array(COUNT),
-                    "parameters": closed({"binary_data_size": COUNT}),
+                    "parameters": {
+                        "oneOf": [closed({"binary_data_size": COUNT}), closed(_SHARED, "shared_memory_offset")]
+                    },
                 }
             ),
         ]
@@ -210,6 +222,9 @@ _FACTS: Final[Schema] = {
     ),
 }
 
+_LEVELS: Final = ["OFF", "TIMESTAMPS"]
+_DIGITS: Final = {"type": "string", "pattern": "^-?[0-9]+$"}
+
 _ADMINISTRATION: Final[Schema] = {
     "IndexRequest": taken({"ready": BOOLEAN | {"description": "only what serves"}}),
     "Index": array(
@@ -225,12 +240,37 @@ _ADMINISTRATION: Final[Schema] = {
             "log_verbose_level": {"type": "integer"},
         }
     ),
-    "TraceSettings": closed({"trace_level": array({"const": "OFF"})}),
+    "Regions": array(closed({"name": STRING, "key": STRING, "offset": COUNT, "byte_size": COUNT})),
+    "RegionToRegister": taken(
+        {
+            "key": STRING | {"minLength": 1, "description": "of a POSIX shared memory object, such as /input"},
+            "offset": {"type": "integer", "minimum": 0, "maximum": MAX_SIZE, "description": "left out: 0"},
+            "byte_size": {"type": "integer", "minimum": 1, "maximum": MAX_SIZE},
+        },
+        "key",
+        "byte_size",
+    ),
+    "TraceSettings": closed(
+        {
+            "trace_level": array({"enum": _LEVELS}, minItems=1, maxItems=1),
+            "trace_rate": _DIGITS | {"description": "one of so many is recorded; 0: those alone whose caller says so"},
+            "trace_count": _DIGITS | {"description": "how many more are recorded; -1: any number"},
+            "trace_mode": {"const": MODE},
+        },
+        "trace_rate",
+        "trace_count",
+        "trace_mode",
+    ),
 }
 _ADMINISTRATION["LogChange"] = _ADMINISTRATION["LogSettings"] | {"required": []}
 _ADMINISTRATION["TraceChange"] = closed(
-    {"trace_level": {"enum": [None, "OFF", ["OFF"], []]}},
-    "trace_level",
+    {
+        "trace_level": {"enum": [None, [], *_LEVELS, *([level] for level in _LEVELS)]},
+        "trace_rate": nullable(_DIGITS | {"maxLength": 10}),
+        "trace_count": nullable(_DIGITS | {"maxLength": 10}),
+        "trace_mode": {"enum": [None, MODE]},
+    },
+    *("trace_level", "trace_rate", "trace_count", "trace_mode"),
 )
 
 SCHEMAS: Final[Schema] = _REQUEST | _ANSWERS | _FACTS | _ADMINISTRATION
