@@ -8,7 +8,7 @@ from collections.abc import Hashable
 from math import inf, sqrt
 from typing import Final
 
-from tidegate_runtime.batching.admission import full, joined, left, too_late
+from tidegate_runtime.batching.admission import after, crowds, full, joined, left, too_late
 from tidegate_runtime.batching.costs import TRIAL_SECONDS, CostTable, ShapeCosts, Work
 from tidegate_runtime.batching.cutting import chosen, held_until, taken
 from tidegate_runtime.batching.isolation import Isolation
@@ -27,7 +27,8 @@ from tidegate_runtime.batching.policy import (
 from tidegate_runtime.batching.recovery import parts
 from tidegate_runtime.batching.rows import size_in_bytes
 from tidegate_runtime.batching.shapes import Shapes, elements
-from tidegate_runtime.batching.tickets import OVER, RUNNING, WAITING, Batch, Deliver, Queue, Ticket
+from tidegate_runtime.batching.tickets import NOTHING, OVER, RUNNING, WAITING, Batch, Deliver, Queue, Ticket
+from tidegate_runtime.batching.turns import Turns
 from tidegate_runtime.batching.waiting import Waiting
 from tidegate_runtime.errors import DeadlineExceeded, OutOfDeviceMemory, Overloaded, RuntimeFault
 from tidegate_runtime.tensors import Feeds
@@ -51,6 +52,7 @@ class Backlog(Waiting):
         self.policy = policy
         self.place = place if place is not None else Place()
         self._table = table
+        self._turns = Turns(table)
         self._isolation = Isolation()
         self._shapes = shapes = Shapes(table, policy.max_rows, padding)
         self._key, self._queues = shapes.key, shapes.known
@@ -112,6 +114,8 @@ class Backlog(Waiting):
         if state == WAITING:
             ticket.feeds = None
             self.remove(ticket.queue, 1, ticket.rows, ticket.size)
+            if not self.depth:
+                self._turns.forget()
         elif state == RUNNING and (running := self.running) is not None:
             running.awaited -= 1
             return not running.awaited
@@ -140,6 +144,7 @@ class Backlog(Waiting):
         Something waits. `depth` is how many requests wait for the device.
         """
         self.held_until = 0.0
+        self._turns.cut(now)
         if len(self.active) > 1:
             queue = chosen(self.active, self.policy, now)
             if queue.family is not None:
@@ -167,6 +172,8 @@ class Backlog(Waiting):
             self.load.running = None
         if batch.cost is not None and seconds < batch.cost.mean / 2 and any(ticket.trial for ticket in batch.tickets):
             batch.shape.forget()
+        if self.depth and not self.load.shared:
+            self._turns.ended(batch.started + seconds)
         batch.shape.observe(batch.rows, seconds)
         batch.shape.trial_gap = TRIAL_SECONDS
         batch.shape.trial_at = now + TRIAL_SECONDS
@@ -206,16 +213,19 @@ class Backlog(Waiting):
         if load.shared and self._passes(shape, queue, rows, now):
             # What runs on the loop doesn't wait for its turn at the device.
             running, mean, spread = self.running, *self.own()
-        mean += work.mean
-        spread += work.spread
         if not queue.alone:
             mean -= queue.work.mean
             spread -= queue.work.spread
+        rest, own = NOTHING, work
         if running is not None:
             rest = left(running, self._table.overhead_seconds, now)
             own = shape.work(joined(queue, rows, rest.mean, self.policy.max_rows)) or work
-            mean += rest.mean + own.mean - work.mean
-            spread += rest.spread + own.spread - work.spread
+            mean += rest.mean
+            spread += rest.spread
+        if queue.rows and crowds(queue, rows, rest, work, self.policy.max_rows, now):
+            own = after(queue, rows, rest.mean, self.policy.max_rows) or own
+        mean += own.mean
+        spread += own.spread
         seconds = MARGIN * (mean + sqrt(max(0.0, spread)))
         if now + seconds <= deadline:
             return False
