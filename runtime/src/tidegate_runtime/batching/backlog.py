@@ -222,11 +222,13 @@ class Backlog(Waiting):
             own = shape.work(joined(queue, rows, rest.mean, self.policy.max_rows)) or work
             mean += rest.mean
             spread += rest.spread
-        if queue.rows and crowds(queue, rows, rest, work, self.policy.max_rows, now):
-            own = after(queue, rows, rest.mean, self.policy.max_rows) or own
+        seconds = MARGIN * (mean + own.mean + sqrt(max(0.0, spread + own.spread)))
+        # Mostly all that waits has time enough for that, and there is no more to look at.
+        most = self.policy.max_rows
+        if queue.rows and now + seconds > queue.head().deadline and crowds(queue, rows, rest, work, most, now):
+            own = after(queue, rows, rest.mean, most) or own
+            seconds = MARGIN * (mean + own.mean + sqrt(max(0.0, spread + own.spread)))
         mean += own.mean
-        spread += own.spread
-        seconds = MARGIN * (mean + sqrt(max(0.0, spread)))
         if now + seconds <= deadline:
             return False
         alone = shape.work(rows) or work
