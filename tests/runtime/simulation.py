@@ -69,9 +69,12 @@ def poisson(rate: float, seconds: float, seed: int) -> Iterator[float]:
 
 
 class Simulation:
-    """The backlog between arrivals and engine; time goes from event to event."""
+    """The backlog between arrivals and engine; time goes from event to event.
 
-    def __init__(self, cost: Cost, policy: BatchPolicy, table: CostTable) -> None:
+    `between` is what the event loop takes from the end of a run to the next cut.
+    """
+
+    def __init__(self, cost: Cost, policy: BatchPolicy, table: CostTable, between: float = 0.0) -> None:
         self.backlog = Backlog(policy, table)
         self.device = Device()
         self.device.join(self.backlog)
@@ -82,6 +85,9 @@ class Simulation:
         self._numbers = count()
         self._end = inf
         self._held = inf
+        self._between = between
+        self._back = inf
+        """When the event loop comes to the next cut, after a run."""
 
     def run(self, arrivals: Sequence[Arrival]) -> None:
         coming = sorted(arrivals, key=lambda arrival: arrival.at)
@@ -89,9 +95,11 @@ class Simulation:
         while position < len(coming) or self._sent:
             arrives = coming[position].at if position < len(coming) else inf
             deadline = self._nearest_deadline()
-            now = min(arrives, self._end, deadline, self._held)
+            now = min(arrives, self._end, deadline, self._held, self._back)
             if now == self._end:
                 self._finish(now)
+            elif now == self._back:
+                self._back = inf
             elif now == self._held:
                 pass
             elif now == arrives:
@@ -99,7 +107,7 @@ class Simulation:
                 position += 1
             else:
                 self._late(self.backlog.expire(now))
-            if self.device.load.running is None:
+            if self.device.load.running is None and self._back == inf:
                 self._begin(now)
 
     def _nearest_deadline(self) -> float:
@@ -129,6 +137,7 @@ class Simulation:
 
     def _finish(self, now: float) -> None:
         batch, self._end = self.device.load.running, inf
+        self._back = now + self._between if self._between else inf
         assert batch is not None
         self.backlog.ended(batch, now - batch.started, now)
         for ticket in batch.tickets:
@@ -141,9 +150,11 @@ class Simulation:
         self.outcome.late += [self._sent.pop(ticket) for ticket in tickets]
 
 
-def simulate(arrivals: Sequence[Arrival], cost: Cost, policy: BatchPolicy, table: CostTable) -> Outcome:
+def simulate(
+    arrivals: Sequence[Arrival], cost: Cost, policy: BatchPolicy, table: CostTable, between: float = 0.0
+) -> Outcome:
     """Runs until the last arrival is answered, refused or late."""
-    simulation = Simulation(cost, policy, table)
+    simulation = Simulation(cost, policy, table, between)
     simulation.run(arrivals)
     return simulation.outcome
 

@@ -83,6 +83,54 @@ def test_a_request_is_let_in_if_it_is_predicted_to_be_in_time(waiting: int, runn
     door.come(now, MARGIN * enough + 1e-9)
 
 
+def test_nobody_is_let_in_who_makes_late_what_was_let_in_before() -> None:
+    door = Door(float)
+    door.come(0.0, 60.0)
+    door.cut(0.0)
+    # 1 s is left of the run in progress; two rows take 2 s, three 3 s.
+    door.come(0.0, MARGIN * 3.0 + 0.1)
+    door.come(0.0, 60.0)
+    with pytest.raises(Overloaded) as refused:
+        # The next batch is full for the first one's sake, so it would be the one after it: 1 s + 2 s + 1 s.
+        door.come(0.0, MARGIN * 4.0 - 0.01)
+    assert refused.value.retry_after_seconds == np.ceil(MARGIN * 4.0)
+    door.come(0.0, MARGIN * 4.0 + 1e-9)
+
+
+def test_what_the_event_loop_does_between_runs_is_waited_for_too() -> None:
+    door = Door()
+    for _ in range(9):
+        door.come(0.0, 600.0)
+    batch, now = door.cut(0.0), 0.0
+    for _ in range(2):
+        assert batch is not None
+        now += 1.0
+        door.backlog.ended(batch, 1.0, now)
+        now += 0.5
+        batch = door.cut(now)
+    # The table's own figure, 0 s, and twice 0.5 s; one row runs. Then comes the request's own run.
+    overhead = 1.0 / 3
+    assert door.backlog._table.overhead_seconds == pytest.approx(overhead)
+    with pytest.raises(Overloaded):
+        door.come(now, MARGIN * (2 + 2 * overhead) - 0.01)
+    door.come(now, MARGIN * (2 + 2 * overhead) + 1e-9)
+
+
+def test_a_pause_in_which_nothing_waits_is_no_work_of_the_event_loop() -> None:
+    door = Door()
+    for _ in range(5):
+        door.come(0.0, 600.0)
+    batch = door.cut(0.0)
+    assert batch is not None
+    door.backlog.ended(batch, 1.0, 1.0)
+    for queue in list(door.backlog.active):
+        for ticket in list(queue):
+            door.backlog.withdraw(ticket)
+    door.come(100.0, 600.0)
+    door.cut(100.0)
+    assert door.backlog._table.overhead_seconds == 0.0
+
+
 def test_other_shapes_before_it_count() -> None:
     door = Door()
     door.come(0.0, 60.0, width=1)

@@ -41,6 +41,31 @@ def test_a_cost_is(rows: int, cost: Cost) -> None:
     assert shape({2: 1.0, 8: 4.0}).at(rows) == cost
 
 
+@pytest.mark.parametrize(
+    ("rows", "p99"),
+    [
+        pytest.param(2, 4.0, id="of twice the rows"),
+        pytest.param(8, 16.0, id="of twice the rows, the upper neighbour itself"),
+        pytest.param(12, 16.0, id="of the upper neighbour at most"),
+    ],
+)
+def test_far_from_measured_counts_a_p99_is(rows: int, p99: float) -> None:
+    assert shape({1: 1.0, 16: 16.0}).at(rows) == Cost(float(rows), p99)
+
+
+def test_counts_with_few_runs_share_what_is_known_of_deviations() -> None:
+    costs = shape({})
+    for _ in range(50):
+        for rows in (4, 8):
+            costs.observe(rows, 0.9 * rows)
+            costs.observe(rows, 1.1 * rows)
+    costs.observe(6, 6.0)
+    cost = costs.at(6)
+    assert cost is not None
+    # Every second run took a tenth more than the mean, so m = 0.05 or a little more, for the mean follows the runs.
+    assert cost.p99 == pytest.approx(6.0 * (1 + 5.84 * 0.05), rel=0.03)
+
+
 def test_a_count_measured_in_a_bad_moment_yields_to_its_neighbours() -> None:
     costs = shape({1: 20.0})
     for _ in range(36):
@@ -113,8 +138,9 @@ def test_deviations_of_batches_add_in_quadrature() -> None:
     costs = CostTable(1).shape("shape", 1)
     for seconds in (9.0, 9.0, 1.0, 1.0, 1.0, 2.0):
         costs.observe(1, seconds)
-    # mean 1.25, p99 2.0, three runs
-    assert costs.work(3) == pytest.approx(Work(3.75, 3 * 0.75**2))
+    # Of the last run 100 % came unforeseen, of the three before it nothing: m = 1/4, and p99 = 1.25 · (1 + 5.84 / 4).
+    assert costs.at(1) == pytest.approx(Cost(1.25, 3.075))
+    assert costs.work(3) == pytest.approx(Work(3.75, 3 * 1.825**2))
 
 
 @pytest.mark.parametrize(

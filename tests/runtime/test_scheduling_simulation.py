@@ -8,8 +8,9 @@ import pytest
 
 from tidegate_runtime.batching.costs import CostTable
 from tidegate_runtime.batching.policy import BatchPolicy
+from tidegate_runtime.batching.rows import compatibility
 
-from .simulation import Arrival, Cost, Outcome, poisson, simulate, warm
+from .simulation import Arrival, Cost, Outcome, feeds, poisson, simulate, warm
 
 SECONDS = 5.0
 
@@ -46,6 +47,50 @@ def test_under_overload_the_engine_answers_what_it_can_and_in_time(
     late = [arrival for arrival in outcome.late if arrival.at > 1.0]
     assert len(late) <= 0.01 * len(outcome.answered)
     assert np.quantile(outcome.latencies(), 0.99) <= within
+
+
+@pytest.mark.parametrize("batches", [pytest.param(1.5, id="1.5 batches"), pytest.param(2.0, id="2 batches")])
+@pytest.mark.parametrize(
+    ("base", "per_row"),
+    [
+        pytest.param(0.001, 0.0125, id="no gain by batches"),
+        pytest.param(0.003, 0.0041, id="a sentence transformer on one core"),
+        pytest.param(0.020, 0.0060, id="some gain"),
+    ],
+)
+def test_with_deadlines_of_hardly_more_than_a_full_batch_what_is_let_in_is_answered(
+    base: float, per_row: float, batches: float
+) -> None:
+    full = base + 32 * per_row
+    seconds = 60 * full
+    arrivals = [Arrival(at, within=batches * full) for at in poisson(2 * 32 / full, seconds, seed=9)]
+    cost = noisy(base, per_row, spread=0.03)
+    outcome = simulate(arrivals, cost, policy(32), warm(cost, [1], 32))
+    assert len(outcome.answered) >= 0.95 * 32 / full * seconds
+    assert len(outcome.late) <= 0.002 * len(outcome.answered)
+
+
+def test_what_the_event_loop_takes_between_runs_makes_nobody_late() -> None:
+    full = 0.003 + 32 * 0.0041
+    between = 0.05 * full
+    arrivals = [Arrival(at, within=0.5) for at in poisson(2 * 32 / full, 20.0, seed=10)]
+    cost = noisy(0.003, 0.0041, spread=0.01)
+    outcome = simulate(arrivals, cost, policy(32), warm(cost, [1], 32), between)
+    assert len(outcome.answered) >= 0.95 * 32 / (full + between) * 20.0
+    assert [arrival for arrival in outcome.late if arrival.at > 1.0] == []
+
+
+def test_a_shape_of_which_only_one_row_and_full_batches_ran_is_batched_all_the_same() -> None:
+    cost = noisy(0.003, 0.0041, spread=0.03)
+    full = 0.003 + 32 * 0.0041
+    table = CostTable(32)
+    shape = table.shape(compatibility(feeds(1)), 1)
+    for rows in [1, 1, 1, 1, 32, 32]:
+        shape.observe(rows, cost(1, rows))
+    # Less than a full batch takes.
+    arrivals = [Arrival(at, within=0.9 * full) for at in poisson(2 * 32 / full, 20.0, seed=11)]
+    outcome = simulate(arrivals, cost, policy(32), table)
+    assert len(outcome.answered) >= 0.9 * 32 / full * 20.0
 
 
 def test_below_capacity_nothing_is_refused() -> None:

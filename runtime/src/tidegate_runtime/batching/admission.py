@@ -1,7 +1,9 @@
 """When a request would be answered, as predicted on its arrival. Pure."""
 
+from math import sqrt
+
 from tidegate_runtime.batching.costs import Work
-from tidegate_runtime.batching.policy import completion, retry_after
+from tidegate_runtime.batching.policy import MARGIN, completion, retry_after
 from tidegate_runtime.batching.tickets import NOTHING, Batch, Queue
 from tidegate_runtime.errors import Overloaded
 
@@ -26,6 +28,32 @@ def joined(queue: Queue, rows: int, seconds: float, max_rows: int) -> int:
         return rows
     own = queue.rows + rows
     return max(own, min(queue.shape.best(max_rows), own + int(queue.rate * seconds)))
+
+
+def crowds(queue: Queue, rows: int, rest: Work, work: Work, max_rows: int, now: float) -> bool:
+    """Whether `rows` more in the batch that gathers in `queue` would make the most urgent one in it late.
+
+    `rest` is left of the run in progress, `work` is that batch with them.
+    """
+    if queue.alone or queue.rows + rows > queue.shape.best(max_rows):
+        return False  # They share no batch; or it is full without them, and was let in as such.
+    head = queue.head()
+    end = now + MARGIN * (rest.mean + work.mean + sqrt(rest.spread + work.spread))
+    return end > head.deadline and not head.trial
+
+
+def after(queue: Queue, rows: int, seconds: float, max_rows: int) -> Work | None:
+    """The cost of what waits in `queue` as one batch, and of the next one, as large as it will be by then.
+
+    The run in progress ends in `seconds`. None if nothing is known.
+    """
+    shape = queue.shape
+    before = shape.work(queue.rows)
+    if before is None:
+        return None
+    grown = rows + int(queue.rate * (seconds + before.mean))
+    own = shape.work(max(rows, min(shape.best(max_rows), grown)))
+    return own and Work(before.mean + own.mean, before.spread + own.spread)
 
 
 def too_late(seconds: float, remaining: float) -> Overloaded:

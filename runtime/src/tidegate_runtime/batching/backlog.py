@@ -4,149 +4,39 @@ The scheduler tells it what happens and when; it decides by `policy`, `costs` an
 engine nor an event loop. What the model's device has taken on for others it knows by the `load` that they share.
 """
 
-from collections.abc import Hashable, Sequence
-from math import inf, sqrt
+from math import inf
 from typing import Final
 
-from tidegate_runtime.batching.admission import full, joined, left, too_late
-from tidegate_runtime.batching.costs import TRIAL_SECONDS, CostTable, ShapeCosts, Work
+from tidegate_runtime.batching.costs import TRIAL_SECONDS, CostTable
 from tidegate_runtime.batching.cutting import chosen, held_until, taken
-from tidegate_runtime.batching.isolation import Isolation
+from tidegate_runtime.batching.entrance import Entrance
 from tidegate_runtime.batching.merging import longest, merged
 from tidegate_runtime.batching.padding import Padding
 from tidegate_runtime.batching.place import Place
 from tidegate_runtime.batching.policy import (
-    DEFAULT_LEVEL,
     LEAST_HOLD_SECONDS,
-    MARGIN,
     BatchPolicy,
-    completion,
-    due,
-    level,
 )
 from tidegate_runtime.batching.recovery import parts
-from tidegate_runtime.batching.rows import size_in_bytes
-from tidegate_runtime.batching.shapes import Shapes, elements
-from tidegate_runtime.batching.tickets import OVER, RUNNING, WAITING, Asked, Batch, Deliver, Queue, Ticket
-from tidegate_runtime.batching.waiting import Waiting
-from tidegate_runtime.errors import DeadlineExceeded, OutOfDeviceMemory, Overloaded, RuntimeFault
-from tidegate_runtime.tensors import Feeds
+from tidegate_runtime.batching.tickets import OVER, RUNNING, WAITING, Batch, Queue, Ticket
+from tidegate_runtime.batching.turns import Turns
+from tidegate_runtime.errors import OutOfDeviceMemory, RuntimeFault
 
 MAX_TRIAL_SECONDS: Final = 64.0
 
 
-class Backlog(Waiting):
+class Backlog(Entrance):
     """Requests waiting for one model. All times are in the clock's seconds, and `now` never goes back."""
 
     def __init__(
         self, policy: BatchPolicy, table: CostTable, place: Place | None = None, padding: Padding | None = None
     ) -> None:
-        super().__init__()
-        self.offered_seconds = 0.0
-        """Engine seconds of all requests that came, refused ones included."""
+        super().__init__(policy, table, place, padding)
         self.dropped: list[Ticket] = []
         """What the latest `cut` gave up, since its deadline can't be met any more; to be told so."""
         self.held_until = 0.0
         """Until when the latest `cut` wants to wait for company; 0 if it doesn't."""
-        self.policy = policy
-        self.place = place if place is not None else Place()
-        self._table = table
-        self._isolation = Isolation()
-        self._shapes = shapes = Shapes(table, policy.max_rows, padding)
-        self._key, self._queues = shapes.key, shapes.known
-
-    @property
-    def running(self) -> Batch | None:
-        """The run in progress, if it is of this model."""
-        return self.load.running if self.load.holder is self else None
-
-    def admit(  # noqa: PLR0913, PLR0917 -- positional for the hot path; called in one place alone
-        self,
-        feeds: Feeds,
-        rows: int,
-        now: float,
-        deadline: float,
-        deliver: Deliver,
-        key: Hashable = None,
-        priority: int = 0,
-        client: Hashable = None,
-    ) -> Ticket:
-        """A ticket that waits.
-
-        Raises `DeadlineExceeded` if the deadline is past, `Overloaded` if the queue is full in requests or bytes, or if
-        the answer is predicted to come too late.
-        """
-        if now >= deadline:
-            raise DeadlineExceeded("the request's time was over before it could be queued")
-        if key is None:
-            key = self._key(feeds)
-        queue = self._queues.get(key)
-        if queue is None:
-            queue = self._shapes.opened(key, feeds, rows)
-        shape = queue.shape
-        if queue.alone:
-            shape = self._table.stranger(elements(feeds, rows))
-        elif self._isolation.apart and self._isolation.runs_alone(client, now):
-            queue = self._shapes.alone
-        self.offered_seconds += rows * shape.row_seconds
-        queue.came += rows
-        queue.used = now
-        size = size_in_bytes(feeds)
-        if self.depth >= self.policy.queue_size:
-            raise self._refused("QueueFull", f"{self.policy.queue_size} requests are waiting, the limit", now)
-        if self.bytes + size > self.policy.queue_bytes and self.depth:
-            limit = self.policy.queue_bytes
-            raise self._refused("QueueBytes", f"the requests that wait hold {self.bytes} of {limit} bytes", now)
-        work = shape.work(rows if queue.alone else queue.rows + rows)
-        trial = work is not None and self._check(shape, queue, rows, work, now, deadline)
-        rank = level(priority) if priority else DEFAULT_LEVEL
-        shifted = due(now, deadline, rank) if priority else deadline
-        ticket = Ticket(feeds, rows, size, now, deadline, shifted, rank, deliver, client, queue, shape)
-        ticket.trial = trial
-        self.put(ticket, queue, work)
-        return ticket
-
-    def admit_all(self, asked: Sequence[Asked], rows: int, size: int, now: float, priority: int) -> list[Ticket] | None:
-        """Tickets that wait, for requests of one shape, of `rows` and `size` bytes each, in order of their deadlines.
-
-        What `admit` would do with one after the other, where it takes all of them: the last one's answer is the last.
-        Where one might be refused, or is to be kept apart, it is None, and nothing has changed.
-        """
-        queue = self._queues.get(self._key(asked[0][0]))
-        if queue is None or self._isolation.apart:
-            return None
-        count = len(asked)
-        total, policy, shape = count * rows, self.policy, queue.shape
-        if self.depth + count > policy.queue_size or self.bytes + count * size > policy.queue_bytes:
-            return None
-        work = shape.work(queue.rows + total)
-        earliest = asked[0][1]
-        if now >= earliest or (
-            work is not None and now + self._predicted(shape, queue, total, work, now)[0] > earliest
-        ):
-            return None
-        self.offered_seconds += total * shape.row_seconds
-        queue.came += total
-        queue.used = now
-        rank = level(priority) if priority else DEFAULT_LEVEL
-        tickets = [
-            Ticket(
-                feeds,
-                rows,
-                size,
-                now,
-                deadline,
-                due(now, deadline, rank) if priority else deadline,
-                rank,
-                deliver,
-                client,
-                queue,
-                shape,
-            )
-            for feeds, deadline, deliver, client in asked
-        ]
-        self.put_all(tickets, queue, total, count * size, work)
-        return tickets
+        self._turns = Turns(table)
 
     def withdraw(self, ticket: Ticket) -> bool:
         """Forgets a request that nobody waits for any more. Whether that leaves the run in progress unawaited."""
@@ -154,6 +44,8 @@ class Backlog(Waiting):
         if state == WAITING:
             ticket.feeds = None
             self.remove(ticket.queue, 1, ticket.rows, ticket.size)
+            if not self.depth:
+                self._turns.forget()
         elif state == RUNNING and (running := self.running) is not None:
             running.awaited -= 1
             return not running.awaited
@@ -182,6 +74,7 @@ class Backlog(Waiting):
         Something waits. `depth` is how many requests wait for the device.
         """
         self.held_until = 0.0
+        self._turns.cut(now)
         if len(self.active) > 1:
             queue = chosen(self.active, self.policy, now)
             if queue.family is not None:
@@ -209,6 +102,8 @@ class Backlog(Waiting):
             self.load.running = None
         if batch.cost is not None and seconds < batch.cost.mean / 2 and any(ticket.trial for ticket in batch.tickets):
             batch.shape.forget()
+        if self.depth and not self.load.shared:
+            self._turns.ended(batch.started + seconds)
         batch.shape.observe(batch.rows, seconds)
         batch.shape.trial_gap = TRIAL_SECONDS
         batch.shape.trial_at = now + TRIAL_SECONDS
@@ -240,53 +135,6 @@ class Backlog(Waiting):
         for ticket in tickets:
             ticket.state = WAITING
             self.put(ticket, queue, batch.shape.work(queue.rows + ticket.rows))
-
-    def _check(self, shape: ShapeCosts, queue: Queue, rows: int, work: Work, now: float, deadline: float) -> bool:
-        """Refuses what can't be answered in time; whether it is let in only to bring old figures up to date."""
-        seconds, idle = self._predicted(shape, queue, rows, work, now)
-        if now + seconds <= deadline:
-            return False
-        alone = shape.work(rows) or work
-        if idle and (now + alone.mean <= deadline or not shape.measured):
-            return False  # An idle engine loses nothing by trying what will probably be in time.
-        if now + completion([alone]) > deadline and now >= shape.trial_at:
-            shape.trial_at = now + shape.trial_gap
-            shape.trial_gap = min(2 * shape.trial_gap, MAX_TRIAL_SECONDS)
-            return True
-        raise too_late(seconds, deadline - now)
-
-    def _predicted(self, shape: ShapeCosts, queue: Queue, rows: int, work: Work, now: float) -> tuple[float, bool]:
-        """Seconds until `rows` that come to `queue` now are answered, and whether the device is idle until then.
-
-        All that the queue then has takes `work`.
-        """
-        load = self.load
-        running, mean, spread = load.running, load.mean, load.spread
-        if load.shared and self._passes(shape, queue, rows, now):
-            # What runs on the loop doesn't wait for its turn at the device.
-            running, mean, spread = self.running, *self.own()
-        mean += work.mean
-        spread += work.spread
-        if not queue.alone:
-            mean -= queue.work.mean
-            spread -= queue.work.spread
-        if running is not None:
-            rest = left(running, self._table.overhead_seconds, now)
-            own = shape.work(joined(queue, rows, rest.mean, self.policy.max_rows)) or work
-            mean += rest.mean + own.mean - work.mean
-            spread += rest.spread + own.spread - work.spread
-        idle = running is None and not self.depth and (not load.shared or mean <= work.mean)
-        return MARGIN * (mean + sqrt(max(0.0, spread))), idle
-
-    def _passes(self, shape: ShapeCosts, queue: Queue, rows: int, now: float) -> bool:
-        """Whether the request's batch is one for the event loop."""
-        rows = rows if queue.alone else min(queue.rows + rows, self.policy.max_rows)
-        return self.place.on_loop(shape, shape.at(rows), now)
-
-    def _refused(self, refusal: str, what: str, now: float) -> Overloaded:
-        load = self.load
-        rest = left(load.running, self._table.overhead_seconds, now)
-        return full(refusal, what, [rest, Work(load.mean, max(0.0, load.spread))])
 
     def _started(self, queue: Queue, tickets: list[Ticket], now: float) -> Batch:
         batch = Batch(tickets, self.take_out(queue, tickets, now), tickets[0].shape, queue.suspect, now)

@@ -4,17 +4,24 @@
 
 For each row count that was run, the table keeps the last `WINDOW` durations:
 
-    p99  = the smallest of them that 99 % of them don't exceed: the largest while there are fewer than 100
+    p99  = the smallest of them that 99 % of them don't exceed
     mean += w · (min(seconds, CLIP · p99) - mean),   w = max(1/n, WEIGHT)
 
-so recent runs weigh more, and a single pause of the host moves neither for long. The counts' figures are then made
-monotone in rows by isotonic regression, each weighted by its runs (pool adjacent violators; Barlow et al., 1972): a
-count that was measured three times in a bad moment yields to neighbours measured a hundred times.
+so recent runs weigh more, and a single pause of the host moves neither for long. Under load batches are of every size,
+so a count may have too few runs to tell one in a hundred: below `ENOUGH` its p99 is
+
+    mean · (1 + EXCESS_P99 · m),   m: the mean of max(0, seconds / predicted mean - 1) over all runs of the shape
+
+The counts' figures are then made monotone in rows by isotonic regression, each weighted by its runs (pool adjacent
+violators; Barlow et al., 1972): a count that was measured three times in a bad moment yields to neighbours measured a
+hundred times.
 
 Between two measured counts the mean is interpolated, since latency is about affine in rows (Clipper, NSDI'17; Nexus,
-SOSP'19), and the p99 is the upper neighbour's, since kernels step up where tiles fill. Below the smallest count its
-figures hold; above the largest they grow in proportion, which for an affine cost is too much rather than too little.
-A shape that was never run borrows from the measured one nearest in elements a row, scaled up but never down.
+SOSP'19), and the p99 is that of twice the rows, but the upper neighbour's at most, since kernels step up where tiles
+fill. The upper neighbour's alone would price two rows like 32 in a shape that has run 1 and 32; where that is too much
+for a deadline, only ever one would run. Below the smallest count its figures hold; above the largest they grow in
+proportion, which for an affine cost is too much rather than too little. A shape that was never run borrows from the
+measured one nearest in elements a row, scaled up but never down.
 
 Clockwork (OSDI'20) predicts from recent durations by (model, batch) in the same way. A shape's first two runs don't
 count: kernels are chosen and arenas grow in them.
@@ -25,7 +32,7 @@ from collections.abc import Hashable, Iterator
 from math import ceil, inf, log
 from typing import Final, NamedTuple
 
-from tidegate_runtime.batching.durations import WINDOW, Cost, Durations, isotonic
+from tidegate_runtime.batching.durations import ENOUGH, WINDOW, Cost, Durations, isotonic
 from tidegate_runtime.metrics import CostFigure
 
 UNCOUNTED: Final = 2
@@ -34,6 +41,10 @@ MAX_COUNTS: Final = 64
 
 FALL: Final = 0.05
 """How much of the best throughput a larger batch may lose to noise and still be preferred."""
+
+EXCESS_WEIGHT: Final = 1 / 64
+EXCESS_P99: Final = 5.84
+"""Of a normal deviation, its 99 % quantile over the mean of its positive part: 2.33 / 0.399."""
 
 TRIAL_SECONDS: Final = 1.0
 """The age from which on a figure alone doesn't refuse a request: one is let in, which brings the figure up to date."""
@@ -63,6 +74,7 @@ class ShapeCosts:
         "_bests",
         "_costs",
         "_counts",
+        "_excess",
         "_lender",
         "_runs",
         "_seen",
@@ -91,6 +103,8 @@ class ShapeCosts:
         self._lender: ShapeCosts | None = None
         self._seen = 0
         self._runs: dict[int, Durations] = {}
+        self._excess = 0.0
+        """By what share the latest runs took longer than predicted, on average; one that took less counts as 0."""
         self._refresh()
 
     @property
@@ -103,6 +117,10 @@ class ShapeCosts:
         self._seen += 1
         if self._seen <= UNCOUNTED:
             return
+        expected = self.at(rows) if self._runs else None
+        if expected is not None:
+            excess = min(1.0, max(0.0, seconds / max(expected.mean, 1e-9) - 1.0))
+            self._excess += max(1 / (self._seen - UNCOUNTED), EXCESS_WEIGHT) * (excess - self._excess)
         runs = self._runs.get(rows)
         if runs is None:
             if len(self._runs) >= MAX_COUNTS:
@@ -180,9 +198,12 @@ class ShapeCosts:
             runs = [self._runs[count] for count in rows]
             weights = [min(run.number, WINDOW) for run in runs]
             means = isotonic([run.mean for run in runs], weights)
-            p99s = isotonic([run.p99 for run in runs], weights)
+            p99s = isotonic([self._p99(run) for run in runs], weights)
             self._counts = [(count, mean, max(mean, p99)) for count, mean, p99 in zip(rows, means, p99s, strict=True)]
         return self._counts
+
+    def _p99(self, runs: Durations) -> float:
+        return runs.p99 if runs.number >= ENOUGH else runs.mean * (1 + EXCESS_P99 * self._excess)
 
     def _interpolated(self, rows: int) -> Cost:
         counts = self._monotone()
@@ -192,8 +213,9 @@ class ShapeCosts:
             return Cost(mean * rows / largest, p99 * rows / largest)
         above, mean, p99 = counts[index]
         if index > 0:
-            below, low, _ = counts[index - 1]
+            below, low, low_p99 = counts[index - 1]
             mean = low + (mean - low) * (rows - below) / (above - below)
+            p99 = low_p99 + (p99 - low_p99) * (min(above, 2 * rows) - below) / (above - below)
         return Cost(mean, p99)
 
     def _borrowed(self, rows: int) -> Cost | None:
@@ -227,7 +249,8 @@ class ShapeCosts:
 class CostTable:
     """The costs of a model's shapes. `max_rows` bounds a batch.
 
-    `overhead_seconds` is what each run takes beside the engine's own time: the hop to its thread and back.
+    `overhead_seconds` is what each run takes beside the engine's own time: the hop to its thread and back, and what the
+    event loop does before the next one (`turns`).
     """
 
     def __init__(self, max_rows: int, overhead_seconds: float = 0.0) -> None:

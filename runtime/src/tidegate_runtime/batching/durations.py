@@ -11,6 +11,9 @@ CLIP: Final = 2.0
 SETTLED: Final = 8
 """Runs from which on an outlier is told from a cost."""
 
+ENOUGH: Final = 100
+"""Runs from which on one in a hundred can be told."""
+
 SORTED_EVERY: Final = 16
 NOTABLE: Final = 0.002
 """What counts as a change. It has to be little: a backlog of a hundred runs adds up a hundred errors."""
@@ -55,7 +58,7 @@ class Durations:
         else:
             self._recent.append(seconds)
         kept = len(self._recent)
-        if kept < 100:
+        if kept < ENOUGH:
             self.p99 = max(self.p99, seconds)
         elif kept < WINDOW or self.number % SORTED_EVERY == 0:
             self.p99 = sorted(self._recent)[ceil(0.99 * kept) - 1]

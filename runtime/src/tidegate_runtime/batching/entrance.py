@@ -1,0 +1,198 @@
+"""Who is let in to wait for a model: what has room, and what will be answered in time, as predicted. Pure."""
+
+from collections.abc import Hashable, Sequence
+from math import sqrt
+from typing import Final, NamedTuple
+
+from tidegate_runtime.batching.admission import after, crowds, full, joined, left, too_late
+from tidegate_runtime.batching.costs import CostTable, ShapeCosts, Work
+from tidegate_runtime.batching.isolation import Isolation
+from tidegate_runtime.batching.padding import Padding
+from tidegate_runtime.batching.place import Place
+from tidegate_runtime.batching.policy import DEFAULT_LEVEL, MARGIN, BatchPolicy, completion, due, level
+from tidegate_runtime.batching.rows import size_in_bytes
+from tidegate_runtime.batching.shapes import Shapes, elements
+from tidegate_runtime.batching.tickets import NOTHING, Asked, Batch, Deliver, Queue, Ticket
+from tidegate_runtime.batching.waiting import Waiting
+from tidegate_runtime.errors import DeadlineExceeded, Overloaded
+from tidegate_runtime.tensors import Feeds
+
+MAX_TRIAL_SECONDS: Final = 64.0
+
+
+class Prediction(NamedTuple):
+    """When requests that come now will be answered.
+
+    Attributes:
+        seconds: until then.
+        idle: whether nothing is before them on the device.
+        crowds: whether they would make others late that are before them, and so wait for the batch after those.
+    """
+
+    seconds: float
+    idle: bool
+    crowds: bool
+
+
+class Entrance(Waiting):
+    """The way into the queues of one model. All times are in the clock's seconds, and `now` never goes back."""
+
+    def __init__(
+        self, policy: BatchPolicy, table: CostTable, place: Place | None = None, padding: Padding | None = None
+    ) -> None:
+        super().__init__()
+        self.offered_seconds = 0.0
+        """Engine seconds of all requests that came, refused ones included."""
+        self.policy = policy
+        self.place = place if place is not None else Place()
+        self._table = table
+        self._isolation = Isolation()
+        self._shapes = shapes = Shapes(table, policy.max_rows, padding)
+        self._key, self._queues = shapes.key, shapes.known
+
+    @property
+    def running(self) -> Batch | None:
+        """The run in progress, if it is of this model."""
+        return self.load.running if self.load.holder is self else None
+
+    def admit(  # noqa: PLR0913, PLR0917 -- positional for the hot path; called in one place alone
+        self,
+        feeds: Feeds,
+        rows: int,
+        now: float,
+        deadline: float,
+        deliver: Deliver,
+        key: Hashable = None,
+        priority: int = 0,
+        client: Hashable = None,
+    ) -> Ticket:
+        """A ticket that waits.
+
+        Raises `DeadlineExceeded` if the deadline is past, `Overloaded` if the queue is full in requests or bytes, or if
+        the answer is predicted to come too late.
+        """
+        if now >= deadline:
+            raise DeadlineExceeded("the request's time was over before it could be queued")
+        if key is None:
+            key = self._key(feeds)
+        queue = self._queues.get(key)
+        if queue is None:
+            queue = self._shapes.opened(key, feeds, rows)
+        shape = queue.shape
+        if queue.alone:
+            shape = self._table.stranger(elements(feeds, rows))
+        elif self._isolation.apart and self._isolation.runs_alone(client, now):
+            queue = self._shapes.alone
+        self.offered_seconds += rows * shape.row_seconds
+        queue.came += rows
+        queue.used = now
+        size = size_in_bytes(feeds)
+        if self.depth >= self.policy.queue_size:
+            raise self._refused("QueueFull", f"{self.policy.queue_size} requests are waiting, the limit", now)
+        if self.bytes + size > self.policy.queue_bytes and self.depth:
+            limit = self.policy.queue_bytes
+            raise self._refused("QueueBytes", f"the requests that wait hold {self.bytes} of {limit} bytes", now)
+        work = shape.work(rows if queue.alone else queue.rows + rows)
+        trial = work is not None and self._check(shape, queue, rows, work, now, deadline)
+        rank = level(priority) if priority else DEFAULT_LEVEL
+        shifted = due(now, deadline, rank) if priority else deadline
+        ticket = Ticket(feeds, rows, size, now, deadline, shifted, rank, deliver, client, queue, shape)
+        ticket.trial = trial
+        self.put(ticket, queue, work)
+        return ticket
+
+    def admit_all(self, asked: Sequence[Asked], rows: int, size: int, now: float, priority: int) -> list[Ticket] | None:
+        """Tickets that wait, for requests of one shape, of `rows` and `size` bytes each, in order of their deadlines.
+
+        What `admit` would do with one after the other, where it takes all of them: the last one's answer is the last.
+        Where one might be refused, or is to be kept apart, it is None, and nothing has changed.
+        """
+        queue = self._queues.get(self._key(asked[0][0]))
+        if queue is None or self._isolation.apart:
+            return None
+        count = len(asked)
+        total, policy, shape = count * rows, self.policy, queue.shape
+        if self.depth + count > policy.queue_size or self.bytes + count * size > policy.queue_bytes:
+            return None
+        earliest = asked[0][1]
+        if now >= earliest:
+            return None
+        work = shape.work(queue.rows + total)
+        if work is not None:
+            predicted = self._predicted(shape, queue, total, work, now)
+            if predicted.crowds or now + predicted.seconds > earliest:
+                return None
+        self.offered_seconds += total * shape.row_seconds
+        queue.came += total
+        queue.used = now
+        rank = level(priority) if priority else DEFAULT_LEVEL
+        tickets = [
+            Ticket(
+                feeds,
+                rows,
+                size,
+                now,
+                deadline,
+                due(now, deadline, rank) if priority else deadline,
+                rank,
+                deliver,
+                client,
+                queue,
+                shape,
+            )
+            for feeds, deadline, deliver, client in asked
+        ]
+        self.put_all(tickets, queue, total, count * size, work)
+        return tickets
+
+    def _check(self, shape: ShapeCosts, queue: Queue, rows: int, work: Work, now: float, deadline: float) -> bool:
+        """Refuses what can't be answered in time; whether it is let in only to bring old figures up to date."""
+        seconds, idle, _ = self._predicted(shape, queue, rows, work, now)
+        if now + seconds <= deadline:
+            return False
+        alone = shape.work(rows) or work
+        if idle and (now + alone.mean <= deadline or not shape.measured):
+            return False  # An idle engine loses nothing by trying what will probably be in time.
+        if now + completion([alone]) > deadline and now >= shape.trial_at:
+            shape.trial_at = now + shape.trial_gap
+            shape.trial_gap = min(2 * shape.trial_gap, MAX_TRIAL_SECONDS)
+            return True
+        raise too_late(seconds, deadline - now)
+
+    def _predicted(self, shape: ShapeCosts, queue: Queue, rows: int, work: Work, now: float) -> Prediction:
+        """For `rows` that come to `queue` now; all that the queue then has takes `work`."""
+        load = self.load
+        running, mean, spread = load.running, load.mean, load.spread
+        if load.shared and self._passes(shape, queue, rows, now):
+            # What runs on the loop doesn't wait for its turn at the device.
+            running, mean, spread = self.running, *self.own()
+        if not queue.alone:
+            mean -= queue.work.mean
+            spread -= queue.work.spread
+        rest, own = NOTHING, work
+        if running is not None:
+            rest = left(running, self._table.overhead_seconds, now)
+            own = shape.work(joined(queue, rows, rest.mean, self.policy.max_rows)) or work
+            mean += rest.mean
+            spread += rest.spread
+        seconds = MARGIN * (mean + own.mean + sqrt(max(0.0, spread + own.spread)))
+        # Mostly all that waits has time enough for that, and there is no more to look at.
+        most, crowded = self.policy.max_rows, False
+        if queue.rows and now + seconds > queue.head().deadline:
+            crowded = crowds(queue, rows, rest, work, most, now)
+            if crowded:
+                own = after(queue, rows, rest.mean, most) or own
+                seconds = MARGIN * (mean + own.mean + sqrt(max(0.0, spread + own.spread)))
+        mean += own.mean
+        idle = running is None and not self.depth and (not load.shared or mean <= work.mean)
+        return Prediction(seconds, idle, crowded)
+
+    def _passes(self, shape: ShapeCosts, queue: Queue, rows: int, now: float) -> bool:
+        """Whether the request's batch is one for the event loop."""
+        rows = rows if queue.alone else min(queue.rows + rows, self.policy.max_rows)
+        return self.place.on_loop(shape, shape.at(rows), now)
+
+    def _refused(self, refusal: str, what: str, now: float) -> Overloaded:
+        load = self.load
+        rest = left(load.running, self._table.overhead_seconds, now)
+        return full(refusal, what, [rest, Work(load.mean, max(0.0, load.spread))])
