@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
+from tidegate_numbers import available
 from tidegate_runtime.protocol.plain import MAX_LAYOUTS, Known, Layout, keep
 from tidegate_runtime.tensors import Array
 
@@ -16,18 +17,21 @@ _DATA: Final = b'"data"'
 FEW: Final = 64
 """Up to so many numbers their sum in Python is cheaper than the first of numpy's calls."""
 
+MANY: Final = 64
+"""From so many numbers on the call of the library that reads them costs less than it saves."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class JsonLayout(Layout):
-    """`behind` is what follows the numbers, from the list's end on; `commas` stand between them."""
+    """`behind` is what follows the list of numbers, of which there are `count`."""
 
     shape: tuple[int, ...] = ()
+    count: int = 0
     behind: bytes = b""
-    commas: int = 0
 
 
 class JsonLayouts:
-    """The layouts of one model with a single input, by what stands before its numbers, the list's begin included."""
+    """The layouts of one model with a single input, by what stands before its numbers."""
 
     def __init__(self, code: str, dtype: "np.dtype[Any]", may_overflow: bool) -> None:
         """`code` is the standard library's for arrays of `dtype`."""
@@ -35,24 +39,39 @@ class JsonLayouts:
         self._dtype = dtype
         self._may_overflow = may_overflow
         self._known: dict[bytes, JsonLayout] = {}
+        self._reader = available()
 
     def find(self, body: bytes) -> Known | None:
         """The request, if its layout is known."""
-        begin = body.find(b"[", body.find(_DATA)) + 1
+        begin = body.find(b"[", body.find(_DATA))
         layout = self._known.get(body[:begin])
         if layout is None or not body.endswith(layout.behind):
             return None
-        numbers = body[begin : len(body) - len(layout.behind)]
-        return (layout, numbers) if numbers.count(b",") == layout.commas else None
+        return layout, body[begin : len(body) - len(layout.behind)]
 
     def read(self, layout: Layout, numbers: Sequence[bytes]) -> Array | None:
-        """The numbers of requests of this layout, one below the other along a new axis 0; None if one's aren't numbers.
-
-        All are read as one list. Each text has as many commas as its count of numbers wants; if the whole is a list of
-        numbers alone, no comma stands within a string or a deeper list, and none at an end, so each has its count.
-        """
+        """The numbers of requests of this layout, one below the other along a new axis 0; None if one can't be read."""
         assert isinstance(layout, JsonLayout)
-        joined = b"[%b]" % b",".join(numbers)
+        total = len(numbers) * layout.count
+        if self._reader is None or total < MANY:
+            made = self._joined(layout, numbers)
+            return None if made is None else np.ndarray((len(numbers), *layout.shape), self._dtype, made)
+        table = np.empty((len(numbers), layout.count), self._dtype)
+        if 0 in self._reader.read_many(numbers, table):
+            return None
+        return table.reshape(len(numbers), *layout.shape)
+
+    def _joined(self, layout: JsonLayout, numbers: Sequence[bytes]) -> "number_array[Any] | None":
+        """All numbers in order, read as one list.
+
+        Each text has as many commas as its count of numbers wants; if the whole is a list of numbers alone, no comma
+        stands within a string or a deeper list, and none at an end, so each has its count.
+        """
+        commas = layout.count - 1
+        for text in numbers:
+            if text.count(b",") != commas or not text.endswith(b"]"):
+                return None
+        joined = b"[%b]" % b",".join([text[1:-1] for text in numbers])
         # Python takes true for 1 wherever it compares or converts numbers.
         if b"t" in joined or b"f" in joined or joined.find(b"[", 1) >= 0:
             return None
@@ -60,10 +79,7 @@ class JsonLayouts:
             made = number_array(self._code, orjson.loads(joined))
         except (orjson.JSONDecodeError, TypeError, OverflowError):
             return None
-        block: Array = np.ndarray((len(numbers), *layout.shape), self._dtype, made)
-        if self._may_overflow and not finite(made, block):
-            return None
-        return block
+        return made if not self._may_overflow or finite(made) else None
 
     def learn(
         self, body: bytes, shape: tuple[int, ...], priority: int = 0, timeout_seconds: float | None = None
@@ -73,24 +89,24 @@ class JsonLayouts:
         That it may be cut where it is cut is proved: with an empty list in the middle it is the same document but for
         the numbers. JSON being context-free, any other list may stand there, too.
         """
-        begin = body.find(b"[", body.find(_DATA)) + 1
-        end = body.find(b"]", begin)
+        begin = body.find(b"[", body.find(_DATA))
+        end = body.find(b"]", begin) + 1
         # Those of the inputs, the shape and the data; with more there are names that hold some, or lists in the data.
-        if body.count(b"[") != 3 or not 0 < begin <= end:
+        if body.count(b"[") != 3 or not 0 < begin < end:
             return
         before, behind = body[:begin], body[end:]
         try:
-            emptied, root = orjson.loads(before + behind), orjson.loads(body)
+            emptied, root = orjson.loads(b"[]".join((before, behind))), orjson.loads(body)
         except orjson.JSONDecodeError:
             return
         tensor = root["inputs"][0]
         if tensor["data"] and emptied == {**root, "inputs": [{**tensor, "data": []}]}:
             count = prod(shape)
             size = count * self._dtype.itemsize
-            layout = JsonLayout(shape[0], size, priority, timeout_seconds, shape, behind, count - 1)
+            layout = JsonLayout(shape[0], size, priority, timeout_seconds, shape, count, behind)
             keep(self._known, before, layout, MAX_LAYOUTS)
 
 
-def finite(numbers: "number_array[Any]", block: Array) -> bool:
+def finite(numbers: "number_array[Any]") -> bool:
     """Whether all are finite. A sum of finite FP32 values, in double, can't overflow."""
-    return isfinite(sum(numbers)) if len(numbers) <= FEW else bool(np.isfinite(block).all())
+    return isfinite(sum(numbers)) if len(numbers) <= FEW else bool(np.isfinite(numbers).all())

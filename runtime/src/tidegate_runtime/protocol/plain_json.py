@@ -179,5 +179,6 @@ def _numbers(given: _Input, data: list[Any], shape: tuple[int, ...]) -> Array | 
         numbers = number_array(given.code, data)
     except (TypeError, OverflowError):
         return None
-    made: Array = np.ndarray(shape, given.dtype, numbers)
-    return made if not given.may_overflow or finite(numbers, made) else None
+    if given.may_overflow and not finite(numbers):
+        return None
+    return np.ndarray(shape, given.dtype, numbers)
