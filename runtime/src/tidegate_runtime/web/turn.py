@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, cast
 from uvicorn.server import ServerState
 
 from tidegate_runtime.batching.tickets import Taker
+from tidegate_runtime.protocol.compression import MIN_BYTES
 from tidegate_runtime.protocol.plain import Answers, Layout, Plain
 from tidegate_runtime.served_model import ServedModel
 from tidegate_runtime.tensors import Array, Feeds
@@ -101,7 +102,9 @@ class Turn:
         times = []
         for call, piece in zip(calls, pieces, strict=True):
             size = around + len(piece)
-            if call.head.accepted is not None or not call.keep_alive or size > JOINED_BYTES:
+            # What is compressed, is the connection's last or isn't copied goes its own way.
+            special = size > JOINED_BYTES or not call.keep_alive
+            if special or (size >= MIN_BYTES and call.head.accepted is not None):
                 call.deliver_one(Answers(before, [piece], behind, json_length), delivered)
             else:
                 call.transport.write(b"%b%d\r\n\r\n%b%b%b" % (ok_head, size, before, piece, behind))
