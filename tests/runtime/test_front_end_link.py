@@ -5,6 +5,7 @@ import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import numpy as np
 import pytest
@@ -138,6 +139,26 @@ async def test_a_model_is_kept_until_the_front_end_lets_it_go_or_ends() -> None:
                 made.link.lost()
             async with asyncio.timeout(10):
                 await closing
+
+
+async def test_clients_of_a_front_end_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with ends() as made:
+        clients: list[Any] = []
+        submit = made.model.submit_checked
+
+        def noted(*arguments: Any) -> Any:
+            clients.append(arguments[-1])
+            return submit(*arguments)
+
+        monkeypatch.setattr(made.model, "submit_checked", noted)
+        remote = Remote(Uplink(made.other), 7, ("x",), made.model.metrics)
+        row = {"x": np.zeros((1, WIDTH), np.float32)}
+        deadline = made.service.clock() + 20
+        askers = [("h", 1), ("h", 2), ("h", 1), None, None]
+        async with asyncio.timeout(10):
+            await asyncio.gather(*[remote.infer(row, 1, deadline, client=client) for client in askers])
+        assert clients[0] == clients[2] != clients[1]
+        assert clients[3:] == [None, None]
 
 
 async def test_requests_are_answered_in_batches_and_their_places_are_free_again() -> None:

@@ -28,7 +28,14 @@ BLOB = st.binary(max_size=100)
 def test_requests_in_one_packet_are_told_apart(told: list[tuple[int, int, int, bool, bytes, bytes, int]]) -> None:
     sent = [
         Request(
-            number, model, rows, 2, 12.5, timed, Cargo(text, slab, 64 if slab else 0, len(blob), b"" if slab else blob)
+            number,
+            model,
+            rows,
+            2,
+            12.5,
+            timed,
+            Cargo(text, slab, 64 if slab else 0, len(blob), b"" if slab else blob),
+            number << 32 | model,
         )
         for number, model, rows, timed, text, blob, slab in told
     ]

@@ -170,9 +170,11 @@ class ServedModel:
         limit = self.limits.timeout_seconds
         return received + (limit if timeout_seconds is None or timeout_seconds > limit else timeout_seconds)
 
-    def submit_checked(self, feeds: Feeds, rows: int, deadline: float, priority: int, deliver: Deliver) -> Ticket:
+    def submit_checked(
+        self, feeds: Feeds, rows: int, deadline: float, priority: int, deliver: Deliver, client: Hashable = None
+    ) -> Ticket:
         """`submit` for what was held against this model's signature and limits elsewhere."""
-        return self._scheduler.submit(feeds, rows, deadline, deliver, priority=priority)
+        return self._scheduler.submit(feeds, rows, deadline, deliver, priority=priority, client=client)
 
     def withdraw(self, ticket: Ticket) -> None:
         """Forgets a request whose client is gone: it leaves the queue, and is not delivered."""

@@ -246,6 +246,12 @@ class HotCall:
         self.finish(200)
 
     def _refuse(self, fault: RuntimeFault) -> None:
+        if self.keep_alive:
+            head = self.turn.heads.bad(self.server_state, fault)
+            body = orjson.dumps({"error": str(fault)})
+            self.transport.write(b"%b%d\r\n\r\n%b" % (head, len(body), body))
+            self.finish(fault.http_status)
+            return
         headers = [(name.encode(), value.encode()) for name, value in fault_headers(fault).items()]
         self._answer_error(fault.http_status, str(fault), headers)
 

@@ -9,15 +9,13 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, cast
 
-from uvicorn.server import ServerState
-
 from tidegate_runtime.batching.tickets import Taker
 from tidegate_runtime.protocol.compression import MIN_BYTES
 from tidegate_runtime.protocol.plain import Answers, Layout, Plain
 from tidegate_runtime.served_model import ServedModel
 from tidegate_runtime.tensors import Array, Feeds
+from tidegate_runtime.web.answer_heads import AnswerHeads
 from tidegate_runtime.web.connection import KEEP_ALIVE_SECONDS
-from tidegate_runtime.web.reply import BINARY, JSON, JSON_LENGTH, VARY, Header, reply
 
 if TYPE_CHECKING:
     from tidegate_runtime.web.hot_call import HotCall
@@ -34,7 +32,7 @@ class Turn:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._come: dict[ServedModel, list[HotCall]] = {}
-        self._heads = AnswerHeads()
+        self.heads = AnswerHeads()
 
     def join(self, call: "HotCall") -> None:
         """Has the call, whose request is whole, taken with all others that this turn reads."""
@@ -97,7 +95,7 @@ class Turn:
             return
         before, pieces, behind, json_length = answers
         around = len(before) + len(behind)
-        ok_head = self._heads.of(first.server_state, json_length)
+        ok_head = self.heads.good(first.server_state, json_length)
         late_at = asyncio.get_running_loop().time() + KEEP_ALIVE_SECONDS
         times = []
         for call, piece in zip(calls, pieces, strict=True):
@@ -112,26 +110,6 @@ class Turn:
                 call.written(late_at)
         if times:
             first.head.model.metrics.served_all(times, delivered, self._clock())
-
-
-class AnswerHeads:
-    """The heads of good answers up to their length; uvicorn renews the default headers, the date, each second."""
-
-    def __init__(self) -> None:
-        self._default_headers: list[Header] | None = None
-        self._heads: dict[int | None, bytes] = {}
-
-    def of(self, state: ServerState, json_length: int | None) -> bytes:
-        """The head for a body whose first `json_length` bytes are JSON; None: all of it."""
-        if state.default_headers is not self._default_headers:
-            self._default_headers = state.default_headers
-            self._heads = {}
-        head = self._heads.get(json_length)
-        if head is None:
-            kind = [JSON] if json_length is None else [BINARY, (JSON_LENGTH, b"%d" % json_length)]
-            whole = b"".join(reply(200, [*state.default_headers, VARY, *kind], [], close=False))
-            head = self._heads[json_length] = whole.removesuffix(b"0\r\n\r\n")
-        return head
 
 
 def _submit(model: ServedModel, layout: Layout, calls: "list[HotCall]", feeds: list[Feeds]) -> None:

@@ -192,7 +192,8 @@ class Link:
         feeds = dict(zip(names, arrays, strict=True))
         try:
             deliver = partial(self._deliver, number)
-            ticket = model.submit_checked(feeds, request.rows, request.deadline, request.priority, deliver)
+            client = (self, request.client) if request.client else None
+            ticket = model.submit_checked(feeds, request.rows, request.deadline, request.priority, deliver, client)
         except RuntimeFault as fault:
             self._line.put(records.fault(number, encode_fault(fault)))
             return

@@ -37,7 +37,7 @@ class Kind(IntEnum):
 HEAD: Final = struct.Struct("<BBHIQ")
 """Kind; whether times follow; bytes of text that follow; two numbers that the kind gives a meaning."""
 
-_REQUEST: Final = struct.Struct("<BBHIQIIIIQd")
+_REQUEST: Final = struct.Struct("<BBHIQIIIIQdQQ")
 _OUTCOME: Final = struct.Struct("<BBHIQIIQ")
 _TIMES: Final = struct.Struct("<5dQ")
 
@@ -59,7 +59,10 @@ class Cargo(NamedTuple):
 
 
 class Request(NamedTuple):
-    """One request, by its number on the line, for a model version by its own; `timed` asks for the run's times."""
+    """One request, by its number on the line, for a model version by its own; `timed` asks for the run's times.
+
+    `client` tells the front end's clients apart; 0: of no known one.
+    """
 
     number: int
     model: int
@@ -68,6 +71,7 @@ class Request(NamedTuple):
     deadline: float
     timed: bool
     cargo: Cargo
+    client: int = 0
 
 
 class Times(NamedTuple):
@@ -109,15 +113,18 @@ def request(request: Request) -> bytes:
         cargo.slab,
         cargo.size,
         request.deadline,
+        request.client,
+        0,
     )
     return head + _loaded(cargo)
 
 
 def read_request(packet: bytes, at: int) -> tuple[Request, int]:
     """The REQUEST at `at`, and where it ends."""
-    _, timed, length, number, offset, model, rows, priority, slab, size, deadline = _REQUEST.unpack_from(packet, at)
+    head = _REQUEST.unpack_from(packet, at)
+    _, timed, length, number, offset, model, rows, priority, slab, size, deadline, client, _ = head
     cargo, end = _cargo(packet, at + _REQUEST.size, length, slab, offset, size)
-    return Request(number, model, rows, priority, deadline, bool(timed), cargo), end
+    return Request(number, model, rows, priority, deadline, bool(timed), cargo, client), end
 
 
 def outcome(number: int, cargo: Cargo, times: Times | None) -> bytes:

@@ -30,7 +30,14 @@ class Hub(Protocol):
     """Where requests go."""
 
     def send(
-        self, remote: "Remote", arrays: list[Array], rows: int, deadline: float, priority: int, deliver: Deliver
+        self,
+        remote: "Remote",
+        arrays: list[Array],
+        rows: int,
+        deadline: float,
+        priority: int,
+        deliver: Deliver,
+        client: Hashable,
     ) -> Sent:
         """The request, on its way. Raises `RuntimeFault` if it can't be sent."""
 
@@ -61,12 +68,13 @@ class Remote(Requests):
         priority: int = 0,
         client: Hashable = None,
     ) -> Ticket:
-        """As `Requests` says, but what that raises at once is delivered later. `key` and `client` are the hub's own."""
-        del key, client
+        """As `Requests` says, but what that raises at once is delivered later. `key` is the hub's own."""
+        del key
         if self._closing:
             raise NotReady("the server is shutting down; send the request again")
         try:
-            sent = self._hub.send(self, [feeds[name] for name in self._inputs], rows, deadline, priority, deliver)
+            arrays = [feeds[name] for name in self._inputs]
+            sent = self._hub.send(self, arrays, rows, deadline, priority, deliver, client)
         except Overloaded as refused:
             self._metrics.refuse(refused.refusal or "")
             raise

@@ -5,7 +5,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 from tidegate_runtime.batching.dispatcher import Clock
 from tidegate_runtime.batching.tickets import Deliver, Outputs
@@ -55,7 +55,14 @@ class Uplink:
         self._line.put_parcel(Kind.READY, 0, told)
 
     def send(
-        self, remote: Remote, arrays: list[Array], rows: int, deadline: float, priority: int, deliver: Deliver
+        self,
+        remote: Remote,
+        arrays: list[Array],
+        rows: int,
+        deadline: float,
+        priority: int,
+        deliver: Deliver,
+        client: Hashable,
     ) -> Sent:
         """The request, on its way. Raises `RuntimeFault` if there is no memory for its tensors."""
         try:
@@ -63,7 +70,7 @@ class Uplink:
         except OSError:
             raise Overloaded("there is no memory for the request's tensors; try again later", "QueueBytes") from None
         self._number = number = (self._number + 1) & 0xFFFFFFFF
-        request = records.Request(number, remote.number, rows, priority, deadline, self._timed, cargo)
+        request = records.Request(number, remote.number, rows, priority, deadline, self._timed, cargo, _number(client))
         self._line.put(records.request(request))
         sent = self._pending[number] = Sent(number, self._clock(), deliver, remote)
         return sent
@@ -162,3 +169,8 @@ class Uplink:
 def _hub_gone() -> None:
     logger.error("the process with the models is gone")
     os._exit(1)
+
+
+def _number(client: Hashable) -> int:
+    """What stands for a client on this line, as long as this process lives; 0 for no known one."""
+    return 0 if client is None else hash(client) & 0xFFFFFFFFFFFFFFFF
