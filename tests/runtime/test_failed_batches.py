@@ -102,6 +102,39 @@ async def test_a_batch_that_memory_does_not_hold_is_run_in_halves_and_no_larger_
 
 @pytest.mark.asyncio
 @pytest.mark.looptime
+async def test_batches_grow_again_once_memory_has_held_them_for_a_minute() -> None:
+    limit = [2]
+    b = Bench(lambda numbers: OutOfDeviceMemory("no room") if len(numbers) > limit[0] else None)
+    eight = [[1.0]] * 8
+
+    async def sizes(seconds: float) -> list[int]:
+        await asyncio.sleep(seconds)
+        b.engine.batches.clear()
+        assert await b.answers(*eight) == [2.0] * 8
+        return [len(batch) for batch in b.engine.batches]
+
+    assert await sizes(0) == [8, 4, 4, 2, 2, 2, 2]
+    assert await sizes(50) == [2, 2, 2, 2]
+    assert await sizes(20) == [4, 2, 2, 2, 2]  # Tried, and failed: the next try is after two minutes.
+    assert await sizes(110) == [2, 2, 2, 2]
+    limit[0] = 8
+    assert await sizes(20) == [4, 4]
+    assert await sizes(130) == [8]
+    await b.close()
+
+
+@pytest.mark.asyncio
+@pytest.mark.looptime
+async def test_a_request_that_is_too_large_by_itself_leaves_others_their_batches() -> None:
+    b = Bench(lambda numbers: OutOfDeviceMemory("no room") if BAD in numbers else None)
+    assert isinstance((await b.answers([BAD]))[0], OutOfDeviceMemory)
+    assert await b.answers(*[[1.0]] * 8) == [2.0] * 8
+    assert [len(batch) for batch in b.engine.batches] == [1, 8]
+    await b.close()
+
+
+@pytest.mark.asyncio
+@pytest.mark.looptime
 async def test_a_request_that_memory_does_not_hold_is_to_be_sent_again() -> None:
     b = Bench(too_large(2))
     large, small = await b.answers([1.0, 1.0, 1.0], [2.0])

@@ -89,6 +89,7 @@ class Backlog(Entrance):
                 if self.held_until:
                     self.dropped = []
                     return None
+        queue.shape.review(now)
         tickets, self.dropped = taken(queue, self.policy.max_rows, depth, now, self.policy.preferred)
         if self.dropped:
             for ticket in self.dropped:

@@ -33,6 +33,7 @@ from math import ceil, inf, log
 from typing import Final, NamedTuple
 
 from tidegate_runtime.batching.durations import ENOUGH, WINDOW, Cost, Durations, isotonic
+from tidegate_runtime.batching.memory_bound import MemoryBound
 from tidegate_runtime.metrics import CostFigure
 
 UNCOUNTED: Final = 2
@@ -72,6 +73,7 @@ class ShapeCosts:
 
     __slots__ = (
         "_bests",
+        "_bound",
         "_costs",
         "_counts",
         "_excess",
@@ -80,7 +82,6 @@ class ShapeCosts:
         "_seen",
         "_table",
         "_works",
-        "cap",
         "elements",
         "row_seconds",
         "single_seconds",
@@ -92,8 +93,7 @@ class ShapeCosts:
         self.elements = elements
         self.row_seconds = 0.0
         """Engine seconds a row takes in a batch of the best size; 0 while nothing is known."""
-        self.cap = table.max_rows
-        """The most rows in a batch: a larger one was more than the device's memory holds."""
+        self._bound = MemoryBound(table.max_rows)
         self.single_seconds = 0.0
         """What a run of one row takes; 0 while nothing is known."""
         self.trial_at = 0.0
@@ -141,14 +141,20 @@ class ShapeCosts:
         self._runs.clear()
         self._refresh()
 
-    def shrink(self, rows: int) -> None:
-        """A batch of so many rows was too much for the device's memory: from here on none is of more than half as many.
+    @property
+    def cap(self) -> int:
+        """The most rows in a batch: a larger one was more than the device's memory holds."""
+        return self._bound.rows
 
-        For as long as the model is loaded. What is free changes from moment to moment, and to find that out would
-        take a batch that fails.
-        """
-        self.cap = max(1, min(self.cap, rows // 2))
+    def shrink(self, rows: int, now: float) -> None:
+        """A batch of so many rows was too much for the device's memory: half of it is the most for a while."""
+        self._bound.failed(rows, now)
         self._refresh()
+
+    def review(self, now: float) -> None:
+        """Lets batches be larger again, if there was no failure for long enough."""
+        if self._bound.grown(now):
+            self._refresh()
 
     def at(self, rows: int) -> Cost | None:
         """The cost of a run of `rows` ≥ 1; None if neither this shape nor another is known."""

@@ -10,12 +10,13 @@ def parts(batch: Batch, fault: RuntimeFault, isolation: Isolation, seconds: floa
 
     What may be one request's data is looked for by halves, within the budget. Beyond it what the model rejects runs
     request by request; an operator's other failures may be the model's own, and nothing is run again for them then.
-    After `OutOfDeviceMemory` halves run that may fit, and larger batches of the shape aren't made any more. Any other
-    failure may be the engine's, and running again what just broke it risks what waits.
+    After `OutOfDeviceMemory` halves run that may fit, and larger batches of the shape aren't made for a while. Other
+    failures may be the engine's, and running again what just broke it risks what waits.
     """
     live = [ticket for ticket in batch.tickets if ticket.state == RUNNING]
     if isinstance(fault, OutOfDeviceMemory):
-        batch.shape.shrink(batch.rows)
+        if len(batch.tickets) > 1:  # One that is too large by itself says nothing about others.
+            batch.shape.shrink(batch.rows, now)
         return halves(live) if len(live) > 1 else []
     if not isinstance(fault, RejectedByModel | NodeFailed):
         return []
