@@ -167,8 +167,13 @@ def _soak(summary: Summary) -> Verdict:
     return Verdict(what, bar, found, last - first <= 1 if good >= SOAKED else None)
 
 
-def _unmeasured(what: str, bar: str, why: str) -> Callable[[Summary], Verdict]:
-    return lambda _: _unknown(what, bar, why)
+def _metrics(summary: Summary) -> Verdict:
+    what, bar = "tabular JSON, CPU of all metrics on against off", "≤ 2 µs a request"
+    counted, uncounted = summary.inside.get("json"), summary.inside.get("json-uncounted")
+    if counted is None or uncounted is None:
+        return _unknown(what, bar, "not measured")
+    cost = counted - uncounted
+    return Verdict(what, bar, f"{cost:.1f} µs of {counted:.1f} in process, without sockets", cost <= 2)
 
 
 _BARS: tuple[Callable[[Summary], Verdict], ...] = (
@@ -184,7 +189,7 @@ _BARS: tuple[Callable[[Summary], Verdict], ...] = (
     _refusal,
     _mixed,
     _connections,
-    _unmeasured("CPU of all metrics on against off", "≤ 2 µs a request", "the runtime has no switch for them"),
+    _metrics,
     _memory,
     _soak,
 )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bench import bodies, compute, process, usage
+from bench import bodies, compute, inside, process, usage
 from bench.bodies import Form
 from bench.environments import Unavailable
 from bench.models import MODELS
@@ -87,7 +87,12 @@ class Run:
             self._compute(number)
 
     def _compute(self, number: int) -> None:
-        """The limit by the model alone."""
+        """The limit by the model alone, and ours without sockets."""
+        if any(server == OURS and point.model == inside.MODEL for server, point in self._chosen()):
+            try:
+                self.store.add({"kind": "inside", "round": number, "cpu_us": inside.measured()})
+            except Unavailable as why:
+                self._failed(number, OURS, inside.MODEL, "", str(why))
         for model in sorted({point.model for _, point in self._chosen()}):
             try:
                 with self._watched() as steal:

@@ -45,6 +45,8 @@ class Summary:
     memory: Mapping[tuple[str, str], tuple[float, float, int]]
     failures: Sequence[Record]
     soak: Record | None
+    inside: Mapping[str, float]
+    """CPU µs of a request without sockets, by form, with metrics and without: the least over the rounds."""
 
     @classmethod
     def of(cls, records: Sequence[Record], steal_bound: float) -> "Summary":
@@ -62,6 +64,7 @@ class Summary:
             memory=_memory(of_kind.get("memory", ())),
             failures=of_kind.get("failure", ()),
             soak=of_kind.get("soak", [None])[-1],
+            inside=_least([record["cpu_us"] for record in of_kind.get("inside", ())]),
         )
 
     def point(self, server: str, model: str, protocol: str, load: str, connections: int) -> Series | None:
@@ -101,6 +104,10 @@ BUSIEST = 128
 def is_peer(server: str) -> bool:
     """Whether a server is one to compare with."""
     return server != OURS and server not in LIMITS
+
+
+def _least(figures: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {kind: min(one[kind] for one in figures) for kind in figures[0]} if figures else {}
 
 
 def _by_place(of_kind: Mapping[str, list[Record]], kind: str, figure: str) -> dict[tuple[str, str], list[float]]:

@@ -110,6 +110,15 @@ def test_memory_over_many_requests(last: float, good: int, passed: bool | None) 
     assert verdict("resident memory over 10 M requests", record).passed is passed
 
 
+@pytest.mark.parametrize(("counted", "passed"), [(12.0, True), (12.1, False)])
+def test_what_metrics_cost_is_the_least_with_them_less_the_least_without(counted: float, passed: bool) -> None:
+    rounds = [
+        {"kind": "inside", "cpu_us": {"json": counted, "json-uncounted": 11.0}},
+        {"kind": "inside", "cpu_us": {"json": 20.0, "json-uncounted": 10.0}},
+    ]
+    assert verdict("tabular JSON, CPU of all metrics on against off", *rounds).passed is passed
+
+
 def test_the_transformer_is_held_against_its_own_batch_sizes() -> None:
     record = point("tidegate", model="minilm", cpu_us=55.0)
     found = verdict("transformer, 32 clients, CPU", {**record, "mean_batch": 4.0}, *compute("minilm", b1=100, b7=0))
