@@ -124,3 +124,30 @@ def test_an_offer_to_upgrade_is_passed_over_with_a_body_and_without(server: Serv
     assert [status for status, _ in answers] == [200, 200, 200]
     assert [body["outputs"][0]["data"] for _, body in answers[::2]] == [[2], [2]]
     assert not closed
+
+
+def test_an_empty_list_among_good_ones_of_the_same_turn_is_refused_and_they_are_answered(server: Server) -> None:
+    head = b"POST /v2/models/m/infer HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n"
+    good, empty = (
+        b'{"inputs":[{"name":"x","shape":[1,1],"datatype":"FP32","data":[%b]}]}' % data for data in (b"1", b"")
+    )
+    good, empty = head % len(good) + good, head % len(empty) + empty
+    answers = server.answers_of_each([good, good], [good, empty], [good, good])
+    assert [[status for status, _ in each] for each in answers] == [[200, 200], [200, 400], [200, 200]]
+
+
+def test_whatever_fails_while_a_turn_is_taken_each_of_its_requests_is_answered(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = body_of([1])
+    request = b"POST /v2/models/m/infer HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    server.answers(request)  # Its layout is known from here on.
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("tidegate_runtime.protocol.plain_json.PlainJson.read", broken)
+    answers = server.answers_of_each([request, request], [request, request])
+    assert [[status for status, _ in each] for each in answers] == [[500, 500], [500, 500]]
+    monkeypatch.undo()
+    assert [status for status, _ in server.answers(request, request)[0]] == [200, 200]

@@ -245,6 +245,18 @@ def test_no_request_is_read_as_a_part_of_another(texts: tuple[bytes, bytes], com
     assert made.read(known[0], [*[known[1]] * company, *texts]) is None
 
 
+@pytest.mark.parametrize("text", [b"[]", b"[ ]", b"[1,2]", b"[,]", b"[1"])
+@pytest.mark.parametrize("company", [0, 1, 80])
+def test_a_list_that_isn_t_of_one_number_is_left_where_one_is_wanted(text: bytes, company: int) -> None:
+    made = codec(N)
+    given_body = body({"name": "n", "shape": [1], "datatype": "INT8", "data": [7]})
+    assert made.decode(given_body, None) is not None
+    known = made.find(given_body, None)
+    assert known is not None
+    assert made.read(known[0], [*[known[1]] * company, text]) is None
+    assert made.read(known[0], [known[1]] * (company + 1)) is not None
+
+
 def binary(*tensors: tuple[TensorSpec, Any], **members: Any) -> tuple[bytes, int]:
     """A body with binary tensors, and how much of it is JSON."""
     described = [

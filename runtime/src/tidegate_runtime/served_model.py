@@ -210,7 +210,7 @@ class ServedModel:
 
     async def close(self) -> None:
         """Returns when all requests that were promised to it are answered. Nothing new may be promised meanwhile."""
-        if self._holders:
+        while self._holders:
             self._let_go = asyncio.get_running_loop().create_future()
             await self._let_go
         await self.end()

@@ -5,7 +5,6 @@ engine nor an event loop. What the model's device has taken on for others it kno
 """
 
 from math import inf
-from typing import Final
 
 from tidegate_runtime.batching.costs import TRIAL_SECONDS, CostTable
 from tidegate_runtime.batching.cutting import chosen, held_until, taken
@@ -21,8 +20,6 @@ from tidegate_runtime.batching.recovery import parts
 from tidegate_runtime.batching.tickets import OVER, RUNNING, WAITING, Batch, Queue, Ticket
 from tidegate_runtime.batching.turns import Turns
 from tidegate_runtime.errors import OutOfDeviceMemory, RuntimeFault
-
-MAX_TRIAL_SECONDS: Final = 64.0
 
 
 class Backlog(Entrance):

@@ -247,11 +247,11 @@ class Batch:
         """What takes all outputs at once, if all its requests still wait, are takers of one form, and as many rows."""
         first = self.tickets[0]
         taker, rows = first.taker, first.rows
-        if taker is None or self.length or self.awaited != len(self.tickets):
+        if taker is None or self.length:
             return None
         form = taker.form
         for ticket in self.tickets:
             other = ticket.taker
-            if other is None or other.form is not form or ticket.rows != rows:
+            if other is None or other.form is not form or ticket.rows != rows or ticket.state != RUNNING:
                 return None
         return taker.deliver_all

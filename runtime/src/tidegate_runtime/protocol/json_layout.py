@@ -64,8 +64,8 @@ class JsonLayouts:
     def _joined(self, layout: JsonLayout, numbers: Sequence[bytes]) -> "number_array[Any] | None":
         """All numbers in order, read as one list.
 
-        Each text has as many commas as its count of numbers wants; if the whole is a list of numbers alone, no comma
-        stands within a string or a deeper list, and none at an end, so each has its count.
+        Each text has as many commas as its count of numbers wants; if the whole is a list of so many numbers and of
+        nothing else, no comma stands within a string or a deeper list, and none at an end, so each has its count.
         """
         commas = layout.count - 1
         for text in numbers:
@@ -78,6 +78,8 @@ class JsonLayouts:
         try:
             made = number_array(self._code, orjson.loads(joined))
         except (orjson.JSONDecodeError, TypeError, OverflowError):
+            return None
+        if len(made) != len(numbers) * layout.count:
             return None
         return made if not self._may_overflow or finite(made) else None
 

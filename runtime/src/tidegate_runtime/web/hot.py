@@ -53,6 +53,8 @@ class HotConnection(BoundedHttpProtocol):
                     return
             self._arrived = data
         super().data_received(data)
+        # A connection may be idle for long: it doesn't hold what came last meanwhile.
+        self._arrived = b""
 
     def on_message_begin(self) -> None:
         """The first byte of a request."""
@@ -102,9 +104,10 @@ class HotConnection(BoundedHttpProtocol):
         if type(call.body) is bytearray and len(call.body) <= MAX_BYTES:
             call.body = bytes(call.body)
         self._pattern = pattern_of(self._arrived, call.body, call.head) or self._pattern
-        # Whatever becomes of the model, it answers what has arrived; nothing is awaited before that.
-        call.head.model.release()
+        model = call.head.model
         call.arrive()
+        # What has arrived is held by others, until it is taken.
+        model.release()
 
     def _begin(self, head: Head) -> HotCall:
         call = self._call

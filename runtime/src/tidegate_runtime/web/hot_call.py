@@ -143,6 +143,8 @@ class HotCall:
             )
         except RuntimeFault as fault:
             self._refuse(fault)
+        except Exception:
+            self.fail()
         else:
             self._taken(ticket)
 
@@ -212,7 +214,7 @@ class HotCall:
         self.head.model.metrics.answered(status, failed_seconds)
         self.response_complete = True
         # A connection may be idle for long: it doesn't hold a body of megabytes meanwhile.
-        self.body, self.request = b"", None
+        self.body, self.request, self.ticket = b"", None, None
         if not self.keep_alive:
             self.transport.close()
         self._connection.on_response_complete()

@@ -51,8 +51,13 @@ class Turn:
         for model, calls in come.items():
             try:
                 self._take_all(model, calls)
-            finally:
                 model.cut()
+            except Exception:
+                # No deadline reminds of what isn't queued, so it is answered now.
+                for call in calls:
+                    if call.ticket is None and not call.response_complete:
+                        call.fail()
+            finally:
                 model.release()
 
     def _take_all(self, model: ServedModel, calls: "list[HotCall]") -> None:
@@ -100,14 +105,18 @@ class Turn:
         times = []
         for call, piece in zip(calls, pieces, strict=True):
             size = around + len(piece)
-            # What is compressed, is the connection's last or isn't copied goes its own way.
-            special = size > JOINED_BYTES or not call.keep_alive
-            if special or (size >= MIN_BYTES and call.head.accepted is not None):
-                call.deliver_one(Answers(before, [piece], behind, json_length), delivered)
-            else:
-                call.transport.write(b"%b%d\r\n\r\n%b%b%b" % (ok_head, size, before, piece, behind))
-                times.append((call.received, call.parsed))
-                call.written(late_at)
+            try:
+                # What is compressed, is the connection's last or isn't copied goes its own way.
+                special = size > JOINED_BYTES or not call.keep_alive
+                if special or (size >= MIN_BYTES and call.head.accepted is not None):
+                    call.deliver_one(Answers(before, [piece], behind, json_length), delivered)
+                else:
+                    call.transport.write(b"%b%d\r\n\r\n%b%b%b" % (ok_head, size, before, piece, behind))
+                    times.append((call.received, call.parsed))
+                    call.written(late_at)
+            except Exception:
+                # One request's answer that can't be written must not keep the others' from them.
+                logger.exception("an answer could not be delivered")
         if times:
             first.head.model.metrics.served_all(times, delivered, self._clock())
 
