@@ -151,3 +151,15 @@ def test_whatever_fails_while_a_turn_is_taken_each_of_its_requests_is_answered(
     assert [[status for status, _ in each] for each in answers] == [[500, 500], [500, 500]]
     monkeypatch.undo()
     assert [status for status, _ in server.answers(request, request)[0]] == [200, 200]
+
+
+def test_a_request_that_was_refused_for_its_deadline_is_known_when_it_comes_again(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tensor = {"name": "x", "shape": [1, 1], "datatype": "FP32", "data": [3]}
+    body = json.dumps({"inputs": [tensor], "parameters": {"timeout": 1}}).encode()
+    request = b"POST /v2/models/m/infer HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    first, _ = server.answers(request)
+    monkeypatch.setattr("tidegate_runtime.web.hot_call.decode", None)
+    again, _ = server.answers(request, request)
+    assert [status for status, _ in [*first, *again]] == [504, 504, 504]

@@ -9,7 +9,7 @@ import orjson
 from uvicorn.server import ServerState
 
 from tidegate_runtime.batching.tickets import DeliverAll, Outputs, Ticket
-from tidegate_runtime.errors import RuntimeFault
+from tidegate_runtime.errors import DeadlineExceeded, Overloaded, RuntimeFault
 from tidegate_runtime.protocol.compression import MIN_BYTES, Encoding, accepted_encoding, compress
 from tidegate_runtime.protocol.plain import Answers, Layout, Plain
 from tidegate_runtime.protocol.v2_request import decode, parse_header_length
@@ -126,7 +126,13 @@ class HotCall:
             length = head.json_length
             json_length = None if length is None else parse_header_length(length.decode("latin-1"))
             self.request = request = decode(body, json_length, model.signature.inputs)
-            self._taken(model.submit(request, self.received, self.deliver, self.client))
+            try:
+                self._taken(model.submit(request, self.received, self.deliver, self.client))
+            except (Overloaded, DeadlineExceeded):
+                # It fits the model; under load it is the refusals that have to be cheap.
+                if form is not None:
+                    form.learn(body, size, request)
+                raise
             if form is not None:
                 form.learn(body, size, request)
         except RuntimeFault as fault:
