@@ -253,6 +253,18 @@ def test_an_output_tells_how_much_of_its_place_it_took(regions: Regions, folder:
     assert (folder / "a").read_bytes()[40:56] == ROWS[:1].tobytes()
 
 
+def test_if_one_output_s_region_is_gone_none_is_written(regions: Regions, folder: Path) -> None:
+    before = (folder / "a").read_bytes()
+    tensors = [Tensor("y", Datatype.FP32, ROWS + 1), Tensor("z", Datatype.FP32, ROWS)]
+    wanted = [
+        RequestedOutput("y", place=SharedSlice("r", 0, 32)),
+        RequestedOutput("z", place=SharedSlice("gone", 0, 32)),
+    ]
+    with pytest.raises(InvalidRequest, match='output "z": no region "gone" is registered'):
+        regions.write(tensors, wanted)
+    assert (folder / "a").read_bytes() == before
+
+
 def test_if_one_output_does_not_fit_none_is_written(regions: Regions, folder: Path) -> None:
     before = (folder / "a").read_bytes()
     tensors = [Tensor("y", Datatype.FP32, ROWS + 1), Tensor("z", Datatype.FP32, ROWS)]

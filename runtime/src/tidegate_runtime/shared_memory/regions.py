@@ -123,6 +123,7 @@ class Regions:
         Raises `InvalidRequest` for one that its place doesn't hold; then none is written, unless a region is cut short
         meanwhile.
         """
+        self.check_outputs(wanted)  # What was registered when the request came may not be any more.
         blobs = [
             None if output.place is None else _fitting(tensor, output.place)
             for tensor, output in zip(tensors, wanted, strict=True)
