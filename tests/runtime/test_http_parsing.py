@@ -163,3 +163,20 @@ def test_a_request_that_was_refused_for_its_deadline_is_known_when_it_comes_agai
     monkeypatch.setattr("tidegate_runtime.web.hot_call.decode", None)
     again, _ = server.answers(request, request)
     assert [status for status, _ in [*first, *again]] == [504, 504, 504]
+
+
+def test_a_failure_after_a_request_was_queued_is_its_only_answer(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tensor = {"name": "x", "shape": [1, 1], "datatype": "FP32", "data": [3]}
+    body = json.dumps({"inputs": [tensor], "parameters": {"priority": 3}}).encode()
+    request = b"POST /v2/models/m/infer HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("tidegate_runtime.protocol.plain_json.PlainJson.learn", broken)
+    answers, _ = server.answers(request, request)
+    assert [status for status, _ in answers] == [500, 500]
+    monkeypatch.undo()
+    assert [status for status, _ in server.answers(request, request)[0]] == [200, 200]

@@ -67,7 +67,7 @@ class Plain(Protocol):
     def learn(self, body: bytes | bytearray, json_length: int | None, request: InferRequest) -> None:
         """Notes the layout of `body`, which the general codec has read as `request`, if it has one.
 
-        The model has taken the request.
+        The request fits the model, whether it was taken or refused for load.
         """
 
     def answers(self, outputs: Sequence[Array], count: int) -> Answers:

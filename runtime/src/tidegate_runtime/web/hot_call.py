@@ -265,6 +265,8 @@ class HotCall:
 
     def fail(self) -> None:
         """Answers that the server has a fault."""
+        if self.ticket is not None:  # Or it would be answered twice.
+            self.head.model.withdraw(self.ticket)
         logger.exception("a request failed")
         self._answer_error(500, BUG, [])
 

@@ -53,6 +53,7 @@ class Turn:
                 self._take_all(model, calls)
                 model.cut()
             except Exception:
+                logger.exception("a turn's requests could not be taken")
                 # No deadline reminds of what isn't queued, so it is answered now.
                 for call in calls:
                     if call.ticket is None and not call.response_complete:
