@@ -1,6 +1,6 @@
 """What our hot way takes without sockets: connections over pipes of their own, the real loop, scheduler and model.
 
-python -m bench.inside                  CPU µs a request, JSON and binary, with metrics and without, as JSON
+python -m bench.inside                  CPU µs a request, JSON, binary and refused, with metrics and without, as JSON
 
 For profiles and comparisons of two checkouts: the kernel's part, and its noise, is left out. All kinds are taken in
 turn, and the least of each counts, since on a shared machine the rest is somebody else's time.
@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
@@ -37,7 +38,7 @@ ROUNDS = 12
 TURNS = 150
 """Requests of each connection in a round."""
 
-FORMS = {"json": V2_JSON, "binary": V2_BINARY}
+FORMS = {"json": V2_JSON, "binary": V2_BINARY, "refusal": replace(V2_JSON, parameters={"timeout": 1})}
 _COUNTING = ("served", "served_all", "answered", "ran", "assembled", "cut", "offer", "refuse")
 
 

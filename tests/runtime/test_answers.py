@@ -196,3 +196,38 @@ async def test_overload_deadlines_and_clients_that_leave(serve: Callable[..., An
             await until('tidegate_inflight{model="m",version="1"} 1.0')
             held.cancel()
             assert (await client.post(url, json=counting(6))).json()["outputs"][0]["data"] == [6.0]
+
+
+async def test_requests_of_one_turn_that_are_all_refused_get_an_answer_each(
+    serve: Callable[..., Any], double: onnx.ModelProto
+) -> None:
+    tensor = b'{"name":"x","shape":[1,4],"datatype":"FP32","data":[%d,2,3,4]}'
+    count, rounds = 30, 3
+
+    def request(number: int, keep: bytes) -> bytes:
+        # Of a microsecond nothing is left once it is read.
+        body = b'{"inputs":[' + tensor % number + b'],"parameters":{"timeout":1}}'
+        head = b"POST /v2/models/m/infer HTTP/1.1\r\nHost: h\r\nConnection: %b\r\nContent-Length: %d\r\n\r\n"
+        return head % (keep, len(body)) + body
+
+    async def refused(connection: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> bytes:
+        head = await connection[0].readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 504 ")
+        length = next(line for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
+        return await connection[0].readexactly(int(length.split(b":")[1]))
+
+    with serve(double) as process:
+        connections = [await asyncio.open_connection("127.0.0.1", process.port) for _ in range(count)]
+        for turn in range(rounds):
+            last = turn == rounds - 1
+            for number, (_, writer) in enumerate(connections):
+                writer.write(request(number, b"close" if last and number % 2 else b"keep-alive"))
+            bodies = await asyncio.gather(*map(refused, connections))
+            assert set(bodies) == {b'{"error":"the request\'s time was over before it could be queued"}'}
+        for number, (reader, writer) in enumerate(connections):
+            if number % 2:
+                assert await reader.read() == b""
+            writer.close()
+        async with httpx2.AsyncClient() as client:
+            counted = (await client.get(process.admin_url("/metrics"))).text
+    assert f'tidegate_requests_total{{code="504",model="m",version="1"}} {count * rounds:.1f}' in counted

@@ -65,7 +65,21 @@ def test_what_is_taken_together_is_what_would_be_taken_one_by_one(
         now += 0.001
         asked: list[Asked] = [(FEEDS, now + within, ignored, "c") for within in sorted(group)]
         before = state(together)
-        taken = together.admit_all(asked, 1, SIZE, now, priority)
+        taken: list[Ticket] | RuntimeFault | None
+        try:
+            taken = together.admit_all(asked, 1, SIZE, now, priority)
+        except (Overloaded, DeadlineExceeded) as refusal:
+            taken = refusal
+        if isinstance(taken, RuntimeFault):
+            for feeds, deadline, deliver, client in asked:
+                with pytest.raises(type(taken)) as refused:
+                    singly.admit(feeds, 1, now, deadline, deliver, None, priority, client)
+                assert (refused.value.refusal, refused.value.retry_after_seconds) == (
+                    taken.refusal,
+                    taken.retry_after_seconds,
+                )
+            assert state(together) == state(singly)
+            continue
         if taken is None:
             assert state(together) == before
             with contextlib.suppress(Overloaded, DeadlineExceeded):
@@ -83,9 +97,24 @@ def test_more_than_the_queue_has_room_for_are_not_taken_together() -> None:
     asked: list[Asked] = [(FEEDS, 100.0, ignored, None)] * 13
     assert made.admit_all(asked, 1, 1, 1.0, 0) is None
     assert made.admit_all(asked[:12], 1, 1, 1.0, 0) is not None
+    with pytest.raises(Overloaded, match="12 requests are waiting, the limit"):
+        made.admit_all(asked[:2], 1, 1, 1.0, 0)
     bulky = backlog()
     assert bulky.admit_all(asked[:3], 1, 40, 1.0, 0) is None
     assert bulky.admit_all(asked[:2], 1, 40, 1.0, 0) is not None
+
+
+def test_where_even_who_has_most_time_is_refused_all_are_with_one_answer() -> None:
+    made = backlog()
+    made.admit(FEEDS, 1, 1.0, 11.0, ignored)
+    made.load.running, made.load.holder = made.cut(1.0, 1), made
+    # 11 ms for the run in progress and as much for its own.
+    asked: list[Asked] = [(FEEDS, 1.0 + within, ignored, None) for within in (0.012, 0.015, 0.020)]
+    with pytest.raises(Overloaded, match=r"would take about 0\.02\d* s, 0\.02 s are left"):
+        made.admit_all(asked, 1, SIZE, 1.0, 0)
+    assert made.admit_all([*asked, (FEEDS, 1.030, ignored, None)], 1, SIZE, 1.0, 0) is None
+    with pytest.raises(DeadlineExceeded, match="over before"):
+        made.admit_all(asked, 1, SIZE, 1.020, 0)
 
 
 class Doubling:

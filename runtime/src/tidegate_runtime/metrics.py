@@ -90,9 +90,9 @@ class ModelMetrics:
         self.refused = dict.fromkeys(REFUSALS, 0)
         self._offered = SlidingSum(UTILIZATION_SECONDS)
 
-    def answered(self, code: int, failed_seconds: float = 0.0) -> None:
-        """Counts one answer, of a failed one also how long it took."""
-        self.codes[code] = self.codes.get(code, 0) + 1
+    def answered(self, code: int, failed_seconds: float = 0.0, count: int = 1) -> None:
+        """Counts answers, of failed ones also how long they took in all."""
+        self.codes[code] = self.codes.get(code, 0) + count
         self.failed_seconds += failed_seconds
 
     def ran(self, rows: int, requests: int, seconds: float, now: float) -> None:
@@ -148,9 +148,9 @@ class ModelMetrics:
         histogram.total += seconds
         self.request_assemble_seconds += seconds * requests
 
-    def refuse(self, reason: str) -> None:
-        """Counts a request that was refused for load."""
-        self.refused[reason] = self.refused.get(reason, 0) + 1
+    def refuse(self, reason: str, count: int = 1) -> None:
+        """Counts requests that were refused for load."""
+        self.refused[reason] = self.refused.get(reason, 0) + count
 
     def cut(self, rows: int, waited: Sequence[float]) -> None:
         """Counts a batch, and how long each of its requests waited for it."""

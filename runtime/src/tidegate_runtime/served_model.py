@@ -154,7 +154,8 @@ class ServedModel:
     def submit_all(self, layout: Layout, asked: Sequence[Asked]) -> list[Ticket] | None:
         """`submit_plain` for several of one layout, in order of their deadlines; then comes `cut`.
 
-        None if they aren't taken as a whole; `submit_plain` then says of each whether and why.
+        None if they aren't taken as a whole; `submit_plain` then says of each whether and why. Raises what it raises,
+        if that is the answer to each of them.
         """
         rows = layout.rows if self._batched else 1
         if rows > self.limits.max_batch_size:

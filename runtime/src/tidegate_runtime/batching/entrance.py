@@ -72,7 +72,7 @@ class Entrance(Waiting):
         the answer is predicted to come too late.
         """
         if now >= deadline:
-            raise DeadlineExceeded("the request's time was over before it could be queued")
+            raise _over()
         if key is None:
             key = self._key(feeds)
         queue = self._queues.get(key)
@@ -83,12 +83,10 @@ class Entrance(Waiting):
             shape = self._table.stranger(elements(feeds, rows))
         elif self._isolation.apart and self._isolation.runs_alone(client, now):
             queue = self._shapes.alone
-        self.offered_seconds += rows * shape.row_seconds
-        queue.came += rows
-        queue.used = now
+        self._note(queue, shape, rows, now)
         size = size_in_bytes(feeds)
         if self.depth >= self.policy.queue_size:
-            raise self._refused("QueueFull", f"{self.policy.queue_size} requests are waiting, the limit", now)
+            raise self._full(now)
         if self.bytes + size > self.policy.queue_bytes and self.depth:
             limit = self.policy.queue_bytes
             raise self._refused("QueueBytes", f"the requests that wait hold {self.bytes} of {limit} bytes", now)
@@ -105,26 +103,35 @@ class Entrance(Waiting):
         """Tickets that wait, for requests of one shape, of `rows` and `size` bytes each, in order of their deadlines.
 
         What `admit` would do with one after the other, where it takes all of them: the last one's answer is the last.
-        Where one might be refused, or is to be kept apart, it is None, and nothing has changed.
+        Where only some might be refused, or one is to be kept apart, it is None, and nothing has changed.
+
+        Raises `DeadlineExceeded` or `Overloaded` where that is the answer to each of them.
         """
         queue = self._queues.get(self._key(asked[0][0]))
         if queue is None or self._isolation.apart:
             return None
         count = len(asked)
         total, policy, shape = count * rows, self.policy, queue.shape
-        if self.depth + count > policy.queue_size or self.bytes + count * size > policy.queue_bytes:
-            return None
-        earliest = asked[0][1]
+        earliest, latest = asked[0][1], asked[-1][1]
         if now >= earliest:
+            if now >= latest:
+                raise _over()
+            return None
+        if self.depth >= policy.queue_size:
+            self._note(queue, shape, total, now)
+            raise self._full(now)
+        if self.depth + count > policy.queue_size or self.bytes + count * size > policy.queue_bytes:
             return None
         work = shape.work(queue.rows + total)
         if work is not None:
             predicted = self._predicted(shape, queue, total, work, now)
             if predicted.crowds or now + predicted.seconds > earliest:
-                return None
-        self.offered_seconds += total * shape.row_seconds
-        queue.came += total
-        queue.used = now
+                refusal = self._hopeless(shape, queue, rows, now, earliest, latest)
+                if refusal is None:
+                    return None
+                self._note(queue, shape, total, now)
+                raise refusal
+        self._note(queue, shape, total, now)
         rank = level(priority) if priority else DEFAULT_LEVEL
         tickets = [
             Ticket(
@@ -144,6 +151,29 @@ class Entrance(Waiting):
         ]
         self.put_all(tickets, queue, total, count * size, work)
         return tickets
+
+    def _note(self, queue: Queue, shape: ShapeCosts, rows: int, now: float) -> None:
+        """Counts what came, whether it is let in or not."""
+        self.offered_seconds += rows * shape.row_seconds
+        queue.came += rows
+        queue.used = now
+
+    def _hopeless(
+        self, shape: ShapeCosts, queue: Queue, rows: int, now: float, earliest: float, latest: float
+    ) -> Overloaded | None:
+        """The refusal of each of some requests: of the one that has until `latest`, were it alone; None if not of each.
+
+        To refuse one changes nothing for the next. Unless it is let in as a trial, for which it has to have less time
+        than it takes by itself; `earliest` is who has least.
+        """
+        work = shape.work(queue.rows + rows)
+        if work is None:
+            return None
+        trial = now >= shape.trial_at and now + completion([shape.work(rows) or work]) > earliest
+        seconds, idle, _ = self._predicted(shape, queue, rows, work, now)
+        if trial or idle or now + seconds <= latest:
+            return None
+        return too_late(seconds, latest - now)
 
     def _check(self, shape: ShapeCosts, queue: Queue, rows: int, work: Work, now: float, deadline: float) -> bool:
         """Refuses what can't be answered in time; whether it is let in only to bring old figures up to date."""
@@ -192,7 +222,14 @@ class Entrance(Waiting):
         rows = rows if queue.alone else min(queue.rows + rows, self.policy.max_rows)
         return self.place.on_loop(shape, shape.at(rows), now)
 
+    def _full(self, now: float) -> Overloaded:
+        return self._refused("QueueFull", f"{self.policy.queue_size} requests are waiting, the limit", now)
+
     def _refused(self, refusal: str, what: str, now: float) -> Overloaded:
         load = self.load
         rest = left(load.running, self._table.overhead_seconds, now)
         return full(refusal, what, [rest, Work(load.mean, max(0.0, load.spread))])
+
+
+def _over() -> DeadlineExceeded:
+    return DeadlineExceeded("the request's time was over before it could be queued")

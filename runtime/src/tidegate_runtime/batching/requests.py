@@ -38,7 +38,8 @@ class Requests(ABC):
     def submit_all(self, asked: Sequence[Asked], rows: int, size: int, priority: int) -> list[Ticket] | None:
         """Queues requests of `rows` and `size` bytes each at once, in order of their deadlines; `cut` has them run.
 
-        None if they aren't taken as a whole, for whatever reason; `submit` then says of each whether and why.
+        None if they aren't taken as a whole, for whatever reason; `submit` then says of each whether and why. Raises
+        what it raises, if that is the answer to each of them.
         """
         del asked, rows, size, priority
         return None

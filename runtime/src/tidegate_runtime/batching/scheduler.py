@@ -114,7 +114,12 @@ class Scheduler(Requests):
         if self._closing:
             return None
         now = self._clock()
-        tickets = self._backlog.admit_all(asked, rows, size, now, priority)
+        try:
+            tickets = self._backlog.admit_all(asked, rows, size, now, priority)
+        except Overloaded as refused:
+            self._metrics.refuse(refused.refusal or "", len(asked))
+            self._offer(now)
+            raise
         if tickets is not None:
             self._metrics.inflight += len(tickets)
             self._metrics.queue_depth = self._backlog.depth

@@ -136,7 +136,7 @@ class HotCall:
             if form is not None:
                 form.learn(body, size, request)
         except RuntimeFault as fault:
-            self._refuse(fault)
+            self.refuse(fault)
         except Exception:
             self.fail()
 
@@ -148,7 +148,7 @@ class HotCall:
                 feeds, layout.rows, self.received, self.deliver, self.client, layout.priority, layout.timeout_seconds
             )
         except RuntimeFault as fault:
-            self._refuse(fault)
+            self.refuse(fault)
         except Exception:
             self.fail()
         else:
@@ -176,7 +176,7 @@ class HotCall:
         self.ticket = None
         self.delivered = self.clock()
         if isinstance(outcome, RuntimeFault):
-            self._refuse(outcome)
+            self.refuse(outcome)
             return
         form, request = self.form, self.request
         try:
@@ -186,7 +186,7 @@ class HotCall:
             assert request is not None
             encoded = encode(self.head.model.answer(request, outcome), request)
         except RuntimeFault as fault:
-            self._refuse(fault)
+            self.refuse(fault)
         except Exception:
             self.fail()
         else:
@@ -199,7 +199,7 @@ class HotCall:
         self._send(Encoded([answers.before, answers.pieces[0], answers.behind], answers.json_length))
 
     def written(self, late_at: float) -> None:
-        """The answer, a good one, is out, and counted elsewhere; what comes next has time until `late_at`."""
+        """The answer is out, and counted elsewhere; what comes next has time until `late_at`."""
         self.ticket = None
         self.response_complete = True
         self.body = b""
@@ -253,7 +253,8 @@ class HotCall:
             self.transport.writelines(pieces)
         self.finish(200)
 
-    def _refuse(self, fault: RuntimeFault) -> None:
+    def refuse(self, fault: RuntimeFault) -> None:
+        """Answers with the fault."""
         if self.keep_alive:
             head = self.turn.heads.bad(self.server_state, fault)
             body = orjson.dumps({"error": str(fault)})

@@ -9,7 +9,10 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, cast
 
+import orjson
+
 from tidegate_runtime.batching.tickets import Taker
+from tidegate_runtime.errors import RuntimeFault
 from tidegate_runtime.protocol.compression import MIN_BYTES
 from tidegate_runtime.protocol.plain import Answers, Layout, Plain
 from tidegate_runtime.served_model import ServedModel
@@ -84,7 +87,45 @@ class Turn:
                 for call in members:
                     call.take()
             else:
-                _submit(model, layout, members, feeds)
+                self._submit(model, layout, members, feeds)
+
+    def _submit(self, model: ServedModel, layout: Layout, calls: "list[HotCall]", feeds: list[Feeds]) -> None:
+        limit = model.limits.timeout_seconds
+        if layout.timeout_seconds is not None and layout.timeout_seconds < limit:
+            limit = layout.timeout_seconds
+        asked = [
+            (each, call.received + limit, call.deliver, call.client) for each, call in zip(feeds, calls, strict=True)
+        ]
+        try:
+            tickets = model.submit_all(layout, asked)
+        except RuntimeFault as fault:
+            self._refuse_all(model, calls, fault)
+            return
+        if tickets is None:
+            for each, call in zip(feeds, calls, strict=True):
+                call.submit(each, layout)
+            return
+        for call, ticket in zip(calls, tickets, strict=True):
+            call.ticket = ticket
+            call.parsed = ticket.arrived
+            ticket.taker = call
+
+    def _refuse_all(self, model: ServedModel, calls: "list[HotCall]", fault: RuntimeFault) -> None:
+        """Answers each of the calls with the fault."""
+        body = orjson.dumps({"error": str(fault)})
+        answer = b"%b%d\r\n\r\n%b" % (self.heads.bad(calls[0].server_state, fault), len(body), body)
+        late_at = asyncio.get_running_loop().time() + KEEP_ALIVE_SECONDS
+        received = []
+        for call in calls:
+            if call.keep_alive:
+                call.transport.write(answer)
+                received.append(call.received)
+                call.written(late_at)
+            else:
+                call.refuse(fault)
+        if received:
+            count = len(received)
+            model.metrics.answered(fault.http_status, count * self._clock() - sum(received), count)
 
     def deliver_all(self, takers: Sequence[Taker | None], outputs: Sequence[Array]) -> None:
         """Writes the answers of calls whose requests ran together."""
@@ -120,19 +161,3 @@ class Turn:
                 logger.exception("an answer could not be delivered")
         if times:
             first.head.model.metrics.served_all(times, delivered, self._clock())
-
-
-def _submit(model: ServedModel, layout: Layout, calls: "list[HotCall]", feeds: list[Feeds]) -> None:
-    limit = model.limits.timeout_seconds
-    if layout.timeout_seconds is not None and layout.timeout_seconds < limit:
-        limit = layout.timeout_seconds
-    asked = [(each, call.received + limit, call.deliver, call.client) for each, call in zip(feeds, calls, strict=True)]
-    tickets = model.submit_all(layout, asked)
-    if tickets is None:
-        for each, call in zip(feeds, calls, strict=True):
-            call.submit(each, layout)
-        return
-    for call, ticket in zip(calls, tickets, strict=True):
-        call.ticket = ticket
-        call.parsed = ticket.arrived
-        ticket.taker = call
