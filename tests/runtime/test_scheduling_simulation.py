@@ -93,6 +93,16 @@ def test_a_shape_of_which_only_one_row_and_full_batches_ran_is_batched_all_the_s
     assert len(outcome.answered) >= 0.9 * 32 / full * 20.0
 
 
+def test_a_size_that_was_measured_in_a_stall_is_run_again_in_time() -> None:
+    cost = noisy(0.0049, 0.0001, spread=0.03)
+    stalled: Cost = lambda width, rows: 0.050 if rows == 32 else cost(width, rows)  # noqa: E731 -- of 8 ms
+    table = warm(stalled, [1], 32)
+    arrivals = [Arrival(at, within=0.024) for at in poisson(2 * 32 / 0.0081, 8.0, seed=12)]
+    outcome = simulate(arrivals, cost, policy(32), table)
+    later = [arrival for arrival, _ in outcome.answered if arrival.at > 5.0]
+    assert len(later) >= 0.95 * 32 / 0.0081 * 3.0
+
+
 def test_below_capacity_nothing_is_refused() -> None:
     cost = noisy(0.004, 0.0001)
     arrivals = [Arrival(at) for at in poisson(0.8 * 32 / 0.0072, SECONDS, seed=2)]

@@ -32,7 +32,7 @@ from collections.abc import Hashable, Iterator
 from math import ceil, inf, log
 from typing import Final, NamedTuple
 
-from tidegate_runtime.batching.durations import ENOUGH, WINDOW, Cost, Durations, isotonic
+from tidegate_runtime.batching.durations import ENOUGH, STALE_RUNS, WINDOW, Cost, Durations, isotonic, suspects
 from tidegate_runtime.batching.memory_bound import MemoryBound
 from tidegate_runtime.metrics import CostFigure
 
@@ -128,6 +128,10 @@ class ShapeCosts:
             runs = self._runs[rows] = Durations()
         runs.add(seconds)
         runs.touched = self._seen
+        if self._seen % STALE_RUNS == 0:
+            for doubtful in suspects(self._runs, self._seen - STALE_RUNS):
+                del self._runs[doubtful]
+                self._refresh()
         if (self._seen < EAGER or self._seen % EVERY == 0) and runs.moved():
             self._refresh()
             best = self.best(self._table.max_rows)

@@ -1,6 +1,7 @@
 """Mean and p99 of recent durations, and figures made monotone. Pure; `costs` has the equations and their sources."""
 
 from array import array
+from collections.abc import Mapping
 from itertools import pairwise
 from math import ceil, inf
 from typing import Final, NamedTuple
@@ -13,6 +14,9 @@ SETTLED: Final = 8
 
 ENOUGH: Final = 100
 """Runs from which on one in a hundred can be told."""
+
+STALE_RUNS: Final = 256
+"""Runs of other counts after which a count's figures are old."""
 
 SORTED_EVERY: Final = 16
 NOTABLE: Final = 0.002
@@ -62,6 +66,23 @@ class Durations:
             self.p99 = max(self.p99, seconds)
         elif kept < WINDOW or self.number % SORTED_EVERY == 0:
             self.p99 = sorted(self._recent)[ceil(0.99 * kept) - 1]
+
+
+def suspects(runs: Mapping[int, Durations], old: int) -> list[int]:
+    """The counts not run since `old`, by `touched`, of which a row is said to cost more than in the next smaller one.
+
+    They may have been measured in a stall of the host, and what is predicted to be late isn't run, so it would never be
+    measured again. Without them a large batch is taken to cost in proportion to the smaller one; where it really costs
+    more, to try it once in a while is cheap.
+    """
+    found = []
+    below = 0
+    for rows in sorted(runs):
+        if below and runs[rows].touched <= old and runs[rows].mean * below > runs[below].mean * rows:
+            found.append(rows)
+        else:
+            below = rows
+    return found
 
 
 def isotonic(values: list[float], weights: list[int]) -> list[float]:
