@@ -340,6 +340,63 @@ async def test_an_answer_is_delivered_once_and_one_that_can_not_be_keeps_no_othe
         assert b.metrics.queue_depth == 0
 
 
+async def test_the_next_batch_runs_before_the_answers_of_the_last_are_told(
+    bench: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with bench(max_rows=2) as b:
+        deadline = asyncio.get_running_loop().time() + 60
+        told: list[tuple[float, int]] = []
+
+        def told_of(value: float) -> Callable[[object], None]:
+            return lambda _: told.append((value, len(b.engine.batches)))
+
+        run = b.engine.run
+
+        async def withdrawing(feeds: Feeds) -> Ran:
+            if len(b.engine.batches) == 2:
+                # Between its run and its answer a request leaves, which is no concern of the run in progress.
+                b.scheduler.withdraw(tickets[3])
+            ran: Ran = await run(feeds)
+            return ran
+
+        monkeypatch.setattr(b.engine, "run", withdrawing)
+        tickets = [
+            b.scheduler.submit({"x": np.array([[value]])}, 1, deadline, told_of(value))
+            for value in (0.0, 1.0, 2.0, 3.0, 4.0)
+        ]
+        assert await b.send(9.0) == 18.0
+        assert told == [(0.0, 2), (1.0, 2), (2.0, 3), (4.0, 3)]
+        assert (b.metrics.inflight, b.stuck) == (0, [])
+
+
+async def test_a_long_row_of_answers_is_told_in_portions_of_a_millisecond() -> None:
+    loop = asyncio.get_running_loop()
+    passed = 0.0
+    order: list[str] = []
+
+    def clock() -> float:
+        return loop.time() + passed
+
+    def told(name: str) -> Callable[[object], None]:
+        def deliver(_: object) -> None:
+            nonlocal passed
+            passed += 0.0004
+            if not order or order[-1] == "|":
+                loop.call_soon(order.append, "|")
+            order.append(name)
+
+        return deliver
+
+    scheduler = Scheduler(PacedEngine(1.0), BatchPolicy(8, 0.0, 100), ModelMetrics("m", "1", "cpu"), clock)
+    serving = asyncio.create_task(scheduler.run())
+    for name in "-abcdefgh-":
+        scheduler.submit({"x": np.array([[1.0]])}, 1, clock() + 60, told(name))
+        await asyncio.sleep(0)  # The first runs alone.
+    scheduler.close()
+    await serving
+    assert "".join(order).strip("|") == "-|abc|def|gh|-"
+
+
 async def test_a_withdrawn_request_hears_nothing(bench: Callable[..., Any]) -> None:
     async with bench() as b:
         got: list[object] = []

@@ -14,6 +14,7 @@ from tidegate_runtime.batching.backlog import Backlog
 from tidegate_runtime.batching.costs import CostTable
 from tidegate_runtime.batching.engine import Ran
 from tidegate_runtime.batching.policy import BatchPolicy
+from tidegate_runtime.batching.rows import KEPT_BYTES
 from tidegate_runtime.batching.scheduler import Scheduler
 from tidegate_runtime.batching.tickets import Asked, Outputs, Taker, Ticket
 from tidegate_runtime.errors import DeadlineExceeded, Overloaded, RejectedByModel, RuntimeFault
@@ -211,3 +212,37 @@ async def test_a_bad_request_among_those_that_came_together_fails_alone() -> Non
     assert sorted(number for batch in together for number in batch) == [2.0, 6.0, 8.0]
     assert [bool(told) for told in alone] == [False, True, False, False]
     assert isinstance(alone[1][0], RejectedByModel)
+
+
+class Passing(Doubling):
+    """Its output is its input, in the memory of the batch."""
+
+    async def run(self, feeds: Feeds) -> Ran:
+        await asyncio.sleep(0.01)
+        return [feeds["x"]], 0.01
+
+
+@pytest.mark.asyncio
+@pytest.mark.looptime
+async def test_answers_that_wait_to_be_told_are_not_overwritten_by_the_next_batch() -> None:
+    loop = asyncio.get_running_loop()
+    width = KEPT_BYTES // 8
+    scheduler = Scheduler(Passing(), BatchPolicy(2, 0.0, 100), ModelMetrics("m", "1", "cpu"), loop.time)
+    serving = asyncio.create_task(scheduler.run())
+    first: list[Outputs | RuntimeFault] = []
+    scheduler.submit({"x": np.zeros((1, width), np.float32)}, 1, loop.time() + 10, first.append)
+    await asyncio.sleep(1)
+    told: list[list[float]] = []
+    callers = [Caller(FORM, told) for _ in range(6)]
+    asked: list[Asked] = [
+        ({"x": np.full((1, width), value, np.float32)}, loop.time() + 10, caller.deliver, None)
+        for value, caller in enumerate(callers)
+    ]
+    tickets = scheduler.submit_all(asked, 1, 4 * width, 0)
+    assert tickets is not None
+    for ticket, caller in zip(tickets, callers, strict=True):
+        ticket.taker = caller
+    scheduler.cut()
+    scheduler.close()
+    await serving
+    assert told == [[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]]

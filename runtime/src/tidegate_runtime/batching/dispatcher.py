@@ -76,6 +76,11 @@ class Dispatcher:
         """Whether a batch may run now, if only one on the event loop beside another model's on the device."""
         return self.load.running is None or self.load.shared
 
+    @property
+    def waited_for(self) -> bool:
+        """Whether any request waits for the device."""
+        return any(backlog.depth for backlog in self._members)
+
     def cut_if_free(self) -> None:
         """Cuts the next batch at once if one may run and nobody has asked for it: all that a turn brought has come."""
         if not self.asked and self.free:

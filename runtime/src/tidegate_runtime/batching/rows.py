@@ -42,7 +42,7 @@ class Assembly:
     """Puts requests' rows below each other, in memory that a large batch leaves to the next one of its shape.
 
     Only the latest shape's memory is kept. A batch is valid until the next `stack`, and so is an output of the model
-    that is an input passed through: `split` copies such outputs.
+    that is an input passed through: `lasting` copies such outputs.
     """
 
     def __init__(self) -> None:
@@ -56,9 +56,13 @@ class Assembly:
 
     def split(self, outputs: Sequence[Array], rows: Sequence[int]) -> list[tuple[Array, ...]]:
         """Each request's own rows of every output; see `split`."""
+        return split(self.lasting(outputs), rows)
+
+    def lasting(self, outputs: Sequence[Array]) -> Sequence[Array]:
+        """The outputs, valid beyond the next `stack`."""
         for kept in self._kept.values():
             outputs = [output.copy() if np.may_share_memory(output, kept) else output for output in outputs]
-        return split(outputs, rows)
+        return outputs
 
     def _joined(self, name: str, arrays: list[Array], rows: int) -> Array:
         first = arrays[0]

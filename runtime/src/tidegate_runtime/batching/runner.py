@@ -97,7 +97,7 @@ class Runner:
         if together is not None:
             count = len(batch.tickets)
             if count == 1 or all(output.ndim and output.shape[0] == batch.rows for output in outputs):
-                return Answers([], outputs, together, seconds)
+                return Answers([], self._assembly.lasting(outputs), together, seconds)
         return Answers(self._taken_apart(batch, outputs), (), None, seconds)
 
     def _taken_apart(self, batch: Batch, outputs: Sequence[Array]) -> list[Outputs]:

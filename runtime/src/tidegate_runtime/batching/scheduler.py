@@ -13,6 +13,7 @@ from typing import Final
 from tidegate_runtime.batching.alarm import EARLY_SECONDS, Alarm
 from tidegate_runtime.batching.backlog import Backlog
 from tidegate_runtime.batching.costs import CostTable
+from tidegate_runtime.batching.delivery import Delivery
 from tidegate_runtime.batching.dispatcher import Clock, Dispatcher
 from tidegate_runtime.batching.engine import Engine
 from tidegate_runtime.batching.padding import Padding
@@ -67,6 +68,7 @@ class Scheduler(Requests):
         self._place = Place()
         self._backlog = Backlog(policy, self._costs, self._place, padding)
         self._runner = Runner(engine, policy.run_seconds, metrics, clock, self._stuck, padding)
+        self._delivery = Delivery(self._tell, metrics, clock)
         self._on_stuck = on_stuck
         self._dispatcher = dispatcher if dispatcher is not None else Dispatcher(clock)
         self.available = available
@@ -150,10 +152,12 @@ class Scheduler(Requests):
                 # Or what lies in another process's memory would be held until the next batch.
                 del batch
                 self._dispatcher.cut()
+                self._delivery.soon()
             if self._closing and not self._backlog.depth:
                 break
             self._wake = loop.create_future()
             await self._wake
+        self._delivery.finish()
         self._expiry.clear()
         self._dispatcher.leave(self._backlog)
 
@@ -203,6 +207,7 @@ class Scheduler(Requests):
             self._failed(batch, fault)
         else:
             self._ended(batch, answers)
+            self._delivery.finish()
 
     async def _run_elsewhere(self, batch: Batch) -> None:
         try:
@@ -211,24 +216,18 @@ class Scheduler(Requests):
             self._failed(batch, fault)
         else:
             self._ended(batch, answers)
+            if not self._dispatcher.waited_for:
+                self._delivery.finish()
 
     def _ended(self, batch: Batch, answers: Answers) -> None:
         now = self._clock()
-        each, whole, together, seconds = answers
-        tickets = batch.tickets
+        seconds = answers.seconds
         self._backlog.ended(batch, seconds, now)
-        self._metrics.ran(batch.rows, len(tickets), seconds, now)
-        if together is not None:
-            for ticket in tickets:
-                ticket.state = OVER
-            self._metrics.inflight -= len(tickets)
-            together([ticket.taker for ticket in tickets], whole)
-            return
-        for ticket, answer in zip(tickets, each, strict=True):
-            if ticket.state == RUNNING:
-                if ticket.trace is not None:
-                    ticket.trace.ran(ticket.arrived, batch.started, batch.assembly, seconds, now, batch.rows)
-                self._tell(ticket, answer)
+        self._metrics.ran(batch.rows, len(batch.tickets), seconds, now)
+        for ticket in batch.tickets:
+            if ticket.trace is not None and ticket.state == RUNNING:
+                ticket.trace.ran(ticket.arrived, batch.started, batch.assembly, seconds, now, batch.rows)
+        self._delivery.take(batch, answers)
 
     def _failed(self, batch: Batch, fault: RuntimeFault) -> None:
         now = self._clock()

@@ -27,7 +27,10 @@ class Taker(Protocol):
 
     @property
     def deliver_all(self) -> "DeliverAll":
-        """Takes the outputs of a whole batch, for its takers in order, with as many rows each. It raises nothing."""
+        """Takes the outputs of a whole batch, for its takers in order, with as many rows each. It raises nothing.
+
+        None stands for one that has left.
+        """
 
 
 DeliverAll = Callable[[Sequence[Taker | None], Sequence[Array]], None]
@@ -41,6 +44,7 @@ Asked = tuple[Feeds, float, Deliver, Hashable]
 WAITING: Final = 0
 RUNNING: Final = 1
 OVER: Final = 2
+RAN: Final = 3
 """A ticket's states. Plain numbers, since an enumeration's member costs a look-up of its own; 0 reads as "alive"."""
 
 

@@ -106,8 +106,8 @@ async def _front(service: Service, host: Host, settings: ServeSettings, data: so
 
 async def _started(host: Host) -> bool:
     await host.start()
-    # What is there by now stays. To go over it again, which a full collection would, takes tens of milliseconds in which
-    # nobody is answered.
+    # What is there by now stays. A full collection would go over it again, for tens of milliseconds in which nobody is
+    # answered.
     gc.collect()
     gc.freeze()
     return True

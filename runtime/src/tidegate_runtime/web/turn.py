@@ -129,16 +129,19 @@ class Turn:
 
     def deliver_all(self, takers: Sequence[Taker | None], outputs: Sequence[Array]) -> None:
         """Writes the answers of calls whose requests ran together."""
-        calls = cast("Sequence[HotCall]", takers)
+        calls = cast("Sequence[HotCall | None]", takers)
         delivered = self._clock()
-        first = calls[0]
+        first = next((call for call in calls if call is not None), None)
+        if first is None:
+            return
         assert first.form is not None
         try:
             answers = first.form.answers(outputs, len(calls))
         except Exception:
             logger.exception("a batch's answers could not be written")
             for call in calls:
-                call.fail()
+                if call is not None:
+                    call.fail()
             return
         before, pieces, behind, json_length = answers
         around = len(before) + len(behind)
@@ -146,6 +149,8 @@ class Turn:
         late_at = asyncio.get_running_loop().time() + KEEP_ALIVE_SECONDS
         times = []
         for call, piece in zip(calls, pieces, strict=True):
+            if call is None:
+                continue
             size = around + len(piece)
             try:
                 # What is compressed, is the connection's last or isn't copied goes its own way.
