@@ -79,12 +79,15 @@ class Turn:
             group[1].append(call)
             group[2].append(numbers)
         for layout, (codec, members, texts) in alike.items():
-            feeds = codec.read(layout, texts)
-            if feeds is None:  # Of one of them; each says for itself what is wrong.
-                for call in members:
-                    call.take()
-            else:
+            feeds, unread = codec.read(layout, texts)
+            if not unread:
                 _submit(model, layout, members, feeds)
+                continue
+            others = frozenset(unread)
+            if feeds:
+                _submit(model, layout, [call for place, call in enumerate(members) if place not in others], feeds)
+            for place in unread:
+                members[place].take()  # It says for itself what is wrong.
 
     def deliver_all(self, takers: Sequence[Taker | None], outputs: Sequence[Array]) -> None:
         """Writes the answers of calls whose requests ran together."""
