@@ -2,12 +2,16 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fuzz.connection import Server, believable
+from tidegate_runtime.protocol.plain import Layout
+from tidegate_runtime.protocol.plain_json import PlainJson
+from tidegate_runtime.protocol.v2_request import decode
 
 SETTINGS = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -134,6 +138,41 @@ def test_an_empty_list_among_good_ones_of_the_same_turn_is_refused_and_they_are_
     good, empty = head % len(good) + good, head % len(empty) + empty
     answers = server.answers_of_each([good, good], [good, empty], [good, good])
     assert [[status for status, _ in each] for each in answers] == [[200, 200], [200, 400], [200, 200]]
+
+
+@pytest.mark.parametrize("count", [4, 30], ids=["few", "many"])
+def test_of_a_turn_s_requests_only_the_bad_one_is_read_by_itself(
+    server: Server, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def request(text: str) -> bytes:
+        head = '{"inputs": [{"name": "x", "shape": [4, 1], "datatype": "FP32", "data": ['
+        body = f"{head}{text}]}}]}}".encode()
+        return b"POST /v2/models/m/infer HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+
+    texts = [f"{number}, 0, 1, 2" for number in range(count)]
+    server.answers(request(texts[0]))  # Its layout is known from here on.
+    read: list[bytes] = []
+    together: list[int] = []
+
+    def counted(body: bytes, *given: Any) -> Any:
+        read.append(body)
+        return decode(body, *given)
+
+    def counting(codec: PlainJson, layout: Layout, numbers: Sequence[bytes]) -> Any:
+        together.append(len(numbers))
+        return read_together(codec, layout, numbers)
+
+    read_together = PlainJson.read
+    monkeypatch.setattr("tidegate_runtime.web.hot_call.decode", counted)
+    monkeypatch.setattr(PlainJson, "read", counting)
+    bad = texts[2].replace("2", "null", 1)
+    answers = server.answers_of_each(*([request(text)] for text in [*texts[:2], bad, *texts[3:]]))
+    refused = answers.pop(2)
+    assert [(status, "data[0] is null" in body["error"]) for status, body in refused] == [(400, True)]
+    doubled = [[(status, body["outputs"][0]["data"]) for status, body in each] for each in answers]
+    assert doubled == [[(200, [2 * number, 0, 2, 4])] for number in range(count) if number != 2]
+    assert [b"null" in body for body in read] == [True]
+    assert together == [count, 1]
 
 
 def test_whatever_fails_while_a_turn_is_taken_each_of_its_requests_is_answered(

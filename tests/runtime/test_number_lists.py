@@ -191,6 +191,49 @@ def test_nested_lists_are_read_where_they_are_of_the_shape(
         assert out.tolist() == value
 
 
+@settings(max_examples=500)
+@given(
+    shape=st.lists(st.integers(1, 4), min_size=1, max_size=4),
+    edits=st.lists(EDITS, max_size=2),
+    dtype=st.sampled_from(["i4", "f8", "u1"]),
+)
+@example(shape=[2, 2], edits=[(0.99, 0, b",")], dtype="i4")
+@example(shape=[3], edits=[(0.0, 1, b" [ [")], dtype="i4")
+def test_lists_are_read_in_the_shape_that_they_have(
+    shape: list[int], edits: list[tuple[float, int, bytes]], dtype: str
+) -> None:
+    text = edited(orjson.dumps(np.arange(math.prod(shape), dtype=dtype).reshape(shape).tolist()), edits)
+    read = READER.read_shaped(text, 0, len(text), np.dtype(dtype))
+    try:
+        value = orjson.loads(text)
+        expected = np.array(value, dtype=object)
+    except ValueError:
+        expected = None
+    if expected is None or not expected.ndim or not expected.size:
+        assert read is None
+        return
+    fits = present(orjson.dumps(expected.ravel().tolist()), dtype)
+    assert (None if read is None else read.tobytes()) == fits
+    if read is not None:
+        assert read.shape == expected.shape
+        assert read.dtype == dtype
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "1", "[", "[]", "[[]]", "[[1],[]]", "[[],[1]]", "[[1],[2,3]]", "[[1,2],[3]]", "[[1],2]", "[1,[2]]", "[[1]]]"],
+)
+def test_lists_that_have_no_shape_are_refused(text: str) -> None:
+    given_text = text.encode()
+    assert READER.read_shaped(given_text, 0, len(given_text), np.dtype("i4")) is None
+
+
+@pytest.mark.parametrize(("levels", "fits"), [(32, True), (33, False), (5000, False)])
+def test_lists_have_at_most_32_levels(levels: int, fits: bool) -> None:
+    text = b"[" * levels + b"1" + b"]" * levels
+    assert (READER.read_shaped(text, 0, len(text), np.dtype("i4")) is not None) == fits
+
+
 @given(
     texts=st.lists(st.tuples(st.integers(1, 3), st.one_of(st.none(), st.binary(max_size=8))), min_size=1, max_size=6),
     dtype=st.sampled_from(sorted(CODES)),
@@ -250,6 +293,8 @@ def test_places_outside_of_the_text_are_the_callers_fault(start: int, stop: int)
     for read in (READER.read, READER.read_nested):
         with pytest.raises(ValueError, match="there is no"):
             read(b"[1]", start, stop, np.empty(4, "f4"))
+    with pytest.raises(ValueError, match="there is no"):
+        READER.read_shaped(b"[1]", start, stop, np.dtype("f4"))
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def taught(*inputs: TensorSpec) -> PlainJson:
 def read(made: Plain, given_body: bytes, json_length: int | None = None) -> tuple[Feeds, int] | None:
     """As the hot way does: by a known layout, else whole."""
     known = made.find(given_body, json_length)
-    feeds = made.read(known[0], [known[1]]) if known is not None else None
+    feeds = made.read(known[0], [known[1]]).feeds if known is not None else None
     return (feeds[0], known[0].rows) if known and feeds else made.decode(given_body, json_length)
 
 
@@ -204,17 +204,22 @@ def test_requests_that_are_read_together_are_read_as_each_by_itself(rows: list[l
     made = taught(X)
     known = [made.find(body(x(row)), None) for row in rows]
     assert all(one is not None and one[0] is known[0][0] for one in known if known[0])
-    together = made.read(known[0][0], [one[1] for one in known if one]) if known[0] else None
+    assert known[0] is not None
+    together, unread = made.read(known[0][0], [one[1] for one in known if one])
     singly = [read(codec(X), body(x(row))) for row in rows]
-    if any(one is None for one in singly):
-        assert together is None
-    else:
-        assert together is not None
-        for feeds, one in zip(together, singly, strict=True):
-            assert one is not None
-            np.testing.assert_array_equal(feeds["x"], one[0]["x"])
+    assert list(unread) == [place for place, one in enumerate(singly) if one is None]
+    for feeds, one in zip(together, [one for one in singly if one is not None], strict=True):
+        np.testing.assert_array_equal(feeds["x"], one[0]["x"])
 
 
+@pytest.fixture(params=[True, False], ids=["library", "no library"])
+def way_to_read(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the library that reads numbers, and where it wasn't built."""
+    if not request.param:
+        monkeypatch.setattr("tidegate_runtime.protocol.json_layout.available", lambda: None)
+
+
+@pytest.mark.usefixtures("way_to_read")
 @pytest.mark.parametrize("company", [1, 40], ids=["few", "many"])
 @pytest.mark.parametrize(
     "texts",
@@ -241,10 +246,18 @@ def test_no_request_is_read_as_a_part_of_another(texts: tuple[bytes, bytes], com
     made = taught(X)
     known = made.find(body(x([1, 2])), None)
     assert known is not None
-    assert made.read(known[0], [known[1]] * company) is not None
-    assert made.read(known[0], [*[known[1]] * company, *texts]) is None
+    together, unread = made.read(known[0], [known[1]] * company)
+    assert (len(together), len(unread)) == (company, 0)
+    together, unread = made.read(known[0], [*[known[1]] * company, *texts, known[1]])
+    alone = [place for place, text in enumerate(texts, company) if made.read(known[0], [text]).unread]
+    assert alone
+    # The library doesn't know whose a NUL is, so it says of all that they aren't read.
+    assert list(unread) == alone or (any(b"\0" in text for text in texts) and len(unread) == company + 3)
+    for feeds in together:
+        np.testing.assert_array_equal(feeds["x"], [[1, 2]])
 
 
+@pytest.mark.usefixtures("way_to_read")
 @pytest.mark.parametrize("text", [b"[]", b"[ ]", b"[1,2]", b"[,]", b"[1"])
 @pytest.mark.parametrize("company", [0, 1, 80])
 def test_a_list_that_isn_t_of_one_number_is_left_where_one_is_wanted(text: bytes, company: int) -> None:
@@ -253,8 +266,9 @@ def test_a_list_that_isn_t_of_one_number_is_left_where_one_is_wanted(text: bytes
     assert made.decode(given_body, None) is not None
     known = made.find(given_body, None)
     assert known is not None
-    assert made.read(known[0], [*[known[1]] * company, text]) is None
-    assert made.read(known[0], [known[1]] * (company + 1)) is not None
+    together, unread = made.read(known[0], [*[known[1]] * company, text])
+    assert (len(together), list(unread)) == (company, [company])
+    assert len(made.read(known[0], [known[1]] * (company + 1)).feeds) == company + 1
 
 
 def binary(*tensors: tuple[TensorSpec, Any], **members: Any) -> tuple[bytes, int]:
@@ -292,8 +306,8 @@ def test_binary_requests_that_repeat_one_are_read_together() -> None:
     layout = known[0][0] if known[0] is not None else None
     assert layout is not None
     assert (layout.rows, layout.size, layout.priority, layout.timeout_seconds) == (2, 18, 1, 0.0005)
-    feeds = made.read(layout, [one[1] for one in known if one is not None])
-    assert feeds is not None
+    feeds, unread = made.read(layout, [one[1] for one in known if one is not None])
+    assert (len(feeds), len(unread)) == (3, 0)
     for n, each in enumerate(feeds):
         np.testing.assert_array_equal(each["x"], FLOATS + n)
         np.testing.assert_array_equal(each["n"], BYTES)

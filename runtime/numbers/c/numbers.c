@@ -53,23 +53,33 @@ static const char *read_list(int kind, const char *p, const char *stop, char *ou
   }
 }
 
-/* As `read_list`, but in `rank` levels; `*out` moves on. */
-static const char *read_levels(int kind, const char *p, const char *stop, char **out, int rank, const int64_t *sizes) {
-  int64_t i, count;
+/*
+ * As `read_list`, but in `rank` levels, each as long as its size says, or, where that is 0, as its first list, which sets
+ * it. `*out` and `*room` move on.
+ */
+static const char *read_levels(int kind, const char *p, const char *stop, char **out, int64_t *room, int rank,
+                               int64_t *sizes) {
+  int64_t count;
   if (rank == 1) {
-    p = read_list(kind, p, stop, *out, sizes[0], &count);
-    *out += sizes[0] * size_of(kind);
-    return p != NULL && count == sizes[0] ? p : NULL;
-  }
-  if (p == stop || *p != '[') return NULL;
-  for (i = 0; i < sizes[0]; i++) {
-    /* The bracket, or the comma. */
-    p = read_levels(kind, skip_space(p + 1, stop), stop, out, rank - 1, sizes + 1);
+    p = read_list(kind, p, stop, *out, *sizes > 0 && *sizes < *room ? *sizes : *room, &count);
     if (p == NULL) return NULL;
-    p = skip_space(p, stop);
-    if (p == stop || *p != (i + 1 < sizes[0] ? ',' : ']')) return NULL;
+    *out += count * size_of(kind);
+    *room -= count;
+  } else {
+    if (p == stop || *p != '[') return NULL;
+    count = 0;
+    do {
+      /* The bracket, or the comma. */
+      p = read_levels(kind, skip_space(p + 1, stop), stop, out, room, rank - 1, sizes + 1);
+      if (p == NULL) return NULL;
+      p = skip_space(p, stop);
+      count++;
+    } while (p < stop && *p == ',');
+    if (p == stop || *p != ']') return NULL;
+    p++;
   }
-  return p + 1;
+  if (*sizes == 0) *sizes = count;
+  return count > 0 && count == *sizes ? p : NULL;
 }
 
 int64_t tg_read(const char *text, int64_t start, int64_t stop, int kind, void *out, int64_t room) {
@@ -79,16 +89,16 @@ int64_t tg_read(const char *text, int64_t start, int64_t stop, int kind, void *o
   return p != NULL && skip_space(p, end) == end ? count : -1;
 }
 
-int tg_read_nested(const char *text, int64_t start, int64_t stop, int kind, void *out, int rank,
-                   const int64_t *sizes) {
+int tg_read_nested(const char *text, int64_t start, int64_t stop, int kind, void *out, int64_t room, int rank,
+                   int64_t *sizes) {
   const char *end = text + stop;
   char *place = out;
   const char *p;
   int i;
   if (rank < 1 || rank > MAX_RANK) return -1;
   for (i = 0; i < rank; i++)
-    if (sizes[i] < 1) return -1;
-  p = read_levels(kind, skip_space(text + start, end), end, &place, rank, sizes);
+    if (sizes[i] < 0) return -1;
+  p = read_levels(kind, skip_space(text + start, end), end, &place, &room, rank, sizes);
   return p != NULL && skip_space(p, end) == end ? 0 : -1;
 }
 

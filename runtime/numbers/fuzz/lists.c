@@ -84,7 +84,7 @@ static uint64_t once(void) {
   size_t length = make(made);
   char *text = malloc(length ? length : 1);
   int kind = draw(2) ? (int)draw(KINDS) : F64;
-  int64_t room = (int64_t)draw(ROOM), sizes[4], rows[4];
+  int64_t room = (int64_t)draw(ROOM), sizes[4], nested[3], rows[4];
   static const size_t bytes[KINDS] = {1, 2, 4, 8, 1, 2, 4, 8, 4, 8};
   char *out = malloc((size_t)room * bytes[kind]), whole[4], *place = out;
   int64_t start = draw(8) ? 0 : (int64_t)draw(length + 1), count;
@@ -94,7 +94,9 @@ static uint64_t once(void) {
   read = count >= 0;
   if (count == 1 && kind == F64 && start == 0 && text[0] == '[') check_double(text, length, *(double *)place);
   sizes[0] = 1 + (int64_t)draw(3), sizes[1] = 1 + (int64_t)draw(8);
-  if (sizes[0] * sizes[1] <= room) tg_read_nested(text, start, (int64_t)length, kind, place, 2, sizes);
+  tg_read_nested(text, start, (int64_t)length, kind, place, room, 2, sizes);
+  nested[0] = draw(2) ? 0 : sizes[0], nested[1] = draw(2) ? 0 : sizes[1], nested[2] = 0;
+  if (tg_read_nested(text, start, (int64_t)length, kind, place, room, 1 + (int)draw(3), nested) == 0) read = 1;
   rows[0] = 1 + (int64_t)draw(2), rows[1] = 1 + (int64_t)draw(2);
   if ((rows[0] + rows[1]) * sizes[1] <= room) {
     if (length > 0) text[draw(length)] = 0;

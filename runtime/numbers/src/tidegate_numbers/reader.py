@@ -5,9 +5,11 @@ the same text and type; what is refused is left to them, and so is what is wrong
 so the library needs no Python to be built.
 """
 
+import re
 from array import array
 from collections.abc import Sequence
 from functools import cache
+from math import prod
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +24,8 @@ _KINDS: Final = {
     np.dtype(name): kind for kind, name in enumerate(("u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f4", "f8"))
 }
 """The library's numbers for types, as in numbers.c."""
+
+_LEVELS: Final = re.compile(rb"(?:[ \t\n\r]*\[){1,32}")
 
 Text = bytes | bytearray | memoryview
 Array = npt.NDArray[Any]
@@ -62,8 +66,7 @@ class Reader:
         -1 if it isn't one flat list, all of numbers of `out`'s type, at most as many as `out` has elements; then `out`
         holds anything. `start` and `stop` are positions from 0 to the length: `ValueError` for others.
         """
-        if not 0 <= start <= stop <= len(text):
-            raise ValueError(f"there is no {start}:{stop} in a text of {len(text)} bytes")
+        _check_place(text, start, stop)
         given = text if type(text) is bytes else self._memory(text)
         place = self._memory(self._chars, out, True)
         count: int = self._read(given, start, stop, _KINDS[out.dtype], place, out.size)
@@ -74,12 +77,31 @@ class Reader:
 
         Otherwise it holds anything. An array without dimensions, or without elements, is refused.
         """
-        if not 0 <= start <= stop <= len(text):
-            raise ValueError(f"there is no {start}:{stop} in a text of {len(text)} bytes")
+        _check_place(text, start, stop)
+        return out.size > 0 and self._nested(text, start, stop, out, array("q", out.shape))
+
+    def read_shaped(self, text: Text, start: int, stop: int, dtype: "np.dtype[Any]") -> Array | None:
+        """The numbers of `text[start:stop]` in the shape that its lists have; None unless all are as long as the first.
+
+        Also None for empty lists and for more than 32 levels.
+        """
+        _check_place(text, start, stop)
+        levels = _LEVELS.match(text, start, stop)
+        if levels is None:
+            return None
+        # A number takes two bytes at least. Memory beyond those that there are isn't touched, and given back.
+        out = np.empty((stop - start) // 2, dtype)
+        sizes = array("q", bytes(8 * levels.group().count(b"[")))
+        if not self._nested(text, start, stop, out, sizes):
+            return None
+        out.resize(prod(sizes), refcheck=False)
+        return out.reshape(sizes)
+
+    def _nested(self, text: Text, start: int, stop: int, out: Array, sizes: "array[int]") -> bool:
         given = text if type(text) is bytes else self._memory(text)
         place = self._memory(self._chars, out, True)
-        sizes = self._memory(self._sizes, array("q", out.shape))
-        rc: int = self._read_nested(given, start, stop, _KINDS[out.dtype], place, out.ndim, sizes)
+        held = self._memory(self._sizes, sizes, True)
+        rc: int = self._read_nested(given, start, stop, _KINDS[out.dtype], place, out.size, len(sizes), held)
         return rc == 0
 
     def read_many(self, texts: Sequence[bytes], out: Array, rows: Sequence[int] | None = None) -> bytearray:
@@ -104,6 +126,11 @@ class Reader:
         kind = _KINDS[out.dtype]
         rc = self._read_many(joined, len(joined), kind, place, size, counts, count, self._memory(whole))
         return bytearray(count) if rc else whole
+
+
+def _check_place(text: Text, start: int, stop: int) -> None:
+    if not 0 <= start <= stop <= len(text):
+        raise ValueError(f"there is no {start}:{stop} in a text of {len(text)} bytes")
 
 
 @cache

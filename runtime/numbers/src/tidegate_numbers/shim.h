@@ -13,9 +13,12 @@
  */
 int64_t tg_read(const char *text, int64_t start, int64_t stop, int kind, void *out, int64_t room);
 
-/* The same for lists nested in `rank` levels, from 1 to 32, each as long as `sizes` says: 0, or -1. */
-int tg_read_nested(const char *text, int64_t start, int64_t stop, int kind, void *out, int rank,
-                   const int64_t *sizes);
+/*
+ * The same for lists nested in `rank` levels, from 1 to 32, each as long as `sizes` says: 0, or -1. A size of 0 is set to
+ * that of the first such list, which the others have to have, too; no list is empty.
+ */
+int tg_read_nested(const char *text, int64_t start, int64_t stop, int kind, void *out, int64_t room, int rank,
+                   int64_t *sizes);
 
 /*
  * The same for `count` lists, a NUL behind each but the last. List i has `size` · rows[i] numbers, or `size` where

@@ -49,17 +49,33 @@ class JsonLayouts:
             return None
         return layout, body[begin : len(body) - len(layout.behind)]
 
-    def read(self, layout: Layout, numbers: Sequence[bytes]) -> Array | None:
-        """The numbers of requests of this layout, one below the other along a new axis 0; None if one can't be read."""
+    def read(self, layout: Layout, numbers: Sequence[bytes]) -> tuple[Array, Sequence[int]]:
+        """The numbers of requests of this layout, one below the other along a new axis 0.
+
+        The second are the places of those that can't be read, which have no row.
+        """
         assert isinstance(layout, JsonLayout)
-        total = len(numbers) * layout.count
-        if self._reader is None or total < MANY:
+        count = len(numbers)
+        if self._reader is None or count * layout.count < MANY:
             made = self._joined(layout, numbers)
-            return None if made is None else np.ndarray((len(numbers), *layout.shape), self._dtype, made)
-        table = np.empty((len(numbers), layout.count), self._dtype)
-        if 0 in self._reader.read_many(numbers, table):
-            return None
-        return table.reshape(len(numbers), *layout.shape)
+            if made is not None:
+                return np.ndarray((count, *layout.shape), self._dtype, made), ()
+        table = np.empty((count, layout.count), self._dtype)
+        whole = self._apart(layout, numbers, table) if self._reader is None else self._reader.read_many(numbers, table)
+        if 0 not in whole:
+            return table.reshape(count, *layout.shape), ()
+        unread = [place for place, read in enumerate(whole) if not read]
+        return np.delete(table, unread, axis=0).reshape(-1, *layout.shape), unread
+
+    def _apart(self, layout: JsonLayout, numbers: Sequence[bytes], table: Array) -> bytearray:
+        """As the library's `read_many`."""
+        whole = bytearray(len(numbers))
+        for place, text in enumerate(numbers):
+            made = self._joined(layout, [text])
+            if made is not None:
+                table[place] = made
+                whole[place] = 1
+        return whole
 
     def _joined(self, layout: JsonLayout, numbers: Sequence[bytes]) -> "number_array[Any] | None":
         """All numbers in order, read as one list.

@@ -14,12 +14,15 @@ from typing import Final
 import numpy as np
 
 from tidegate_numbers import Reader, available
-from tidegate_runtime.protocol.json_tensors import CODES, parse_data
+from tidegate_runtime.protocol.json_tensors import CODES, MAX_RANK, parse_data
 from tidegate_runtime.tensors import Array, Datatype
 
 LONG_BODY: Final = 2048
 LONG_LIST: Final = 1024
 """Bytes from which on a text is worth the look, and a list the call: at half of that they cost what they save."""
+
+SHORT_LISTS: Final = 3
+"""Where any member may have a long list, so many are looked at that aren't."""
 
 _MEMBER: Final = b'"data"'
 _BEGIN: Final = re.compile(rb"[ \t\n\r]*:[ \t\n\r]*(?=\[)")
@@ -46,11 +49,13 @@ class NumberLists:
         self._reader = reader
 
     @classmethod
-    def cut(cls, text: bytes | bytearray) -> "NumberLists | None":
-        """What seem to be lists of numbers as members called "data"; None if there are none that are long."""
+    def cut(cls, text: bytes | bytearray, *, named: bool = True) -> "NumberLists | None":
+        """What seem to be long lists of numbers, if `named` as members called "data"; None if there are none."""
         reader = available() if len(text) >= LONG_BODY else None
-        places = [] if reader is None else _places(text)
-        if reader is None or not places:
+        if reader is None:
+            return None
+        places = _named_places(text) if named else _places(text)
+        if not places:
             return None
         pieces = []
         end = 0
@@ -69,9 +74,7 @@ class NumberLists:
 
     def array(self, data: object, shape: tuple[int, ...], datatype: Datatype, where: str, booleans: bool) -> Array:
         """As `parse_data`, of which `data` is as parsed from `rest`. Raises `Unproved` for a list with any fault."""
-        place = None
-        if isinstance(data, list) and len(data) == 1 and isinstance(data[0], str):
-            place = self._lists.pop(data[0], None)
+        place = self._take(data)
         if place is None:
             return parse_data(data, shape, datatype, where, booleans)
         start, stop = place
@@ -87,13 +90,53 @@ class NumberLists:
             raise Unproved
         return array
 
+    def column(self, data: object, datatype: Datatype, where: str) -> Array | None:
+        """A tensor in the shape of its text: of one list that was cut out, or of rows some of which were; else None.
+
+        Raises `Unproved` for a list with any fault, and `InvalidTensor` for a row that wasn't cut out.
+        """
+        if not isinstance(data, list):
+            return None
+        place = self._take(data)
+        if place is not None:
+            return self._shaped(place, datatype)
+        rows = [self._take(row) for row in data]
+        first = next((place for place in rows if place is not None), None)
+        if first is None:
+            return None
+        read = self._shaped(first, datatype)
+        # A number takes two bytes at least, so the first row can't claim memory for the others.
+        if read.ndim >= MAX_RANK or len(rows) * read.size > len(self._text) // 2:
+            raise Unproved
+        array: Array = np.empty((len(rows), *read.shape), datatype.numpy)
+        for row, place, given in zip(array, rows, data, strict=True):
+            if place is not None:
+                whole = self._reader.read_nested(self._text, *place, row)
+            elif whole := read.ndim == 1:
+                row[:] = parse_data(given, row.shape, datatype, where)
+            if not whole:
+                raise Unproved
+        return array
+
+    def _take(self, data: object) -> tuple[int, int] | None:
+        """Where the list stands whose mark `data` is; once, and None if it is none."""
+        if isinstance(data, list) and len(data) == 1 and isinstance(data[0], str):
+            return self._lists.pop(data[0], None)
+        return None
+
+    def _shaped(self, place: tuple[int, int], datatype: Datatype) -> Array:
+        array = self._reader.read_shaped(self._text, *place, datatype.numpy) if datatype in CODES else None
+        if array is None:
+            raise Unproved
+        return array
+
     def end(self) -> None:
         """Raises `Unproved` if a list was no tensor's data."""
         if self._lists:
             raise Unproved
 
 
-def _places(text: bytes | bytearray) -> list[tuple[int, int]]:
+def _named_places(text: bytes | bytearray) -> list[tuple[int, int]]:
     """Where each long list begins and ends: neither strings nor objects are in it, so it ends before the next.
 
     The first list of anything else ends the search, which among strings takes a tenth of the time that parsing does.
@@ -116,3 +159,29 @@ def _places(text: bytes | bytearray) -> list[tuple[int, int]]:
             places.append((start, stop))
             end = stop
     return places
+
+
+def _places(text: bytes | bytearray) -> list[tuple[int, int]]:
+    """The same for lists of any member; after a few that are short, or of anything else, no more is sought."""
+    places = []
+    short = quote = brace = limit = 0
+    while short < SHORT_LISTS and (start := text.find(b"[", limit)) >= 0:
+        # Each is looked for once, not from every list on to an end that may be far.
+        limit = quote = quote if quote > start else _find(text, b'"', start)
+        if limit - start >= LONG_LIST:
+            brace = brace if brace > start else _find(text, b"}", start)
+            limit = min(quote, brace)
+        stop = start
+        if limit - start >= LONG_LIST and _NUMBERS.match(text, start):
+            stop = text.rfind(b"]", start, limit) + 1
+        if stop - start >= LONG_LIST:
+            places.append((start, stop))
+        else:
+            short += 1
+    return places
+
+
+def _find(text: bytes | bytearray, byte: bytes, start: int) -> int:
+    """Where it is next, or the text's end."""
+    place = text.find(byte, start)
+    return place if place >= 0 else len(text)

@@ -49,6 +49,14 @@ Known = tuple[Layout, bytes]
 """A request that repeats: its layout, and the bytes that hold its numbers."""
 
 
+class Read(NamedTuple):
+    """What requests that repeat hold."""
+
+    feeds: list[Feeds]
+    unread: Sequence[int] = ()
+    """The places, in rising order, of those whose numbers can't be read: they have no feeds."""
+
+
 class Plain(Protocol):
     """The codec of a model's requests that repeat, in one form, and of their answers."""
 
@@ -58,8 +66,8 @@ class Plain(Protocol):
         A body that isn't over `MAX_BYTES` has to be `bytes`. `json_length` is how much of it is JSON; None: all.
         """
 
-    def read(self, layout: Layout, numbers: Sequence[bytes]) -> list[Feeds] | None:
-        """The inputs of requests of this layout; None if the numbers of one of them can't be read."""
+    def read(self, layout: Layout, numbers: Sequence[bytes]) -> Read:
+        """The inputs of requests of this layout."""
 
     def decode(self, body: bytes | bytearray, json_length: int | None) -> tuple[Feeds, int] | None:
         """The inputs, and the rows of each, of a request whose layout isn't known yet, and is noted; None: not read."""

@@ -19,6 +19,7 @@ from tidegate_runtime.protocol.plain import (
     Answers,
     Known,
     Layout,
+    Read,
     keep,
     repeatable,
     shape_of_each,
@@ -72,7 +73,7 @@ class PlainBinary:
             return None
         return layout, body[json_length:]
 
-    def read(self, layout: Layout, numbers: Sequence[bytes]) -> list[Feeds] | None:
+    def read(self, layout: Layout, numbers: Sequence[bytes]) -> Read:
         """As `Plain` says; any bytes are numbers."""
         assert isinstance(layout, _BinaryLayout)
         count = len(numbers)
@@ -80,13 +81,13 @@ class PlainBinary:
         if len(layout.parts) == 1:
             name, _, _, dtype, shape = layout.parts[0]
             block: Array = np.ndarray((count, *shape), dtype, joined)
-            return [{name: array} for array in block]
+            return Read([{name: array} for array in block])
         table = np.ndarray((count, layout.size), np.uint8, joined)
         columns = [
             table[:, begin:end].view(dtype).reshape(count, *shape) for _, begin, end, dtype, shape in layout.parts
         ]
         names = [part.name for part in layout.parts]
-        return [dict(zip(names, arrays, strict=True)) for arrays in zip(*columns, strict=True)]
+        return Read([dict(zip(names, arrays, strict=True)) for arrays in zip(*columns, strict=True)])
 
     def decode(self, body: bytes | bytearray, json_length: int | None) -> tuple[Feeds, int] | None:
         """As `Plain` says: nothing is read but by a layout."""

@@ -21,6 +21,7 @@ from tidegate_runtime.protocol.plain import (
     Answers,
     Known,
     Layout,
+    Read,
     keep,
     repeatable,
     shape_of_each,
@@ -71,14 +72,12 @@ class PlainJson:
         assert type(body) is bytes
         return self._layouts.find(body)
 
-    def read(self, layout: Layout, numbers: Sequence[bytes]) -> list[Feeds] | None:
+    def read(self, layout: Layout, numbers: Sequence[bytes]) -> Read:
         """As `Plain` says."""
         assert self._layouts is not None
-        block = self._layouts.read(layout, numbers)
-        if block is None:
-            return None
+        block, unread = self._layouts.read(layout, numbers)
         name = self._inputs[0].name
-        return [{name: array} for array in block]
+        return Read([{name: array} for array in block], unread)
 
     def learn(self, body: bytes | bytearray, json_length: int | None, request: InferRequest) -> None:
         """As `Plain` says."""

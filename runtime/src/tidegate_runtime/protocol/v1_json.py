@@ -7,6 +7,7 @@ signature tells what the JSON leaves open; numbers are held to its datatypes as 
 import base64
 import binascii
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -14,6 +15,7 @@ import orjson
 from tidegate_runtime.errors import InvalidRequest, InvalidTensor
 from tidegate_runtime.protocol.json_document import MAX_DEPTH, Members, list_of, may_hold_booleans, object_of, parse
 from tidegate_runtime.protocol.json_tensors import MAX_RANK, data_of, parse_data
+from tidegate_runtime.protocol.number_lists import NumberLists, Unproved
 from tidegate_runtime.tensors import Datatype, InferRequest, InferResponse, Tensor, TensorSpec
 
 SIGNATURE: Final = "serving_default"
@@ -32,10 +34,21 @@ def decode(body: bytes | bytearray, inputs: Sequence[TensorSpec]) -> V1Request:
 
     Raises `Malformed`, `InvalidRequest` or `InvalidTensor`, each naming the place.
     """
-    root = object_of(parse(body), "the body")
-    members = Members(body)
-    members.total = len(root)
-    if body.count(b":") != members.total:
+    lists = NumberLists.cut(body, named=False)
+    if lists is not None:
+        # What is wrong with it is found, and its place told, by the parse of the whole alone.
+        with suppress(Unproved, InvalidRequest):
+            request = _request(lists.rest, inputs, lists)
+            lists.end()
+            return request
+    return _request(body, inputs, None)
+
+
+def _request(text: bytes | bytearray, inputs: Sequence[TensorSpec], lists: NumberLists | None) -> V1Request:
+    root = object_of(parse(text), "the body")
+    if text.count(b":") != len(root):
+        members = Members(text)
+        members.total = len(root)
         members.walk(list(root.values()), MAX_DEPTH - 1)
         members.refuse_duplicates()
     if root.get("signature_name") not in (None, "", SIGNATURE):
@@ -44,13 +57,13 @@ def decode(body: bytes | bytearray, inputs: Sequence[TensorSpec]) -> V1Request:
         raise InvalidRequest('send either "instances", a list of rows, or "inputs", a column for each input')
     rows = "instances" in root
     columns = _columns_of_rows(root["instances"], inputs) if rows else _columns(root["inputs"], inputs)
-    booleans = may_hold_booleans(body)
+    booleans = may_hold_booleans(text)
     specs = {spec.name: spec for spec in inputs}
     tensors = []
     for name, data in columns.items():
         if name not in specs:
             raise InvalidRequest(f'input "{name[:64]}" does not exist; the model takes {_quoted(inputs)}')
-        tensors.append(_tensor(specs[name], data, booleans))
+        tensors.append(_tensor(specs[name], data, booleans, lists))
     return V1Request(InferRequest(tuple(tensors)), rows)
 
 
@@ -104,8 +117,11 @@ def _only(inputs: Sequence[TensorSpec], where: str) -> TensorSpec:
     return inputs[0]
 
 
-def _tensor(spec: TensorSpec, data: object, booleans: bool) -> Tensor:
+def _tensor(spec: TensorSpec, data: object, booleans: bool, lists: NumberLists | None) -> Tensor:
     where = f'input "{spec.name}"'
+    array = lists.column(data, spec.datatype, where) if lists is not None else None
+    if array is not None:
+        return Tensor(spec.name, spec.datatype, array)
     shape: list[int] = []
     level = data
     while isinstance(level, list):

@@ -114,8 +114,8 @@ class HotCall:
             form = self.form = head.form
             if form is not None:
                 known = form.find(body, size)
-                feeds = form.read(known[0], [known[1]]) if known is not None else None
-                if known is not None and feeds is not None:
+                feeds = form.read(known[0], [known[1]]).feeds if known is not None else None
+                if known is not None and feeds:
                     self.submit(feeds[0], known[0])
                     return
                 plain = form.decode(body, size)

@@ -82,12 +82,15 @@ class Turn:
             group[1].append(call)
             group[2].append(numbers)
         for layout, (codec, members, texts) in alike.items():
-            feeds = codec.read(layout, texts)
-            if feeds is None:  # Of one of them; each says for itself what is wrong.
-                for call in members:
-                    call.take()
-            else:
+            feeds, unread = codec.read(layout, texts)
+            if not unread:
                 self._submit(model, layout, members, feeds)
+                continue
+            others = frozenset(unread)
+            if feeds:
+                self._submit(model, layout, [call for place, call in enumerate(members) if place not in others], feeds)
+            for place in unread:
+                members[place].take()  # It says for itself what is wrong.
 
     def _submit(self, model: ServedModel, layout: Layout, calls: "list[HotCall]", feeds: list[Feeds]) -> None:
         limit = model.limits.timeout_seconds
