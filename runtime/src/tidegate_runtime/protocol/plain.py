@@ -14,8 +14,8 @@ from tidegate_runtime.tensors import Array, Feeds, InferRequest
 MAX_BYTES: Final = 16 * 1024
 """Of longer bodies the numbers are nearly all the cost, which is the same in the general codec."""
 
-MAX_LAYOUTS: Final = 64
-"""A client whose requests have more row counts than these has them forgotten and read anew."""
+MAX_LAYOUTS: Final = 256
+"""Where requests have more counts of rows, or lengths of texts, than these, all are forgotten and read anew."""
 
 MAX_SHAPES: Final = 256
 """Shapes of outputs whose text is kept."""
@@ -45,7 +45,10 @@ class Answers(NamedTuple):
     """What `Inference-Header-Content-Length` says; None for bodies that are JSON and nothing else."""
 
 
-Known = tuple[Layout, bytes]
+Numbers = bytes | tuple[bytes, ...]
+"""The bytes that hold a request's numbers, of each tensor if they lie apart."""
+
+Known = tuple[Layout, Numbers]
 """A request that repeats: its layout, and the bytes that hold its numbers."""
 
 
@@ -66,7 +69,7 @@ class Plain(Protocol):
         A body that isn't over `MAX_BYTES` has to be `bytes`. `json_length` is how much of it is JSON; None: all.
         """
 
-    def read(self, layout: Layout, numbers: Sequence[bytes]) -> Read:
+    def read(self, layout: Layout, numbers: Sequence[Numbers]) -> Read:
         """The inputs of requests of this layout."""
 
     def decode(self, body: bytes | bytearray, json_length: int | None) -> tuple[Feeds, int] | None:

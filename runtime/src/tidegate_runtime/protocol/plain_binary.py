@@ -6,7 +6,7 @@ behind it, is the same request about other numbers.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 import numpy as np
 import orjson
@@ -19,6 +19,7 @@ from tidegate_runtime.protocol.plain import (
     Answers,
     Known,
     Layout,
+    Numbers,
     Read,
     keep,
     repeatable,
@@ -73,11 +74,11 @@ class PlainBinary:
             return None
         return layout, body[json_length:]
 
-    def read(self, layout: Layout, numbers: Sequence[bytes]) -> Read:
+    def read(self, layout: Layout, numbers: Sequence[Numbers]) -> Read:
         """As `Plain` says; any bytes are numbers."""
         assert isinstance(layout, _BinaryLayout)
         count = len(numbers)
-        joined = b"".join(numbers)
+        joined = b"".join(cast("Sequence[bytes]", numbers))
         if len(layout.parts) == 1:
             name, _, _, dtype, shape = layout.parts[0]
             block: Array = np.ndarray((count, *shape), dtype, joined)

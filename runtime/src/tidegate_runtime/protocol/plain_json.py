@@ -1,8 +1,9 @@
 """The commonest request of a model, and its answer, at a third of the general codec's cost.
 
-Plain is a request of nothing but the model's inputs, in declared order, flat, of numbers, each with one free dimension,
-the leading one, for all outputs in JSON. Whatever else a body is, this reader returns None, and the general codec reads
-it or says what is wrong with it. So nothing is refused here, and what is accepted is what that one makes of it.
+Plain is a request of nothing but the model's inputs, in declared order, flat, of numbers, for all outputs in JSON.
+Whatever else a body is, this reader returns None, and the general codec reads it or says what is wrong with it. So
+nothing is refused here, and what is accepted is what that one makes of it. Where more dimensions than the leading one
+are free, as a text's length is, it reads only what repeats a request that the general codec has read.
 """
 
 from array import array as number_array
@@ -13,14 +14,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import orjson
 
-from tidegate_runtime.protocol.json_layout import JsonLayouts, finite
+from tidegate_runtime.protocol.json_layout import JsonLayouts
 from tidegate_runtime.protocol.json_tensors import CODES
+from tidegate_runtime.protocol.number_column import NumberColumn, finite
 from tidegate_runtime.protocol.plain import (
     MAX_BYTES,
     MAX_SHAPES,
     Answers,
     Known,
     Layout,
+    Numbers,
     Read,
     keep,
     repeatable,
@@ -34,7 +37,8 @@ class _Input(NamedTuple):
     datatype: str
     dtype: np.dtype[Any]
     code: str
-    tail: list[int]
+    tail: list[int] | None
+    """Of a row; None if that varies."""
     kinds: list[type]
     row_size: int
     may_overflow: bool
@@ -45,10 +49,13 @@ class PlainJson:
 
     def __init__(self, name: str, version: str, inputs: Sequence[_Input], outputs: Sequence[TensorSpec]) -> None:
         self._inputs = inputs
-        only = inputs[0] if len(inputs) == 1 else None
-        self._layouts = JsonLayouts(only.code, only.dtype, only.may_overflow) if only is not None else None
+        self._names = [given.name for given in inputs]
+        self._layouts = JsonLayouts(
+            [NumberColumn(given.name, given.code, given.dtype, given.may_overflow) for given in inputs]
+        )
         self._frames: dict[tuple[tuple[int, ...], ...], list[bytes]] = {}
         self._colons = 1 + 4 * len(inputs)
+        self._fixed = all(given.tail is not None for given in inputs)
         head = orjson.dumps({"model_name": name, "model_version": version, "outputs": []})[:-2]
         self._heads = []
         for index, spec in enumerate(outputs):
@@ -67,29 +74,26 @@ class PlainJson:
 
     def find(self, body: bytes | bytearray, json_length: int | None) -> Known | None:
         """As `Plain` says."""
-        if self._layouts is None or json_length is not None or len(body) > MAX_BYTES:
+        if json_length is not None or len(body) > MAX_BYTES:
             return None
         assert type(body) is bytes
         return self._layouts.find(body)
 
-    def read(self, layout: Layout, numbers: Sequence[bytes]) -> Read:
+    def read(self, layout: Layout, numbers: Sequence[Numbers]) -> Read:
         """As `Plain` says."""
-        assert self._layouts is not None
-        block, unread = self._layouts.read(layout, numbers)
-        name = self._inputs[0].name
-        return Read([{name: array} for array in block], unread)
+        return self._layouts.read(layout, numbers)
 
     def learn(self, body: bytes | bytearray, json_length: int | None, request: InferRequest) -> None:
         """As `Plain` says."""
-        if self._layouts is None or json_length is not None or len(body) > MAX_BYTES:
+        if json_length is not None or len(body) > MAX_BYTES or request.binary or not repeatable(request):
             return
-        if repeatable(request) and not request.binary:
-            shape = request.inputs[0].array.shape
-            self._layouts.learn(bytes(body), shape, request.priority, request.timeout_seconds)
+        if [tensor.name for tensor in request.inputs] == self._names:
+            shapes = [tensor.array.shape for tensor in request.inputs]
+            self._layouts.learn(bytes(body), shapes, request.priority, request.timeout_seconds)
 
     def decode(self, body: bytes | bytearray, json_length: int | None) -> tuple[Feeds, int] | None:
         """As `Plain` says."""
-        if json_length is not None or len(body) > MAX_BYTES:
+        if json_length is not None or len(body) > MAX_BYTES or not self._fixed:
             return None
         # Python takes true for 1 wherever it compares or converts numbers.
         if body.count(b":") != self._colons or b"true" in body or b"false" in body:
@@ -99,9 +103,9 @@ class PlainJson:
         except orjson.JSONDecodeError:
             return None
         read = self._read(root)
-        if read is not None and self._layouts is not None:
+        if read is not None:
             feeds, _ = read
-            self._layouts.learn(bytes(body), feeds[self._inputs[0].name].shape)
+            self._layouts.learn(bytes(body), [array.shape for array in feeds.values()])
         return read
 
     def answers(self, outputs: Sequence[Array], count: int) -> Answers:
@@ -151,13 +155,14 @@ class PlainJson:
 
 def _plain_input(spec: TensorSpec) -> _Input | None:
     code = CODES.get(spec.datatype)
-    tail = [size for size in spec.shape[1:] if isinstance(size, int) and size > 0]
-    if code is None or not spec.shape or isinstance(spec.shape[0], int) or len(tail) + 1 != len(spec.shape):
+    if code is None or not spec.shape or isinstance(spec.shape[0], int) or 0 in spec.shape:
         return None
+    sizes = [size for size in spec.shape[1:] if isinstance(size, int)]
+    tail = sizes if len(sizes) + 1 == len(spec.shape) else None
     kinds: list[type] = [int] * len(spec.shape)
     may_overflow = spec.datatype is Datatype.FP32
     dtype = spec.datatype.numpy
-    return _Input(spec.name, spec.datatype.value, dtype, code, tail, kinds, prod(tail), may_overflow)
+    return _Input(spec.name, spec.datatype.value, dtype, code, tail, kinds, prod(sizes), may_overflow)
 
 
 def _array(given: _Input, tensor: Any) -> Array | None:

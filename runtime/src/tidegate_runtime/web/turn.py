@@ -14,7 +14,7 @@ import orjson
 from tidegate_runtime.batching.tickets import Taker
 from tidegate_runtime.errors import RuntimeFault
 from tidegate_runtime.protocol.compression import MIN_BYTES
-from tidegate_runtime.protocol.plain import Answers, Layout, Plain
+from tidegate_runtime.protocol.plain import Answers, Layout, Numbers, Plain
 from tidegate_runtime.served_model import ServedModel
 from tidegate_runtime.tensors import Array, Feeds
 from tidegate_runtime.web.answer_heads import AnswerHeads
@@ -65,7 +65,7 @@ class Turn:
                 model.release()
 
     def _take_all(self, model: ServedModel, calls: "list[HotCall]") -> None:
-        alike: dict[Layout, tuple[Plain, list[HotCall], list[bytes]]] = {}
+        alike: dict[Layout, tuple[Plain, list[HotCall], list[Numbers]]] = {}
         for call in calls:
             if call.response_complete:
                 continue  # Its client has left.
