@@ -10,7 +10,7 @@ import os
 import pickle
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Final
 from weakref import WeakKeyDictionary
 
@@ -21,6 +21,7 @@ from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.model.child import messages
 from tidegate_runtime.model.child.restarts import in_a_row, restart_delay
 from tidegate_runtime.model.child.spawned import Spawned, how_it_ended
+from tidegate_runtime.process_usage import Usage
 from tidegate_runtime.rpc.transports import check_inheritable
 from tidegate_runtime.served_model import ServedModel
 from tidegate_runtime.service import Service, State
@@ -31,6 +32,7 @@ from tidegate_runtime.workers.accepting import Board, board_bytes
 from tidegate_runtime.workers.link import Link
 from tidegate_runtime.workers.snapshot import Snapshot, ToldModel, ToldVersion, encode
 from tidegate_runtime.workers.tally import Counts
+from tidegate_runtime.workers.usage import Account, Accounts
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +79,7 @@ class FrontEnds:
         self._number = 0
         self._told = 0
         self._past: Counts = {}
+        self._accounts = Accounts(settings.workers)
         self._past_spans_lost = 0
         self._leaving = asyncio.Event()
         self._complete = False
@@ -88,6 +91,10 @@ class FrontEnds:
     def running(self) -> int:
         """How many front ends listen."""
         return sum(link.ready for link in self._links)
+
+    def usage(self) -> Iterator[Account]:
+        """What the front ends have used, each by its place, those before them there included."""
+        return self._accounts.read()
 
     @property
     def lost(self) -> int:
@@ -152,11 +159,13 @@ class FrontEnds:
             front = FrontEnd(arguments, self._descriptors(), self._on_link_change, self._totals)
             link = front.link
             self._links[link] = front
+            self._accounts.began(place, front.usage)
             snapshot, models = self._snapshot()
             link.tell(self._told, models, encode(snapshot))
             began = loop.time()
             code = await front.ended
             self._board.gone(place)
+            self._accounts.ended(place)
             del self._links[link]
             self._past = tally.merged(self._past, link.counts)
             self._past_spans_lost += link.spans_lost
@@ -241,6 +250,10 @@ class FrontEnd:
     def ended(self) -> "asyncio.Future[int]":
         """Its exit code; a signal's number below 0."""
         return self._spawned.ended
+
+    def usage(self) -> Usage | None:
+        """What it has used, also once it has ended."""
+        return self._spawned.usage()
 
     def kill(self) -> None:
         """Ends the process; without effect on one that has ended."""
