@@ -80,6 +80,7 @@ class Administrator:
     ) -> pb.SystemSharedMemoryRegisterResponse:
         """Once requests may use the region. Raises `InvalidRequest`, `AlreadyExists`."""
         self._regions().register(Region(request.name, request.key, request.offset, request.byte_size))
+        await self._service.spread()
         return pb.SystemSharedMemoryRegisterResponse()
 
     async def unregister(
@@ -90,6 +91,7 @@ class Administrator:
             self._regions().unregister(request.name)
         else:
             self._regions().unregister_all()
+        await self._service.spread()
         return pb.SystemSharedMemoryUnregisterResponse()
 
     async def cuda_shared_memory(self, _request: Message, _call: Call) -> NoReturn:

@@ -17,11 +17,12 @@ from tidegate_runtime import logs
 from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.model.child.spawned import detach_from_terminal
 from tidegate_runtime.settings import ServeSettings, decode_settings
+from tidegate_runtime.shared_memory.regions import Regions
 from tidegate_runtime.web.doors import Doors, trace_sender
 from tidegate_runtime.workers.accepting import Board, SharingLoop, listeners_of
 from tidegate_runtime.workers.mirror import Mirror
 from tidegate_runtime.workers.snapshot import Snapshot
-from tidegate_runtime.workers.uplink import Uplink
+from tidegate_runtime.workers.uplink import Shared, Uplink
 
 logger = logging.getLogger(__name__)
 
@@ -69,14 +70,16 @@ class _FrontEnd:
         self.uplink = uplink = Uplink(line, timed=bool(settings.trace_endpoint))
         self.service = Mirror(settings.limits, uplink, uplink.let_go)
         self.service.gather = self._gather
+        if settings.shared_memory_bytes:
+            self.service.regions = Regions(settings.shared_memory_bytes)
         self.sender = sender = trace_sender(self.service, settings)
         if sender is not None:
             uplink.spans_lost = lambda: sender.lost
         uplink.on_models = self._show
         uplink.counted = self._counted
 
-    def _show(self, snapshot: Snapshot) -> None:
-        self.service.show(snapshot)
+    def _show(self, snapshot: Snapshot, shared: Shared) -> None:
+        self.service.show(snapshot, shared)
         if self.doors is not None:
             self.doors.readiness_changed()
         self.told.set()

@@ -4,13 +4,14 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from typing import Final
 
 from tidegate_runtime.batching.tickets import Outputs, Ticket
 from tidegate_runtime.errors import RuntimeFault
 from tidegate_runtime.model.child.faults import encode_fault
 from tidegate_runtime.served_model import ServedModel
+from tidegate_runtime.shared_memory.segment import Segment
 from tidegate_runtime.tensors import Array, Feeds
 from tidegate_runtime.workers import records, tally
 from tidegate_runtime.workers.asker import Asker, written
@@ -21,6 +22,8 @@ from tidegate_runtime.workers.stacks import shares
 from tidegate_runtime.workers.tally import Counts
 
 logger = logging.getLogger(__name__)
+
+NO_SEGMENTS: Final[Mapping[int, Segment]] = {}
 
 COUNT_SECONDS: Final = 1.0
 """How long a front end may take to say what it has counted; then what it said last is taken."""
@@ -45,6 +48,7 @@ class Link:
         self._gather = totals
         self._loop = asyncio.get_running_loop()
         self._models: dict[int, ServedModel] = {}
+        self._segments: set[int] = set()
         self._requests: dict[int, Asker] = {}
         self._asked: dict[int, asyncio.Future[None]] = {}
         self._number = 0
@@ -68,10 +72,13 @@ class Link:
         """Places in the hub's slabs that the front end still reads."""
         return self._outgoing.lent
 
-    def tell(self, turn: int, models: dict[int, ServedModel], told: bytes) -> None:
+    def tell(
+        self, turn: int, models: dict[int, ServedModel], told: bytes, segments: Mapping[int, Segment] = NO_SEGMENTS
+    ) -> None:
         """Tells what is served, for the `turn`-th time.
 
-        Each of `models`, by the numbers in it, is kept until the front end has nothing more for it.
+        Each of `models`, by the numbers in it, is kept until the front end has nothing more for it. `segments` are
+        those of the regions in it, by number.
         """
         if self._gone:
             return
@@ -79,6 +86,9 @@ class Link:
             if number not in self._models:
                 self._models[number] = model
                 model.hold()
+        for number in segments.keys() - self._segments:
+            self._line.put_with(plain(Kind.REGION, number), segments[number].descriptor)
+        self._segments = set(segments)
         self._line.put_parcel(Kind.MODELS, turn, told)
 
     def leave(self) -> None:

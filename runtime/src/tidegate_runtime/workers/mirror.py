@@ -1,14 +1,18 @@
 """A front end's service: what the hub's is, as told, with requests that go there."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Final
 
 from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.served_model import Limits, Loaded, ServedModel
 from tidegate_runtime.service import Service, State, Version
+from tidegate_runtime.shared_memory.regions import Region
+from tidegate_runtime.shared_memory.segment import Segment
 from tidegate_runtime.workers.remote import Hub, Remote
 from tidegate_runtime.workers.snapshot import Snapshot, ToldModel, ToldVersion
+
+NOTHING_SHARED: Final[Mapping[str, tuple[Region, Segment]]] = {}
 
 
 class Mirror(Service):
@@ -28,8 +32,13 @@ class Mirror(Service):
         """Whether routers should send requests here, by what the hub said last."""
         return self._started and not self.draining and self._engines_ready
 
-    def show(self, snapshot: Snapshot) -> None:
-        """Takes over all of what is served; models that are gone answer what they were promised."""
+    def show(self, snapshot: Snapshot, shared: Mapping[str, tuple[Region, Segment]] = NOTHING_SHARED) -> None:
+        """Takes over all of what is served; models that are gone answer what they were promised.
+
+        `shared` is the memory that clients share with the server, whose regions this process has been set up to have.
+        """
+        if self.regions is not None:
+            self.regions.show(shared)
         self._started = snapshot.started
         self.draining = self.draining or snapshot.draining
         self._engines_ready = all(told.engine_ready for told in snapshot.versions)
@@ -57,7 +66,7 @@ class Mirror(Service):
         if told.model is not None and known.model is None:
             self._numbers[key] = told.model.number
             loaded = self._loaded(told.model, known.metrics)
-            known.model = ServedModel(loaded, told.model.limits, known.metrics, self.clock, None)
+            known.model = ServedModel(loaded, told.model.limits, known.metrics, self.clock, None, regions=self.regions)
         known.state, known.reason = told.state, told.reason
 
     def _loaded(self, told: ToldModel, metrics: ModelMetrics) -> Loaded:

@@ -26,6 +26,8 @@ from tidegate_runtime.rpc.transports import check_inheritable
 from tidegate_runtime.served_model import ServedModel
 from tidegate_runtime.service import Service, State
 from tidegate_runtime.settings import ServeSettings, encode_settings
+from tidegate_runtime.shared_memory.regions import Region
+from tidegate_runtime.shared_memory.segment import Segment
 from tidegate_runtime.tls import Certificate
 from tidegate_runtime.workers import tally
 from tidegate_runtime.workers.accepting import Board, board_bytes
@@ -75,8 +77,7 @@ class FrontEnds:
         self.restarts = 0
         """How often a front end was started in place of one that had ended."""
         self._links: dict[Link, FrontEnd] = {}
-        self._numbers: WeakKeyDictionary[ServedModel, int] = WeakKeyDictionary()
-        self._number = 0
+        self._numbers = _Numbers()
         self._told = 0
         self._past: Counts = {}
         self._accounts = Accounts(settings.workers)
@@ -85,6 +86,7 @@ class FrontEnds:
         self._complete = False
         service.reachable = False
         service.gather = self.gather
+        service.spread = self.spread
         self._keeping = [asyncio.create_task(self._keep(place), name="front end") for place in range(settings.workers)]
 
     @property
@@ -104,10 +106,14 @@ class FrontEnds:
     def readiness_changed(self) -> None:
         """Tells the front ends all that is served."""
         self._told += 1
-        snapshot, models = self._snapshot()
-        told = encode(snapshot)
+        told = self._all_told()
         for link in self._links:
-            link.tell(self._told, models, told)
+            link.tell(self._told, *told)
+
+    async def spread(self) -> None:
+        """As `Service.spread`."""
+        self.readiness_changed()
+        await self.settled()
 
     async def settled(self) -> None:
         """Returns once every front end that listens does as it was told last, or is gone, or hangs."""
@@ -160,8 +166,7 @@ class FrontEnds:
             link = front.link
             self._links[link] = front
             self._accounts.began(place, front.usage)
-            snapshot, models = self._snapshot()
-            link.tell(self._told, models, encode(snapshot))
+            link.tell(self._told, *self._all_told())
             began = loop.time()
             code = await front.ended
             self._board.gone(place)
@@ -201,26 +206,43 @@ class FrontEnds:
             metrics.costs = tuple
         return pickle.dumps(counted)
 
-    def _snapshot(self) -> tuple[Snapshot, dict[int, ServedModel]]:
+    def _all_told(self) -> tuple[dict[int, ServedModel], bytes, dict[int, Segment]]:
+        """What `Link.tell` takes."""
+        regions = self._service.regions
+        known = [] if regions is None else list(regions.known().values())
+        segments = {self._numbers.of(segment): segment for _, segment in known}
+        snapshot, models = self._snapshot(tuple((self._numbers.of(segment), region) for region, segment in known))
+        return models, encode(snapshot), segments
+
+    def _snapshot(self, regions: tuple[tuple[int, Region], ...]) -> tuple[Snapshot, dict[int, ServedModel]]:
         service, models, versions = self._service, dict[int, ServedModel](), []
         for known in service.index():
             model, metrics = known.model, known.metrics
             told = None
             if model is not None and known.state is State.READY:
-                number = self._number_of(model)
+                number = self._numbers.of(model)
                 models[number] = model
                 told = ToldModel(number, model.signature, model.verdict, model.labels, model.config, model.limits)
             ready = model is None or model.engine_ready()
             versions.append(
                 ToldVersion(metrics.model, metrics.version, metrics.device, known.state, known.reason, told, ready)
             )
-        return Snapshot(tuple(versions), service.started, service.draining), models
+        return Snapshot(tuple(versions), service.started, service.draining, regions), models
 
-    def _number_of(self, model: ServedModel) -> int:
-        number = self._numbers.get(model)
+
+class _Numbers:
+    """A number for each thing, from 1 on, as long as it lives; none is used twice."""
+
+    def __init__(self) -> None:
+        self._known: WeakKeyDictionary[object, int] = WeakKeyDictionary()
+        self._latest = 0
+
+    def of(self, thing: object) -> int:
+        """That thing's."""
+        number = self._known.get(thing)
         if number is None:
-            self._number = number = self._number + 1
-            self._numbers[model] = number
+            self._latest = number = self._latest + 1
+            self._known[thing] = number
         return number
 
 

@@ -13,6 +13,7 @@ from tidegate_runtime.model.signature import Signature
 from tidegate_runtime.model.triton_config import ModelConfig
 from tidegate_runtime.served_model import Limits
 from tidegate_runtime.service import State
+from tidegate_runtime.shared_memory.regions import Region
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,8 @@ class Snapshot:
     versions: tuple[ToldVersion, ...]
     started: bool
     draining: bool
+    regions: tuple[tuple[int, Region], ...] = ()
+    """Shared memory, with the numbers under which the objects were sent."""
 
 
 def encode(snapshot: Snapshot) -> bytes:
