@@ -183,8 +183,8 @@ async def test_a_front_end_shows_what_it_is_told_and_nothing_else() -> None:
         uplink = Uplink(line)
         mirror = Mirror(LIMITS, uplink, uplink.let_go)
         assert not mirror.ready
-        mirror.show(Snapshot((), started=True, draining=False))
+        mirror.show(Snapshot((), started=True, draining=False), uplink.handed)
         assert mirror.ready
-        mirror.show(Snapshot((), started=True, draining=True))
+        mirror.show(Snapshot((), started=True, draining=True), uplink.handed)
         assert not mirror.ready
         uplink.end()

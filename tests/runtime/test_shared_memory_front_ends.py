@@ -107,9 +107,9 @@ class Sharing(Mirror):
 async def told(link: Link, regions: Regions, numbers: dict[str, int], turn: int) -> None:
     """Has the front end know these, and returns once it does."""
     known = regions.known()
-    segments = {numbers[name]: segment for name, (_, segment) in known.items()}
+    handed = {numbers[name]: segment.descriptor for name, (_, segment) in known.items()}
     listed = tuple((numbers[name], region) for name, (region, _) in known.items())
-    link.tell(turn, {}, encode(Snapshot((), started=True, draining=False, regions=listed)), segments)
+    link.tell(turn, {}, encode(Snapshot((), started=True, draining=False, regions=listed)), handed)
     await link.shows(turn)
 
 
@@ -118,7 +118,7 @@ async def test_a_front_end_has_the_hubs_regions_and_no_object_of_others_stays_op
     async with ends() as made:
         uplink = Uplink(made.other)
         service = Sharing(uplink)
-        uplink.on_models = service.show
+        uplink.on_models = lambda snapshot: service.show(snapshot, uplink.handed)
         regions = Regions(4096)
         opened = len(os.listdir("/proc/self/fd"))
         regions.register(Region("a", key, 0, 16))

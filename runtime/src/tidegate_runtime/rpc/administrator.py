@@ -61,7 +61,10 @@ class Administrator:
         self._served()
         wanted = {name: list(setting.value) for name, setting in request.settings.items()}
         answer = pb.TraceSettingResponse()
-        for name, value in change_settings(self._service, request.model_name, wanted).items():
+        told = change_settings(self._service, request.model_name, wanted)
+        if wanted:
+            await self._service.spread()
+        for name, value in told.items():
             answer.settings[name].value.extend([value] if isinstance(value, str) else value)
         return answer
 

@@ -22,7 +22,7 @@ from tidegate_runtime.web.doors import Doors, trace_sender
 from tidegate_runtime.workers.accepting import Board, SharingLoop, listeners_of
 from tidegate_runtime.workers.mirror import Mirror
 from tidegate_runtime.workers.snapshot import Snapshot
-from tidegate_runtime.workers.uplink import Shared, Uplink
+from tidegate_runtime.workers.uplink import Uplink
 
 logger = logging.getLogger(__name__)
 
@@ -78,8 +78,8 @@ class _FrontEnd:
         uplink.on_models = self._show
         uplink.counted = self._counted
 
-    def _show(self, snapshot: Snapshot, shared: Shared) -> None:
-        self.service.show(snapshot, shared)
+    def _show(self, snapshot: Snapshot) -> None:
+        self.service.show(snapshot, self.uplink.handed)
         if self.doors is not None:
             self.doors.readiness_changed()
         self.told.set()

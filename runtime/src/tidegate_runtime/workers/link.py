@@ -11,7 +11,6 @@ from tidegate_runtime.batching.tickets import Outputs, Ticket
 from tidegate_runtime.errors import RuntimeFault
 from tidegate_runtime.model.child.faults import encode_fault
 from tidegate_runtime.served_model import ServedModel
-from tidegate_runtime.shared_memory.segment import Segment
 from tidegate_runtime.tensors import Array, Feeds
 from tidegate_runtime.workers import records, tally
 from tidegate_runtime.workers.asker import Asker, written
@@ -23,7 +22,7 @@ from tidegate_runtime.workers.tally import Counts
 
 logger = logging.getLogger(__name__)
 
-NO_SEGMENTS: Final[Mapping[int, Segment]] = {}
+NOTHING_HANDED: Final[Mapping[int, int]] = {}
 
 COUNT_SECONDS: Final = 1.0
 """How long a front end may take to say what it has counted; then what it said last is taken."""
@@ -48,7 +47,7 @@ class Link:
         self._gather = totals
         self._loop = asyncio.get_running_loop()
         self._models: dict[int, ServedModel] = {}
-        self._segments: set[int] = set()
+        self._handed: set[int] = set()
         self._requests: dict[int, Asker] = {}
         self._asked: dict[int, asyncio.Future[None]] = {}
         self._number = 0
@@ -73,12 +72,12 @@ class Link:
         return self._outgoing.lent
 
     def tell(
-        self, turn: int, models: dict[int, ServedModel], told: bytes, segments: Mapping[int, Segment] = NO_SEGMENTS
+        self, turn: int, models: dict[int, ServedModel], told: bytes, handed: Mapping[int, int] = NOTHING_HANDED
     ) -> None:
         """Tells what is served, for the `turn`-th time.
 
-        Each of `models`, by the numbers in it, is kept until the front end has nothing more for it. `segments` are
-        those of the regions in it, by number.
+        Each of `models`, by the numbers in it, is kept until the front end has nothing more for it. `handed` are
+        the descriptors in it that the front end is to have, too.
         """
         if self._gone:
             return
@@ -86,9 +85,9 @@ class Link:
             if number not in self._models:
                 self._models[number] = model
                 model.hold()
-        for number in segments.keys() - self._segments:
-            self._line.put_with(plain(Kind.REGION, number), segments[number].descriptor)
-        self._segments = set(segments)
+        for number in handed.keys() - self._handed:
+            self._line.put_with(plain(Kind.HANDED, number), handed[number])
+        self._handed = set(handed)
         self._line.put_parcel(Kind.MODELS, turn, told)
 
     def leave(self) -> None:

@@ -1,18 +1,15 @@
 """A front end's service: what the hub's is, as told, with requests that go there."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.served_model import Limits, Loaded, ServedModel
 from tidegate_runtime.service import Service, State, Version
-from tidegate_runtime.shared_memory.regions import Region
-from tidegate_runtime.shared_memory.segment import Segment
+from tidegate_runtime.workers.handed import Handed
 from tidegate_runtime.workers.remote import Hub, Remote
 from tidegate_runtime.workers.snapshot import Snapshot, ToldModel, ToldVersion
-
-NOTHING_SHARED: Final[Mapping[str, tuple[Region, Segment]]] = {}
 
 
 class Mirror(Service):
@@ -32,13 +29,15 @@ class Mirror(Service):
         """Whether routers should send requests here, by what the hub said last."""
         return self._started and not self.draining and self._engines_ready
 
-    def show(self, snapshot: Snapshot, shared: Mapping[str, tuple[Region, Segment]] = NOTHING_SHARED) -> None:
+    def show(self, snapshot: Snapshot, handed: Handed) -> None:
         """Takes over all of what is served; models that are gone answer what they were promised.
 
-        `shared` is the memory that clients share with the server, whose regions this process has been set up to have.
+        `handed` is what goes with it.
         """
         if self.regions is not None:
-            self.regions.show(shared)
+            self.regions.show(handed.regions(snapshot))
+        if self.tracer is not None and snapshot.sampling is not None:
+            self.tracer.sampling, self.tracer.budget = snapshot.sampling, handed.budget(snapshot)
         self._started = snapshot.started
         self.draining = self.draining or snapshot.draining
         self._engines_ready = all(told.engine_ready for told in snapshot.versions)

@@ -11,8 +11,8 @@ import pickle
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Final
-from weakref import WeakKeyDictionary
 
 import orjson
 
@@ -26,12 +26,12 @@ from tidegate_runtime.rpc.transports import check_inheritable
 from tidegate_runtime.served_model import ServedModel
 from tidegate_runtime.service import Service, State
 from tidegate_runtime.settings import ServeSettings, encode_settings
-from tidegate_runtime.shared_memory.regions import Region
-from tidegate_runtime.shared_memory.segment import Segment
 from tidegate_runtime.tls import Certificate
 from tidegate_runtime.workers import tally
 from tidegate_runtime.workers.accepting import Board, board_bytes
+from tidegate_runtime.workers.budget import Budget
 from tidegate_runtime.workers.link import Link
+from tidegate_runtime.workers.numbering import Numbers
 from tidegate_runtime.workers.snapshot import Snapshot, ToldModel, ToldVersion, encode
 from tidegate_runtime.workers.tally import Counts
 from tidegate_runtime.workers.usage import Account, Accounts
@@ -77,7 +77,7 @@ class FrontEnds:
         self.restarts = 0
         """How often a front end was started in place of one that had ended."""
         self._links: dict[Link, FrontEnd] = {}
-        self._numbers = _Numbers()
+        self._numbers = Numbers()
         self._told = 0
         self._past: Counts = {}
         self._accounts = Accounts(settings.workers)
@@ -87,6 +87,8 @@ class FrontEnds:
         service.reachable = False
         service.gather = self.gather
         service.spread = self.spread
+        if service.tracer is not None:
+            service.tracer.share = Budget.of
         self._keeping = [asyncio.create_task(self._keep(place), name="front end") for place in range(settings.workers)]
 
     @property
@@ -206,15 +208,21 @@ class FrontEnds:
             metrics.costs = tuple
         return pickle.dumps(counted)
 
-    def _all_told(self) -> tuple[dict[int, ServedModel], bytes, dict[int, Segment]]:
+    def _all_told(self) -> tuple[dict[int, ServedModel], bytes, dict[int, int]]:
         """What `Link.tell` takes."""
-        regions = self._service.regions
+        regions, tracer, number_of = self._service.regions, self._service.tracer, self._numbers.of
         known = [] if regions is None else list(regions.known().values())
-        segments = {self._numbers.of(segment): segment for _, segment in known}
-        snapshot, models = self._snapshot(tuple((self._numbers.of(segment), region) for region, segment in known))
-        return models, encode(snapshot), segments
+        handed = {number_of(segment): segment.descriptor for _, segment in known}
+        snapshot, models = self._snapshot()
+        snapshot = replace(snapshot, regions=tuple([(number_of(segment), region) for region, segment in known]))
+        if tracer is not None:
+            snapshot = replace(snapshot, sampling=tracer.sampling)
+            if isinstance(tracer.budget, Budget):
+                handed[number_of(tracer.budget)] = tracer.budget.descriptor
+                snapshot = replace(snapshot, budget=number_of(tracer.budget))
+        return models, encode(snapshot), handed
 
-    def _snapshot(self, regions: tuple[tuple[int, Region], ...]) -> tuple[Snapshot, dict[int, ServedModel]]:
+    def _snapshot(self) -> tuple[Snapshot, dict[int, ServedModel]]:
         service, models, versions = self._service, dict[int, ServedModel](), []
         for known in service.index():
             model, metrics = known.model, known.metrics
@@ -227,23 +235,7 @@ class FrontEnds:
             versions.append(
                 ToldVersion(metrics.model, metrics.version, metrics.device, known.state, known.reason, told, ready)
             )
-        return Snapshot(tuple(versions), service.started, service.draining, regions), models
-
-
-class _Numbers:
-    """A number for each thing, from 1 on, as long as it lives; none is used twice."""
-
-    def __init__(self) -> None:
-        self._known: WeakKeyDictionary[object, int] = WeakKeyDictionary()
-        self._latest = 0
-
-    def of(self, thing: object) -> int:
-        """That thing's."""
-        number = self._known.get(thing)
-        if number is None:
-            self._latest = number = self._latest + 1
-            self._known[thing] = number
-        return number
+        return Snapshot(tuple(versions), service.started, service.draining), models
 
 
 class FrontEnd:

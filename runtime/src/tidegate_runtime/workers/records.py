@@ -4,7 +4,7 @@ Both say SLAB (with a descriptor: a slab to read from), DROP (a slab that nothin
 the other that aren't used any more). The front end: READY once it listens, SHOWN once it does as MODELS said, REQUEST,
 or REQUESTS for several of one shape, WITHDRAW, COUNTS, ASK_TOTALS, LET_GO of a model version that it has nothing more
 for. The hub: OUTCOME or FAULT, or OUTCOMES for several that ran together, MODELS (all that is served), ASK_COUNTS,
-TOTALS, REGION (with a descriptor: shared memory of clients, of which the next MODELS tells), LEAVE. READY, MODELS,
+TOTALS, HANDED (a descriptor, of which the next MODELS tells), LEAVE. READY, MODELS,
 COUNTS and TOTALS come with a descriptor: they are long.
 
 Each record is a multiple of 16 bytes, so that tensors in it are aligned.
@@ -36,7 +36,7 @@ class Kind(IntEnum):
     SHOWN = 16
     REQUESTS = 17
     OUTCOMES = 18
-    REGION = 19
+    HANDED = 19
 
 
 HEAD: Final = struct.Struct("<BBHIQ")

@@ -14,6 +14,7 @@ from tidegate_runtime.model.triton_config import ModelConfig
 from tidegate_runtime.served_model import Limits
 from tidegate_runtime.service import State
 from tidegate_runtime.shared_memory.regions import Region
+from tidegate_runtime.trace_settings import Sampling
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,11 @@ class Snapshot:
     started: bool
     draining: bool
     regions: tuple[tuple[int, Region], ...] = ()
-    """Shared memory, with the numbers under which the objects were sent."""
+    """Shared memory of clients, with the numbers under which its objects were handed over."""
+    sampling: Sampling | None = None
+    """Which requests are recorded; None where none can be."""
+    budget: int = 0
+    """Where they are counted, the number under which `Budget` was handed over."""
 
 
 def encode(snapshot: Snapshot) -> bytes:

@@ -5,18 +5,17 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 from tidegate_runtime.batching.dispatcher import Clock
 from tidegate_runtime.batching.tickets import Asked, Deliver, Outputs
 from tidegate_runtime.errors import Overloaded, RuntimeFault
 from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.model.child.faults import decode_fault
-from tidegate_runtime.shared_memory.regions import Region
-from tidegate_runtime.shared_memory.segment import Segment
 from tidegate_runtime.tensors import Array
 from tidegate_runtime.workers import records, snapshot, tally
 from tidegate_runtime.workers.cargo import PACKET_STACK_BYTES, PACKET_TENSOR_BYTES, Incoming, Outgoing
+from tidegate_runtime.workers.handed import Handed
 from tidegate_runtime.workers.line import Line, opened
 from tidegate_runtime.workers.records import HEAD, Cargo, Kind, Times, plain
 from tidegate_runtime.workers.remote import Remote, Sent
@@ -24,8 +23,6 @@ from tidegate_runtime.workers.snapshot import Snapshot
 from tidegate_runtime.workers.stacks import shares, sorted_out
 
 logger = logging.getLogger(__name__)
-
-Shared = Mapping[str, tuple[Region, Segment]]
 
 
 class Uplink:
@@ -39,11 +36,12 @@ class Uplink:
         self._number = 0
         self._pending: dict[int, Sent] = {}
         self._totals: dict[int, asyncio.Future[bytes]] = {}
-        self._segments: dict[int, Segment] = {}
         self.leave = asyncio.Event()
         """Set once the hub wants this process to end."""
-        self.on_models: Callable[[Snapshot, Shared], None] = lambda *_: None
-        """Called with all that is served, and the memory that is shared, at first and whenever that has changed."""
+        self.on_models: Callable[[Snapshot], None] = lambda _: None
+        """Called with all that is served, at first and whenever that has changed."""
+        self.handed = Handed()
+        """Whatever that names by a number."""
         self.counted: Callable[[], Sequence[ModelMetrics]] = tuple
         self.spans_lost: Callable[[], int] = int
         """What this process has counted."""
@@ -160,21 +158,16 @@ class Uplink:
         kind, _, _, number, value = HEAD.unpack(packet)
         if kind == Kind.SLAB:
             self._incoming.attach(number, descriptor)
-        elif kind == Kind.REGION:
-            self._segments[number] = Segment(descriptor)
+        elif kind == Kind.HANDED:
+            self.handed.arrive(number, descriptor)
         elif kind == Kind.MODELS:
             told = snapshot.decode(opened(descriptor, value))
-            self.on_models(told, self._shared(told))
+            self.on_models(told)
             self._line.put(plain(Kind.SHOWN, number, told.started))
         else:
             answer = self._totals.pop(number)
             if not answer.done():
                 answer.set_result(opened(descriptor, value))
-
-    def _shared(self, told: Snapshot) -> Shared:
-        segments = self._segments
-        self._segments = {number: segments[number] for number, _ in told.regions}
-        return {region.name: (region, segments[number]) for number, region in told.regions}
 
     def _settle(self, number: int, outcome: Outputs | RuntimeFault, times: Times | None) -> None:
         sent = self._pending.pop(number, None)
