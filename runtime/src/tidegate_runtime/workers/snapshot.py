@@ -6,7 +6,7 @@ front end, which reads what anybody may send, is never unpickled.
 
 import pickle
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tidegate_runtime.model.batchability import Verdict
 from tidegate_runtime.model.signature import Signature
@@ -53,6 +53,8 @@ class Snapshot:
     """Shared memory of clients, with the numbers under which its objects were handed over."""
     sampling: Sampling | None = None
     """Which requests are recorded; None where none can be."""
+    log_levels: Mapping[str, bool | int] = field(default_factory=dict)
+    """What is logged, where that is told."""
     budget: int = 0
     """Where they are counted, the number under which `Budget` was handed over."""
 
