@@ -171,6 +171,39 @@ async def test_answers_belong_to_their_requests_on_every_front_end(
         assert await metric(process, "tidegate_inflight") == 0
 
 
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def test_what_a_front_end_uses_is_told_and_its_successor_goes_on_with_the_account(
+    serve: Callable[..., Any], double: onnx.ModelProto
+) -> None:
+    with serve(double, "--workers", "2") as process:
+
+        async def told(name: str) -> list[float]:
+            return [await metric(process, f'tidegate_front_end_{name}{{front_end="{place}"}}') for place in (0, 1)]
+
+        pids = front_ends_of(process)
+        least = sum(map(cpu_seconds, pids))
+        used = await told("cpu_seconds_total")
+        assert least <= sum(used) <= sum(map(cpu_seconds, pids)) + 0.02
+        assert all(size > 1024 * 1024 for size in await told("resident_memory_bytes"))
+        os.kill(pids[0], signal.SIGKILL)
+        began = sum(used)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not await metric(process, "tidegate_front_end_restarts_total"):
+                now = await told("cpu_seconds_total")
+                assert all(after >= before for before, after in zip(used, now, strict=True))
+                used = now
+            while await metric(process, "tidegate_front_ends") != 2:
+                pass
+        now = await told("cpu_seconds_total")
+        assert all(after >= before for before, after in zip(used, now, strict=True))
+        assert sum(now) > began + 0.1, "the successor's start is in the dead one's account"
+        assert all(size > 1024 * 1024 for size in await told("resident_memory_bytes"))
+
+
 async def test_a_front_end_that_is_killed_takes_its_own_connections_alone(
     serve: Callable[..., Any], wide: onnx.ModelProto
 ) -> None:
@@ -231,6 +264,26 @@ async def test_an_unloaded_model_is_gone_on_every_front_end(hosted: Callable[...
         assert {stats["inference_stats"]["success"]["count"] for stats in told} == {16}, "each tells of all"
         for client in clients:
             client.close()
+
+
+async def test_the_log_level_is_that_of_all_processes(serve: Callable[..., Any], double: onnx.ModelProto) -> None:
+    with serve(double, "--workers", "2") as process, httpx2.Client(timeout=30) as client:
+        url = process.admin_url("/v2/logging")
+        quiet = {"log_info": False, "log_warning": False, "log_error": False}
+        assert client.post(url, json=quiet).json()["log_error"] is False
+        before = process.log.read_text()
+        # What a front end logs as it begins to listen, once it knows what is to be logged.
+        for pid in front_ends_of(process):
+            os.kill(pid, signal.SIGKILL)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while await metric(process, "tidegate_front_end_restarts_total") < 2:
+                pass
+            while await metric(process, "tidegate_front_ends") != 2:
+                pass
+        assert process.log.read_text() == before
+        assert client.post(url, json={"log_info": True, "log_warning": True, "log_error": True}).status_code == 200
+        os.kill(front_ends_of(process)[0], signal.SIGKILL)
+        await until(lambda: '"listening for gRPC"' in process.log.read_text().removeprefix(before))
 
 
 async def test_calls_over_grpc_are_answered_by_every_front_end(

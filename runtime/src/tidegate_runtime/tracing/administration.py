@@ -12,7 +12,7 @@ def settings_of(service: Service, model: str) -> Told:
     """The settings in force, the same for every model; "" for no particular one. Raises as `Service.model`."""
     if model:
         service.model(model)
-    return trace_settings.told(service.tracer.sampling if service.tracer is not None else None)
+    return trace_settings.told(service.tracer.in_force() if service.tracer is not None else None)
 
 
 def change_settings(service: Service, model: str, wanted: Mapping[str, object]) -> Told:
@@ -24,13 +24,11 @@ def change_settings(service: Service, model: str, wanted: Mapping[str, object]) 
     if not wanted:
         return told
     made = trace_settings.changed(
-        wanted, tracer.sampling if tracer is not None else None, tracer.start if tracer is not None else None
+        wanted, tracer.in_force() if tracer is not None else None, tracer.start if tracer is not None else None
     )
     if tracer is None or made is None:
         return told
     if model:
         raise InvalidRequest("traces are set for all models at once: leave out the model's name")
-    if tracer.elsewhere:
-        raise InvalidRequest("with --workers traces are set at the start: use --trace-ratio, or --workers 1")
-    tracer.sampling = made
+    tracer.change(made, counted="trace_count" in wanted)
     return trace_settings.told(made)

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from tidegate_runtime.trace_settings import Sampling
 from tidegate_runtime.tracing.context import parent
@@ -105,6 +105,19 @@ class RequestTrace:
         self.tracer.keep(self)
 
 
+class Budget(Protocol):
+    """How many more are recorded, by whichever process."""
+
+    def take(self) -> bool:
+        """Whether one more is, which is counted."""
+
+    def left(self) -> int:
+        """How many more."""
+
+    def close(self) -> None:
+        """Nobody asks any more."""
+
+
 class Tracer:
     """Decides which requests are recorded, and keeps what is until it is sent. Called from the event loop alone."""
 
@@ -112,8 +125,10 @@ class Tracer:
         """`ratio` is the share that is recorded of requests whose caller doesn't say; `wake` calls the sender."""
         self.start = self.sampling = Sampling(ratio=ratio)
         """What is recorded: at the start, and now."""
-        self.elsewhere = False
-        """Whether requests are recorded by other processes, with tracers of their own, and none by this one."""
+        self.budget: Budget | None = None
+        """Counts down from `sampling.count` where several processes record."""
+        self.share: Callable[[int], Budget] | None = None
+        """Makes one, where it is those others that record, and none is recorded by this process."""
         self.clock = clock
         self.waiting: deque[RequestTrace] = deque()
         self.dropped = 0
@@ -134,10 +149,25 @@ class Tracer:
         if not caller.sampled if caller is not None else random.random() >= sampling.ratio:
             return None
         if sampling.count > 0:
-            self.sampling = replace(sampling, count=sampling.count - 1)
+            if self.budget is None:
+                self.sampling = replace(sampling, count=sampling.count - 1)
+            elif not self.budget.take():
+                return None
         if caller is not None:
             return RequestTrace(self, caller.trace_id, caller.span_id, caller.state, asked, at)
         return RequestTrace(self, random.getrandbits(128) or 1, None, "", asked, at)
+
+    def in_force(self) -> Sampling:
+        """What is recorded, counted in all processes."""
+        return self.sampling if self.budget is None else replace(self.sampling, count=self.budget.left())
+
+    def change(self, sampling: Sampling, *, counted: bool) -> None:
+        """That is recorded from here on; `counted` says that its count was set, too. Raises `OSError`."""
+        if counted and self.share is not None:
+            past, self.budget = self.budget, self.share(sampling.count) if sampling.count > 0 else None
+            if past is not None:
+                past.close()
+        self.sampling = sampling
 
     def keep(self, trace: RequestTrace) -> None:
         """Has it sent, unless too many wait already."""

@@ -68,13 +68,16 @@ def _settings(service: Service) -> APIRouter:
     async def log_levels(request: Request) -> Response:
         if request.method == "POST":
             logs.set_levels(await read_object(request))
+            await service.spread()
         return _json(logs.levels())
 
     @router.api_route("/trace/setting", methods=["GET", "POST"])
     @router.api_route("/models/{name}/trace/setting", methods=["GET", "POST"])
     async def traces(request: Request, name: str = "") -> Response:
         if request.method == "POST":
-            return _json(change_settings(service, name, await read_object(request)))
+            told = change_settings(service, name, await read_object(request))
+            await service.spread()
+            return _json(told)
         return _json(settings_of(service, name))
 
     return router

@@ -6,13 +6,15 @@ front end, which reads what anybody may send, is never unpickled.
 
 import pickle
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tidegate_runtime.model.batchability import Verdict
 from tidegate_runtime.model.signature import Signature
 from tidegate_runtime.model.triton_config import ModelConfig
 from tidegate_runtime.served_model import Limits
 from tidegate_runtime.service import State
+from tidegate_runtime.shared_memory.regions import Region
+from tidegate_runtime.trace_settings import Sampling
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,14 @@ class Snapshot:
     versions: tuple[ToldVersion, ...]
     started: bool
     draining: bool
+    regions: tuple[tuple[int, Region], ...] = ()
+    """Shared memory of clients, with the numbers under which its objects were handed over."""
+    sampling: Sampling | None = None
+    """Which requests are recorded; None where none can be."""
+    log_levels: Mapping[str, bool | int] = field(default_factory=dict)
+    """What is logged, where that is told."""
+    budget: int = 0
+    """Where they are counted, the number under which `Budget` was handed over."""
 
 
 def encode(snapshot: Snapshot) -> bytes:
