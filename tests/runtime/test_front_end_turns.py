@@ -167,6 +167,27 @@ async def test_what_cannot_be_taken_together_is_taken_or_refused_each_by_itself(
         front.uplink.end()
 
 
+async def test_where_all_are_refused_each_is_told_so() -> None:
+    async with ends(4, ONE_ROOM) as made, asyncio.timeout(10):
+        front = Front(made.other, made.model)
+        await warm(front, made, 4)
+        made.engine.open.clear()
+        made.engine.began.clear()
+        running = asyncio.create_task(warm(front, made, 4))
+        await made.engine.began.wait()
+        waiting = asyncio.create_task(warm(front, made, 4))
+        await until(lambda: made.model.metrics.queue_depth == 1)
+        clients = [Client(number, "json", 4) for number in range(5)]
+        front.ask(clients, made.service.clock() + 20)
+        for refused in clients:
+            with pytest.raises(Overloaded, match="1 requests are waiting"):
+                await refused.answered
+        assert made.model.metrics.refused["QueueFull"] == 5
+        made.engine.open.set()
+        await asyncio.gather(running, waiting)
+        front.uplink.end()
+
+
 async def test_few_go_each_by_itself() -> None:
     async with ends(4) as made:
         front = Front(made.other, made.model)

@@ -73,15 +73,16 @@ class Asker:
     @staticmethod
     def deliver_all(takers: Sequence[Taker | None], outputs: Sequence[Array]) -> None:
         """As `Taker.deliver_all`, for requests of any front ends."""
-        askers = cast("Sequence[Asker]", takers)
-        count = len(askers)
-        if count == 1:
-            askers[0].deliver(tuple(outputs))
-        elif count < LEAST_TOGETHER or sum([output.nbytes for output in outputs]) > count * PACKET_TENSOR_BYTES:
+        count = len(takers)
+        long = sum([output.nbytes for output in outputs]) > count * PACKET_TENSOR_BYTES
+        if count < LEAST_TOGETHER or long or None in takers:
             # Of long answers each has a place of its own: who reads one slowly doesn't hold those of others.
-            for asker, own in zip(askers, shares(outputs, count), strict=True):
-                asker.deliver(own)
+            each = [tuple(outputs)] if count == 1 else shares(outputs, count)
+            for taker, own in zip(takers, each, strict=True):
+                if taker is not None:
+                    cast("Asker", taker).deliver(own)
         else:
+            askers = cast("Sequence[Asker]", takers)
             for asker in askers:
                 asker.ticket.feeds = None
             keys = [(asker.link, place // MOST_TOGETHER) for place, asker in enumerate(askers)]

@@ -206,7 +206,13 @@ class Link:
             for own, asker, (_, deadline, client) in zip(feeds, askers, each, strict=True)
         ]
         size = sum([stack.nbytes for stack in stacks]) // len(each)
-        tickets = model.submit_all_checked(asked, requests.rows, size, requests.priority)
+        try:
+            tickets = model.submit_all_checked(asked, requests.rows, size, requests.priority)
+        except RuntimeFault as fault:
+            told = encode_fault(fault)
+            for asker in askers:
+                self._line.put(records.fault(asker.number, told))
+            return
         if tickets is None:
             for asker, own, (_, deadline, client) in zip(askers, feeds, each, strict=True):
                 self._take(asker, own, requests.rows, deadline, requests.priority, client)
