@@ -59,6 +59,20 @@ async def test_a_typed_request_is_answered_typed(served: Peer) -> None:
     assert not answer.raw_output_contents
 
 
+async def test_a_request_without_its_message_is_refused(served: Peer) -> None:
+    async def nothing() -> AsyncIterator[bytes]:
+        return
+        yield b""
+
+    async with aio.insecure_channel(f"127.0.0.1:{served.port}") as channel:
+        call: Any = channel.stream_unary("/inference.GRPCInferenceService/ModelInfer")
+        error = await failure(call(nothing()))
+    assert (error.code(), error.details()) == (
+        StatusCode.UNIMPLEMENTED,
+        "the method takes one message; the request has none",
+    )
+
+
 async def test_row_5_values_that_are_not_finite_are_exact(served: Peer) -> None:
     answer = await served.infer(rows(float("inf"), float("-inf"), float("nan")))
     np.testing.assert_array_equal(firsts(answer), [np.inf, -np.inf, np.nan])

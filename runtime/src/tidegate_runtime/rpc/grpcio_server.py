@@ -3,6 +3,7 @@
 Messages reach the table as bytes, so that what parses, refuses and counts is the same on any transport.
 """
 
+import asyncio
 import logging
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
@@ -13,11 +14,13 @@ from typing import Any, Final, NoReturn
 import grpc
 from grpc import aio
 
-from tidegate_runtime.errors import DeadlineExceeded
+from tidegate_runtime.errors import DeadlineExceeded, NotServed
 from tidegate_runtime.hosting import Host
 from tidegate_runtime.rpc.administrator import Administrator
 from tidegate_runtime.rpc.call import Call, status_of
+from tidegate_runtime.rpc.grpcio_patience import idle_seconds, message_seconds
 from tidegate_runtime.rpc.health import Health
+from tidegate_runtime.rpc.http2_patience import FIRST_BYTES_SECONDS, PING_AFTER_SECONDS, PONG_SECONDS
 from tidegate_runtime.rpc.key_pair import KeyPair
 from tidegate_runtime.rpc.methods import BothStream, Method, ServerStream, Unary, methods
 from tidegate_runtime.rpc.servicer import Servicer
@@ -97,8 +100,12 @@ def _credentials(pair: KeyPair) -> grpc.ServerCredentials:
     return grpc.dynamic_ssl_server_credentials(first, renewed)  # type: ignore[arg-type]
 
 
+def _max_message_bytes(max_body_bytes: int) -> int:
+    return min(max_body_bytes, MAX_MESSAGE_BYTES)
+
+
 def _options(max_body_bytes: int) -> list[tuple[str, int]]:
-    max_message_bytes = min(max_body_bytes, MAX_MESSAGE_BYTES)
+    max_message_bytes = _max_message_bytes(max_body_bytes)
     return [
         ("grpc.max_receive_message_length", max_message_bytes),
         ("grpc.max_send_message_length", max_message_bytes),
@@ -110,12 +117,21 @@ def _options(max_body_bytes: int) -> list[tuple[str, int]]:
         ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
         # Without this a second process on the same port would silently take half of its connections.
         ("grpc.so_reuseport", 0),
-        # A peer that is gone without a word is noticed after 80 s; a peer's own pings may come every 10 s.
-        ("grpc.keepalive_time_ms", 60_000),
-        ("grpc.keepalive_timeout_ms", 20_000),
+        # Of TLS and HTTP/2.
+        ("grpc.server_handshake_timeout_ms", _milliseconds(FIRST_BYTES_SECONDS)),
+        ("grpc.max_connection_idle_ms", _milliseconds(idle_seconds(max_message_bytes))),
+        # A peer that is gone without a word, or reads nothing, is noticed after 80 s: on its host the system answers no
+        # more, or it answers no PING. Its own may come every 10 s.
+        ("grpc.keepalive_time_ms", _milliseconds(PING_AFTER_SECONDS)),
+        ("grpc.keepalive_timeout_ms", _milliseconds(PONG_SECONDS)),
+        ("grpc.http2.ping_timeout_ms", _milliseconds(PONG_SECONDS)),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ]
+
+
+def _milliseconds(seconds: float) -> int:
+    return int(seconds * 1000)
 
 
 class _Handlers(grpc.GenericRpcHandler):
@@ -135,18 +151,21 @@ class _Adapter:
 
     def __init__(self, service: Service) -> None:
         self._clock = service.clock
+        self._message_seconds = message_seconds(_max_message_bytes(service.limits.max_body_bytes))
 
     def handler(self, method: Method) -> Any:
-        """What grpcio calls for `method`. Without a serializer of its own it hands bytes over."""
+        """What grpcio calls for `method`. Without a serializer of its own it hands bytes over.
+
+        To grpcio all requests are streams: of others it reads the message itself, however long that takes.
+        """
         if isinstance(method, Unary):
-            return grpc.unary_unary_rpc_method_handler(self._unary(method))
-        if isinstance(method, ServerStream):
-            return grpc.unary_stream_rpc_method_handler(self._stream(method))
+            return grpc.stream_unary_rpc_method_handler(self._unary(method))
         return grpc.stream_stream_rpc_method_handler(self._stream(method))
 
-    def _unary(self, method: Unary[Any, Any]) -> Callable[[bytes, Context], Awaitable[bytes]]:
-        async def handle(data: bytes, context: Context) -> bytes:
+    def _unary(self, method: Unary[Any, Any]) -> Callable[[Any, Context], Awaitable[bytes]]:
+        async def handle(_: Any, context: Context) -> bytes:
             try:
+                data = await self._message(context)
                 return await method.answer(data, self._call(context))
             except Exception as error:
                 await _abort(context, error)
@@ -156,8 +175,9 @@ class _Adapter:
     def _stream(
         self, method: ServerStream[Any, Any] | BothStream[Any, Any]
     ) -> Callable[[Any, Context], AsyncIterator[bytes]]:
-        async def handle(data: Any, context: Context) -> AsyncGenerator[bytes, None]:
+        async def handle(messages: Any, context: Context) -> AsyncGenerator[bytes, None]:
             try:
+                data: Any = messages if isinstance(method, BothStream) else await self._message(context)
                 async with aclosing(method.answers(data, self._call(context))) as answers:
                     async for answer in answers:
                         yield answer
@@ -166,6 +186,20 @@ class _Adapter:
 
         return handle
 
+    async def _message(self, context: Context) -> bytes:
+        """The request's one message. Raises `DeadlineExceeded` if it doesn't come in time, `NotServed` for none."""
+        reading: asyncio.Future[Any] = asyncio.ensure_future(context.read())
+        # It ends with the call, and is never cancelled: grpcio's core would write to memory that is gone.
+        reading.add_done_callback(_look_away)
+        await asyncio.wait((reading,), timeout=self._message_seconds)
+        if not reading.done():
+            late = f"the request's message was not whole within {self._message_seconds:.0f} s"
+            raise DeadlineExceeded(f"{late}; send a smaller one, or faster")
+        if reading.result() is aio.EOF:
+            raise NotServed("the method takes one message; the request has none")
+        message: bytes = reading.result()
+        return message
+
     def _call(self, context: Context) -> Call:
         seconds_left = context.time_remaining()
         if seconds_left is not None and seconds_left <= 0:
@@ -173,6 +207,12 @@ class _Adapter:
         metadata = context.invocation_metadata() or ()
         texts = {key: value for key, value in metadata if isinstance(value, str)}
         return Call(self._clock(), seconds_left, texts, context.peer())
+
+
+def _look_away(reading: "asyncio.Future[Any]") -> None:
+    """Keeps asyncio from reporting how it ended."""
+    if not reading.cancelled():
+        reading.exception()
 
 
 async def _abort(context: Context, error: Exception) -> NoReturn:
