@@ -3,9 +3,9 @@
 https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_trace.md
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Final
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
 from tidegate_runtime.errors import InvalidRequest
 
@@ -35,6 +35,58 @@ class Sampling:
     count: int = -1
 
 
+@dataclass(frozen=True, slots=True)
+class Own:
+    """What is set for one model; what is None is as for all models."""
+
+    on: bool | None = None
+    ratio: float | None = None
+    count: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TraceSettings:
+    """All that decides which requests are recorded: a value, to be held, sent and replaced.
+
+    `general` is for all models, `start` what it was at the start, `own` what is set for models by their names.
+    """
+
+    start: Sampling
+    general: Sampling
+    own: Mapping[str, Own] = field(default_factory=dict)
+
+    def of(self, model: str) -> Sampling:
+        """What is in force for `model`; "" for no particular one."""
+        own = self.own.get(model)
+        if own is None:
+            return self.general
+        general = self.general
+        return Sampling(
+            general.on if own.on is None else own.on,
+            general.ratio if own.ratio is None else own.ratio,
+            general.count if own.count is None else own.count,
+        )
+
+    def recorded(self, model: str) -> "TraceSettings":
+        """Once one more request of `model` is recorded: one less of its own count or, if it has none, of everyone's."""
+        own = self.own.get(model)
+        if own is not None and own.count is not None:
+            return self if own.count <= 0 else self._with(model, replace(own, count=own.count - 1))
+        left = self.general.count
+        return self if left <= 0 else replace(self, general=replace(self.general, count=left - 1))
+
+    def changed(self, values: Mapping[str, Any], model: str) -> "TraceSettings":
+        """With these of `Own`'s fields set for `model`, or for all; None is as for all, or as at the start."""
+        if model:
+            return self._with(model, replace(self.own.get(model, Own()), **values))
+        made = {name: getattr(self.start, name) if value is None else value for name, value in values.items()}
+        return replace(self, general=replace(self.general, **made))
+
+    def _with(self, model: str, own: Own) -> "TraceSettings":
+        others = {name: kept for name, kept in self.own.items() if name != model}
+        return replace(self, own=others if own == Own() else others | {model: own})
+
+
 def told(sampling: Sampling | None) -> Told:
     """The settings in force; None where requests can't be traced. `trace_rate` is a whole number, rounded."""
     if sampling is None:
@@ -47,31 +99,29 @@ def told(sampling: Sampling | None) -> Told:
     }
 
 
-def changed(wanted: Mapping[str, object], now: Sampling | None, start: Sampling | None) -> Sampling | None:
-    """What is in force after the change; what isn't given stays, null or an empty list is what it was at the `start`.
+def changed(wanted: Mapping[str, object], now: TraceSettings | None, model: str = "") -> TraceSettings | None:
+    """What is in force after the change, of `model` or else of all; what isn't given stays.
 
-    Raises `InvalidRequest` for a setting that can't be honoured, naming it and the reason. None where requests can't be
-    traced, and `OFF` alone can be set.
+    Null or an empty list takes a model's own setting back, so that the one for all models holds for it again; for all
+    models, it is what it was at the start. Raises `InvalidRequest` for a setting that can't be honoured, naming it and
+    the reason. None where requests can't be traced, and `OFF` alone can be set.
     """
-    made = now or Sampling(on=False)
+    values = {}
     for name, value in wanted.items():
         given = _single(name, value)
         if name in _REFUSED:
             raise _cannot(name, _REFUSED[name])
-        if name not in {_LEVEL, _RATE, _COUNT, _MODE}:
+        if name not in _FIELDS and name != _MODE:
             raise _cannot(name, f"the settings are {_LEVEL}, {_RATE}, {_COUNT} and {_MODE}")
-        if now is None or start is None:
+        if now is None:
             if name != _LEVEL or given not in {None, "OFF"}:
                 raise _cannot(name, NOT_TRACED)
-        elif name == _LEVEL:
-            made = replace(made, on=start.on if given is None else _level(given))
-        elif name == _RATE:
-            made = replace(made, ratio=start.ratio if given is None else _ratio(given))
-        elif name == _COUNT:
-            made = replace(made, count=start.count if given is None else _whole(name, given, -1, MAX_COUNT))
+        elif name != _MODE:
+            member, read = _FIELDS[name]
+            values[member] = None if given is None else read(given)
         elif given not in {None, MODE}:
             raise _cannot(name, f'it is "{MODE}" here, and stays so')
-    return None if now is None else made
+    return None if now is None else now.changed(values, model)
 
 
 def _single(name: str, value: object) -> str | None:
@@ -98,6 +148,10 @@ def _ratio(given: str) -> float:
     return 1 / rate if rate else 0.0
 
 
+def _count(given: str) -> int:
+    return _whole(_COUNT, given, -1, MAX_COUNT)
+
+
 def _whole(name: str, given: str, least: int, most: int) -> int:
     digits = given.removeprefix("-")
     number = int(given) if digits.isascii() and digits.isdecimal() and len(digits) <= 10 else None
@@ -108,3 +162,11 @@ def _whole(name: str, given: str, least: int, most: int) -> int:
 
 def _cannot(name: str, why: str) -> InvalidRequest:
     return InvalidRequest(f'trace setting "{name[:64]}" can\'t be set so: {why}')
+
+
+_FIELDS: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
+    _LEVEL: ("on", _level),
+    _RATE: ("ratio", _ratio),
+    _COUNT: ("count", _count),
+}
+"""What each setting is in `Sampling` and `Own`, and how its value is read."""

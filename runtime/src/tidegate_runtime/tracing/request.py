@@ -9,10 +9,10 @@ import random
 from collections import deque
 from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from tidegate_runtime.trace_settings import Sampling
+from tidegate_runtime.trace_settings import Sampling, TraceSettings
 from tidegate_runtime.tracing.context import parent
 
 MAX_WAITING: Final = 4096
@@ -110,8 +110,9 @@ class Tracer:
 
     def __init__(self, ratio: float, clock: Callable[[], float], wake: Callable[[], None] = lambda: None) -> None:
         """`ratio` is the share that is recorded of requests whose caller doesn't say; `wake` calls the sender."""
-        self.start = self.sampling = Sampling(ratio=ratio)
-        """What is recorded: at the start, and now."""
+        start = Sampling(ratio=ratio)
+        self.settings = TraceSettings(start, start)
+        """What is recorded."""
         self.elsewhere = False
         """Whether requests are recorded by other processes, with tracers of their own, and none by this one."""
         self.clock = clock
@@ -121,20 +122,20 @@ class Tracer:
         self.wake = wake
 
     def begin(
-        self, traceparent: str | None, tracestate: str | None, asked: Asked, at: float | None = None
+        self, traceparent: str | None, tracestate: str | None, asked: Asked, model: str, at: float | None = None
     ) -> RequestTrace | None:
-        """The trace of a request that began `at`; None if it isn't recorded.
+        """The trace of a request for `model`, "" if that isn't known, that began `at`; None if it isn't recorded.
 
-        The caller's decision holds, if any, while anything is recorded at all.
+        The caller's decision holds, if any, while anything of the model is recorded at all.
         """
-        sampling = self.sampling
+        sampling = self.settings.of(model)
         if not sampling.on or sampling.count == 0:
             return None
         caller = parent(traceparent, tracestate)
         if not caller.sampled if caller is not None else random.random() >= sampling.ratio:
             return None
         if sampling.count > 0:
-            self.sampling = replace(sampling, count=sampling.count - 1)
+            self.settings = self.settings.recorded(model)
         if caller is not None:
             return RequestTrace(self, caller.trace_id, caller.span_id, caller.state, asked, at)
         return RequestTrace(self, random.getrandbits(128) or 1, None, "", asked, at)
