@@ -51,6 +51,63 @@ _settings("trace", TRACE, {"trace_rate": "7", "trace_count": "12", "trace_level"
 _settings("logging", LOGGING, {"log_verbose_level": 1, "log_info": False})
 
 
+@_check("admin.trace.model", "trace")
+def model_trace(subject: Subject) -> None:
+    """A setting of one model is that model's alone; null takes it back, and what is set for all holds again."""
+    path = f"/v2/models/{subject.model.name}/trace/setting"
+    general = subject.admin.get(TRACE).opened().json()
+    equal("the model's settings", general, subject.admin.get(path).must_be(200).json())
+    try:
+        made = general | {"trace_rate": "7"}
+        equal("the model's settings", made, subject.admin.post(path, {"trace_rate": "7"}).must_be(200).json())
+        equal("the model's settings when they are read", made, subject.admin.get(path).must_be(200).json())
+        equal("the settings for all models", general, subject.admin.get(TRACE).must_be(200).json())
+    finally:
+        after = subject.admin.post(path, {"trace_rate": None})
+    equal("the model's settings at the end", general, after.must_be(200).json())
+
+
+@_check("admin.trace.model-follows", "trace")
+def model_follows(subject: Subject) -> None:
+    """What isn't set for a model follows what is set for all."""
+    path = f"/v2/models/{subject.model.name}/trace/setting"
+    before = subject.admin.get(TRACE).opened().json()
+    try:
+        subject.admin.post(path, {"trace_rate": "7"}).must_be(200)
+        subject.admin.post(TRACE, {"trace_rate": "9", "trace_count": "12"}).must_be(200)
+        found = subject.admin.get(path).must_be(200).json()
+        equal("trace_rate, which is the model's", "7", found.get("trace_rate"))
+        equal("trace_count, which isn't", "12", found.get("trace_count"))
+        found = subject.admin.post(path, {"trace_rate": None}).must_be(200).json()
+        equal("trace_rate, taken back", "9", found.get("trace_rate"))
+    finally:
+        subject.admin.post(path, {"trace_rate": None})
+        subject.admin.post(TRACE, {name: before[name] for name in ("trace_rate", "trace_count")})
+
+
+@_check("admin.trace.unknown-model", "trace")
+def unknown_model(subject: Subject) -> None:
+    """The trace settings of a model that isn't there are refused, to be read and to be changed."""
+    path = "/v2/models/no-such-model/trace/setting"
+    subject.admin.get(path).refusal()
+    subject.admin.post(path, {"trace_rate": "7"}).refusal()
+
+
+@_check("grpc.trace.model", "trace", Wire.GRPC)
+def grpc_model_trace(subject: Subject) -> None:
+    """A setting of one model is that model's alone; no value takes it back, and what is set for all holds again."""
+    general, name = _traces(subject), subject.model.name
+    equal("the model's settings", general, _traces(subject, name))
+    try:
+        equal("the model's settings", general | {"trace_rate": ["7"]}, _traces(subject, name, trace_rate=["7"]))
+        equal("the settings for all models", general, _traces(subject))
+    finally:
+        after = _traces(subject, name, trace_rate=[])
+    equal("the model's settings at the end", general, after)
+    request = message("inference.TraceSettingRequest", model_name="no-such-model")
+    subject.rpc.refusal("TraceSetting", request)
+
+
 @_check("grpc.trace.get", "trace", Wire.GRPC)
 def trace_get(subject: Subject) -> None:
     """TraceSetting without settings tells what is set, as REST does, each a list of strings."""
