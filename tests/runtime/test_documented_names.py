@@ -66,6 +66,8 @@ def test_every_metric_of_the_runtime_is_documented() -> None:
         naming.ENGINE_RESTARTS,
         naming.FRONT_ENDS,
         naming.FRONT_END_RESTARTS,
+        naming.FRONT_END_CPU,
+        naming.FRONT_END_MEMORY,
         naming.GRPC_INFO,
     }
 

@@ -3,96 +3,35 @@
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tidegate_runtime.batching.engine import Ran
-from tidegate_runtime.errors import InvalidTensor
-from tidegate_runtime.model.batchability import Verdict
+from tidegate_runtime.errors import RejectedByModel
 from tidegate_runtime.model.child import messages
-from tidegate_runtime.model.signature import Signature
-from tidegate_runtime.served_model import Limits, Loaded, ServedModel
-from tidegate_runtime.service import Service
-from tidegate_runtime.tensors import Datatype, Feeds, TensorSpec
+from tidegate_runtime.model.child.layout import arrange, pack
 from tidegate_runtime.workers.line import Line, opened
-from tidegate_runtime.workers.link import Link
 from tidegate_runtime.workers.mirror import Mirror
-from tidegate_runtime.workers.records import HEAD, Cargo, Kind, Request, plain, request
+from tidegate_runtime.workers.records import HEAD, Cargo, Kind, Request, Requests, plain, request, requests
 from tidegate_runtime.workers.remote import Remote
-from tidegate_runtime.workers.snapshot import Snapshot, encode
+from tidegate_runtime.workers.snapshot import Snapshot
 from tidegate_runtime.workers.uplink import Uplink
 
+from .hub_ends import LIMITS, WIDTH, ends
+
 pytestmark = pytest.mark.asyncio
-
-LIMITS = Limits(max_batch_size=8, max_delay_seconds=0.005, queue_size=512, max_body_bytes=1 << 20, timeout_seconds=30)
-WIDTH = 4096
-
-
-class Gated:
-    """Doubles, once it may."""
-
-    def __init__(self) -> None:
-        self.open = asyncio.Event()
-        self.open.set()
-        self.began = asyncio.Event()
-
-    async def hop(self) -> float:
-        return 0.0
-
-    def run_inline(self, feeds: Feeds) -> Ran:
-        raise NotImplementedError
-
-    async def run(self, feeds: Feeds) -> Ran:
-        self.began.set()
-        await self.open.wait()
-        (x,) = feeds.values()
-        if x[0, 0] < 0:
-            raise InvalidTensor("negative")
-        return [x + x], 0.001
-
-    def interrupt(self) -> None:
-        self.open.set()
-
-
-class Ends:
-    """A hub's link and the other end of its line, raw."""
-
-    def __init__(self) -> None:
-        self.engine = Gated()
-        self.service = Service(LIMITS)
-        signature = Signature(
-            (TensorSpec("x", Datatype.FP32, ("N", WIDTH)),), (TensorSpec("y", Datatype.FP32, ("N", WIDTH)),)
-        )
-        self.service.expect("m", "1", "cpu")
-        self.service.open("m", "1", Loaded(signature, Verdict(True, "declared"), self.engine))
-        line, self.other = messages.pair()
-        self.killed = asyncio.Event()
-        self.link = Link(line, self.killed.set, lambda _: None, self._totals)
-        self.link.tell(1, {7: self.model}, encode(Snapshot((), True, False)))
-
-    @property
-    def model(self) -> ServedModel:
-        return self.service.model("m")
-
-    async def _totals(self) -> bytes:
-        return b""
-
-
-@asynccontextmanager
-async def ends() -> AsyncIterator[Ends]:
-    made = Ends()
-    yield made
-    made.other.close()
-    made.link.lost()
-    await made.service.close()
 
 
 def asking(model: int = 7, slab: int = 0, offset: int = 0, description: bytes = b"\x0a\x01" + bytes(8)) -> bytes:
     return request(Request(1, model, 1, 0, 1e12, False, Cargo(description, slab, offset, 64 if slab else 0)))
+
+
+def asking_together(count: int, model: int = 7) -> bytes:
+    """So many requests that have four rows between them."""
+    stacks = np.zeros((4, 4), np.float32)
+    cargo = Cargo(pack(arrange([(stacks.dtype, stacks.shape, stacks.nbytes)])), 0, 0, stacks.nbytes, stacks.tobytes())
+    return requests(Requests(model, 1, 0, cargo, [(number, 1e12, 0) for number in range(count)]))
 
 
 @pytest.mark.parametrize(
@@ -104,6 +43,10 @@ def asking(model: int = 7, slab: int = 0, offset: int = 0, description: bytes = 
         pytest.param(asking(model=8), id="a model that was not told"),
         pytest.param(asking(slab=3), id="a slab that there isn't"),
         pytest.param(asking(description=b"\x99"), id="a description of nothing"),
+        pytest.param(asking_together(0), id="no request of several"),
+        pytest.param(asking_together(3), id="shares that aren't equal"),
+        pytest.param(asking_together(2)[:64], id="several cut short"),
+        pytest.param(asking_together(2, model=8), id="several for a model that was not told"),
         pytest.param(plain(Kind.RELEASE, 1, 0), id="a place that was not lent"),
         pytest.param(plain(Kind.LET_GO, 8), id="a model that it doesn't have"),
     ],
@@ -176,7 +119,7 @@ async def test_requests_are_answered_in_batches_and_their_places_are_free_again(
             await asyncio.gather(*(one(number) for number in range(20)))
         assert made.model.metrics.batch_rows.total == 60
         assert sum(made.model.metrics.batch_rows.counts) < 60, "they shared batches"
-        with pytest.raises(InvalidTensor):
+        with pytest.raises(RejectedByModel):
             await one(-1)
         for _ in range(100):
             await asyncio.sleep(0)
@@ -240,8 +183,8 @@ async def test_a_front_end_shows_what_it_is_told_and_nothing_else() -> None:
         uplink = Uplink(line)
         mirror = Mirror(LIMITS, uplink, uplink.let_go)
         assert not mirror.ready
-        mirror.show(Snapshot((), started=True, draining=False))
+        mirror.show(Snapshot((), started=True, draining=False), uplink.handed)
         assert mirror.ready
-        mirror.show(Snapshot((), started=True, draining=True))
+        mirror.show(Snapshot((), started=True, draining=True), uplink.handed)
         assert not mirror.ready
         uplink.end()

@@ -18,7 +18,8 @@ from tidegate_runtime.workers import records, tally
 from tidegate_runtime.workers.accepting import hesitates
 from tidegate_runtime.workers.arena import KEPT_BYTES, SLAB_BYTES, Arena, Region
 from tidegate_runtime.workers.cargo import PACKET_TENSOR_BYTES, Incoming, Outgoing
-from tidegate_runtime.workers.records import Cargo, Request, Times
+from tidegate_runtime.workers.records import Cargo, Request, Requests, Times
+from tidegate_runtime.workers.stacks import shares, sorted_out, stacked
 
 WORD = st.integers(0, 2**32 - 1)
 BLOB = st.binary(max_size=100)
@@ -66,6 +67,60 @@ def test_outcomes_and_faults_are_read_as_they_were_written(
     outcome, end = records.read_outcome(packet, at)
     assert (outcome.number, outcome.times, outcome.cargo.description, end) == (number, times, text, len(packet))
     assert packet[outcome.cargo.offset :][: outcome.cargo.size] == blob
+
+
+@given(
+    st.lists(st.tuples(WORD, st.floats(allow_nan=False), st.integers(0, 2**64 - 1)), min_size=1, max_size=40),
+    WORD,
+    st.binary(max_size=40),
+    BLOB,
+    st.integers(0, 3),
+)
+def test_requests_and_outcomes_of_several_are_read_as_they_were_written(
+    each: list[tuple[int, float, int]], model: int, text: bytes, blob: bytes, slab: int
+) -> None:
+    cargo = Cargo(text, slab, 64 if slab else 0, len(blob), b"" if slab else blob)
+    numbers = [number for number, _, _ in each]
+    packet = records.requests(Requests(model, 3, 2, cargo, each)) + records.outcomes(numbers, cargo)
+    got, at = records.read_requests(packet, 0)
+    assert got._replace(cargo=cargo) == Requests(model, 3, 2, cargo, each)
+    told, its_cargo, end = records.read_outcomes(packet, at)
+    assert ([*told], end) == (numbers, len(packet))
+    for other in (got.cargo, its_cargo):
+        assert (other.description, other.slab, other.size) == (text, slab, len(blob))
+        if not slab:
+            assert packet[other.offset : other.offset + other.size] == blob
+            assert other.offset % 16 == 0, "tensors are aligned"
+
+
+def test_more_requests_than_a_record_may_have_are_refused() -> None:
+    cargo = Cargo(b"", 0, 0, 0)
+    with pytest.raises(ValueError, match="1025 requests"):
+        records.read_requests(records.requests(Requests(1, 1, 0, cargo, [(1, 1.0, 0)] * 1025)), 0)
+
+
+@given(st.lists(st.sampled_from("abc"), min_size=1, max_size=12), st.integers(0, 3), st.integers(1, 2))
+def test_each_gets_its_own_share_of_what_was_stacked(keys: list[str], rows: int, width: int) -> None:
+    count = len(keys)
+    each = [(np.full((rows, width), place), np.full((2 * rows,), -place)) for place in range(count)]
+    stacks = stacked(each)
+    for got, (one, other) in zip(shares(stacks, count), each, strict=True):
+        assert np.array_equal(got[0], one)
+        assert np.array_equal(got[1], other)
+    seen: list[int] = []
+    for key, places, own in sorted_out(range(count), keys, stacks):
+        assert {keys[place] for place in places} == {key}
+        for place, got in zip(places, shares(own, len(places)), strict=True):
+            assert np.array_equal(got[0], each[place][0])
+            assert np.array_equal(got[1], each[place][1])
+        seen += places
+    assert sorted(seen) == [*range(count)]
+
+
+@pytest.mark.parametrize("shape", [(), (5, 2)])
+def test_what_has_no_equal_shares_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="no 3 equal shares"):
+        shares([np.zeros(shape)], 3)
 
 
 def test_a_description_beyond_its_length_is_refused() -> None:

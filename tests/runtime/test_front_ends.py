@@ -171,6 +171,39 @@ async def test_answers_belong_to_their_requests_on_every_front_end(
         assert await metric(process, "tidegate_inflight") == 0
 
 
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def test_what_a_front_end_uses_is_told_and_its_successor_goes_on_with_the_account(
+    serve: Callable[..., Any], double: onnx.ModelProto
+) -> None:
+    with serve(double, "--workers", "2") as process:
+
+        async def told(name: str) -> list[float]:
+            return [await metric(process, f'tidegate_front_end_{name}{{front_end="{place}"}}') for place in (0, 1)]
+
+        pids = front_ends_of(process)
+        least = sum(map(cpu_seconds, pids))
+        used = await told("cpu_seconds_total")
+        assert least <= sum(used) <= sum(map(cpu_seconds, pids)) + 0.02
+        assert all(size > 1024 * 1024 for size in await told("resident_memory_bytes"))
+        os.kill(pids[0], signal.SIGKILL)
+        began = sum(used)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not await metric(process, "tidegate_front_end_restarts_total"):
+                now = await told("cpu_seconds_total")
+                assert all(after >= before for before, after in zip(used, now, strict=True))
+                used = now
+            while await metric(process, "tidegate_front_ends") != 2:
+                pass
+        now = await told("cpu_seconds_total")
+        assert all(after >= before for before, after in zip(used, now, strict=True))
+        assert sum(now) > began + 0.1, "the successor's start is in the dead one's account"
+        assert all(size > 1024 * 1024 for size in await told("resident_memory_bytes"))
+
+
 async def test_a_front_end_that_is_killed_takes_its_own_connections_alone(
     serve: Callable[..., Any], wide: onnx.ModelProto
 ) -> None:

@@ -16,10 +16,12 @@ from tidegate_runtime.web.exposition import (
     MAX_COUNTS,
     MAX_SHAPE_CHARACTERS,
     MAX_SHAPES,
+    FrontEndCollector,
     GrpcCollector,
     ModelCollector,
     shape_label,
 )
+from tidegate_runtime.workers.usage import Account
 
 STAGES = (
     naming.PARSE_SECONDS,
@@ -199,3 +201,28 @@ def test_the_page_does_not_grow_with_what_clients_send() -> None:
     shown = [dict(labels) for name, labels in samples(metrics) if name == naming.RUN_COST_MEAN]
     assert len(shown) == MAX_SHAPES * MAX_COUNTS
     assert {int(labels["rows"]) for labels in shown} >= {1, 60}
+
+
+class TwoPlaces:
+    """Of which the second has no process at the moment."""
+
+    restarts = 3
+    running = 1
+
+    def usage(self) -> list[Account]:
+        return [Account(0, 1.5, 4096), Account(1, 2.25, None)]
+
+
+def test_front_ends_are_told_by_their_places_and_of_memory_only_what_there_is() -> None:
+    got = {
+        (sample.name, sample.labels.get("front_end")): sample.value
+        for family in FrontEndCollector(TwoPlaces()).collect()
+        for sample in family.samples
+    }
+    assert got == {
+        (naming.FRONT_ENDS, None): 1,
+        (naming.FRONT_END_RESTARTS, None): 3,
+        (naming.FRONT_END_CPU, "0"): 1.5,
+        (naming.FRONT_END_CPU, "1"): 2.25,
+        (naming.FRONT_END_MEMORY, "0"): 4096,
+    }

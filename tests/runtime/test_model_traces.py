@@ -110,3 +110,27 @@ def test_a_model_that_is_not_loaded_has_none_and_keeps_its_own_for_when_it_is(ho
             assert failed.value.status() == "StatusCode.INVALID_ARGUMENT"
         rest.load_model("double")
         assert rest.get_trace_settings("double") == own
+
+
+def test_front_ends_go_by_a_models_own_settings_and_count_together(hosted: Callable[..., Any]) -> None:
+    with receiving() as receiver, hosted("--trace-endpoint", receiver.url, "--workers", "2") as process:
+
+        def change(path: str, **settings: str | None) -> dict[str, Any]:
+            answer = httpx2.post(process.admin_url(path), json=settings)
+            assert answer.status_code == 200, answer.text
+            told: dict[str, Any] = answer.json()
+            return told
+
+        change("/v2/trace/setting", trace_level="OFF")
+        own = "/v2/models/triple/trace/setting"
+        assert change(own, trace_level="TIMESTAMPS", trace_count="3")["trace_count"] == "3"
+        for _ in range(8):  # each on a connection of its own, so that both front ends have some
+            ask(process, "hot", "triple", "double")
+        receiver.server_spans(3)
+        assert httpx2.get(process.admin_url(own)).json()["trace_count"] == "0"
+        assert httpx2.get(process.admin_url("/v2/trace/setting")).json()["trace_count"] == "-1"
+        change(own, trace_level=None, trace_count=None)
+        change("/v2/models/double/trace/setting", trace_level="TIMESTAMPS")
+        ask(process, "hot", "triple", "double")
+        spans = receiver.server_spans(4)
+        assert [attributes(span)["tidegate.model.name"] for span in spans] == ["triple"] * 3 + ["double"]

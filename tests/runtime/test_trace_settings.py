@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from tidegate_runtime.errors import InvalidRequest
 from tidegate_runtime.served_model import Limits
 from tidegate_runtime.service import Service
-from tidegate_runtime.trace_settings import Own, Sampling, TraceSettings, changed, told
+from tidegate_runtime.trace_settings import MAX_COUNT, Own, Sampling, TraceSettings, changed, told
 from tidegate_runtime.tracing.administration import change_settings, settings_of
 from tidegate_runtime.tracing.request import Asked, Tracer
+from tidegate_runtime.workers.budget import Budget
 
 START = Sampling(ratio=0.25)
 ASKED = Asked("http", "/v2/models/{name}/infer", "/v2/models/m/infer")
@@ -256,12 +257,53 @@ def test_a_change_that_is_refused_changes_nothing(service: Service) -> None:
     assert settings_of(service, "") == before | {"trace_rate": "7"}
 
 
-def test_where_others_record_nothing_can_be_changed(service: Service) -> None:
-    assert service.tracer is not None
-    service.tracer.elsewhere = True
-    with pytest.raises(InvalidRequest, match="use --trace-ratio, or --workers 1"):
-        change_settings(service, "", {"trace_level": "OFF"})
-    assert change_settings(service, "", {})["trace_level"] == ["TIMESTAMPS"]
+def test_what_others_record_is_counted_down_between_them(service: Service) -> None:
+    tracer = service.tracer
+    assert tracer is not None
+    tracer.share = Budget.of
+    assert change_settings(service, "", {"trace_count": "3"})["trace_count"] == "3"
+    first = tracer.budgets[""]
+    others = [Tracer(1.0, lambda: 1.0) for _ in range(2)]
+    for other in others:
+        other.settings, other.budgets = tracer.settings, tracer.budgets
+    assert others[0].begin(None, None, ASKED, "m") is not None
+    assert settings_of(service, "")["trace_count"] == "2"
+    assert change_settings(service, "", {"trace_rate": "1"})["trace_count"] == "2", "what isn't given stays"
+    assert tracer.budgets[""] is first
+    begun = [other.begin(None, None, ASKED, "m") is not None for _ in range(2) for other in others]
+    assert begun == [True, True, False, False]
+    assert settings_of(service, "")["trace_count"] == "0"
+    assert change_settings(service, "", {"trace_count": None})["trace_count"] == "-1"
+    assert not tracer.budgets
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        first.take()
+
+
+def test_a_models_count_is_counted_down_between_others_apart_from_everyones(service: Service) -> None:
+    tracer = service.tracer
+    assert tracer is not None
+    tracer.share = Budget.of
+    tracer.change(TraceSettings(START, Sampling(count=2)), "")
+    tracer.change(TraceSettings(START, Sampling(count=2), {"m": Own(count=1), "n": Own(ratio=1.0)}), "m")
+    assert sorted(tracer.budgets) == ["", "m"]
+    others = [Tracer(1.0, lambda: 1.0) for _ in range(2)]
+    for other in others:
+        other.settings, other.budgets = tracer.settings, tracer.budgets
+    assert [begun(other, (None, "m")) for other in others] == [[True], [False]]
+    assert [begun(other, (None, "n"), (None, "o")) for other in others] == [[True, True], [False, False]]
+    assert tracer.in_force() == TraceSettings(START, Sampling(count=0), {"m": Own(count=0), "n": Own(ratio=1.0)})
+    tracer.change(TraceSettings(START, Sampling(count=2)), "m")
+    assert list(tracer.budgets) == [""], "a count that was taken back is counted no more"
+
+
+def test_a_budget_of_any_size_is_told() -> None:
+    for count in (1, 16, MAX_COUNT):
+        budget = Budget.of(count)
+        assert budget.left() == count
+        assert budget.take()
+        assert budget.left() == count - 1
+        assert budget.take() is (count > 1)
+        budget.close()
 
 
 @pytest.mark.parametrize(("model", "said"), [("none", "no model of that name"), ("m", "the model is loading")])

@@ -2,10 +2,12 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,10 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Status as SpanStatus
 
 from tidegate_runtime.rpc.protos import inference_pb2 as pb
 
+from .conftest import READY_SECONDS
 from .otlp_receiver import WAIT_SECONDS, attributes, receiving
 from .rpc_client import rows
+from .test_front_ends import front_ends_of
 
 pytestmark = pytest.mark.integration
 
@@ -161,12 +165,44 @@ def test_tritons_clients_turn_traces_off_and_on(serve: Callable[..., Any], doubl
         assert "trace" in rpc.get_server_metadata().extensions
 
 
-def test_front_ends_keep_the_settings_of_the_start(serve: Callable[..., Any], double: onnx.ModelProto) -> None:
-    with receiving() as receiver, serve(double, "--trace-endpoint", receiver.url, "--workers", "2") as process:
-        path = process.admin_url("/v2/trace/setting")
-        assert httpx2.get(path).json()["trace_level"] == ["TIMESTAMPS"]
-        answer = httpx2.post(path, json={"trace_level": "OFF"})
-        assert (answer.status_code, "--workers" in answer.json()["error"]) == (400, True)
+def test_front_ends_go_by_the_settings_and_count_together(serve: Callable[..., Any], double: onnx.ModelProto) -> None:
+    options = ("--workers", "2", "--no-vetting")
+    with receiving() as receiver, serve(double, "--trace-endpoint", receiver.url, *options) as process:
+
+        def change(**settings: str | None) -> dict[str, Any]:
+            answer = httpx2.post(process.admin_url("/v2/trace/setting"), json=settings)
+            assert answer.status_code == 200, answer.text
+            told: dict[str, Any] = answer.json()
+            return told
+
+        def ask_all(count: int) -> None:
+            with ExitStack() as stack:
+                clients = [stack.enter_context(httpx2.Client()) for _ in range(count)]
+                for client in clients:
+                    assert client.post(process.url(INFER), json=BODY).status_code == 200
+
+        assert change(trace_level="OFF")["trace_level"] == ["OFF"]
+        ask_all(8)
+        assert change(trace_level="TIMESTAMPS", trace_count="3")["trace_count"] == "3"
+        ask_all(8)
+        assert change()["trace_count"] == "0"
+        receiver.server_spans(3)
+        for pid in front_ends_of(process):
+            os.kill(pid, signal.SIGKILL)
+        wait_for_restarts(process, 2)
+        ask_all(8)
+        assert change(trace_count=None)["trace_count"] == "-1"
+        ask(process, "hot", PARENT)
+        spans = receiver.server_spans(4)
+        assert [span.trace_id.hex() == TRACE for span in spans] == [False] * 3 + [True]
+
+
+def wait_for_restarts(process: Any, count: int) -> None:
+    """Returns once as many front ends have come in place of others, and all listen."""
+    ends = time.monotonic() + READY_SECONDS
+    wanted = (f"tidegate_front_end_restarts_total {count}.0", "tidegate_front_ends 2.0")
+    while not all(sample in httpx2.get(process.admin_url("/metrics")).text for sample in wanted):
+        assert time.monotonic() < ends
 
 
 @pytest.mark.parametrize("transport", ["nghttp2", "grpcio"])

@@ -26,6 +26,4 @@ def combination_refusal(
         )
     if admin_on_data_port:
         return "front ends serve no administration: leave out --admin-on-data-port, or --workers"
-    if shared_memory_bytes:
-        return "front ends can't use shared memory: leave out --shared-memory-bytes, or --workers"
     return None

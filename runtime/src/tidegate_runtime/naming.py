@@ -76,6 +76,8 @@ SPANS_DROPPED: Final = "tidegate_spans_dropped_total"
 ENGINE_RESTARTS: Final = "tidegate_engine_restarts_total"
 FRONT_ENDS: Final = "tidegate_front_ends"
 FRONT_END_RESTARTS: Final = "tidegate_front_end_restarts_total"
+FRONT_END_CPU: Final = "tidegate_front_end_cpu_seconds_total"
+FRONT_END_MEMORY: Final = "tidegate_front_end_resident_memory_bytes"
 GRPC_INFO: Final = "tidegate_grpc_info"
 
 REFUSALS: Final = ("QueueFull", "QueueBytes", "Deadline")

@@ -176,6 +176,10 @@ class ServedModel:
         """`submit` for what was held against this model's signature and limits elsewhere."""
         return self._scheduler.submit(feeds, rows, deadline, deliver, priority=priority, client=client)
 
+    def submit_all_checked(self, asked: Sequence[Asked], rows: int, size: int, priority: int) -> list[Ticket] | None:
+        """`submit_all` for what was held against this model's signature and limits elsewhere."""
+        return self._scheduler.submit_all(asked, rows, size, priority)
+
     def withdraw(self, ticket: Ticket) -> None:
         """Forgets a request whose client is gone: it leaves the queue, and is not delivered."""
         self._scheduler.withdraw(ticket)

@@ -62,6 +62,8 @@ class Service:
         self.grpc_reason = ""
         self.gather: Callable[[], Awaitable[Sequence[ModelMetrics]]] = self._counted_here
         """What was counted of each version that is known, in all processes that serve it."""
+        self.spread: Callable[[], Awaitable[None]] = _known_at_once
+        """Has all processes that serve this know what was set, of regions and traces; returns once they go by it."""
         self._models: dict[str, dict[str, Version]] = {}
         self._awaited: set[tuple[str, str]] = set()
         self._started = False
@@ -214,6 +216,10 @@ class Service:
                 paths[f"{path}/infer".encode()] = known.model
                 paths[f"{path}/versions/{quote(known.model.version, safe='')}/infer".encode()] = known.model
         self.infer_paths = paths
+
+
+async def _known_at_once() -> None:
+    pass
 
 
 def _rank(version: str) -> tuple[int, str]:

@@ -14,7 +14,9 @@ MAX_COUNT: Final = 2**31 - 1
 MODE: Final = "opentelemetry"
 NOT_TRACED: Final = "requests are not traced: start the server with --trace-endpoint"
 
-_LEVEL, _RATE, _COUNT, _MODE = "trace_level", "trace_rate", "trace_count", "trace_mode"
+COUNT: Final = "trace_count"
+
+_LEVEL, _RATE, _MODE = "trace_level", "trace_rate", "trace_mode"
 _REFUSED: Final = {
     "trace_file": "traces are sent to --trace-endpoint, not written to files",
     "log_frequency": "traces are sent to --trace-endpoint as they come, not written to files",
@@ -67,13 +69,19 @@ class TraceSettings:
             general.count if own.count is None else own.count,
         )
 
-    def recorded(self, model: str) -> "TraceSettings":
-        """Once one more request of `model` is recorded: one less of its own count or, if it has none, of everyone's."""
+    def counted_with(self, model: str) -> str:
+        """Whose count a request of `model` counts down: the model's own or, if it has none, "" for that of all."""
         own = self.own.get(model)
-        if own is not None and own.count is not None:
-            return self if own.count <= 0 else self._with(model, replace(own, count=own.count - 1))
-        left = self.general.count
-        return self if left <= 0 else replace(self, general=replace(self.general, count=left - 1))
+        return "" if own is None or own.count is None else model
+
+    def count_of(self, whose: str) -> int:
+        """How many more are recorded by a model's own count, or by that of all for ""; -1 also where it has none."""
+        return self.of(whose).count if self.counted_with(whose) == whose else -1
+
+    def recorded(self, model: str) -> "TraceSettings":
+        """Once one more request of `model` is recorded: one less of the count that it goes by, if that is limited."""
+        left, whose = self.of(model).count, self.counted_with(model)
+        return self if left <= 0 else self.changed({"count": left - 1}, whose)
 
     def changed(self, values: Mapping[str, Any], model: str) -> "TraceSettings":
         """With these of `Own`'s fields set for `model`, or for all; None is as for all, or as at the start."""
@@ -94,7 +102,7 @@ def told(sampling: Sampling | None) -> Told:
     return {
         _LEVEL: ["TIMESTAMPS" if sampling.on else "OFF"],
         _RATE: str(round(1 / sampling.ratio) if sampling.ratio else 0),
-        _COUNT: str(sampling.count),
+        COUNT: str(sampling.count),
         _MODE: MODE,
     }
 
@@ -112,7 +120,7 @@ def changed(wanted: Mapping[str, object], now: TraceSettings | None, model: str 
         if name in _REFUSED:
             raise _cannot(name, _REFUSED[name])
         if name not in _FIELDS and name != _MODE:
-            raise _cannot(name, f"the settings are {_LEVEL}, {_RATE}, {_COUNT} and {_MODE}")
+            raise _cannot(name, f"the settings are {_LEVEL}, {_RATE}, {COUNT} and {_MODE}")
         if now is None:
             if name != _LEVEL or given not in {None, "OFF"}:
                 raise _cannot(name, NOT_TRACED)
@@ -149,7 +157,7 @@ def _ratio(given: str) -> float:
 
 
 def _count(given: str) -> int:
-    return _whole(_COUNT, given, -1, MAX_COUNT)
+    return _whole(COUNT, given, -1, MAX_COUNT)
 
 
 def _whole(name: str, given: str, least: int, most: int) -> int:
@@ -167,6 +175,6 @@ def _cannot(name: str, why: str) -> InvalidRequest:
 _FIELDS: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
     _LEVEL: ("on", _level),
     _RATE: ("ratio", _ratio),
-    _COUNT: ("count", _count),
+    COUNT: ("count", _count),
 }
 """What each setting is in `Sampling` and `Own`, and how its value is read."""

@@ -61,7 +61,10 @@ class Administrator:
         self._served()
         wanted = {name: list(setting.value) for name, setting in request.settings.items()}
         answer = pb.TraceSettingResponse()
-        for name, value in change_settings(self._service, request.model_name, wanted).items():
+        told = change_settings(self._service, request.model_name, wanted)
+        if wanted:
+            await self._service.spread()
+        for name, value in told.items():
             answer.settings[name].value.extend([value] if isinstance(value, str) else value)
         return answer
 
@@ -80,6 +83,7 @@ class Administrator:
     ) -> pb.SystemSharedMemoryRegisterResponse:
         """Once requests may use the region. Raises `InvalidRequest`, `AlreadyExists`."""
         self._regions().register(Region(request.name, request.key, request.offset, request.byte_size))
+        await self._service.spread()
         return pb.SystemSharedMemoryRegisterResponse()
 
     async def unregister(
@@ -90,6 +94,7 @@ class Administrator:
             self._regions().unregister(request.name)
         else:
             self._regions().unregister_all()
+        await self._service.spread()
         return pb.SystemSharedMemoryUnregisterResponse()
 
     async def cuda_shared_memory(self, _request: Message, _call: Call) -> NoReturn:

@@ -5,7 +5,7 @@ there. So a region may be unregistered at any time, and nothing that runs ever l
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -96,6 +96,17 @@ class Regions:
         if name not in self._known:
             raise NotFound(f'no region "{name}" is registered')
         return [self._known[name][0]]
+
+    def known(self) -> Mapping[str, tuple[Region, Segment]]:
+        """All of them with their objects, by name."""
+        return self._known
+
+    def show(self, known: Mapping[str, tuple[Region, Segment]]) -> None:
+        """Takes over all that another process of this server has registered; what isn't among it is closed."""
+        for name, (_, segment) in self._known.items():
+            if name not in known or known[name][1] is not segment:
+                segment.close()
+        self._known = dict(known)
 
     def check_outputs(self, wanted: Iterable[RequestedOutput] | None) -> None:
         """Raises `InvalidRequest` for an output whose place isn't within a region."""

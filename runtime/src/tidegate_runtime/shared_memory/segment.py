@@ -26,18 +26,19 @@ class Segment:
     """An open object. `close` lets go of it, and with it, if nobody else has it, of the memory."""
 
     def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+        self.descriptor: Final = descriptor
+        """Its own, to be passed on to another process of this server while it is open."""
 
     @property
     def size(self) -> int:
         """At this moment, in bytes."""
-        return os.fstat(self._descriptor).st_size
+        return os.fstat(self.descriptor).st_size
 
     def read(self, offset: int, buffer: memoryview) -> None:
         """Fills the buffer from `offset` on. Raises `CutShort`, `OSError`."""
         done = 0
         while done < len(buffer):
-            count = os.preadv(self._descriptor, [buffer[done:]], offset + done)
+            count = os.preadv(self.descriptor, [buffer[done:]], offset + done)
             if count == 0:
                 raise CutShort
             done += count
@@ -48,11 +49,11 @@ class Segment:
             raise CutShort
         view, done = memoryview(data), 0
         while done < len(view):
-            done += os.pwrite(self._descriptor, view[done:], offset + done)
+            done += os.pwrite(self.descriptor, view[done:], offset + done)
 
     def close(self) -> None:
         """Once; nothing is read or written after it."""
-        os.close(self._descriptor)
+        os.close(self.descriptor)
 
 
 def open_segment(key: str, directory: str = DIRECTORY) -> Segment:

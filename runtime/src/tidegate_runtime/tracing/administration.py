@@ -19,7 +19,7 @@ def settings_of(service: Service, model: str) -> Told:
             service.model(model)
         except (NotFound, NotReady) as fault:
             raise InvalidRequest(f"trace settings are those of a model that is loaded: {fault}") from None
-    return trace_settings.told(service.tracer.settings.of(model) if service.tracer is not None else None)
+    return trace_settings.told(service.tracer.in_force().of(model) if service.tracer is not None else None)
 
 
 def change_settings(service: Service, model: str, wanted: Mapping[str, object]) -> Told:
@@ -30,10 +30,8 @@ def change_settings(service: Service, model: str, wanted: Mapping[str, object]) 
     told, tracer = settings_of(service, model), service.tracer
     if not wanted:
         return told
-    made = trace_settings.changed(wanted, tracer.settings if tracer is not None else None, model)
+    made = trace_settings.changed(wanted, tracer.in_force() if tracer is not None else None, model)
     if tracer is None or made is None:
         return told
-    if tracer.elsewhere:
-        raise InvalidRequest("with --workers traces are set at the start: use --trace-ratio, or --workers 1")
-    tracer.settings = made
+    tracer.change(made, model if trace_settings.COUNT in wanted else None)
     return trace_settings.told(made.of(model))

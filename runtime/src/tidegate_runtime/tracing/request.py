@@ -7,10 +7,10 @@ Off, there is no tracer; the hot way has a class without all this then, the othe
 
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from tidegate_runtime.trace_settings import Sampling, TraceSettings
 from tidegate_runtime.tracing.context import parent
@@ -105,6 +105,19 @@ class RequestTrace:
         self.tracer.keep(self)
 
 
+class Budget(Protocol):
+    """How many more are recorded, by whichever process."""
+
+    def take(self) -> bool:
+        """Whether one more is, which is counted."""
+
+    def left(self) -> int:
+        """How many more."""
+
+    def close(self) -> None:
+        """Nobody asks any more."""
+
+
 class Tracer:
     """Decides which requests are recorded, and keeps what is until it is sent. Called from the event loop alone."""
 
@@ -113,8 +126,10 @@ class Tracer:
         start = Sampling(ratio=ratio)
         self.settings = TraceSettings(start, start)
         """What is recorded."""
-        self.elsewhere = False
-        """Whether requests are recorded by other processes, with tracers of their own, and none by this one."""
+        self.budgets: Mapping[str, Budget] = {}
+        """What counts down where several processes record: a model's own count, by its name, and by "" that of all."""
+        self.share: Callable[[int], Budget] | None = None
+        """Makes one, where it is those others that record, and none is recorded by this process."""
         self.clock = clock
         self.waiting: deque[RequestTrace] = deque()
         self.dropped = 0
@@ -134,11 +149,40 @@ class Tracer:
         caller = parent(traceparent, tracestate)
         if not caller.sampled if caller is not None else random.random() >= sampling.ratio:
             return None
-        if sampling.count > 0:
-            self.settings = self.settings.recorded(model)
+        if sampling.count > 0 and not self._count(model):
+            return None
         if caller is not None:
             return RequestTrace(self, caller.trace_id, caller.span_id, caller.state, asked, at)
         return RequestTrace(self, random.getrandbits(128) or 1, None, "", asked, at)
+
+    def in_force(self) -> TraceSettings:
+        """What is recorded, counted in all processes."""
+        settings = self.settings
+        for whose, budget in self.budgets.items():
+            settings = settings.changed({"count": budget.left()}, whose)
+        return settings
+
+    def change(self, settings: TraceSettings, counted: str | None) -> None:
+        """Those are in force from here on. Raises `OSError`.
+
+        `counted` says that a count was set, too, and whose: a model's, by its name, or "" for that of all.
+        """
+        if counted is not None and self.share is not None:
+            count = settings.count_of(counted)
+            others = {whose: budget for whose, budget in self.budgets.items() if whose != counted}
+            past = self.budgets.get(counted)
+            self.budgets = others | {counted: self.share(count)} if count > 0 else others
+            if past is not None:
+                past.close()
+        self.settings = settings
+
+    def _count(self, model: str) -> bool:
+        """Whether one more request of `model` is recorded, of as many as are."""
+        budget = self.budgets.get(self.settings.counted_with(model))
+        if budget is not None:
+            return budget.take()
+        self.settings = self.settings.recorded(model)
+        return True
 
     def keep(self, trace: RequestTrace) -> None:
         """Has it sent, unless too many wait already."""

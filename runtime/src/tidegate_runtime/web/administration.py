@@ -74,7 +74,9 @@ def _settings(service: Service) -> APIRouter:
     @router.api_route("/models/{name}/trace/setting", methods=["GET", "POST"])
     async def traces(request: Request, name: str = "") -> Response:
         if request.method == "POST":
-            return _json(change_settings(service, name, await read_object(request)))
+            told = change_settings(service, name, await read_object(request))
+            await service.spread()
+            return _json(told)
         return _json(settings_of(service, name))
 
     return router

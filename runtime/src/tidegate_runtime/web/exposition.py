@@ -1,7 +1,7 @@
 """The models' plain numbers in Prometheus' form, made when somebody asks."""
 
 import time
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, groupby
 from operator import attrgetter
 from typing import Final, Protocol
@@ -13,6 +13,7 @@ from prometheus_client.utils import floatToGoString
 
 from tidegate_runtime import naming
 from tidegate_runtime.metrics import CostFigure, Histogram, ModelMetrics
+from tidegate_runtime.workers.usage import Account
 
 MAX_SHAPES: Final = 16
 MAX_COUNTS: Final = 16
@@ -21,6 +22,7 @@ MAX_COUNTS: Final = 16
 MAX_SHAPE_CHARACTERS: Final = 64
 
 _MODEL: Final = ("model", "version")
+_FRONT_END: Final = ("front_end",)
 
 
 class ModelCollector(Collector):
@@ -111,21 +113,35 @@ class Several(Protocol):
     def running(self) -> int:
         """How many listen."""
 
+    def usage(self) -> Iterable[Account]:
+        """What each has used."""
+
 
 class FrontEndCollector(Collector):
-    """How many front ends there are, and how often one was started again."""
+    """How many front ends there are, what they use, and how often one was started again."""
 
     def __init__(self, front_ends: Several) -> None:
         self._front_ends = front_ends
 
     def collect(self) -> Iterator[Metric]:
-        """Both families."""
+        """All families."""
         yield GaugeMetricFamily(naming.FRONT_ENDS, "Front ends that listen.", self._front_ends.running)
         yield CounterMetricFamily(
             naming.FRONT_END_RESTARTS,
             "Front ends started in place of one that had ended.",
             self._front_ends.restarts,
         )
+        cpu = CounterMetricFamily(
+            naming.FRONT_END_CPU, "CPU seconds of a front end and of those before it in its place.", labels=_FRONT_END
+        )
+        memory = GaugeMetricFamily(
+            naming.FRONT_END_MEMORY, "Resident memory of a front end, what it shares included.", labels=_FRONT_END
+        )
+        for place, cpu_seconds, resident_bytes in self._front_ends.usage():
+            cpu.add_metric([str(place)], cpu_seconds)
+            if resident_bytes is not None:
+                memory.add_metric([str(place)], resident_bytes)
+        yield from (cpu, memory)
 
 
 class Lossy(Protocol):

@@ -97,8 +97,6 @@ def _allow_connections() -> None:
 
 async def _front(service: Service, host: Host, settings: ServeSettings, data: socket.socket) -> Front:
     if settings.workers > 1:
-        if service.tracer is not None:
-            service.tracer.elsewhere = True
         return FrontEnds(service, settings, data)
     return await Doors.open(service, host if settings.admin_on_data_port else None, settings, data)
 

@@ -30,6 +30,7 @@ def system_shared_memory(service: Service) -> APIRouter:
         if not isinstance(key, str):
             raise InvalidRequest('"key" must be a string: the name of a POSIX shared memory object')
         regions.register(Region(region, key, _integer(body, "offset", 0), _integer(body, "byte_size")))
+        await service.spread()
         return Response()
 
     @router.post("/unregister")
@@ -42,6 +43,7 @@ def system_shared_memory(service: Service) -> APIRouter:
             regions.unregister(region)
         else:
             regions.unregister_all()
+        await service.spread()
         return Response()
 
     return router

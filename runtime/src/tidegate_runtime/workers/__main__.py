@@ -17,6 +17,7 @@ from tidegate_runtime import logs
 from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.model.child.spawned import detach_from_terminal
 from tidegate_runtime.settings import ServeSettings, decode_settings
+from tidegate_runtime.shared_memory.regions import Regions
 from tidegate_runtime.web.doors import Doors, trace_sender
 from tidegate_runtime.workers.accepting import Board, SharingLoop, listeners_of
 from tidegate_runtime.workers.mirror import Mirror
@@ -69,6 +70,8 @@ class _FrontEnd:
         self.uplink = uplink = Uplink(line, timed=bool(settings.trace_endpoint))
         self.service = Mirror(settings.limits, uplink, uplink.let_go)
         self.service.gather = self._gather
+        if settings.shared_memory_bytes:
+            self.service.regions = Regions(settings.shared_memory_bytes)
         self.sender = sender = trace_sender(self.service, settings)
         if sender is not None:
             uplink.spans_lost = lambda: sender.lost
@@ -76,7 +79,7 @@ class _FrontEnd:
         uplink.counted = self._counted
 
     def _show(self, snapshot: Snapshot) -> None:
-        self.service.show(snapshot)
+        self.service.show(snapshot, self.uplink.handed)
         if self.doors is not None:
             self.doors.readiness_changed()
         self.told.set()

@@ -33,7 +33,10 @@ PACKET_TENSOR_BYTES: Final = 4096
 MAX_SLAB_BYTES: Final = 1024 * 1024 * 1024
 """What the slabs of one end may have in all: twice the bytes that may wait in a queue."""
 
-KEPT_SHAPES: Final = 256
+PACKET_STACK_BYTES: Final = 16 * 1024
+"""The same for tensors of several requests, of which each has at most `PACKET_TENSOR_BYTES`."""
+
+KEPT_SHAPES: Final = 1024
 """Combinations of shapes remembered; when they are more, all are forgotten."""
 
 _Kinds = tuple[tuple[np.dtype[Any], tuple[int, ...]], ...]
@@ -61,8 +64,8 @@ class Outgoing:
         """How many places the peer has not released."""
         return self._arena.taken
 
-    def write(self, arrays: Sequence[Array]) -> Cargo:
-        """What to tell the peer about `arrays`, which are copied.
+    def write(self, arrays: Sequence[Array], most: int = PACKET_TENSOR_BYTES) -> Cargo:
+        """What to tell the peer about `arrays`, which are copied; up to `most` bytes of them travel in the packet.
 
         Raises `Overloaded` if what the peer still reads leaves no room for them, `OSError` if memory can't be had.
         """
@@ -70,7 +73,7 @@ class Outgoing:
         layout = self._layouts.get(kinds)
         if layout is None:
             layout, arrays = self._arranged(kinds, arrays)
-        if layout.size <= PACKET_TENSOR_BYTES:
+        if layout.size <= most:
             return Cargo(layout.description, 0, 0, layout.size, _joined(layout, arrays))
         region = self._arena.take(layout.size) or self._grown(layout.size)
         slab = self._slabs[region.slab]

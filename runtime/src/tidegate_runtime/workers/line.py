@@ -14,8 +14,8 @@ from tidegate_runtime.workers.records import Kind, plain
 PACKET_BYTES: Final = 32 * 1024
 """A packet that has so many takes no more records."""
 
-LONGEST_BYTES: Final = PACKET_BYTES + 96 * 1024
-"""A full packet's last record may have a description of `MAX_TEXT_BYTES` and tensors beside it."""
+LONGEST_BYTES: Final = PACKET_BYTES + 112 * 1024
+"""A full packet's last record may have a description of `MAX_TEXT_BYTES`, `MOST_TOGETHER` requests and tensors."""
 
 
 class Line:

@@ -4,38 +4,28 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Awaitable, Callable
-from functools import partial
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from typing import Final
 
 from tidegate_runtime.batching.tickets import Outputs, Ticket
-from tidegate_runtime.errors import ExecutionFailed, NotReady, RuntimeFault
+from tidegate_runtime.errors import RuntimeFault
 from tidegate_runtime.model.child.faults import encode_fault
 from tidegate_runtime.served_model import ServedModel
-from tidegate_runtime.tracing.request import RequestTrace
+from tidegate_runtime.tensors import Array, Feeds
 from tidegate_runtime.workers import records, tally
-from tidegate_runtime.workers.cargo import Incoming, Outgoing
+from tidegate_runtime.workers.asker import Asker, written
+from tidegate_runtime.workers.cargo import PACKET_STACK_BYTES, PACKET_TENSOR_BYTES, Incoming, Outgoing
 from tidegate_runtime.workers.line import Line, opened
-from tidegate_runtime.workers.records import HEAD, Kind, Request, Times, plain
+from tidegate_runtime.workers.records import HEAD, Kind, Request, Requests, plain
+from tidegate_runtime.workers.stacks import shares
 from tidegate_runtime.workers.tally import Counts
 
 logger = logging.getLogger(__name__)
 
+NOTHING_HANDED: Final[Mapping[int, int]] = {}
+
 COUNT_SECONDS: Final = 1.0
 """How long a front end may take to say what it has counted; then what it said last is taken."""
-
-
-class _Noted(RequestTrace):
-    """Takes a run's times for the front end, which has the trace."""
-
-    __slots__ = ("times",)
-
-    def __init__(self) -> None:
-        self.times: Times | None = None
-
-    def ran(self, admitted: float, started: float, assembly: float, compute: float, ended: float, rows: int) -> None:
-        """Keeps them."""
-        self.times = Times(admitted, started, assembly, compute, ended, rows)
 
 
 class Link:
@@ -57,7 +47,8 @@ class Link:
         self._gather = totals
         self._loop = asyncio.get_running_loop()
         self._models: dict[int, ServedModel] = {}
-        self._requests: dict[int, tuple[ServedModel, Ticket]] = {}
+        self._handed: set[int] = set()
+        self._requests: dict[int, Asker] = {}
         self._asked: dict[int, asyncio.Future[None]] = {}
         self._number = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -80,10 +71,13 @@ class Link:
         """Places in the hub's slabs that the front end still reads."""
         return self._outgoing.lent
 
-    def tell(self, turn: int, models: dict[int, ServedModel], told: bytes) -> None:
+    def tell(
+        self, turn: int, models: dict[int, ServedModel], told: bytes, handed: Mapping[int, int] = NOTHING_HANDED
+    ) -> None:
         """Tells what is served, for the `turn`-th time.
 
-        Each of `models`, by the numbers in it, is kept until the front end has nothing more for it.
+        Each of `models`, by the numbers in it, is kept until the front end has nothing more for it. `handed` are
+        the descriptors in it that the front end is to have, too.
         """
         if self._gone:
             return
@@ -91,6 +85,9 @@ class Link:
             if number not in self._models:
                 self._models[number] = model
                 model.hold()
+        for number in handed.keys() - self._handed:
+            self._line.put_with(plain(Kind.HANDED, number), handed[number])
+        self._handed = set(handed)
         self._line.put_parcel(Kind.MODELS, turn, told)
 
     def leave(self) -> None:
@@ -121,8 +118,8 @@ class Link:
             pass  # What it said before its end counts.
         self._gone = True
         self._line.close()
-        for model, ticket in self._requests.values():
-            model.withdraw(ticket)
+        for asker in self._requests.values():
+            asker.model.withdraw(asker.ticket)
         self._requests.clear()
         for model in self._models.values():
             model.release()
@@ -156,6 +153,10 @@ class Link:
                 request, at = records.read_request(packet, at)
                 self._submit(packet, request)
                 continue
+            if kind == Kind.REQUESTS:
+                requests, at = records.read_requests(packet, at)
+                self._submit_all(packet, requests)
+                continue
             at += HEAD.size
             if kind == Kind.RELEASE:
                 self._outgoing.released(number, value)
@@ -186,45 +187,79 @@ class Link:
             self._changed(opened(descriptor, value))
 
     def _submit(self, packet: bytes, request: Request) -> None:
-        number, model = request.number, self._models[request.model]
+        model = self._models[request.model]
         arrays = self._incoming.arrays(packet, request.cargo)
-        names = [spec.name for spec in model.signature.inputs]
-        feeds = dict(zip(names, arrays, strict=True))
-        try:
-            deliver = partial(self._deliver, number)
-            client = (self, request.client) if request.client else None
-            ticket = model.submit_checked(feeds, request.rows, request.deadline, request.priority, deliver, client)
-        except RuntimeFault as fault:
-            self._line.put(records.fault(number, encode_fault(fault)))
-            return
-        if request.timed:
-            ticket.trace = _Noted()
-        self._requests[number] = model, ticket
+        feeds = dict(zip(_names(model), arrays, strict=True))
+        asker = Asker(self, request.number, model)
+        taken = self._take(asker, feeds, request.rows, request.deadline, request.priority, request.client)
+        if taken and request.timed:
+            asker.note_times()
 
-    def _deliver(self, number: int, outcome: Outputs | RuntimeFault) -> None:
-        _, ticket = self._requests.pop(number)
-        if not isinstance(outcome, RuntimeFault):
-            # The batch, which is over, may be kept for a while; what lies in the front end's slab is to be released.
-            ticket.feeds = None
-            try:
-                cargo = self._outgoing.write(outcome)
-                times = ticket.trace.times if isinstance(ticket.trace, _Noted) else None
-                self._line.put(records.outcome(number, cargo, times))
-                return
-            except RuntimeFault as fault:
-                outcome = fault
-            except OSError:
-                outcome = NotReady("there is no memory for the answer; send the request again")
-            except Exception:
-                logger.exception("an answer could not be sent")
-                outcome = ExecutionFailed("the answer could not be sent; the server's log says how")
-        self._line.put(records.fault(number, encode_fault(outcome)))
+    def _submit_all(self, packet: bytes, requests: Requests) -> None:
+        model, each = self._models[requests.model], requests.each
+        stacks = self._incoming.arrays(packet, requests.cargo)
+        names = _names(model)
+        feeds = [dict(zip(names, arrays, strict=True)) for arrays in shares(stacks, len(each))]
+        askers = [Asker(self, number, model) for number, _, _ in each]
+        asked = [
+            (own, deadline, asker.deliver, self._client(client))
+            for own, asker, (_, deadline, client) in zip(feeds, askers, each, strict=True)
+        ]
+        size = sum([stack.nbytes for stack in stacks]) // len(each)
+        tickets = model.submit_all_checked(asked, requests.rows, size, requests.priority)
+        if tickets is None:
+            for asker, own, (_, deadline, client) in zip(askers, feeds, each, strict=True):
+                self._take(asker, own, requests.rows, deadline, requests.priority, client)
+            return
+        for asker, ticket in zip(askers, tickets, strict=True):
+            self._taken(asker, ticket)
+        # Not at once: what other front ends have sent meanwhile shares the batch.
+        self._loop.call_soon(model.cut)
+
+    def _take(self, asker: Asker, feeds: Feeds, rows: int, deadline: float, priority: int, client: int) -> bool:
+        try:
+            ticket = asker.model.submit_checked(feeds, rows, deadline, priority, asker.deliver, self._client(client))
+        except RuntimeFault as fault:
+            self._line.put(records.fault(asker.number, encode_fault(fault)))
+            return False
+        self._taken(asker, ticket)
+        return True
+
+    def _taken(self, asker: Asker, ticket: Ticket) -> None:
+        asker.ticket, ticket.taker = ticket, asker
+        self._requests[asker.number] = asker
+
+    def _client(self, client: int) -> Hashable:
+        return (self, client) if client else None
+
+    def answer(self, asker: Asker, outcome: Outputs | RuntimeFault) -> None:
+        """As `Answering` says."""
+        number = asker.number
+        del self._requests[number]
+        told = outcome if isinstance(outcome, RuntimeFault) else written(self._outgoing, outcome, PACKET_TENSOR_BYTES)
+        if isinstance(told, RuntimeFault):
+            self._line.put(records.fault(number, encode_fault(told)))
+        else:
+            self._line.put(records.outcome(number, told, asker.times))
+
+    def answer_all(self, askers: Sequence[Asker], outputs: Sequence[Array]) -> None:
+        """As `Answering` says."""
+        numbers = [asker.number for asker in askers]
+        for number in numbers:
+            del self._requests[number]
+        told = written(self._outgoing, outputs, PACKET_STACK_BYTES)
+        if isinstance(told, RuntimeFault):
+            for number in numbers:
+                self._line.put(records.fault(number, encode_fault(told)))
+        else:
+            self._line.put(records.outcomes(numbers, told))
+        # Nothing more comes of this run, and who waits for it shall not wait for what else this turn brings.
+        self._line.flush()
 
     def _withdraw(self, number: int) -> None:
-        known = self._requests.pop(number, None)
-        if known is not None:  # or else its outcome is on its way
-            model, ticket = known
-            model.withdraw(ticket)
+        asker = self._requests.pop(number, None)
+        if asker is not None:  # or else its outcome is on its way
+            asker.model.withdraw(asker.ticket)
 
     def _on_shown(self, turn: int, *, started: bool) -> None:
         self._shown, self.started = turn, started
@@ -255,3 +290,7 @@ class Link:
         # The last array may be let go on the launch thread, or when all is over.
         with contextlib.suppress(RuntimeError):
             self._line.put_soon(plain(Kind.RELEASE, slab, offset))
+
+
+def _names(model: ServedModel) -> list[str]:
+    return [spec.name for spec in model.signature.inputs]

@@ -7,6 +7,7 @@ from typing import Any
 from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.served_model import Limits, Loaded, ServedModel
 from tidegate_runtime.service import Service, State, Version
+from tidegate_runtime.workers.handed import Handed
 from tidegate_runtime.workers.remote import Hub, Remote
 from tidegate_runtime.workers.snapshot import Snapshot, ToldModel, ToldVersion
 
@@ -28,8 +29,15 @@ class Mirror(Service):
         """Whether routers should send requests here, by what the hub said last."""
         return self._started and not self.draining and self._engines_ready
 
-    def show(self, snapshot: Snapshot) -> None:
-        """Takes over all of what is served; models that are gone answer what they were promised."""
+    def show(self, snapshot: Snapshot, handed: Handed) -> None:
+        """Takes over all of what is served; models that are gone answer what they were promised.
+
+        `handed` is what goes with it.
+        """
+        if self.regions is not None:
+            self.regions.show(handed.regions(snapshot))
+        if self.tracer is not None and snapshot.traces is not None:
+            self.tracer.settings, self.tracer.budgets = snapshot.traces, handed.budgets(snapshot)
         self._started = snapshot.started
         self.draining = self.draining or snapshot.draining
         self._engines_ready = all(told.engine_ready for told in snapshot.versions)
@@ -57,7 +65,7 @@ class Mirror(Service):
         if told.model is not None and known.model is None:
             self._numbers[key] = told.model.number
             loaded = self._loaded(told.model, known.metrics)
-            known.model = ServedModel(loaded, told.model.limits, known.metrics, self.clock, None)
+            known.model = ServedModel(loaded, told.model.limits, known.metrics, self.clock, None, regions=self.regions)
         known.state, known.reason = told.state, told.reason
 
     def _loaded(self, told: ToldModel, metrics: ModelMetrics) -> Loaded:

@@ -10,9 +10,9 @@ import os
 import pickle
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Final
-from weakref import WeakKeyDictionary
 
 import orjson
 
@@ -21,6 +21,7 @@ from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.model.child import messages
 from tidegate_runtime.model.child.restarts import in_a_row, restart_delay
 from tidegate_runtime.model.child.spawned import Spawned, how_it_ended
+from tidegate_runtime.process_usage import Usage
 from tidegate_runtime.rpc.transports import check_inheritable
 from tidegate_runtime.served_model import ServedModel
 from tidegate_runtime.service import Service, State
@@ -28,9 +29,12 @@ from tidegate_runtime.settings import ServeSettings, encode_settings
 from tidegate_runtime.tls import Certificate
 from tidegate_runtime.workers import tally
 from tidegate_runtime.workers.accepting import Board, board_bytes
+from tidegate_runtime.workers.budget import Budget
 from tidegate_runtime.workers.link import Link
+from tidegate_runtime.workers.numbering import Numbers
 from tidegate_runtime.workers.snapshot import Snapshot, ToldModel, ToldVersion, encode
 from tidegate_runtime.workers.tally import Counts
+from tidegate_runtime.workers.usage import Account, Accounts
 
 logger = logging.getLogger(__name__)
 
@@ -73,21 +77,28 @@ class FrontEnds:
         self.restarts = 0
         """How often a front end was started in place of one that had ended."""
         self._links: dict[Link, FrontEnd] = {}
-        self._numbers: WeakKeyDictionary[ServedModel, int] = WeakKeyDictionary()
-        self._number = 0
+        self._numbers = Numbers()
         self._told = 0
         self._past: Counts = {}
+        self._accounts = Accounts(settings.workers)
         self._past_spans_lost = 0
         self._leaving = asyncio.Event()
         self._complete = False
         service.reachable = False
         service.gather = self.gather
+        service.spread = self.spread
+        if service.tracer is not None:
+            service.tracer.share = Budget.of
         self._keeping = [asyncio.create_task(self._keep(place), name="front end") for place in range(settings.workers)]
 
     @property
     def running(self) -> int:
         """How many front ends listen."""
         return sum(link.ready for link in self._links)
+
+    def usage(self) -> Iterator[Account]:
+        """What the front ends have used, each by its place, those before them there included."""
+        return self._accounts.read()
 
     @property
     def lost(self) -> int:
@@ -97,10 +108,14 @@ class FrontEnds:
     def readiness_changed(self) -> None:
         """Tells the front ends all that is served."""
         self._told += 1
-        snapshot, models = self._snapshot()
-        told = encode(snapshot)
+        told = self._all_told()
         for link in self._links:
-            link.tell(self._told, models, told)
+            link.tell(self._told, *told)
+
+    async def spread(self) -> None:
+        """As `Service.spread`."""
+        self.readiness_changed()
+        await self.settled()
 
     async def settled(self) -> None:
         """Returns once every front end that listens does as it was told last, or is gone, or hangs."""
@@ -152,11 +167,12 @@ class FrontEnds:
             front = FrontEnd(arguments, self._descriptors(), self._on_link_change, self._totals)
             link = front.link
             self._links[link] = front
-            snapshot, models = self._snapshot()
-            link.tell(self._told, models, encode(snapshot))
+            self._accounts.began(place, front.usage)
+            link.tell(self._told, *self._all_told())
             began = loop.time()
             code = await front.ended
             self._board.gone(place)
+            self._accounts.ended(place)
             del self._links[link]
             self._past = tally.merged(self._past, link.counts)
             self._past_spans_lost += link.spans_lost
@@ -192,13 +208,27 @@ class FrontEnds:
             metrics.costs = tuple
         return pickle.dumps(counted)
 
+    def _all_told(self) -> tuple[dict[int, ServedModel], bytes, dict[int, int]]:
+        """What `Link.tell` takes."""
+        regions, tracer, number_of = self._service.regions, self._service.tracer, self._numbers.of
+        known = [] if regions is None else list(regions.known().values())
+        handed = {number_of(segment): segment.descriptor for _, segment in known}
+        snapshot, models = self._snapshot()
+        snapshot = replace(snapshot, regions=tuple([(number_of(segment), region) for region, segment in known]))
+        if tracer is not None:
+            budgets = {whose: budget for whose, budget in tracer.budgets.items() if isinstance(budget, Budget)}
+            handed |= {number_of(budget): budget.descriptor for budget in budgets.values()}
+            numbers = tuple([(whose, number_of(budget)) for whose, budget in budgets.items()])
+            snapshot = replace(snapshot, traces=tracer.settings, budgets=numbers)
+        return models, encode(snapshot), handed
+
     def _snapshot(self) -> tuple[Snapshot, dict[int, ServedModel]]:
         service, models, versions = self._service, dict[int, ServedModel](), []
         for known in service.index():
             model, metrics = known.model, known.metrics
             told = None
             if model is not None and known.state is State.READY:
-                number = self._number_of(model)
+                number = self._numbers.of(model)
                 models[number] = model
                 told = ToldModel(number, model.signature, model.verdict, model.labels, model.config, model.limits)
             ready = model is None or model.engine_ready()
@@ -206,13 +236,6 @@ class FrontEnds:
                 ToldVersion(metrics.model, metrics.version, metrics.device, known.state, known.reason, told, ready)
             )
         return Snapshot(tuple(versions), service.started, service.draining), models
-
-    def _number_of(self, model: ServedModel) -> int:
-        number = self._numbers.get(model)
-        if number is None:
-            self._number = number = self._number + 1
-            self._numbers[model] = number
-        return number
 
 
 class FrontEnd:
@@ -241,6 +264,10 @@ class FrontEnd:
     def ended(self) -> "asyncio.Future[int]":
         """Its exit code; a signal's number below 0."""
         return self._spawned.ended
+
+    def usage(self) -> Usage | None:
+        """What it has used, also once it has ended."""
+        return self._spawned.usage()
 
     def kill(self) -> None:
         """Ends the process; without effect on one that has ended."""

@@ -2,8 +2,10 @@
 
 Both say SLAB (with a descriptor: a slab to read from), DROP (a slab that nothing lies in any more), RELEASE (tensors of
 the other that aren't used any more). The front end: READY once it listens, SHOWN once it does as MODELS said, REQUEST,
-WITHDRAW, COUNTS, ASK_TOTALS, LET_GO of a model version that it has nothing more for. The hub: OUTCOME or FAULT, MODELS
-(all that is served), ASK_COUNTS, TOTALS, LEAVE. READY, MODELS, COUNTS and TOTALS come with a descriptor: they are long.
+or REQUESTS for several of one shape, WITHDRAW, COUNTS, ASK_TOTALS, LET_GO of a model version that it has nothing more
+for. The hub: OUTCOME or FAULT, or OUTCOMES for several that ran together, MODELS (all that is served), ASK_COUNTS,
+TOTALS, HANDED (a descriptor, of which the next MODELS tells), LEAVE. READY, MODELS,
+COUNTS and TOTALS come with a descriptor: they are long.
 
 Each record is a multiple of 16 bytes, so that tensors in it are aligned.
 """
@@ -32,6 +34,9 @@ class Kind(IntEnum):
     TOTALS = 14
     LEAVE = 15
     SHOWN = 16
+    REQUESTS = 17
+    OUTCOMES = 18
+    HANDED = 19
 
 
 HEAD: Final = struct.Struct("<BBHIQ")
@@ -40,9 +45,15 @@ HEAD: Final = struct.Struct("<BBHIQ")
 _REQUEST: Final = struct.Struct("<BBHIQIIIIQdQQ")
 _OUTCOME: Final = struct.Struct("<BBHIQIIQ")
 _TIMES: Final = struct.Struct("<5dQ")
+_REQUESTS: Final = struct.Struct("<BBHIQIIIIQQ")
+_EACH: Final = struct.Struct("<IxxxxdQ")
 
 _ALIGNMENT: Final = 16
 MAX_TEXT_BYTES: Final = 0xFFFF
+
+LEAST_TOGETHER: Final = 4
+MOST_TOGETHER: Final = 1024
+"""Requests in one record; for fewer, one for each is cheaper."""
 
 
 class Cargo(NamedTuple):
@@ -72,6 +83,20 @@ class Request(NamedTuple):
     timed: bool
     cargo: Cargo
     client: int = 0
+
+
+Each = tuple[int, float, int]
+"""Of several requests, what each has to itself: its number, its deadline, and its client."""
+
+
+class Requests(NamedTuple):
+    """Several requests of one shape for a model version; `cargo` are their tensors, stacked."""
+
+    model: int
+    rows: int
+    priority: int
+    cargo: Cargo
+    each: list[Each]
 
 
 class Times(NamedTuple):
@@ -127,6 +152,56 @@ def read_request(packet: bytes, at: int) -> tuple[Request, int]:
     return Request(number, model, rows, priority, deadline, bool(timed), cargo, client), end
 
 
+def requests(requests: Requests) -> bytes:
+    """REQUESTS, for at most `MOST_TOGETHER`. Raises `struct.error` for tensors whose description is too long."""
+    cargo = requests.cargo
+    head = _REQUESTS.pack(
+        Kind.REQUESTS,
+        0,
+        len(cargo.description),
+        len(requests.each),
+        cargo.offset,
+        requests.model,
+        requests.rows,
+        requests.priority,
+        cargo.slab,
+        cargo.size,
+        0,
+    )
+    return head + _padded(b"".join([_EACH.pack(*each) for each in requests.each])) + _loaded(cargo)
+
+
+def read_requests(packet: bytes, at: int) -> tuple[Requests, int]:
+    """The REQUESTS at `at`, and where it ends. Raises `ValueError` if they are none, or too many."""
+    head = _REQUESTS.unpack_from(packet, at)
+    _, _, length, count, offset, model, rows, priority, slab, size, _ = head
+    if not 1 <= count <= MOST_TOGETHER:
+        raise ValueError(f"{count} requests together")
+    at += _REQUESTS.size
+    bytes_of_each = count * _EACH.size
+    each = list(_EACH.iter_unpack(packet[at : at + bytes_of_each]))
+    if len(each) != count:
+        raise ValueError("a record that is cut short")
+    cargo, end = _cargo(packet, at + _aligned(bytes_of_each), length, slab, offset, size)
+    return Requests(model, rows, priority, cargo, each), end
+
+
+def outcomes(numbers: list[int], cargo: Cargo) -> bytes:
+    """OUTCOMES: the outputs for these requests, stacked."""
+    count = len(numbers)
+    head = _OUTCOME.pack(Kind.OUTCOMES, 0, len(cargo.description), count, cargo.offset, cargo.slab, 0, cargo.size)
+    return head + _padded(struct.pack(f"<{count}I", *numbers)) + _loaded(cargo)
+
+
+def read_outcomes(packet: bytes, at: int) -> tuple[tuple[int, ...], Cargo, int]:
+    """The numbers and the outputs of the OUTCOMES at `at`, and where it ends."""
+    _, _, length, count, offset, slab, _, size = _OUTCOME.unpack_from(packet, at)
+    at += _OUTCOME.size
+    numbers = struct.unpack_from(f"<{count}I", packet, at)
+    cargo, end = _cargo(packet, at + _aligned(4 * count), length, slab, offset, size)
+    return numbers, cargo, end
+
+
 def outcome(number: int, cargo: Cargo, times: Times | None) -> bytes:
     """OUTCOME."""
     head = _OUTCOME.pack(
@@ -149,7 +224,7 @@ def read_outcome(packet: bytes, at: int) -> tuple[Outcome, int]:
 
 def fault(number: int, text: bytes) -> bytes:
     """FAULT; `text` is what `encode_fault` made."""
-    return HEAD.pack(Kind.FAULT, 0, len(text), number, 0) + text + bytes(-len(text) % _ALIGNMENT)
+    return HEAD.pack(Kind.FAULT, 0, len(text), number, 0) + _padded(text)
 
 
 def read_fault(packet: bytes, at: int) -> tuple[int, bytes, int]:
@@ -160,8 +235,11 @@ def read_fault(packet: bytes, at: int) -> tuple[int, bytes, int]:
 
 
 def _loaded(cargo: Cargo) -> bytes:
-    description, blob = cargo.description, cargo.blob
-    return description + bytes(-len(description) % _ALIGNMENT) + blob + bytes(-len(blob) % _ALIGNMENT)
+    return _padded(cargo.description) + _padded(cargo.blob)
+
+
+def _padded(content: bytes) -> bytes:
+    return content + bytes(-len(content) % _ALIGNMENT)
 
 
 def _cargo(packet: bytes, at: int, length: int, slab: int, offset: int, size: int) -> tuple[Cargo, int]:

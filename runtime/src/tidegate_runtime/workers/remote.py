@@ -1,15 +1,16 @@
 """In a front end, what stands in the place of a model version's scheduler: the hub has that."""
 
 import asyncio
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Protocol
 
 from tidegate_runtime.batching.requests import Requests
-from tidegate_runtime.batching.tickets import OVER, WAITING, Deliver, Outputs, Ticket
+from tidegate_runtime.batching.tickets import OVER, WAITING, Asked, Deliver, Outputs, Ticket
 from tidegate_runtime.errors import NotReady, Overloaded, RuntimeFault
 from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.tensors import Array, Feeds
-from tidegate_runtime.workers.records import Times
+from tidegate_runtime.workers.records import LEAST_TOGETHER, MOST_TOGETHER, Times
+from tidegate_runtime.workers.stacks import stacked
 
 
 class Sent(Ticket):
@@ -24,6 +25,7 @@ class Sent(Ticket):
         self.remote = remote
         self.state = WAITING
         self.trace = None
+        self.taker = None
 
 
 class Hub(Protocol):
@@ -40,6 +42,14 @@ class Hub(Protocol):
         client: Hashable,
     ) -> Sent:
         """The request, on its way. Raises `RuntimeFault` if it can't be sent."""
+
+    def send_all(
+        self, remote: "Remote", stacks: Sequence[Array], rows: int, priority: int, asked: Sequence[Asked]
+    ) -> list[Sent]:
+        """Requests of one shape, their tensors stacked, on their way. Raises `RuntimeFault` if they can't be."""
+
+    def flush(self) -> None:
+        """Sends what was put together at once, for no more comes in this turn of the loop."""
 
     def forget(self, sent: Sent) -> None:
         """Nobody waits for it any more."""
@@ -81,6 +91,23 @@ class Remote(Requests):
         self._pending += 1
         return sent
 
+    def submit_all(self, asked: Sequence[Asked], rows: int, size: int, priority: int) -> list[Ticket] | None:
+        """As `Requests` says, but that they are taken means that they are on their way: the hub speaks later."""
+        del size
+        if self._closing or not LEAST_TOGETHER <= len(asked) <= MOST_TOGETHER:
+            return None
+        stacks = stacked([[feeds[name] for name in self._inputs] for feeds, _, _, _ in asked])
+        try:
+            sent = self._hub.send_all(self, stacks, rows, priority, asked)
+        except Overloaded:
+            return None
+        self._pending += len(sent)
+        return [*sent]
+
+    def cut(self) -> None:
+        """As `Requests` says."""
+        self._hub.flush()
+
     def withdraw(self, ticket: Ticket) -> None:
         """Forgets a request, wherever it is. Never too late."""
         if ticket.state != OVER:
@@ -96,6 +123,15 @@ class Remote(Requests):
         if times is not None and sent.trace is not None:
             sent.trace.ran(*times)
         sent.deliver(outcome)
+
+    def settle_all(self, sent: Sequence[Sent], outputs: Sequence[Array]) -> None:
+        """The outputs for requests that weren't withdrawn, stacked; who asked takes them so."""
+        for each in sent:
+            each.state = OVER
+        self._left(len(sent))
+        taker = sent[0].taker
+        assert taker is not None
+        taker.deliver_all([each.taker for each in sent], outputs)
 
     async def run(self) -> None:
         """Returns once it is closed and nothing is awaited of the hub."""

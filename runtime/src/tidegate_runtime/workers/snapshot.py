@@ -13,6 +13,8 @@ from tidegate_runtime.model.signature import Signature
 from tidegate_runtime.model.triton_config import ModelConfig
 from tidegate_runtime.served_model import Limits
 from tidegate_runtime.service import State
+from tidegate_runtime.shared_memory.regions import Region
+from tidegate_runtime.trace_settings import TraceSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,12 @@ class Snapshot:
     versions: tuple[ToldVersion, ...]
     started: bool
     draining: bool
+    regions: tuple[tuple[int, Region], ...] = ()
+    """Shared memory of clients, with the numbers under which its objects were handed over."""
+    traces: TraceSettings | None = None
+    """Which requests are recorded; None where none can be."""
+    budgets: tuple[tuple[str, int], ...] = ()
+    """Where they are counted, by whose count, with the number under which each `Budget` was handed over."""
 
 
 def encode(snapshot: Snapshot) -> bytes:

@@ -8,17 +8,19 @@ import time
 from collections.abc import Callable, Hashable, Sequence
 
 from tidegate_runtime.batching.dispatcher import Clock
-from tidegate_runtime.batching.tickets import Deliver, Outputs
+from tidegate_runtime.batching.tickets import Asked, Deliver, Outputs
 from tidegate_runtime.errors import Overloaded, RuntimeFault
 from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.model.child.faults import decode_fault
 from tidegate_runtime.tensors import Array
 from tidegate_runtime.workers import records, snapshot, tally
-from tidegate_runtime.workers.cargo import Incoming, Outgoing
+from tidegate_runtime.workers.cargo import PACKET_STACK_BYTES, PACKET_TENSOR_BYTES, Incoming, Outgoing
+from tidegate_runtime.workers.handed import Handed
 from tidegate_runtime.workers.line import Line, opened
-from tidegate_runtime.workers.records import HEAD, Kind, Times, plain
+from tidegate_runtime.workers.records import HEAD, Cargo, Kind, Times, plain
 from tidegate_runtime.workers.remote import Remote, Sent
 from tidegate_runtime.workers.snapshot import Snapshot
+from tidegate_runtime.workers.stacks import shares, sorted_out
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +40,8 @@ class Uplink:
         """Set once the hub wants this process to end."""
         self.on_models: Callable[[Snapshot], None] = lambda _: None
         """Called with all that is served, at first and whenever that has changed."""
+        self.handed = Handed()
+        """Whatever that names by a number."""
         self.counted: Callable[[], Sequence[ModelMetrics]] = tuple
         self.spans_lost: Callable[[], int] = int
         """What this process has counted."""
@@ -65,15 +69,32 @@ class Uplink:
         client: Hashable,
     ) -> Sent:
         """The request, on its way. Raises `RuntimeFault` if there is no memory for its tensors."""
-        try:
-            cargo = self._outgoing.write(arrays)
-        except OSError:
-            raise Overloaded("there is no memory for the request's tensors; try again later", "QueueBytes") from None
+        cargo = self._written(arrays, PACKET_TENSOR_BYTES)
         self._number = number = (self._number + 1) & 0xFFFFFFFF
         request = records.Request(number, remote.number, rows, priority, deadline, self._timed, cargo, _number(client))
         self._line.put(records.request(request))
         sent = self._pending[number] = Sent(number, self._clock(), deliver, remote)
         return sent
+
+    def send_all(
+        self, remote: Remote, stacks: Sequence[Array], rows: int, priority: int, asked: Sequence[Asked]
+    ) -> list[Sent]:
+        """As `Hub` says. Raises `RuntimeFault` if there is no memory for their tensors."""
+        small = sum([stack.nbytes for stack in stacks]) <= len(asked) * PACKET_TENSOR_BYTES
+        cargo = self._written(stacks, PACKET_STACK_BYTES if small else PACKET_TENSOR_BYTES)
+        now = self._clock()
+        each, sent = [], []
+        for _, deadline, deliver, client in asked:
+            self._number = number = (self._number + 1) & 0xFFFFFFFF
+            each.append((number, deadline, _number(client)))
+            made = self._pending[number] = Sent(number, now, deliver, remote)
+            sent.append(made)
+        self._line.put(records.requests(records.Requests(remote.number, rows, priority, cargo, each)))
+        return sent
+
+    def flush(self) -> None:
+        """As `Hub` says."""
+        self._line.flush()
 
     def forget(self, sent: Sent) -> None:
         """Nobody waits for it any more."""
@@ -113,6 +134,10 @@ class Uplink:
                 arrays = tuple(self._incoming.arrays(packet, outcome.cargo))
                 self._settle(outcome.number, arrays, outcome.times)
                 continue
+            if kind == Kind.OUTCOMES:
+                numbers, cargo, at = records.read_outcomes(packet, at)
+                self._settle_all(numbers, self._incoming.arrays(packet, cargo))
+                continue
             if kind == Kind.FAULT:
                 number, text, at = records.read_fault(packet, at)
                 self._settle(number, decode_fault(text), None)
@@ -133,6 +158,8 @@ class Uplink:
         kind, _, _, number, value = HEAD.unpack(packet)
         if kind == Kind.SLAB:
             self._incoming.attach(number, descriptor)
+        elif kind == Kind.HANDED:
+            self.handed.arrive(number, descriptor)
         elif kind == Kind.MODELS:
             told = snapshot.decode(opened(descriptor, value))
             self.on_models(told)
@@ -151,6 +178,30 @@ class Uplink:
         except Exception:
             # One request's answer that can't be written must not keep the others' from them.
             logger.exception("an answer could not be delivered")
+
+    def _settle_all(self, numbers: Sequence[int], stacks: Sequence[Array]) -> None:
+        forms = [self._form(number) for number in numbers]
+        for form, those, own in sorted_out(numbers, forms, stacks):
+            if form is None:
+                for number, outputs in zip(those, shares(own, len(those)), strict=True):
+                    self._settle(number, outputs, None)
+                continue
+            sent = [self._pending.pop(number) for number in those]
+            try:
+                sent[0].remote.settle_all(sent, own)
+            except Exception:
+                logger.exception("answers could not be delivered")
+
+    def _form(self, number: int) -> object:
+        """What is the same for requests that are answered together; None for one that isn't."""
+        sent = self._pending.get(number)
+        return None if sent is None or sent.taker is None else sent.taker.form
+
+    def _written(self, arrays: Sequence[Array], most: int) -> Cargo:
+        try:
+            return self._outgoing.write(arrays, most)
+        except OSError:
+            raise Overloaded("there is no memory for the request's tensors; try again later", "QueueBytes") from None
 
     def _count(self, number: int) -> None:
         self._line.put_parcel(Kind.COUNTS, number, tally.encode(self.counted(), self.spans_lost()))

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from typing import Final
 
 from tidegate_runtime.model.child.messages import DEVICE_LOST
+from tidegate_runtime.process_usage import Usage, usage_of
 
 _PR_SET_PDEATHSIG: Final = 1
 
@@ -35,11 +36,16 @@ class Spawned:
             self._pidfd = os.pidfd_open(self._popen.pid)
             undo.pop_all()
         self.pid = self._popen.pid
+        self._used: Usage | None = None
         self._loop = asyncio.get_running_loop()
         self._told = on_end
         self.ended: asyncio.Future[int] = self._loop.create_future()
         """Its exit code; a signal's number below 0."""
         self._loop.add_reader(self._pidfd, self._on_end)
+
+    def usage(self) -> Usage | None:
+        """What it has used, also once it has ended; None if that can't be read."""
+        return self._used or usage_of(self.pid)
 
     def kill(self) -> None:
         """Ends the process; without effect on one that has ended."""
@@ -53,6 +59,8 @@ class Spawned:
     def _on_end(self) -> None:
         self._loop.remove_reader(self._pidfd)
         os.close(self._pidfd)
+        # Not later: whom its parent has waited for the kernel forgets.
+        self._used = usage_of(self.pid)
         code = self._popen.wait()
         self._told(code)
         self.ended.set_result(code)
