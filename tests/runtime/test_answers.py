@@ -20,6 +20,8 @@ from tidegate_runtime.model.engine import ThreadEngine
 from tidegate_runtime.model.session import OnnxSession
 from tidegate_runtime.tensors import Array, Feeds
 
+from .conftest import READY_SECONDS
+
 pytestmark = pytest.mark.integration
 
 EXTENSIONS = ["binary_tensor_data", "classification", "model_configuration", "schedule_policy", "statistics"]
@@ -144,7 +146,11 @@ def test_while_the_model_loads_the_server_lives_and_is_not_ready(
     serve: Callable[..., Any], endless: onnx.ModelProto
 ) -> None:
     tensor = {"name": "n", "shape": [], "datatype": "INT64", "data": [1]}
-    with serve(endless, wait=False) as process, httpx2.Client(base_url=process.url("")) as client:
+    with (
+        serve(endless, wait=False) as process,
+        # With several front ends a connection waits for the first of them.
+        httpx2.Client(base_url=process.url(""), timeout=READY_SECONDS) as client,
+    ):
         while True:
             try:
                 assert client.get("/v2/health/live").status_code == 200

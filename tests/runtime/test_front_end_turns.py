@@ -10,9 +10,10 @@ import pytest
 
 from tidegate_runtime.batching.tickets import Asked, Outputs, Taker
 from tidegate_runtime.errors import Overloaded, RejectedByModel, RuntimeFault
+from tidegate_runtime.model.child.layout import arrange, pack
 from tidegate_runtime.served_model import ServedModel
 from tidegate_runtime.tensors import Array
-from tidegate_runtime.workers.records import LEAST_TOGETHER
+from tidegate_runtime.workers.records import LEAST_TOGETHER, Cargo, Requests, requests
 from tidegate_runtime.workers.remote import Remote, Sent
 from tidegate_runtime.workers.uplink import Uplink
 
@@ -191,6 +192,31 @@ async def test_one_that_was_withdrawn_does_not_keep_the_others_from_theirs() -> 
         assert not clients[1].answered.done()
         await until(lambda: made.model.metrics.inflight == 0)
         front.uplink.end()
+
+
+async def test_a_number_that_is_used_twice_costs_its_own_front_end_an_answer_and_others_none() -> None:
+    async with ends(4, ROOMY) as made, asyncio.timeout(10):
+        link, other = made.linked()
+        fronts = [Front(made.other, made.model), Front(other, made.model)]
+        await warm(fronts[0], made, 4)
+        made.engine.open.clear()
+        made.engine.began.clear()
+        first = asyncio.create_task(warm(fronts[0], made, 4))
+        await made.engine.began.wait()
+        stacks = np.zeros((8, 4), np.float32)
+        places = pack(arrange([(stacks.dtype, stacks.shape, stacks.nbytes)]))
+        cargo = Cargo(places, 0, 0, stacks.nbytes, stacks.tobytes())
+        other.send(requests(Requests(7, 2, 0, cargo, [(5, made.service.clock() + 20, 0)] * 4)))
+        clients = [Client(number, "json", 4) for number in range(4)]
+        fronts[0].ask(clients, made.service.clock() + 20)
+        await until(lambda: made.model.metrics.queue_depth == 8)
+        made.engine.open.set()
+        await first
+        assert all(await asyncio.gather(*(client.right() for client in clients)))
+        for front in fronts:
+            front.uplink.end()
+        link.lost()
+        other.close()
 
 
 async def test_a_bad_one_fails_alone() -> None:

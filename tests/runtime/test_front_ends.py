@@ -266,6 +266,26 @@ async def test_an_unloaded_model_is_gone_on_every_front_end(hosted: Callable[...
             client.close()
 
 
+async def test_the_log_level_is_that_of_all_processes(serve: Callable[..., Any], double: onnx.ModelProto) -> None:
+    with serve(double, "--workers", "2") as process, httpx2.Client(timeout=30) as client:
+        url = process.admin_url("/v2/logging")
+        quiet = {"log_info": False, "log_warning": False, "log_error": False}
+        assert client.post(url, json=quiet).json()["log_error"] is False
+        before = process.log.read_text()
+        # What a front end logs as it begins to listen, once it knows what is to be logged.
+        for pid in front_ends_of(process):
+            os.kill(pid, signal.SIGKILL)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while await metric(process, "tidegate_front_end_restarts_total") < 2:
+                pass
+            while await metric(process, "tidegate_front_ends") != 2:
+                pass
+        assert process.log.read_text() == before
+        assert client.post(url, json={"log_info": True, "log_warning": True, "log_error": True}).status_code == 200
+        os.kill(front_ends_of(process)[0], signal.SIGKILL)
+        await until(lambda: '"listening for gRPC"' in process.log.read_text().removeprefix(before))
+
+
 async def test_calls_over_grpc_are_answered_by_every_front_end(
     serve: Callable[..., Any], double: onnx.ModelProto
 ) -> None:

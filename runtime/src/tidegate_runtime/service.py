@@ -63,7 +63,7 @@ class Service:
         self.gather: Callable[[], Awaitable[Sequence[ModelMetrics]]] = self._counted_here
         """What was counted of each version that is known, in all processes that serve it."""
         self.spread: Callable[[], Awaitable[None]] = _known_at_once
-        """Has all processes that serve this know what was set, of regions and traces; returns once they go by it."""
+        """Has all processes that serve this know what was set, not loaded; returns once they go by it."""
         self._models: dict[str, dict[str, Version]] = {}
         self._awaited: set[tuple[str, str]] = set()
         self._started = False

@@ -48,6 +48,8 @@ class Administrator:
         """What is logged, after the change that was asked for. Raises `InvalidRequest`."""
         self._served()
         logs.set_levels({name: _chosen(value) for name, value in request.settings.items()})
+        if request.settings:
+            await self._service.spread()
         answer = pb.LogSettingsResponse()
         for name, value in logs.levels().items():
             if isinstance(value, bool):

@@ -68,6 +68,7 @@ def _settings(service: Service) -> APIRouter:
     async def log_levels(request: Request) -> Response:
         if request.method == "POST":
             logs.set_levels(await read_object(request))
+            await service.spread()
         return _json(logs.levels())
 
     @router.api_route("/trace/setting", methods=["GET", "POST"])

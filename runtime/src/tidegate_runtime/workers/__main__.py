@@ -79,6 +79,7 @@ class _FrontEnd:
         uplink.counted = self._counted
 
     def _show(self, snapshot: Snapshot) -> None:
+        logs.set_levels(snapshot.log_levels)
         self.service.show(snapshot, self.uplink.handed)
         if self.doors is not None:
             self.doors.readiness_changed()

@@ -235,7 +235,7 @@ class Link:
     def answer(self, asker: Asker, outcome: Outputs | RuntimeFault) -> None:
         """As `Answering` says."""
         number = asker.number
-        del self._requests[number]
+        self._requests.pop(number, None)
         told = outcome if isinstance(outcome, RuntimeFault) else written(self._outgoing, outcome, PACKET_TENSOR_BYTES)
         if isinstance(told, RuntimeFault):
             self._line.put(records.fault(number, encode_fault(told)))
@@ -246,7 +246,8 @@ class Link:
         """As `Answering` says."""
         numbers = [asker.number for asker in askers]
         for number in numbers:
-            del self._requests[number]
+            # A number that a front end has used twice is its own concern, and not that of whoever shares the batch.
+            self._requests.pop(number, None)
         told = written(self._outgoing, outputs, PACKET_STACK_BYTES)
         if isinstance(told, RuntimeFault):
             for number in numbers:

@@ -16,6 +16,7 @@ from typing import Final
 
 import orjson
 
+from tidegate_runtime import logs
 from tidegate_runtime.listening import listener
 from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.model.child import messages
@@ -214,7 +215,8 @@ class FrontEnds:
         known = [] if regions is None else list(regions.known().values())
         handed = {number_of(segment): segment.descriptor for _, segment in known}
         snapshot, models = self._snapshot()
-        snapshot = replace(snapshot, regions=tuple([(number_of(segment), region) for region, segment in known]))
+        shared = tuple([(number_of(segment), region) for region, segment in known])
+        snapshot = replace(snapshot, regions=shared, log_levels=logs.levels())
         if tracer is not None:
             budgets = {whose: budget for whose, budget in tracer.budgets.items() if isinstance(budget, Budget)}
             handed |= {number_of(budget): budget.descriptor for budget in budgets.values()}

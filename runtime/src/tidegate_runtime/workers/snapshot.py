@@ -6,7 +6,7 @@ front end, which reads what anybody may send, is never unpickled.
 
 import pickle
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tidegate_runtime.model.batchability import Verdict
 from tidegate_runtime.model.signature import Signature
@@ -55,6 +55,8 @@ class Snapshot:
     """Which requests are recorded; None where none can be."""
     budgets: tuple[tuple[str, int], ...] = ()
     """Where they are counted, by whose count, with the number under which each `Budget` was handed over."""
+    log_levels: Mapping[str, bool | int] = field(default_factory=dict)
+    """What is logged, where that is told."""
 
 
 def encode(snapshot: Snapshot) -> bytes:

@@ -38,7 +38,7 @@ def sorted_out(
         return
     parts = [_by_request(stack, len(items)) for stack in stacks]
     for key, wanted in places.items():
-        own = [part[wanted].reshape(-1, *stack.shape[1:]) for part, stack in zip(parts, stacks, strict=True)]
+        own = [part[wanted].reshape(len(wanted) * part.shape[1], *part.shape[2:]) for part in parts]
         yield key, [items[place] for place in wanted], own
 
 
