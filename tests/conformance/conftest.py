@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -20,6 +21,9 @@ from tidegate_conformance.models.known import Feeds, KnownModel
 from tidegate_conformance.rpc.messages import CLASSES, message
 from tidegate_conformance.rpc.schema import SERVICE
 from tidegate_conformance.target import Endpoint
+
+from .sharing import PATH as SHARING
+from .sharing import Sharing, Wrong
 
 
 class Refused(Exception):
@@ -105,15 +109,21 @@ def metadata(model: KnownModel) -> dict[str, Any]:
     }
 
 
-def reply(path: str, body: bytes, header_length: str | None) -> Reply:
+def reply(path: str, body: bytes, header_length: str | None, sharing: Sharing | None = None) -> Reply:
     """The right answer to a request."""
+    shared = ["system_shared_memory"] if sharing is not None else []
     fixed: dict[str, Any] = {
-        "/v2": {"name": "right", "version": "1", "extensions": ["binary_tensor_data"]},
+        "/v2": {"name": "right", "version": "1", "extensions": ["binary_tensor_data", *shared]},
         "/v2/health/live": {"live": True},
         "/v2/health/ready": {"ready": True},
     }
     if path in fixed:
         return Reply(path, None, document=fixed[path])
+    if sharing is not None and path.startswith(SHARING):
+        try:
+            return Reply(path, None, document=sharing.administer(path, body))
+        except Wrong as error:
+            return Reply(path, None, 400, {"error": str(error)})
     words = path.split("/")
     model = KNOWN.get(words[3]) if words[:3] == ["", "v2", "models"] and len(words) < 6 else None
     if model is None:
@@ -125,15 +135,18 @@ def reply(path: str, body: bytes, header_length: str | None) -> Reply:
     size = len(body) if header_length is None else int(header_length)
     try:
         request = json.loads(body[:size])
-        document, blobs = infer(model, request, body[size:])
-    except (Refused, ValueError) as error:
+        if sharing is not None and sharing.shares(request):
+            document, blobs = sharing.infer(request, partial(infer, model))
+        else:
+            document, blobs = infer(model, request, body[size:])
+    except (Refused, Wrong, ValueError) as error:
         return Reply(path, None, 400, {"error": str(error) or "not JSON"})
     return Reply(path, request, document=document, blobs=blobs)
 
 
 @contextmanager
-def serving(mistake: Mistake = lambda found: found) -> Iterator[Endpoint]:
-    """The server's address, while it makes `mistake` in each answer."""
+def serving(mistake: Mistake = lambda found: found, sharing: Sharing | None = None) -> Iterator[Endpoint]:
+    """The server's address, while it makes `mistake` in each answer. With `sharing`, it has shared memory, too."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -145,7 +158,7 @@ def serving(mistake: Mistake = lambda found: found) -> Iterator[Endpoint]:
             self._answer(self.rfile.read(int(self.headers.get("Content-Length", "0"))))
 
         def _answer(self, body: bytes) -> None:
-            found = mistake(reply(self.path, body, self.headers.get("Inference-Header-Content-Length")))
+            found = mistake(reply(self.path, body, self.headers.get("Inference-Header-Content-Length"), sharing))
             if found.drop:
                 self.close_connection = True
                 return
@@ -170,7 +183,8 @@ def serving(mistake: Mistake = lambda found: found) -> Iterator[Endpoint]:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
-            yield Endpoint(f"http://127.0.0.1:{server.server_port}")
+            url = f"http://127.0.0.1:{server.server_port}"
+            yield Endpoint(url, admin=url if sharing is not None else "")
         finally:
             server.shutdown()
             thread.join()

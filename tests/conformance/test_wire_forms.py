@@ -12,6 +12,7 @@ from tidegate_conformance.datatypes import JSON, Datatype, WrongBytes
 from tidegate_conformance.expect import Mismatch
 from tidegate_conformance.models.known import random_tensor
 from tidegate_conformance.rest.answer import Answer, parse_json
+from tidegate_conformance.rpc.infer import decode
 from tidegate_conformance.rpc.messages import message
 from tidegate_conformance.rpc.schema import METHODS, SERVICE
 
@@ -140,3 +141,23 @@ def test_every_method_of_the_service_is_there() -> None:
     methods = {path.rpartition("/")[2] for path in METHODS if path.startswith(f"/{SERVICE}/")}
     assert len(methods) == 20
     assert {"ModelInfer", "ModelStreamInfer", "ServerLive", "CudaSharedMemoryRegister", "LogSettings"} <= methods
+
+
+@pytest.mark.parametrize(
+    ("blobs", "contents"),
+    [
+        ([b"\0\0\x80\x3f"], None),
+        ([], {"fp32_contents": [1.0]}),
+    ],
+)
+def test_an_output_that_is_in_shared_memory_and_in_the_answer(blobs: list[bytes], contents: Any) -> None:
+    tensor: dict[str, Any] = {"name": "y", "datatype": "FP32", "shape": [1]}
+    elsewhere = {"y": b"\0\0\x00\x40"}
+    right = message("inference.ModelInferResponse", outputs=[message("inference.InferTensor", **tensor)])
+    assert decode(right, elsewhere)["y"].array.tolist() == [2.0]
+    if contents is not None:
+        tensor["contents"] = message("inference.InferTensorContents", **contents)
+    outputs = [message("inference.InferTensor", **tensor)]
+    wrong = message("inference.ModelInferResponse", outputs=outputs, raw_output_contents=blobs)
+    with pytest.raises(Mismatch, match='output "y" has no contents'):
+        decode(wrong, elsewhere)

@@ -98,7 +98,7 @@ def test_the_page_lists_the_runtimes_metrics() -> None:
         *ModelCollector(lambda: [metrics]).collect(),
         *EngineCollector(lambda: 0).collect(),
         *GrpcCollector(lambda: ("nghttp2", "")).collect(),
-        *FrontEndCollector(SimpleNamespace(running=2, restarts=0)).collect(),
+        *FrontEndCollector(SimpleNamespace(running=2, restarts=0, usage=lambda: [(0, 1.5, 4096)])).collect(),
     ):
         name = f"{family.name}_total" if family.type == "counter" else family.name
         served[name] = (family.type, set(family.samples[0].labels) - {"le"})

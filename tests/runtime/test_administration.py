@@ -27,7 +27,7 @@ REFUSED = [
     ("logging", {"log_warning": False}, 400, "all graver ones"),
     ("trace/setting", {"trace_rate": "1"}, 400, 'trace setting "trace_rate"'),
     ("trace/setting", {"trace_level": ["TIMESTAMPS"]}, 400, "--trace-endpoint"),
-    ("models/none/trace/setting", {}, 404, "no model of that name"),
+    ("models/none/trace/setting", {}, 400, "a model that is loaded: no model of that name"),
 ]
 
 

@@ -78,14 +78,14 @@ def test_who_it_knows_opentelemetry_knows_too(header: str) -> None:
 )
 def test_the_caller_decides_and_else_the_ratio(ratio: float, flag: str | None, recorded: bool) -> None:
     header = None if flag is None else f"00-{TRACE}-{SPAN}-{flag}"
-    trace = Tracer(ratio, lambda: 1.0).begin(header, None, ASKED)
+    trace = Tracer(ratio, lambda: 1.0).begin(header, None, ASKED, "m")
     assert (trace is not None) == recorded
     if trace is not None and header is not None:
         assert (f"{trace.trace_id:032x}", trace.parent_id) == (TRACE, int(SPAN, 16))
 
 
 def test_a_trace_of_its_own_has_no_parent() -> None:
-    trace = Tracer(1.0, lambda: 1.0).begin("broken", "a=1", ASKED)
+    trace = Tracer(1.0, lambda: 1.0).begin("broken", "a=1", ASKED, "m")
     assert trace is not None
     assert (trace.parent_id, trace.state) == (None, "")
     assert trace.trace_id > 0
@@ -93,7 +93,7 @@ def test_a_trace_of_its_own_has_no_parent() -> None:
 
 def test_about_the_ratio_is_recorded() -> None:
     tracer = Tracer(0.25, lambda: 1.0)
-    recorded = sum(tracer.begin(None, None, ASKED) is not None for _ in range(4000))
+    recorded = sum(tracer.begin(None, None, ASKED, "m") is not None for _ in range(4000))
     assert 800 < recorded < 1200  # seven standard deviations either way
 
 
@@ -102,7 +102,7 @@ def test_what_waits_is_bounded_and_what_is_dropped_counted_in_spans() -> None:
     tracer = Tracer(1.0, lambda: 1.0)
     tracer.wake = lambda: woken.append(len(tracer.waiting))
     for _ in range(MAX_WAITING + 3):
-        trace = tracer.begin(None, None, ASKED)
+        trace = tracer.begin(None, None, ASKED, "m")
         assert trace is not None
         trace.ran(1.0, 1.0, 0.0, 0.0, 1.0, 1)
         trace.end("m", "1", 504)

@@ -3,11 +3,13 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tidegate_runtime.errors import InvalidRequest, NotFound
+from tidegate_runtime.errors import InvalidRequest
 from tidegate_runtime.served_model import Limits
 from tidegate_runtime.service import Service
-from tidegate_runtime.trace_settings import MAX_COUNT, Sampling, changed, told
+from tidegate_runtime.trace_settings import MAX_COUNT, Own, Sampling, TraceSettings, changed, told
 from tidegate_runtime.tracing.administration import change_settings, settings_of
 from tidegate_runtime.tracing.request import Asked, Tracer
 from tidegate_runtime.workers.budget import Budget
@@ -15,6 +17,7 @@ from tidegate_runtime.workers.budget import Budget
 START = Sampling(ratio=0.25)
 ASKED = Asked("http", "/v2/models/{name}/infer", "/v2/models/m/infer")
 SAMPLED = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+UNSAMPLED = f"{SAMPLED[:-2]}00"
 
 
 @pytest.mark.parametrize(
@@ -50,7 +53,112 @@ def test_what_is_in_force_is_told(sampling: Sampling | None, settings: dict[str,
     ],
 )
 def test_a_change_leaves_the_rest_and_null_goes_back_to_the_start(wanted: dict[str, Any], made: Sampling) -> None:
-    assert changed(wanted, Sampling(False, 0.5, 3), START) == made
+    assert changed(wanted, TraceSettings(START, Sampling(False, 0.5, 3))) == TraceSettings(START, made)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "own", "made"),
+    [
+        ({}, None, None),
+        ({"trace_level": "TIMESTAMPS"}, None, Own(on=True)),
+        ({"trace_level": ["OFF"], "trace_rate": "8"}, None, Own(on=False, ratio=0.125)),
+        ({"trace_rate": "0"}, None, Own(ratio=0.0)),
+        ({"trace_count": "-1"}, None, Own(count=-1)),
+        ({"trace_count": "7"}, Own(ratio=0.5), Own(ratio=0.5, count=7)),
+        ({"trace_count": "7"}, Own(count=2), Own(count=7)),
+        ({"trace_mode": "opentelemetry"}, None, None),
+        ({"trace_mode": None}, Own(on=True), Own(on=True)),
+        ({"trace_level": None}, Own(on=True, ratio=0.5), Own(ratio=0.5)),
+        ({"trace_rate": []}, Own(on=True, ratio=0.5), Own(on=True)),
+        ({"trace_level": None, "trace_rate": None, "trace_count": None}, Own(True, 0.5, 3), None),
+        ({"trace_level": None}, None, None),
+        ({"trace_level": None, "trace_count": "1"}, Own(on=True), Own(count=1)),
+    ],
+)
+def test_a_change_by_name_is_the_models_own_and_null_takes_it_back(
+    wanted: dict[str, Any], own: Own | None, made: Own | None
+) -> None:
+    others = {"other": Own(count=5)}
+    before = TraceSettings(START, Sampling(False, 0.5, 3), others | ({} if own is None else {"m": own}))
+    after = TraceSettings(START, Sampling(False, 0.5, 3), others | ({} if made is None else {"m": made}))
+    assert changed(wanted, before, "m") == after
+
+
+@pytest.mark.parametrize(
+    ("own", "of"),
+    [
+        (None, Sampling(True, 0.5, 3)),
+        (Own(on=False), Sampling(False, 0.5, 3)),
+        (Own(ratio=0.0), Sampling(True, 0.0, 3)),
+        (Own(count=0), Sampling(True, 0.5, 0)),
+        (Own(False, 1.0, -1), Sampling(False, 1.0, -1)),
+    ],
+)
+def test_what_a_model_has_no_own_setting_for_is_as_for_all(own: Own | None, of: Sampling) -> None:
+    settings = TraceSettings(START, Sampling(True, 0.5, 3), {} if own is None else {"m": own})
+    assert settings.of("m") == of
+    assert settings.of("other") == settings.of("") == Sampling(True, 0.5, 3)
+
+
+@pytest.mark.parametrize(
+    ("general", "own", "general_after", "own_after"),
+    [
+        (3, None, 2, None),
+        (1, None, 0, None),
+        (0, None, 0, None),
+        (-1, None, -1, None),
+        (3, Own(ratio=0.5), 2, Own(ratio=0.5)),
+        (3, Own(count=3), 3, Own(count=2)),
+        (0, Own(count=1), 0, Own(count=0)),
+        (3, Own(count=0), 3, Own(count=0)),
+        (3, Own(count=-1), 3, Own(count=-1)),
+    ],
+)
+def test_a_count_is_of_whom_it_was_set_for(
+    general: int, own: Own | None, general_after: int, own_after: Own | None
+) -> None:
+    def settings(count: int, own: Own | None) -> TraceSettings:
+        return TraceSettings(START, Sampling(count=count), {} if own is None else {"m": own})
+
+    assert settings(general, own).recorded("m") == settings(general_after, own_after)
+
+
+LEVELS = {"OFF": False, "TIMESTAMPS": True}
+CHANGES = st.tuples(
+    st.sampled_from(["", "m", "n"]),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "trace_level": st.sampled_from([None, *LEVELS]),
+            "trace_rate": st.sampled_from([None, "0", "1", "2", "4"]),
+            "trace_count": st.sampled_from([None, "-1", "0", "5"]),
+        },
+    ),
+)
+
+
+@given(st.lists(CHANGES))
+def test_whatever_was_changed_a_model_has_what_was_last_said_of_it_or_else_of_all(
+    changes: list[tuple[str, dict[str, str | None]]],
+) -> None:
+    settings, said = TraceSettings(START, START), dict[tuple[str, str], str | None]()
+    for model, wanted in changes:
+        made = changed(wanted, settings, model)
+        assert made is not None
+        settings = made
+        said |= {(model, name): value for name, value in wanted.items()}
+
+    def last(model: str, name: str, start: str) -> str:
+        return said.get((model, name)) or said.get(("", name)) or start
+
+    for model in ("", "m", "n"):
+        rate = int(last(model, "trace_rate", "4"))
+        assert settings.of(model) == Sampling(
+            LEVELS[last(model, "trace_level", "TIMESTAMPS")],
+            1 / rate if rate else 0.0,
+            int(last(model, "trace_count", "-1")),
+        )
+    assert all(own != Own() for own in settings.own.values())
 
 
 @pytest.mark.parametrize(
@@ -76,9 +184,10 @@ def test_a_change_leaves_the_rest_and_null_goes_back_to_the_start(wanted: dict[s
         ({"unheard_of": "1"}, "the settings are trace_level, trace_rate, trace_count and trace_mode"),
     ],
 )
-def test_refused_with_its_name_is(wanted: dict[str, Any], said: str) -> None:
+@pytest.mark.parametrize("model", ["", "m"])
+def test_refused_with_its_name_is(wanted: dict[str, Any], said: str, model: str) -> None:
     with pytest.raises(InvalidRequest) as refusal:
-        changed({"trace_rate": "7"} | wanted, START, START)
+        changed({"trace_rate": "7"} | wanted, TraceSettings(START, START), model)
     assert str(refusal.value).startswith(f'trace setting "{next(iter(wanted))}" ')
     assert said in str(refusal.value)
 
@@ -86,26 +195,50 @@ def test_refused_with_its_name_is(wanted: dict[str, Any], said: str) -> None:
 def test_without_an_endpoint_off_is_all_that_can_be_set() -> None:
     values: list[Any] = ["OFF", ["OFF"], [], None]
     for nothing in [{}, *({"trace_level": value} for value in values)]:
-        assert changed(nothing, None, None) is None
+        assert changed(nothing, None) is None
     for wanted in ({"trace_level": "TIMESTAMPS"}, {"trace_rate": "1"}):
         with pytest.raises(InvalidRequest, match="start the server with --trace-endpoint"):
-            changed(wanted, None, None)
+            changed(wanted, None)
+
+
+def tracing(general: Sampling, **own: Own) -> Tracer:
+    tracer = Tracer(1.0, lambda: 1.0)
+    tracer.settings = TraceSettings(START, general, own)
+    return tracer
+
+
+def begun(tracer: Tracer, *asked: tuple[str | None, str]) -> list[bool]:
+    """Whether each request, by its caller's header and its model, is recorded."""
+    return [tracer.begin(header, None, ASKED, model) is not None for header, model in asked]
 
 
 def test_off_means_nothing_whatever_a_caller_decides() -> None:
-    tracer = Tracer(1.0, lambda: 1.0)
-    tracer.sampling = Sampling(on=False)
-    assert tracer.begin(SAMPLED, None, ASKED) is None
-    assert tracer.begin(None, None, ASKED) is None
+    assert begun(tracing(Sampling(on=False)), (SAMPLED, "m"), (None, "m")) == [False, False]
 
 
 def test_after_the_count_nothing_more_is_recorded_and_what_is_not_does_not_count() -> None:
-    tracer = Tracer(1.0, lambda: 1.0)
-    tracer.sampling = Sampling(count=2)
-    assert tracer.begin(SAMPLED[:-2] + "00", None, ASKED) is None
-    begun = [tracer.begin(header, None, ASKED) is not None for header in (None, SAMPLED, SAMPLED, None)]
-    assert begun == [True, True, False, False]
-    assert told(tracer.sampling)["trace_count"] == "0"
+    tracer = tracing(Sampling(count=2))
+    assert begun(tracer, (UNSAMPLED, "m"), (None, "m"), (SAMPLED, "n"), (SAMPLED, "m"), (None, "")) == [
+        *(False, True),
+        *(True, False, False),
+    ]
+    assert told(tracer.settings.of(""))["trace_count"] == "0"
+
+
+def test_a_model_of_its_own_settings_is_recorded_by_them() -> None:
+    tracer = tracing(Sampling(on=False), m=Own(on=True))
+    assert begun(tracer, (SAMPLED, "n"), (SAMPLED, "m"), (None, "m"), (None, "")) == [False, True, True, False]
+    tracer = tracing(Sampling(), m=Own(on=False), n=Own(ratio=0.0))
+    assert begun(tracer, (SAMPLED, "m"), (None, "n"), (SAMPLED, "n"), (None, "o")) == [False, False, True, True]
+
+
+def test_a_models_count_and_everyones_are_counted_apart() -> None:
+    tracer = tracing(Sampling(count=1), m=Own(count=1), n=Own(ratio=1.0))
+    assert begun(tracer, (None, "m"), (None, "m"), (None, "n"), (None, "n"), (None, "o")) == [
+        *(True, False),
+        *(True, False, False),
+    ]
+    assert tracer.settings == TraceSettings(START, Sampling(count=0), {"m": Own(count=0), "n": Own(ratio=1.0)})
 
 
 @pytest.fixture
@@ -129,22 +262,38 @@ def test_what_others_record_is_counted_down_between_them(service: Service) -> No
     assert tracer is not None
     tracer.share = Budget.of
     assert change_settings(service, "", {"trace_count": "3"})["trace_count"] == "3"
-    first = tracer.budget
-    assert first is not None
+    first = tracer.budgets[""]
     others = [Tracer(1.0, lambda: 1.0) for _ in range(2)]
     for other in others:
-        other.sampling, other.budget = tracer.sampling, first
-    assert others[0].begin(None, None, ASKED) is not None
+        other.settings, other.budgets = tracer.settings, tracer.budgets
+    assert others[0].begin(None, None, ASKED, "m") is not None
     assert settings_of(service, "")["trace_count"] == "2"
     assert change_settings(service, "", {"trace_rate": "1"})["trace_count"] == "2", "what isn't given stays"
-    assert tracer.budget is first
-    begun = [other.begin(None, None, ASKED) is not None for _ in range(2) for other in others]
+    assert tracer.budgets[""] is first
+    begun = [other.begin(None, None, ASKED, "m") is not None for _ in range(2) for other in others]
     assert begun == [True, True, False, False]
     assert settings_of(service, "")["trace_count"] == "0"
     assert change_settings(service, "", {"trace_count": None})["trace_count"] == "-1"
-    assert tracer.budget is None
+    assert not tracer.budgets
     with pytest.raises(OSError, match="Bad file descriptor"):
         first.take()
+
+
+def test_a_models_count_is_counted_down_between_others_apart_from_everyones(service: Service) -> None:
+    tracer = service.tracer
+    assert tracer is not None
+    tracer.share = Budget.of
+    tracer.change(TraceSettings(START, Sampling(count=2)), "")
+    tracer.change(TraceSettings(START, Sampling(count=2), {"m": Own(count=1), "n": Own(ratio=1.0)}), "m")
+    assert sorted(tracer.budgets) == ["", "m"]
+    others = [Tracer(1.0, lambda: 1.0) for _ in range(2)]
+    for other in others:
+        other.settings, other.budgets = tracer.settings, tracer.budgets
+    assert [begun(other, (None, "m")) for other in others] == [[True], [False]]
+    assert [begun(other, (None, "n"), (None, "o")) for other in others] == [[True, True], [False, False]]
+    assert tracer.in_force() == TraceSettings(START, Sampling(count=0), {"m": Own(count=0), "n": Own(ratio=1.0)})
+    tracer.change(TraceSettings(START, Sampling(count=2)), "m")
+    assert list(tracer.budgets) == [""], "a count that was taken back is counted no more"
 
 
 def test_a_budget_of_any_size_is_told() -> None:
@@ -157,9 +306,11 @@ def test_a_budget_of_any_size_is_told() -> None:
         budget.close()
 
 
-def test_a_model_that_is_not_there_has_no_settings(service: Service) -> None:
+@pytest.mark.parametrize(("model", "said"), [("none", "no model of that name"), ("m", "the model is loading")])
+def test_a_model_that_is_not_loaded_has_no_settings(service: Service, model: str, said: str) -> None:
     service.expect("m", "1", "cpu")
-    with pytest.raises(NotFound):
-        settings_of(service, "none")
-    with pytest.raises(NotFound):
-        change_settings(service, "none", {})
+    with pytest.raises(InvalidRequest, match=f"those of a model that is loaded: {said}"):
+        settings_of(service, model)
+    for wanted in ({}, {"trace_rate": "7"}):
+        with pytest.raises(InvalidRequest, match=said):
+            change_settings(service, model, wanted)

@@ -1,16 +1,13 @@
 """Traces as a receiver of OTLP gets them, from a runtime in its own process."""
 
-import gzip
 import json
 import os
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +17,12 @@ import onnx
 import pytest
 import tritonclient.grpc as triton_grpc
 import tritonclient.http as triton_http
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from opentelemetry.proto.trace.v1.trace_pb2 import Status as SpanStatus
 
 from tidegate_runtime.rpc.protos import inference_pb2 as pb
 
 from .conftest import READY_SECONDS
+from .otlp_receiver import WAIT_SECONDS, attributes, receiving
 from .rpc_client import rows
 from .test_front_ends import front_ends_of
 
@@ -35,75 +31,6 @@ pytestmark = pytest.mark.integration
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 PARENT = {"traceparent": f"00-{TRACE}-{SPAN}-01", "tracestate": "vendor=1"}
 BODY = {"inputs": [{"name": "x", "shape": [1, 4], "datatype": "FP32", "data": [1, 2, 3, 4]}]}
-WAIT_SECONDS = 20.0
-
-
-class Receiver(ThreadingHTTPServer):
-    """Takes spans by OTLP over HTTP; answers with `status`."""
-
-    daemon_threads = True
-    status = 200
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.spans: list[Span] = []
-        self.resources: list[dict[str, str]] = []
-        self.came = threading.Condition()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/v1/traces"
-
-    def server_spans(self, count: int) -> list[Span]:
-        """The servers' spans, once there are as many."""
-
-        def found() -> list[Span]:
-            return [span for span in self.spans if span.kind == Span.SPAN_KIND_SERVER]
-
-        with self.came:
-            assert self.came.wait_for(lambda: len(found()) >= count, WAIT_SECONDS), self.spans
-            return found()
-
-    def children(self, span: Span) -> dict[str, Span]:
-        return {child.name: child for child in self.spans if child.parent_span_id == span.span_id}
-
-
-class _Handler(BaseHTTPRequestHandler):
-    def do_POST(self) -> None:
-        server = self.server
-        assert isinstance(server, Receiver)
-        body = self.rfile.read(int(self.headers["content-length"]))
-        if self.headers.get("content-encoding") == "gzip":
-            body = gzip.decompress(body)
-        message = ExportTraceServiceRequest.FromString(body)
-        with server.came:
-            for resource in message.resource_spans:
-                server.resources.append({a.key: a.value.string_value for a in resource.resource.attributes})
-                for scope in resource.scope_spans:
-                    server.spans += scope.spans
-            server.came.notify_all()
-        self.send_response(server.status)
-        self.send_header("content-length", "0")
-        self.end_headers()
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
-@contextmanager
-def receiving() -> Iterator[Receiver]:
-    with Receiver() as receiver:
-        thread = threading.Thread(target=receiver.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield receiver
-        finally:
-            receiver.shutdown()
-            thread.join()
-
-
-def attributes(span: Span) -> dict[str, Any]:
-    return {a.key: getattr(a.value, a.value.WhichOneof("value") or "") for a in span.attributes}
 
 
 def ask(process: Any, way: str, headers: dict[str, str]) -> None:
@@ -233,8 +160,6 @@ def test_tritons_clients_turn_traces_off_and_on(serve: Callable[..., Any], doubl
         ask(process, way, PARENT)
         spans = receiver.server_spans(2)
         assert [span.trace_id.hex() for span in spans] == [TRACE[::-1], TRACE]
-        with pytest.raises(triton_http.InferenceServerException, match="for all models at once"):
-            rest.update_trace_settings("m", {"trace_rate": "7"})
         with pytest.raises(triton_grpc.InferenceServerException, match="not written to files"):
             rpc.update_trace_settings(settings={"trace_file": "x"})
         assert "trace" in rpc.get_server_metadata().extensions

@@ -3,9 +3,9 @@
 https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_trace.md
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Final
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
 from tidegate_runtime.errors import InvalidRequest
 
@@ -14,7 +14,9 @@ MAX_COUNT: Final = 2**31 - 1
 MODE: Final = "opentelemetry"
 NOT_TRACED: Final = "requests are not traced: start the server with --trace-endpoint"
 
-_LEVEL, _RATE, _COUNT, _MODE = "trace_level", "trace_rate", "trace_count", "trace_mode"
+COUNT: Final = "trace_count"
+
+_LEVEL, _RATE, _MODE = "trace_level", "trace_rate", "trace_mode"
 _REFUSED: Final = {
     "trace_file": "traces are sent to --trace-endpoint, not written to files",
     "log_frequency": "traces are sent to --trace-endpoint as they come, not written to files",
@@ -35,6 +37,64 @@ class Sampling:
     count: int = -1
 
 
+@dataclass(frozen=True, slots=True)
+class Own:
+    """What is set for one model; what is None is as for all models."""
+
+    on: bool | None = None
+    ratio: float | None = None
+    count: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TraceSettings:
+    """All that decides which requests are recorded: a value, to be held, sent and replaced.
+
+    `general` is for all models, `start` what it was at the start, `own` what is set for models by their names.
+    """
+
+    start: Sampling
+    general: Sampling
+    own: Mapping[str, Own] = field(default_factory=dict)
+
+    def of(self, model: str) -> Sampling:
+        """What is in force for `model`; "" for no particular one."""
+        own = self.own.get(model)
+        if own is None:
+            return self.general
+        general = self.general
+        return Sampling(
+            general.on if own.on is None else own.on,
+            general.ratio if own.ratio is None else own.ratio,
+            general.count if own.count is None else own.count,
+        )
+
+    def counted_with(self, model: str) -> str:
+        """Whose count a request of `model` counts down: the model's own or, if it has none, "" for that of all."""
+        own = self.own.get(model)
+        return "" if own is None or own.count is None else model
+
+    def count_of(self, whose: str) -> int:
+        """How many more are recorded by a model's own count, or by that of all for ""; -1 also where it has none."""
+        return self.of(whose).count if self.counted_with(whose) == whose else -1
+
+    def recorded(self, model: str) -> "TraceSettings":
+        """Once one more request of `model` is recorded: one less of the count that it goes by, if that is limited."""
+        left, whose = self.of(model).count, self.counted_with(model)
+        return self if left <= 0 else self.changed({"count": left - 1}, whose)
+
+    def changed(self, values: Mapping[str, Any], model: str) -> "TraceSettings":
+        """With these of `Own`'s fields set for `model`, or for all; None is as for all, or as at the start."""
+        if model:
+            return self._with(model, replace(self.own.get(model, Own()), **values))
+        made = {name: getattr(self.start, name) if value is None else value for name, value in values.items()}
+        return replace(self, general=replace(self.general, **made))
+
+    def _with(self, model: str, own: Own) -> "TraceSettings":
+        others = {name: kept for name, kept in self.own.items() if name != model}
+        return replace(self, own=others if own == Own() else others | {model: own})
+
+
 def told(sampling: Sampling | None) -> Told:
     """The settings in force; None where requests can't be traced. `trace_rate` is a whole number, rounded."""
     if sampling is None:
@@ -42,36 +102,34 @@ def told(sampling: Sampling | None) -> Told:
     return {
         _LEVEL: ["TIMESTAMPS" if sampling.on else "OFF"],
         _RATE: str(round(1 / sampling.ratio) if sampling.ratio else 0),
-        _COUNT: str(sampling.count),
+        COUNT: str(sampling.count),
         _MODE: MODE,
     }
 
 
-def changed(wanted: Mapping[str, object], now: Sampling | None, start: Sampling | None) -> Sampling | None:
-    """What is in force after the change; what isn't given stays, null or an empty list is what it was at the `start`.
+def changed(wanted: Mapping[str, object], now: TraceSettings | None, model: str = "") -> TraceSettings | None:
+    """What is in force after the change, of `model` or else of all; what isn't given stays.
 
-    Raises `InvalidRequest` for a setting that can't be honoured, naming it and the reason. None where requests can't be
-    traced, and `OFF` alone can be set.
+    Null or an empty list takes a model's own setting back, so that the one for all models holds for it again; for all
+    models, it is what it was at the start. Raises `InvalidRequest` for a setting that can't be honoured, naming it and
+    the reason. None where requests can't be traced, and `OFF` alone can be set.
     """
-    made = now or Sampling(on=False)
+    values = {}
     for name, value in wanted.items():
         given = _single(name, value)
         if name in _REFUSED:
             raise _cannot(name, _REFUSED[name])
-        if name not in {_LEVEL, _RATE, _COUNT, _MODE}:
-            raise _cannot(name, f"the settings are {_LEVEL}, {_RATE}, {_COUNT} and {_MODE}")
-        if now is None or start is None:
+        if name not in _FIELDS and name != _MODE:
+            raise _cannot(name, f"the settings are {_LEVEL}, {_RATE}, {COUNT} and {_MODE}")
+        if now is None:
             if name != _LEVEL or given not in {None, "OFF"}:
                 raise _cannot(name, NOT_TRACED)
-        elif name == _LEVEL:
-            made = replace(made, on=start.on if given is None else _level(given))
-        elif name == _RATE:
-            made = replace(made, ratio=start.ratio if given is None else _ratio(given))
-        elif name == _COUNT:
-            made = replace(made, count=start.count if given is None else _whole(name, given, -1, MAX_COUNT))
+        elif name != _MODE:
+            member, read = _FIELDS[name]
+            values[member] = None if given is None else read(given)
         elif given not in {None, MODE}:
             raise _cannot(name, f'it is "{MODE}" here, and stays so')
-    return None if now is None else made
+    return None if now is None else now.changed(values, model)
 
 
 def _single(name: str, value: object) -> str | None:
@@ -98,6 +156,10 @@ def _ratio(given: str) -> float:
     return 1 / rate if rate else 0.0
 
 
+def _count(given: str) -> int:
+    return _whole(COUNT, given, -1, MAX_COUNT)
+
+
 def _whole(name: str, given: str, least: int, most: int) -> int:
     digits = given.removeprefix("-")
     number = int(given) if digits.isascii() and digits.isdecimal() and len(digits) <= 10 else None
@@ -108,3 +170,11 @@ def _whole(name: str, given: str, least: int, most: int) -> int:
 
 def _cannot(name: str, why: str) -> InvalidRequest:
     return InvalidRequest(f'trace setting "{name[:64]}" can\'t be set so: {why}')
+
+
+_FIELDS: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
+    _LEVEL: ("on", _level),
+    _RATE: ("ratio", _ratio),
+    COUNT: ("count", _count),
+}
+"""What each setting is in `Sampling` and `Own`, and how its value is read."""

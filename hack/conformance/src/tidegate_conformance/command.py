@@ -58,6 +58,9 @@ def check_command(
         str,
         typer.Argument(help="A server's command with {repository}, or {path}, {name}, {version}; {port}, …"),
     ],
+    admin_on_data_port: Annotated[
+        bool, typer.Option("--admin-on-data-port", help="COMMAND administers on its data ports, which are asked.")
+    ] = False,
     only: Only = None,
     json: JsonFile = None,
     junit: JunitFile = None,
@@ -71,7 +74,7 @@ def check_command(
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tidegate-conformance-")))
         write_repository(folder / "models")
-        target = stack.enter_context(LocalServers(Command(command), folder / "models", folder))
+        target = stack.enter_context(LocalServers(Command(command, admin_on_data_port), folder / "models", folder))
         results = _run(target, _chosen(only), clients_python)
     _report(results, json, junit, fail_on)
 

@@ -28,6 +28,8 @@ class Command:
     """
 
     template: str
+    administers_data_port: bool = False
+    """Whether its data ports administer it, too, so that an {admin_port} isn't asked."""
 
     @property
     def serves_all(self) -> bool:
@@ -46,10 +48,11 @@ class Server:
         rest, grpc, admin = _free_ports(3)
         ports = {"port": str(rest), "grpc_port": str(grpc), "admin_port": str(admin)}
         self._log = log
+        administered = rest if command.administers_data_port else admin if "{admin_port}" in command.template else 0
         self.endpoint = Endpoint(
             f"http://127.0.0.1:{rest}",
             f"127.0.0.1:{grpc}" if "{grpc_port}" in command.template else "",
-            f"http://127.0.0.1:{admin}" if "{admin_port}" in command.template else "",
+            f"http://127.0.0.1:{administered}" if administered else "",
         )
         with log.open("wb") as output:
             self._process = subprocess.Popen(command.words(places | ports), stdout=output, stderr=output)

@@ -59,7 +59,7 @@ class Administrator:
         return answer
 
     async def trace_setting(self, request: pb.TraceSettingRequest, _call: Call) -> pb.TraceSettingResponse:
-        """The trace settings, after the change that was asked for. Raises `InvalidRequest`, `NotFound`."""
+        """The trace settings, after the change that was asked for. Raises `InvalidRequest`."""
         self._served()
         wanted = {name: list(setting.value) for name, setting in request.settings.items()}
         answer = pb.TraceSettingResponse()

@@ -85,7 +85,7 @@ class Servicer:
         """The answer, counted. Raises any `RuntimeFault`; if it is cancelled, so is the request, wherever it is."""
         code, status = 500, "INTERNAL"
         metrics = self._service.counts(request.model_name, request.model_version or None)
-        trace = begin(self._service, call, method)
+        trace = begin(self._service, call, method, request.model_name)
         current.set(trace)
         try:
             answer = await self._infer(request, call)

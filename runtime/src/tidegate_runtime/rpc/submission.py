@@ -62,7 +62,7 @@ class Submission:
         self._metrics = service.counts(request.model_name, request.model_version or None)
         self._name, self._version = request.model_name, version_of(request, self._metrics)
         self._ticket: Ticket | None = None
-        self._trace = None if service.tracer is None else begin(service, call, UNARY)
+        self._trace = None if service.tracer is None else begin(service, call, UNARY, self._name)
         try:
             self._model = service.model(request.model_name, request.model_version or None)
             self._infer = codec.decode(request, call.seconds_left)

@@ -18,14 +18,15 @@ _METHODS: Final = {method.path: method for method in (UNARY, STREAMED)}
 def refused(service: Service, path: str, metadata: Mapping[str, str], status: str) -> None:
     """Records a call that its transport refused, so that no method ever saw a request; others than those, not."""
     method = _METHODS.get(path)
-    trace = None if method is None else begin(service, Call(service.clock(), None, metadata), method)
+    trace = None if method is None else begin(service, Call(service.clock(), None, metadata), method, "")
     if trace is not None:
         trace.end("", "", 0, status)
 
 
-def begin(service: Service, call: Call, method: Asked) -> RequestTrace | None:
-    """The trace of a request; None if it isn't recorded."""
+def begin(service: Service, call: Call, method: Asked, model: str) -> RequestTrace | None:
+    """The trace of a request for `model`; None if it isn't recorded."""
     if service.tracer is None:
         return None
     metadata = call.metadata
-    return service.tracer.begin(metadata.get("traceparent"), metadata.get("tracestate"), method, call.received)
+    traceparent, tracestate = metadata.get("traceparent"), metadata.get("tracestate")
+    return service.tracer.begin(traceparent, tracestate, method, model, call.received)

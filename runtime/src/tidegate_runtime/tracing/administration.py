@@ -3,16 +3,23 @@
 from collections.abc import Mapping
 
 from tidegate_runtime import trace_settings
-from tidegate_runtime.errors import InvalidRequest
+from tidegate_runtime.errors import InvalidRequest, NotFound, NotReady
 from tidegate_runtime.service import Service
 from tidegate_runtime.trace_settings import Told
 
 
 def settings_of(service: Service, model: str) -> Told:
-    """The settings in force, the same for every model; "" for no particular one. Raises as `Service.model`."""
+    """The settings in force for `model`, "" for those that hold for all models.
+
+    Raises `InvalidRequest` for a model that isn't loaded: what other methods call not found, Triton's trace extension
+    calls invalid.
+    """
     if model:
-        service.model(model)
-    return trace_settings.told(service.tracer.in_force() if service.tracer is not None else None)
+        try:
+            service.model(model)
+        except (NotFound, NotReady) as fault:
+            raise InvalidRequest(f"trace settings are those of a model that is loaded: {fault}") from None
+    return trace_settings.told(service.tracer.in_force().of(model) if service.tracer is not None else None)
 
 
 def change_settings(service: Service, model: str, wanted: Mapping[str, object]) -> Told:
@@ -23,12 +30,8 @@ def change_settings(service: Service, model: str, wanted: Mapping[str, object]) 
     told, tracer = settings_of(service, model), service.tracer
     if not wanted:
         return told
-    made = trace_settings.changed(
-        wanted, tracer.in_force() if tracer is not None else None, tracer.start if tracer is not None else None
-    )
+    made = trace_settings.changed(wanted, tracer.in_force() if tracer is not None else None, model)
     if tracer is None or made is None:
         return told
-    if model:
-        raise InvalidRequest("traces are set for all models at once: leave out the model's name")
-    tracer.change(made, counted="trace_count" in wanted)
-    return trace_settings.told(made)
+    tracer.change(made, model if trace_settings.COUNT in wanted else None)
+    return trace_settings.told(made.of(model))

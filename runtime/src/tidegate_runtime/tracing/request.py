@@ -7,12 +7,12 @@ Off, there is no tracer; the hot way has a class without all this then, the othe
 
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
-from tidegate_runtime.trace_settings import Sampling
+from tidegate_runtime.trace_settings import Sampling, TraceSettings
 from tidegate_runtime.tracing.context import parent
 
 MAX_WAITING: Final = 4096
@@ -123,10 +123,11 @@ class Tracer:
 
     def __init__(self, ratio: float, clock: Callable[[], float], wake: Callable[[], None] = lambda: None) -> None:
         """`ratio` is the share that is recorded of requests whose caller doesn't say; `wake` calls the sender."""
-        self.start = self.sampling = Sampling(ratio=ratio)
-        """What is recorded: at the start, and now."""
-        self.budget: Budget | None = None
-        """Counts down from `sampling.count` where several processes record."""
+        start = Sampling(ratio=ratio)
+        self.settings = TraceSettings(start, start)
+        """What is recorded."""
+        self.budgets: Mapping[str, Budget] = {}
+        """What counts down where several processes record: a model's own count, by its name, and by "" that of all."""
         self.share: Callable[[int], Budget] | None = None
         """Makes one, where it is those others that record, and none is recorded by this process."""
         self.clock = clock
@@ -136,38 +137,52 @@ class Tracer:
         self.wake = wake
 
     def begin(
-        self, traceparent: str | None, tracestate: str | None, asked: Asked, at: float | None = None
+        self, traceparent: str | None, tracestate: str | None, asked: Asked, model: str, at: float | None = None
     ) -> RequestTrace | None:
-        """The trace of a request that began `at`; None if it isn't recorded.
+        """The trace of a request for `model`, "" if that isn't known, that began `at`; None if it isn't recorded.
 
-        The caller's decision holds, if any, while anything is recorded at all.
+        The caller's decision holds, if any, while anything of the model is recorded at all.
         """
-        sampling = self.sampling
+        sampling = self.settings.of(model)
         if not sampling.on or sampling.count == 0:
             return None
         caller = parent(traceparent, tracestate)
         if not caller.sampled if caller is not None else random.random() >= sampling.ratio:
             return None
-        if sampling.count > 0:
-            if self.budget is None:
-                self.sampling = replace(sampling, count=sampling.count - 1)
-            elif not self.budget.take():
-                return None
+        if sampling.count > 0 and not self._count(model):
+            return None
         if caller is not None:
             return RequestTrace(self, caller.trace_id, caller.span_id, caller.state, asked, at)
         return RequestTrace(self, random.getrandbits(128) or 1, None, "", asked, at)
 
-    def in_force(self) -> Sampling:
+    def in_force(self) -> TraceSettings:
         """What is recorded, counted in all processes."""
-        return self.sampling if self.budget is None else replace(self.sampling, count=self.budget.left())
+        settings = self.settings
+        for whose, budget in self.budgets.items():
+            settings = settings.changed({"count": budget.left()}, whose)
+        return settings
 
-    def change(self, sampling: Sampling, *, counted: bool) -> None:
-        """That is recorded from here on; `counted` says that its count was set, too. Raises `OSError`."""
-        if counted and self.share is not None:
-            past, self.budget = self.budget, self.share(sampling.count) if sampling.count > 0 else None
+    def change(self, settings: TraceSettings, counted: str | None) -> None:
+        """Those are in force from here on. Raises `OSError`.
+
+        `counted` says that a count was set, too, and whose: a model's, by its name, or "" for that of all.
+        """
+        if counted is not None and self.share is not None:
+            count = settings.count_of(counted)
+            others = {whose: budget for whose, budget in self.budgets.items() if whose != counted}
+            past = self.budgets.get(counted)
+            self.budgets = others | {counted: self.share(count)} if count > 0 else others
             if past is not None:
                 past.close()
-        self.sampling = sampling
+        self.settings = settings
+
+    def _count(self, model: str) -> bool:
+        """Whether one more request of `model` is recorded, of as many as are."""
+        budget = self.budgets.get(self.settings.counted_with(model))
+        if budget is not None:
+            return budget.take()
+        self.settings = self.settings.recorded(model)
+        return True
 
     def keep(self, trace: RequestTrace) -> None:
         """Has it sent, unless too many wait already."""

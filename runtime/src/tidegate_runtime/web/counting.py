@@ -21,7 +21,7 @@ async def counted(
     status = 500
     begun = service.clock()
     metrics = service.counts(name, version)
-    trace = begin(service, request)
+    trace = begin(service, request, name)
     current.set(trace)
     try:
         response = await work

@@ -18,7 +18,7 @@ class TracedCall(HotCall):
     def begin(self, head: Head) -> None:
         """Begins the trace."""
         named = asked(head.url, self.scheme)
-        self._trace = self.tracer.begin(_text(head.traceparent), _text(head.tracestate), named)
+        self._trace = self.tracer.begin(_text(head.traceparent), _text(head.tracestate), named, head.model.name)
         super().begin(head)
 
     def arrive(self) -> None:

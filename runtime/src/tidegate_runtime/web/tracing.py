@@ -18,11 +18,11 @@ def asked(path: bytes, scheme: str) -> Asked:
     return Asked("http", route, path.decode("latin-1"), scheme)
 
 
-def begin(service: Service, request: Request) -> RequestTrace | None:
-    """The trace of a request that came through ASGI; None if it isn't recorded."""
+def begin(service: Service, request: Request, model: str) -> RequestTrace | None:
+    """The trace of a request for `model` that came through ASGI; None if it isn't recorded."""
     if service.tracer is None:
         return None
     state = ",".join(request.headers.getlist("tracestate"))
     parents = request.headers.getlist("traceparent")
     parent = parents[0] if len(parents) == 1 else None
-    return service.tracer.begin(parent, state, asked(request.scope["raw_path"], request.url.scheme))
+    return service.tracer.begin(parent, state, asked(request.scope["raw_path"], request.url.scheme), model)

@@ -1,4 +1,4 @@
-"""What the hub has handed descriptors of to a front end: clients' shared memory, and the count of traces."""
+"""What the hub has handed descriptors of to a front end: clients' shared memory, and the counts of traces."""
 
 from collections.abc import Mapping
 
@@ -26,11 +26,11 @@ class Handed:
         self._segments = {number: known.get(number) or Segment(self._arrived.pop(number)) for number, _ in told.regions}
         return {region.name: (region, self._segments[number]) for number, region in told.regions}
 
-    def budget(self, told: Snapshot) -> Budget | None:
-        """That of the traces, if they are counted; an earlier one is closed."""
-        number = told.budget
-        if number not in self._budgets:
-            for past in self._budgets.values():
-                past.close()
-            self._budgets = {number: Budget(self._arrived.pop(number))} if number else {}
-        return self._budgets.get(number)
+    def budgets(self, told: Snapshot) -> Mapping[str, Budget]:
+        """Those of the traces, by whose count; earlier ones are closed."""
+        numbers = {number for _, number in told.budgets}
+        for number in self._budgets.keys() - numbers:
+            self._budgets.pop(number).close()
+        for number in numbers - self._budgets.keys():
+            self._budgets[number] = Budget(self._arrived.pop(number))
+        return {whose: self._budgets[number] for whose, number in told.budgets}

@@ -36,8 +36,8 @@ class Mirror(Service):
         """
         if self.regions is not None:
             self.regions.show(handed.regions(snapshot))
-        if self.tracer is not None and snapshot.sampling is not None:
-            self.tracer.sampling, self.tracer.budget = snapshot.sampling, handed.budget(snapshot)
+        if self.tracer is not None and snapshot.traces is not None:
+            self.tracer.settings, self.tracer.budgets = snapshot.traces, handed.budgets(snapshot)
         self._started = snapshot.started
         self.draining = self.draining or snapshot.draining
         self._engines_ready = all(told.engine_ready for told in snapshot.versions)

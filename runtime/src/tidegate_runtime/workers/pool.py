@@ -218,10 +218,10 @@ class FrontEnds:
         shared = tuple([(number_of(segment), region) for region, segment in known])
         snapshot = replace(snapshot, regions=shared, log_levels=logs.levels())
         if tracer is not None:
-            snapshot = replace(snapshot, sampling=tracer.sampling)
-            if isinstance(tracer.budget, Budget):
-                handed[number_of(tracer.budget)] = tracer.budget.descriptor
-                snapshot = replace(snapshot, budget=number_of(tracer.budget))
+            budgets = {whose: budget for whose, budget in tracer.budgets.items() if isinstance(budget, Budget)}
+            handed |= {number_of(budget): budget.descriptor for budget in budgets.values()}
+            numbers = tuple([(whose, number_of(budget)) for whose, budget in budgets.items()])
+            snapshot = replace(snapshot, traces=tracer.settings, budgets=numbers)
         return models, encode(snapshot), handed
 
     def _snapshot(self) -> tuple[Snapshot, dict[int, ServedModel]]:

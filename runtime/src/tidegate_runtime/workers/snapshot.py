@@ -14,7 +14,7 @@ from tidegate_runtime.model.triton_config import ModelConfig
 from tidegate_runtime.served_model import Limits
 from tidegate_runtime.service import State
 from tidegate_runtime.shared_memory.regions import Region
-from tidegate_runtime.trace_settings import Sampling
+from tidegate_runtime.trace_settings import TraceSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +51,12 @@ class Snapshot:
     draining: bool
     regions: tuple[tuple[int, Region], ...] = ()
     """Shared memory of clients, with the numbers under which its objects were handed over."""
-    sampling: Sampling | None = None
+    traces: TraceSettings | None = None
     """Which requests are recorded; None where none can be."""
+    budgets: tuple[tuple[str, int], ...] = ()
+    """Where they are counted, by whose count, with the number under which each `Budget` was handed over."""
     log_levels: Mapping[str, bool | int] = field(default_factory=dict)
     """What is logged, where that is told."""
-    budget: int = 0
-    """Where they are counted, the number under which `Budget` was handed over."""
 
 
 def encode(snapshot: Snapshot) -> bytes:

@@ -13,6 +13,8 @@ from tidegate_conformance.expect import Mismatch, Skip
 from tidegate_conformance.rest.answer import Answer
 from tidegate_conformance.rest.client import model_path
 from tidegate_conformance.rest.infer import check_answer, decode, document
+from tidegate_conformance.shared_memory import EXTENSION as SHARED_MEMORY
+from tidegate_conformance.shared_memory import OTHER_HOST, on_this_host
 from tidegate_conformance.subject import Subject
 
 MODELS = ("add_sub", "rows", "identity_bytes")
@@ -25,9 +27,12 @@ def _declare(name: str, script: str, mode: str, title: str, wire: Wire = Wire.RE
     def run(subject: Subject) -> None:
         if any(subject.rest.get(model_path(model)).status != 200 for model in MODELS):
             raise Skip(f"the clients need one server that has {', '.join(MODELS)}")
-        subject.forget()
         endpoint = subject.endpoint
-        command = [subject.clients_python, str(Path(clients.__path__[0]) / script), endpoint.rest, endpoint.grpc, mode]
+        if extension == SHARED_MEMORY and not on_this_host(endpoint.rest):
+            raise Skip(OTHER_HOST)
+        subject.forget()
+        command = [subject.clients_python, str(Path(clients.__path__[0]) / script)]
+        command += [endpoint.rest, endpoint.grpc, mode, endpoint.admin]
         try:
             done = subprocess.run(command, capture_output=True, timeout=CLIENT_SECONDS, check=False, text=True)
         except subprocess.TimeoutExpired:
@@ -56,6 +61,10 @@ _declare("tritonclient.http-aio-binary", "triton_http_aio.py", "binary", "triton
 _declare("tritonclient.grpc", "triton_grpc.py", "unary", "tritonclient.grpc.", Wire.GRPC)
 _declare("tritonclient.grpc-stream", "triton_grpc.py", "stream", "tritonclient.grpc's streams.", Wire.GRPC)
 _declare("tritonclient.grpc-aio", "triton_grpc_aio.py", "unary", "tritonclient.grpc.aio.", Wire.GRPC)
+_declare("tritonclient.http-shared-memory", "triton_shared_memory.py", "http", "tritonclient.http with shared memory.",
+         extension=SHARED_MEMORY)  # fmt: skip
+_declare("tritonclient.grpc-shared-memory", "triton_shared_memory.py", "grpc", "tritonclient.grpc with shared memory.",
+         Wire.GRPC, SHARED_MEMORY)  # fmt: skip
 _declare("kserve.rest", "kserve_sdk.py", "rest", "kserve.InferenceRESTClient.")
 _declare("kserve.grpc", "kserve_sdk.py", "grpc", "kserve.InferenceGRPCClient.", Wire.GRPC)
 

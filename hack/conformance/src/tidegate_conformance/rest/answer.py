@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from tidegate_conformance.expect import Mismatch, equal, fail, member, shown, true
+from tidegate_conformance.expect import Mismatch, Skip, equal, fail, member, shown, true
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,12 @@ class Answer:
         if self.status not in statuses:
             fail("HTTP status", " or ".join(map(str, statuses)), self.status)
         return self
+
+    def opened(self) -> "Answer":
+        """Itself. Raises `Skip` where the server is set up not to let this client in, `Mismatch` if it isn't a 200."""
+        if self.status in (401, 403):
+            raise Skip(f"the server refuses this to clients without credentials: {self.status}")
+        return self.must_be(200)
 
     def refusal(self, *statuses: int) -> str:
         """The message of a refusal with one of `statuses`, or, without any, with a 4xx or 5xx.

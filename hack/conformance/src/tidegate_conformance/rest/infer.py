@@ -69,8 +69,12 @@ def with_blobs(request: Mapping[str, Any], *blobs: bytes) -> tuple[bytes, dict[s
     return text + b"".join(blobs), headers
 
 
-def decode(answer: Answer) -> Inferred:
-    """The answer taken apart. Raises `Mismatch` where it isn't what the specification calls an inference response."""
+def decode(answer: Answer, elsewhere: Mapping[str, bytes] | None = None) -> Inferred:
+    """The answer taken apart. Raises `Mismatch` where it isn't what the specification calls an inference response.
+
+    `elsewhere` are the bytes of outputs that the answer must not hold, since they were to be left in shared memory.
+    """
+    elsewhere = elsewhere or {}
     answer.must_be(200)
     length = answer.header(LENGTH)
     if length is None:
@@ -83,12 +87,12 @@ def decode(answer: Answer) -> Inferred:
     for value in member(found, "outputs", list, "the answer"):
         name = member(value, "name", str, "an output")
         true("each output is there once", name not in outputs, name)
-        outputs[name], rest = _output(value, rest)
+        outputs[name], rest = _output(value, rest, elsewhere.get(name))
     equal("bytes behind the last binary output", b"", rest)
     return Inferred(found, outputs)
 
 
-def _output(value: dict[str, Any], rest: bytes) -> tuple[Output, bytes]:
+def _output(value: dict[str, Any], rest: bytes, elsewhere: bytes | None) -> tuple[Output, bytes]:
     where = f'output "{value["name"]}"'
     shape = member(value, "shape", list, where)
     true(f"shape of {where} is a list of whole numbers", all(type(size) is int and size >= 0 for size in shape), shape)
@@ -99,6 +103,9 @@ def _output(value: dict[str, Any], rest: bytes) -> tuple[Output, bytes]:
     parameters = value.get("parameters") or {}
     size = parameters.get("binary_data_size")
     try:
+        if elsewhere is not None:
+            true(f"{where} has no data, its place being in shared memory", "data" not in value and size is None, value)
+            return Output(datatype, datatypes.from_bytes(elsewhere, datatype, tuple(shape)), True), rest
         if size is None:
             data = member(value, "data", list, where)
             return Output(datatype, datatypes.from_json(data, datatype, tuple(shape)), False), rest

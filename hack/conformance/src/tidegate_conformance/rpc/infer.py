@@ -1,5 +1,6 @@
 """The protocol's infer request and response over gRPC, with typed and with raw contents."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from tidegate_conformance import datatypes
@@ -55,8 +56,12 @@ def parameter(value: bool | int | str | float) -> Message:
     return message("inference.InferParameter", **{kinds[type(value)]: value})
 
 
-def decode(answer: Message) -> dict[str, Output]:
-    """The answer's tensors by name. Raises `Mismatch` where it isn't what the specification calls a response."""
+def decode(answer: Message, elsewhere: Mapping[str, bytes] | None = None) -> dict[str, Output]:
+    """The answer's tensors by name. Raises `Mismatch` where it isn't what the specification calls a response.
+
+    `elsewhere` are the bytes of outputs that the answer must not hold, since they were to be left in shared memory.
+    """
+    elsewhere = elsewhere or {}
     blobs = list(answer.raw_output_contents)
     if blobs:
         equal("number of raw_output_contents", len(answer.outputs), len(blobs))
@@ -67,7 +72,12 @@ def decode(answer: Message) -> dict[str, Output]:
             fail(f'datatype of output "{tensor.name}"', "one of the specification's", tensor.datatype)
         if blobs:
             true("an answer has raw contents or typed ones", not tensor.HasField("contents"), tensor)
-        outputs[tensor.name] = _output(tensor, blobs[index] if blobs else None)
+        blob = blobs[index] if blobs else None
+        if tensor.name in elsewhere:
+            empty = not blob and not tensor.HasField("contents")
+            true(f'output "{tensor.name}" has no contents, its place being in shared memory', empty, tensor)
+            blob = elsewhere[tensor.name]
+        outputs[tensor.name] = _output(tensor, blob)
     return outputs
 
 

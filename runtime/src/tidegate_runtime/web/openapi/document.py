@@ -91,11 +91,10 @@ def _administration() -> Paths:
             "post": _answers("Changes what is logged", "LogSettings", *BODY) | _json("LogChange", required=False),
         },
     }
-    for prefix in ("/v2", _MODEL):
-        missing = () if prefix == "/v2" else (404, 503)
+    for prefix, whose, missing in (("/v2", "all models", ()), (_MODEL, "one model", (400,))):
         paths[f"{prefix}/trace/setting"] = {
-            "get": _answers("The trace settings", "TraceSettings", *missing),
-            "post": _answers("Changes what is recorded, for all models", "TraceSettings", *BODY, *missing)
+            "get": _answers(f"The trace settings for {whose}", "TraceSettings", *missing),
+            "post": _answers(f"Changes what is recorded of {whose}", "TraceSettings", *BODY)
             | _json("TraceChange", required=False),
         }
     for prefix in ("/v2/repository", "/v2/repository/{repository}"):
