@@ -195,6 +195,13 @@ def test_refused_is_10_a_loop_without_end(endless: onnx.ModelProto, tmp_path: Pa
     assert failure.value.reason == "WarmupFailed"
 
 
+def test_refused_is_10_a_loop_without_end_that_its_graph_does_not_show_and_told_soon(
+    endless: onnx.ModelProto, tmp_path: Path
+) -> None:
+    with pytest.raises(StartupFailure, match=r'no end within 8 s; does the loop "y" go on forever'):
+        tried(tmp_path, endless)
+
+
 def test_refused_is_11_a_largest_batch_that_memory_does_not_do_for(tmp_path: Path) -> None:
     wide = "(float[N,1] x) => (float[N,1] y) <int64[2] s={1,2097152}, int64[1] a={1}>"
     model = parsed(wide + "{ e = Expand(x, s) y = ReduceMax(e, a) }")

@@ -23,7 +23,7 @@ from tidegate_runtime.model.files import find_model
 from tidegate_runtime.model.loading import load_model
 from tidegate_runtime.model.session import OnnxSession, RunOptions
 from tidegate_runtime.model.signature import Signature
-from tidegate_runtime.model.warmup import warm_up
+from tidegate_runtime.model.warmup import Doubt, warm_up
 from tidegate_runtime.naming import Reason
 from tidegate_runtime.tensors import Array, Datatype, Feeds, TensorSpec
 
@@ -117,10 +117,48 @@ def test_a_graph_that_never_ends_fails_its_warm_up(
     endless: onnx.ModelProto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loading, "RUN_LIMIT_SECONDS", 0.2)
+    monkeypatch.setattr("tidegate_runtime.model.endless.doubtful_loop", lambda _: None)
     onnx.save(endless, tmp_path / "m.onnx")
     with pytest.raises(StartupFailure, match="does the graph loop forever") as failure:
         load_model(tmp_path / "m.onnx", "cpu", 1, 8)
     assert failure.value.reason == "WarmupFailed"
+
+
+def test_a_loop_that_may_never_end_has_less_time_for_its_first_run(
+    endless: onnx.ModelProto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "LOOP_LIMIT_SECONDS", 0.2)
+    onnx.save(endless, tmp_path / "m.onnx")
+    with pytest.raises(StartupFailure, match=r'within 0.2 s; does the loop "y" go on .* --warmup-seconds') as failure:
+        load_model(tmp_path / "m.onnx", "cpu", 1, 8)
+    assert failure.value.reason == "WarmupFailed"
+
+
+def test_a_loop_that_may_never_end_has_the_time_that_it_is_given(
+    endless: onnx.ModelProto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "LOOP_LIMIT_SECONDS", 60.0)
+    onnx.save(endless, tmp_path / "m.onnx")
+    with pytest.raises(StartupFailure, match="no end within 1 s; does the graph loop forever"):
+        load_model(tmp_path / "m.onnx", "cpu", 1, 8, run_seconds=1)
+
+
+def test_a_loop_that_has_ended_once_is_doubted_no_more() -> None:
+    rows: list[int] = []
+
+    class Growing:
+        signature = Signature((TensorSpec("x", Datatype.FP32, ("N", 2)),), (TensorSpec("y", Datatype.FP32, ("N", 2)),))
+
+        def run(self, feeds: Feeds, options: RunOptions) -> list[Array]:
+            Event().wait(1.0 if len(rows) == 1 else 0.0)  # the second is over the doubt's limit
+            assert not options.terminate
+            rows.append(len(feeds["x"]))
+            return [feeds["x"]]
+
+    session: Any = Growing()
+    doubt = Doubt("y", 0.5)
+    assert warm_up(session, Verdict(True, "declared"), 8, BatchingRules(declared=True), 60.0, doubt).verdict.batched
+    assert len(rows) >= 3
 
 
 def test_a_model_that_is_slow_but_gets_on_is_not_taken_for_one_that_never_ends() -> None:

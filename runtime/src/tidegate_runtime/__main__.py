@@ -165,6 +165,15 @@ def serve(  # noqa: PLR0913, PLR0917 -- one parameter per option is how typer re
     vetting: Annotated[
         bool, typer.Option(envvar=env("VETTING"), help="Whether the model is first tried out in a child process.")
     ] = True,
+    warmup_seconds: Annotated[
+        float | None,
+        typer.Option(
+            envvar=env("WARMUP_SECONDS"),
+            min=1,
+            max=60,
+            help="What a run of the warm-up may take; left out: 60, and the first one 8 where a loop may never end.",
+        ),
+    ] = None,
     shared_memory_bytes: Annotated[
         int,
         typer.Option(
@@ -234,6 +243,7 @@ def serve(  # noqa: PLR0913, PLR0917 -- one parameter per option is how typer re
             trace_ratio=trace_ratio,
             shared_memory_bytes=shared_memory_bytes,
             workers=workers,
+            warmup_seconds=warmup_seconds,
         )
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve_model(settings))

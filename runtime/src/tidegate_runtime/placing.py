@@ -31,7 +31,8 @@ COPIES: Final = 2
 class Placement:
     """Where models run, and whether each is first tried out in a child process. `threads` = 0: the CPUs there are.
 
-    With `isolate` each runs in a process of its own, and so does each on a GPU. `options` are about `device`.
+    With `isolate` each runs in a process of its own, and so does each on a GPU. `options` are about `device`. A run of
+    a warm-up may take `run_seconds`; None: what is usual.
     """
 
     device: str
@@ -39,6 +40,7 @@ class Placement:
     vetting: bool
     isolate: bool = False
     options: DeviceOptions = AS_IT_COMES
+    run_seconds: float | None = None
 
 
 class Site:
@@ -95,6 +97,7 @@ class Site:
             BatchingRules(config.declared) if config is not None else BatchingRules(),
             await self.aside(placed.config_text),
             options=self._options(placed),
+            run_seconds=placement.run_seconds,
         )
         return await self.engines.load(task, config), limits
 
@@ -118,6 +121,7 @@ class Site:
             rules=rules,
             config=config,
             options=self._options(placed),
+            run_seconds=placement.run_seconds,
         )
         max_rows = limits.max_batch_size if model.verdict.batched else 1
         costs = cost_table(model.costs, model.signature, max_rows)

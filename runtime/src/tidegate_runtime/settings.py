@@ -44,6 +44,8 @@ class ServeSettings:
     """The most that registered regions of shared memory may have together; 0: shared memory is not served."""
     workers: int = 1
     """Processes that read requests; with more than one the models are in another one."""
+    warmup_seconds: float | None = None
+    """What a run of a model's warm-up may take; None: what is usual."""
 
 
 def encode_settings(settings: ServeSettings) -> str:

@@ -1,7 +1,7 @@
 """Loops of which the graph itself shows that they never end. Pure.
 
-Such a model would be found out by its warm-up, but after minutes: a run that goes on can't be told from a slow one.
-Only what is certain is refused. A loop whose end depends on numbers is left to the warm-up's limit.
+Such a model would be found out by its warm-up alone, where a run that goes on can't be told from a slow one. Only what
+is certain is refused. A loop whose end depends on numbers is left to the warm-up, which has less patience with it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,6 +16,15 @@ from tidegate_runtime.naming import Reason
 
 ENDLESS_TRIPS: Final = 10**11
 """More than a day of the quickest steps, a million a second."""
+
+FEW_TRIPS: Final = 10**6
+"""So many of the quickest steps take a second."""
+
+_OF_SIZES: Final = frozenset({"Shape", "Size"})
+_KEEPS_SIZES: Final = frozenset(
+    {"Add", "Cast", "Concat", "Div", "Gather", "Identity", "Max", "Min", "Mul", "ReduceMax", "ReduceProd", "Reshape"}
+    | {"Slice", "Squeeze", "Sub", "Unsqueeze"}
+)
 
 Constants = Mapping[str, onnx.TensorProto]
 
@@ -34,9 +43,39 @@ def refuse_endless(model: onnx.ModelProto) -> None:
             )
 
 
+def doubtful_loop(model: onnx.ModelProto) -> str | None:
+    """The name of a loop of which the graph doesn't show that it ends soon; None if there is none.
+
+    Shown is a trip count that is a constant up to a million, or computed from nothing but sizes and constants.
+    """
+    graphs: list[tuple[Iterable[onnx.NodeProto], set[str]]] = [
+        (_needed(model.graph), _bounds(model.graph)),
+        *((function.node, set()) for function in model.functions),
+    ]
+    while graphs:
+        nodes, bounded = graphs.pop()
+        for node in nodes:
+            if node.op_type == "Loop" and node.domain in {"", "ai.onnx"} and [*node.input, ""][0] not in bounded:
+                return printable(node.name or node.output[0], 64)
+            graphs += [(inner.g.node, _bounds(inner.g, bounded)) for inner in node.attribute if inner.HasField("g")]
+    return None
+
+
+def _bounds(graph: onnx.GraphProto, outer: Iterable[str] = ()) -> set[str]:
+    """The names of what is a constant that bounds a loop, or computed from sizes and constants alone."""
+    given = _inputs(graph)
+    constants = _constants(graph, {})
+    bounded = set(outer) - given
+    bounded.update(name for name, tensor in constants.items() if not _is_beyond(tensor, FEW_TRIPS))
+    for node in graph.node:
+        if node.op_type in _OF_SIZES or (node.op_type in _KEEPS_SIZES and bounded.issuperset(filter(None, node.input))):
+            bounded.update(node.output)
+    return bounded
+
+
 def _is_endless(node: onnx.NodeProto, constants: Constants) -> bool:
     trips, condition, *_ = [*node.input, "", ""]
-    if trips and not _is_beyond(constants.get(trips)):
+    if trips and not _is_beyond(constants.get(trips), ENDLESS_TRIPS):
         return False
     body = next(attribute.g for attribute in node.attribute if attribute.name == "body")
     inner = _constants(body, {name: value for name, value in constants.items() if name not in _inputs(body)})
@@ -89,9 +128,9 @@ def _is_true(tensor: onnx.TensorProto | None) -> bool:
     )
 
 
-def _is_beyond(tensor: onnx.TensorProto | None) -> bool:
+def _is_beyond(tensor: onnx.TensorProto | None, trips: int) -> bool:
     return (
         tensor is not None
         and tensor.data_type == onnx.TensorProto.INT64
-        and int(numpy_helper.to_array(tensor).min()) >= ENDLESS_TRIPS
+        and int(numpy_helper.to_array(tensor).min()) >= trips
     )

@@ -19,7 +19,7 @@ from tidegate_runtime.model.padding import check_padding
 from tidegate_runtime.model.session import OnnxSession
 from tidegate_runtime.model.signature import Signature
 from tidegate_runtime.model.triton_config import ModelConfig, agreed
-from tidegate_runtime.model.warmup import Warm, measured, pad, repeat, warm_up
+from tidegate_runtime.model.warmup import Doubt, Warm, measured, pad, repeat, warm_up
 from tidegate_runtime.naming import Reason
 
 if TYPE_CHECKING:
@@ -29,6 +29,9 @@ logger = logging.getLogger(__name__)
 
 RUN_LIMIT_SECONDS: Final = 60.0
 """Each run of the warm-up: twice what a request may take by default. Some endless loops show in no other way."""
+
+LOOP_LIMIT_SECONDS: Final = 8.0
+"""The first run of a model with a loop that may be such a one, so that with all around it is told within ten."""
 
 Labels = Mapping[str, tuple[str, ...]]
 """Output name → the names of its classes, for outputs that are scores by class."""
@@ -68,6 +71,8 @@ class Opened:
     labels: Labels
     changed: bool
     padding: Padding | None = None
+    loop: str | None = None
+    """One of which the graph doesn't show that it ends."""
 
 
 def load_model(  # noqa: PLR0913 -- the keywords have defaults that most callers want
@@ -81,21 +86,23 @@ def load_model(  # noqa: PLR0913 -- the keywords have defaults that most callers
     measure_seconds: float = MEASURE_SECONDS,
     found: Findings | None = None,
     options: DeviceOptions = AS_IT_COMES,
+    run_seconds: float | None = None,
 ) -> LoadedModel:
     """The model at `path`, warm: run at batch 1 and, if requests may be batched, up to `max_rows`.
 
     `config` may fix sizes that the model leaves free; what it says of batching is the caller's to put into `rules`.
-    At most `measure_seconds` go into measuring what runs cost; 0 leaves it out. `found` is what another process found
+    At most `measure_seconds` go into measuring what runs cost; 0 leaves it out. Each run of the warm-up may take
+    `run_seconds`; None: as long as is usual for such a model. `found` is what another process found
     out about this very file under the same settings. Raises `StartupFailure` with the reason why it can't be served,
     `DeviceLost` if capturing graphs breaks the device.
     """
     rules = rules or BatchingRules()
     if found is None:
         opened, verdict = open_model(path, device, threads, max_rows, rules, config, options)
-        found = examine(opened, verdict, max_rows, rules, RUN_LIMIT_SECONDS)
+        found = examine(opened, verdict, max_rows, rules, run_seconds)
     else:
         opened = reopen_model(path, device, threads, found, config, options)
-        repeat(opened.session, found.warm, max_rows, RUN_LIMIT_SECONDS)
+        repeat(opened.session, found.warm, max_rows, run_seconds or RUN_LIMIT_SECONDS)
     graphs = raise_ladder(opened.session, found.warm, max_rows)
     costs = measured(opened.session, found.warm, max_rows, measure_seconds)
     verdict = found.warm.verdict
@@ -118,11 +125,13 @@ def open_model(
     session = _session(file, device, threads, content, config, options)
     if graph is None:  # ONNX Runtime took it, but what it refers to can't be checked
         raise not_onnx(file, "protobuf can't read it; it ends at 2 GiB and at 100 levels")
-    _refuse_endless(graph)
+    loop = _looked_for_loops(graph)
     padding = config.padding if config is not None else None
     if padding is not None:
         check_padding(padding, session.signature)
-    return Opened(session, labels, content is not None, padding), _judged(graph, session.signature, max_rows, rules)
+    return Opened(session, labels, content is not None, padding, loop), _judged(
+        graph, session.signature, max_rows, rules
+    )
 
 
 def reopen_model(
@@ -139,9 +148,16 @@ def reopen_model(
     return Opened(_session(file, device, threads, content, config, options), labels, found.changed)
 
 
-def examine(opened: Opened, verdict: Verdict, max_rows: int, rules: BatchingRules, limit_seconds: float) -> Findings:
-    """What the first runs show, each of them within `limit_seconds`. Raises `StartupFailure` as `warm_up` does."""
-    warm = warm_up(opened.session, verdict, max_rows, rules, limit_seconds)
+def examine(
+    opened: Opened, verdict: Verdict, max_rows: int, rules: BatchingRules, run_seconds: float | None
+) -> Findings:
+    """What the first runs show, each of them within `run_seconds`. Raises `StartupFailure` as `warm_up` does."""
+    limit_seconds = run_seconds or RUN_LIMIT_SECONDS
+    doubt = None
+    # TensorRT builds engines in a first run, which takes its time.
+    if opened.loop is not None and run_seconds is None and opened.session.device != "tensorrt":
+        doubt = Doubt(opened.loop, LOOP_LIMIT_SECONDS)
+    warm = warm_up(opened.session, verdict, max_rows, rules, limit_seconds, doubt)
     if opened.padding is not None:
         pad(opened.session, warm, opened.padding, rules.tolerance, limit_seconds)
     return Findings(warm, opened.changed)
@@ -174,11 +190,12 @@ def _prepared(file: Path) -> _Prepared:
     return prepared.graph, prepared.content, prepared.labels
 
 
-def _refuse_endless(graph: "onnx.ModelProto") -> None:
+def _looked_for_loops(graph: "onnx.ModelProto") -> str | None:
     # Not imported above, as in _prepared.
-    from tidegate_runtime.model.endless import refuse_endless  # noqa: PLC0415
+    from tidegate_runtime.model.endless import doubtful_loop, refuse_endless  # noqa: PLC0415
 
     refuse_endless(graph)
+    return doubtful_loop(graph)
 
 
 def _judged(graph: "onnx.ModelProto", signature: Signature, max_rows: int, rules: BatchingRules) -> Verdict:

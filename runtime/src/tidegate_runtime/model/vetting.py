@@ -19,7 +19,7 @@ from tidegate_runtime.errors import StartupFailure
 from tidegate_runtime.model.batchability import TOLERANCE, BatchingRules, Probe, Verdict
 from tidegate_runtime.model.device import AS_IT_COMES, DeviceOptions
 from tidegate_runtime.model.ladder import MEASURE_SECONDS
-from tidegate_runtime.model.loading import RUN_LIMIT_SECONDS, Findings, LoadedModel, load_model
+from tidegate_runtime.model.loading import Findings, LoadedModel, load_model
 from tidegate_runtime.model.triton_config import ModelConfig
 from tidegate_runtime.model.warmup import Warm
 from tidegate_runtime.naming import Reason
@@ -55,7 +55,7 @@ class Task:
     tolerance: dict[str, float] = field(default_factory=lambda: _by_name(TOLERANCE))
     config: str | None = None
     seconds: float = VETTING_SECONDS
-    run_seconds: float = RUN_LIMIT_SECONDS
+    run_seconds: float | None = None
     available_bytes: int | None = None
     options: dict[str, Any] = field(default_factory=dict)
 
@@ -75,6 +75,7 @@ def load_vetted(  # noqa: PLR0913 -- load_model's keywords
     config: ModelConfig | None = None,
     measure_seconds: float = MEASURE_SECONDS,
     options: DeviceOptions = AS_IT_COMES,
+    run_seconds: float | None = None,
 ) -> LoadedModel:
     """`load_model` after a child process has done the same and lived. Raises `StartupFailure` as that does.
 
@@ -84,9 +85,12 @@ def load_vetted(  # noqa: PLR0913 -- load_model's keywords
     text = config.text if config else None
     # Graphs belong to the session that captured them: a trial has no use for any.
     tried = asdict(replace(options, graph_bytes=0 if device == "cuda" else options.graph_bytes))
-    task = Task(str(path), device, threads, max_rows, rules.declared, _by_name(rules.tolerance), text, options=tried)
+    tolerance = _by_name(rules.tolerance)
+    task = Task(
+        str(path), device, threads, max_rows, rules.declared, tolerance, text, run_seconds=run_seconds, options=tried
+    )
     load = partial(load_model, path, device, threads, max_rows, found=vet(task), options=options)
-    return load(rules=rules, config=config, measure_seconds=measure_seconds)
+    return load(rules=rules, config=config, measure_seconds=measure_seconds, run_seconds=run_seconds)
 
 
 def vet(task: Task, command: Sequence[str] = TRIAL) -> Findings:

@@ -44,14 +44,30 @@ class Warm:
     probe: Probe | None
 
 
-def warm_up(session: OnnxSession, verdict: Verdict, max_rows: int, rules: BatchingRules, limit_seconds: float) -> Warm:
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A loop of which the graph doesn't show that it ends, and how long a run may take until one has ended."""
+
+    loop: str
+    seconds: float
+
+
+def warm_up(
+    session: OnnxSession,
+    verdict: Verdict,
+    max_rows: int,
+    rules: BatchingRules,
+    limit_seconds: float,
+    doubt: Doubt | None = None,
+) -> Warm:
     """Runs the model on probes at batch 1 and, if its rows are to be batched, proves them independent.
 
-    `verdict` is what the graph or the configuration says. Raises `StartupFailure`: `WarmupFailed` for a model that
+    `verdict` is what the graph or the configuration says; each run is ended after `limit_seconds`, or those of the
+    `doubt` that there is. Raises `StartupFailure`: `WarmupFailed` for a model that
     fails, doesn't end or answers NaN alone, `UnsupportedSignature` for one that isn't what it is declared to be.
     """
     try:
-        with _bounded(session, limit_seconds) as run:
+        with _bounded(session, limit_seconds, doubt) as run:
             return _probed(run, session.signature, verdict, max_rows, rules)
     except RuntimeFault as fault:
         raise StartupFailure(Reason.WARMUP_FAILED, f"warm-up: {fault}") from None
@@ -110,35 +126,40 @@ def _discard(outputs: Sequence[Array]) -> None:
 
 
 @contextmanager
-def _bounded(session: OnnxSession, limit_seconds: float) -> Iterator[Run]:
+def _bounded(session: OnnxSession, limit_seconds: float, doubt: Doubt | None = None) -> Iterator[Run]:
     """Runs of the session, each of which is ended after `limit_seconds`, by `StartupFailure`.
 
-    Each, not all together: a large model that gets on, however slowly, isn't taken for one that loops.
+    Each, not all together: a large model that gets on, however slowly, isn't taken for one that loops. Nor is one whose
+    loop has ended before.
     """
     options = RunOptions()
     ends_at = math.inf
     over = Event()
+    doubted = doubt
 
     def watch() -> None:
         # One thread for all of them: one a run would be part of what the run is measured to cost.
-        while not over.wait(min(limit_seconds, ends_at - time.monotonic())):
+        while not over.wait(min(shortest, ends_at - time.monotonic())):
             if time.monotonic() >= ends_at:
                 options.terminate = True
                 return
 
     def run(feeds: Feeds) -> Sequence[Array]:
-        nonlocal ends_at
-        ends_at = time.monotonic() + limit_seconds
+        nonlocal ends_at, doubted
+        ends_at = time.monotonic() + (limit_seconds if doubted is None else doubted.seconds)
         try:
-            return session.run(feeds, options)
+            outputs = session.run(feeds, options)
         except RuntimeFault:
             if options.terminate:
-                late = f"no end within {limit_seconds:.0f} s; does the graph loop forever?"
-                raise StartupFailure(Reason.WARMUP_FAILED, f"warm-up: {late}") from None
+                raise StartupFailure(Reason.WARMUP_FAILED, f"warm-up: {_late(limit_seconds, doubted)}") from None
             raise
+        else:
+            doubted = None
+            return outputs
         finally:
             ends_at = math.inf
 
+    shortest = limit_seconds if doubt is None else min(limit_seconds, doubt.seconds)
     watching = Thread(target=watch, name="warm-up", daemon=True)
     watching.start()
     try:
@@ -146,6 +167,13 @@ def _bounded(session: OnnxSession, limit_seconds: float) -> Iterator[Run]:
     finally:
         over.set()
         watching.join()
+
+
+def _late(limit_seconds: float, doubt: Doubt | None) -> str:
+    if doubt is None:
+        return f"no end within {limit_seconds:.0f} s; does the graph loop forever?"
+    asked = f'no end within {doubt.seconds:g} s; does the loop "{doubt.loop}" go on forever?'
+    return f"{asked} The graph doesn't show that it ends; if it only takes long, give --warmup-seconds"
 
 
 def _probed(run: Run, signature: Signature, verdict: Verdict, max_rows: int, rules: BatchingRules) -> Warm:

@@ -48,7 +48,14 @@ async def serve(settings: ServeSettings) -> None:
     if settings.shared_memory_bytes:
         service.regions = Regions(settings.shared_memory_bytes)
     store = open_store(settings.path, settings.name, settings.model_version)
-    placement = Placement(settings.device, settings.threads, settings.vetting, settings.isolate, settings.options)
+    placement = Placement(
+        settings.device,
+        settings.threads,
+        settings.vetting,
+        settings.isolate,
+        settings.options,
+        settings.warmup_seconds,
+    )
     host = Host(service, store, placement)
     sender = trace_sender(service, settings)
     with listener(settings.host, settings.port) as data, listener(settings.host, settings.admin_port) as admin:

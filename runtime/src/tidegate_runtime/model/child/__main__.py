@@ -37,6 +37,7 @@ def load(task: LoadTask) -> tuple[Session, LoadReport]:
         config=None if task.config is None else read_config(task.config),
         measure_seconds=task.measure_seconds,
         options=task.options,
+        run_seconds=task.run_seconds,
     )
     return loaded.session, LoadReport(loaded.signature, loaded.verdict, loaded.labels, loaded.costs, loaded.graphs)
 

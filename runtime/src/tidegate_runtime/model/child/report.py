@@ -29,6 +29,7 @@ class LoadTask:
     config: str | None = None
     measure_seconds: float = MEASURE_SECONDS
     options: DeviceOptions = AS_IT_COMES
+    run_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
