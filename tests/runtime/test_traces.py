@@ -271,9 +271,10 @@ def test_a_failed_request_is_recorded_with_its_status(
                 httpx2.post(process.url(INFER), json=endless, headers=headers, timeout=0.2)
             process.popen.terminate()
             assert process.popen.wait(WAIT_SECONDS) == 0
-        client, server, gone = receiver.server_spans(3)
-    codes = [attributes(span)["http.response.status_code"] for span in (client, server, gone)]
-    assert codes == [400, 504, 499]
+        # Several front ends send theirs each in its own time.
+        spans = {attributes(span)["http.response.status_code"]: span for span in receiver.server_spans(3)}
+    assert spans.keys() == {400, 499, 504}
+    client, server = spans[400], spans[504]
     assert (client.status.code, server.status.code) == (SpanStatus.STATUS_CODE_UNSET, SpanStatus.STATUS_CODE_ERROR)
     assert "error.type" not in attributes(client)
     assert attributes(server)["error.type"] == "504"
