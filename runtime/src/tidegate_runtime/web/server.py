@@ -7,7 +7,6 @@ pod's end seconds later. So the signal is ours: readiness fails at once, request
 
 import asyncio
 import contextlib
-import gc
 import logging
 import os
 import resource
@@ -16,6 +15,7 @@ import sys
 from typing import Final
 
 from tidegate_numbers import Reader, Unavailable
+from tidegate_runtime.collecting import freeze
 from tidegate_runtime.hosting import Host
 from tidegate_runtime.listening import listener
 from tidegate_runtime.model.store import open_store
@@ -111,10 +111,7 @@ async def _front(service: Service, host: Host, settings: ServeSettings, data: so
 
 async def _started(host: Host) -> bool:
     await host.start()
-    # What is there by now stays. A full collection would go over it again, for tens of milliseconds in which nobody is
-    # answered.
-    gc.collect()
-    gc.freeze()
+    freeze()
     return True
 
 

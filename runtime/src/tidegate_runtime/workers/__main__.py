@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import orjson
 
 from tidegate_runtime import logs
+from tidegate_runtime.collecting import freeze
 from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.model.child.spawned import detach_from_terminal
 from tidegate_runtime.settings import ServeSettings, decode_settings
@@ -53,6 +54,7 @@ async def attend(settings: ServeSettings, line: socket.socket, data: socket.sock
     # Not before it is known what there is: others accept meanwhile.
     front.doors = await Doors.open(front.service, None, settings, data, rpc)
     uplink = front.uplink
+    freeze()
     uplink.ready(orjson.dumps({"grpc_transport": front.service.grpc_transport}))
     await uplink.leave.wait()
     front.service.begin_drain()
