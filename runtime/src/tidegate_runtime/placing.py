@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from tidegate_runtime.engine_processes import EngineProcesses
 from tidegate_runtime.errors import StartupFailure
+from tidegate_runtime.giving_way import give_way
 from tidegate_runtime.model.batchability import BatchingRules
 from tidegate_runtime.model.child.report import LoadTask
 from tidegate_runtime.model.costing import cost_table
@@ -60,8 +61,8 @@ class Site:
         self._limits = limits
         self._available = available
         # Sessions run on the one thread and are opened on the other.
-        self._launch = ThreadPoolExecutor(max_workers=1, thread_name_prefix="launch")
-        self._loading = ThreadPoolExecutor(max_workers=1, thread_name_prefix="loading")
+        self._launch = ThreadPoolExecutor(1, "launch", give_way)
+        self._loading = ThreadPoolExecutor(1, "loading", give_way)
 
     @property
     def isolated(self) -> bool:

@@ -27,7 +27,7 @@ class Taker(Protocol):
 
     @property
     def deliver_all(self) -> "DeliverAll":
-        """Takes the outputs of a whole batch, for its takers in order, with as many rows each. It raises nothing.
+        """Takes a batch's outputs, or a part, for their takers in order, with as many rows each. It raises nothing.
 
         None stands for one that has left.
         """

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from tidegate_runtime import logs
+from tidegate_runtime.giving_way import give_way
 from tidegate_runtime.model.child.report import LoadReport, LoadTask, decode_task
 from tidegate_runtime.model.child.spawned import detach_from_terminal
 from tidegate_runtime.model.child.worker import Session, attend
@@ -28,6 +29,8 @@ def main() -> None:
 
 def load(task: LoadTask) -> tuple[Session, LoadReport]:
     """The model, and what is to be said of it. Raises `StartupFailure`."""
+    if task.device == "cpu":
+        give_way()
     loaded = (load_vetted if task.vetting else load_model)(
         Path(task.path),
         task.device,
