@@ -251,6 +251,34 @@ def test_of_two_inputs_none_is_read_by_the_place_of(odd: dict[str, Any]) -> None
         assert read(made, given_body) is None
 
 
+@pytest.mark.usefixtures("way_to_read")
+@pytest.mark.parametrize("company", [0, 1, 80])
+@pytest.mark.parametrize("instead", ["9", "-", '"', "{", "5 ", "[[", " ", ""])
+def test_a_second_list_without_its_bracket_is_not_read(instead: str, company: int) -> None:
+    made = codec(X, N)
+    written = body(x([1, 2]), n([7, 7]))
+    made.learn(written, None, decode(body(x([1, 2]), n([7, 7]))))
+    known = made.find(written, None)
+    assert known is not None
+    broken = written.replace(b"[7, 7]", instead.encode() + b"7, 7]")
+    assert broken != written
+    found = made.find(broken, None)
+    if found is not None:
+        _, unread = made.read(known[0], [*[known[1]] * company, found[1]])
+        assert list(unread) == [company]
+
+
+def test_requests_that_are_alike_up_to_their_first_list_do_not_displace_each_other() -> None:
+    made = codec(X, N)
+    for number in range(6):
+        made.learn(body(x([1, 2]), n([7]), parameters={"timeout": number + 1}), None, decode(body(x([1, 2]), n([7]))))
+    for number in range(6):
+        known = made.find(body(x([3, 4]), n([5]), parameters={"timeout": number + 1}), None)
+        assert known is not None
+        ((feeds,), _) = made.read(known[0], [known[1]])
+        np.testing.assert_array_equal(feeds["n"], [5])
+
+
 def test_texts_of_any_length_are_read_by_what_repeats() -> None:
     tokens = TensorSpec("tokens", Datatype.INT64, ("N", "L"))
     mask = TensorSpec("mask", Datatype.INT64, ("N", "L"))

@@ -15,6 +15,9 @@ from tidegate_runtime.tensors import Array
 
 _DATA: Final = b'"data"'
 
+MAX_ALIKE: Final = 8
+"""Layouts that are the same up to the first list, as of queries with documents of several lengths; the newest stay."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class JsonLayout(Layout):
@@ -34,28 +37,18 @@ class JsonLayouts:
 
     def __init__(self, columns: Sequence[NumberColumn]) -> None:
         self._columns = columns
-        self._known: dict[bytes, JsonLayout] = {}
+        self._known: dict[bytes, tuple[JsonLayout, ...]] = {}
         self._reader = available()
 
     def find(self, body: bytes) -> Known | None:
         """The request, if its layout is known; of one with a single tensor the numbers are one text."""
         begin = body.find(b"[", body.find(_DATA))
-        layout = self._known.get(body[:begin])
-        if layout is None or not body.endswith(layout.behind):
-            return None
-        stop = len(body) - len(layout.behind)
-        if not layout.between:
-            return layout, body[begin:stop]
-        texts = []
-        for text in layout.between:
-            # If a list is none of numbers, this isn't its end, and it is not read.
-            end = body.find(b"]", begin) + 1
-            if not body.startswith(text, end):
-                return None
-            texts.append(body[begin:end])
-            begin = end + len(text)
-        texts.append(body[begin:stop])
-        return layout, tuple(texts)
+        for layout in self._known.get(body[:begin], ()):
+            if body.endswith(layout.behind):
+                numbers = _cut(body, begin, layout) if layout.between else body[begin : len(body) - len(layout.behind)]
+                if numbers is not None:
+                    return layout, numbers
+        return None
 
     def read(self, layout: Layout, numbers: Sequence[Numbers]) -> Read:
         """The inputs of requests of this layout, and the places of those that can't be read."""
@@ -99,13 +92,26 @@ class JsonLayouts:
             return
         if emptied != {**root, "inputs": [{**tensor, "data": []} for tensor in tensors]}:
             return
-        before, *between, behind = around
+        before, between, behind = around[0], tuple(around[1:-1]), around[-1]
         counts = tuple([prod(shape) for shape in shapes])
         size = sum(count * column.dtype.itemsize for count, column in zip(counts, self._columns, strict=True))
-        layout = JsonLayout(
-            shapes[0][0], size, priority, timeout_seconds, tuple(shapes), counts, tuple(between), behind
-        )
-        keep(self._known, before, layout, MAX_LAYOUTS)
+        layout = JsonLayout(shapes[0][0], size, priority, timeout_seconds, tuple(shapes), counts, between, behind)
+        others = [known for known in self._known.get(before, ()) if (known.between, known.behind) != (between, behind)]
+        keep(self._known, before, (layout, *others)[:MAX_ALIKE], MAX_LAYOUTS)
+
+
+def _cut(body: bytes, begin: int, layout: JsonLayout) -> tuple[bytes, ...] | None:
+    """What stands for the lists of numbers, the first of which begins at `begin`; None if it isn't of this layout."""
+    texts = []
+    for text in layout.between:
+        # If a list is none of numbers, this isn't its end, and it is not read.
+        end = body.find(b"]", begin) + 1
+        if not body.startswith(text, end):
+            return None
+        texts.append(body[begin:end])
+        begin = end + len(text)
+    texts.append(body[begin : len(body) - len(layout.behind)])
+    return tuple(texts)
 
 
 def _lists(body: bytes, number: int) -> list[tuple[int, int]] | None:

@@ -52,12 +52,13 @@ class NumberColumn(NamedTuple):
     def _joined(self, texts: Sequence[bytes], size: int) -> "number_array[Any] | None":
         """All numbers in order, read as one list.
 
-        Each text has as many commas as its count of numbers wants; if the whole is a list of so many numbers and of
-        nothing else, no comma stands within a string or a deeper list, and none at an end, so each has its count.
+        Each text is in brackets, and has as many commas as its count of numbers wants; if the whole is a list of so many
+        numbers and of nothing else, no comma stands within a string or a deeper list, and none at an end, so each has
+        its count.
         """
         commas = size - 1
         for text in texts:
-            if text.count(b",") != commas or not text.endswith(b"]"):
+            if text.count(b",") != commas or not (text.startswith(b"[") and text.endswith(b"]")):
                 return None
         joined = b"[%b]" % b",".join([text[1:-1] for text in texts])
         # Python takes true for 1 wherever it compares or converts numbers.
