@@ -43,6 +43,12 @@ def within(trips: str) -> onnx.ModelProto:
     return model
 
 
+def given_too(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
+    """The model with an initializer that is an input, too."""
+    model.graph.input.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.INT64, []))
+    return model
+
+
 ENDLESS = [
     pytest.param(loop(", true, x"), id="a condition that is handed on"),
     pytest.param(loop(", , x"), id="no condition"),
@@ -89,6 +95,9 @@ def test_taken_is_a_loop_that_no_output_needs() -> None:
         pytest.param(loop("n, true, x"), "y", id="steps that the client says"),
         pytest.param(loop("many, true, x", step="go_on = Not(go)"), "y", id="more steps than a bound has"),
         pytest.param(loop(", asked, x"), "y", id="no trip count"),
+        pytest.param(sized("t = Constant <value_int = 7> ()"), None, id="a constant that is written as a number"),
+        pytest.param(given_too(loop("ten, true, x"), "ten"), None, id="a default, as all constants once were"),
+        pytest.param(given_too(loop("many, true, x", step="go_on = Not(go)"), "many"), "y", id="too high a default"),
         pytest.param(sized("t = Gather(s, k)"), None, id="as many as there are elements"),
         pytest.param(sized("u = Gather(s, k) v = Mul(u, ten) t = Cast<to = 7>(v)"), None, id="ten times as many"),
         pytest.param(sized("u = Gather(s, k) t = Add(u, n)"), "y", id="that and what the client says"),

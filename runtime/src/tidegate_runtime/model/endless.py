@@ -7,6 +7,7 @@ is certain is refused. A loop whose end depends on numbers is left to the warm-u
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+import numpy as np
 import onnx
 from onnx import numpy_helper
 
@@ -49,7 +50,7 @@ def doubtful_loop(model: onnx.ModelProto) -> str | None:
     Shown is a trip count that is a constant up to a million, or computed from nothing but sizes and constants.
     """
     graphs: list[tuple[Iterable[onnx.NodeProto], set[str]]] = [
-        (_needed(model.graph), _bounds(model.graph)),
+        (_needed(model.graph), _bounds(model.graph, _defaults(model.graph))),
         *((function.node, set()) for function in model.functions),
     ]
     while graphs:
@@ -57,15 +58,26 @@ def doubtful_loop(model: onnx.ModelProto) -> str | None:
         for node in nodes:
             if node.op_type == "Loop" and node.domain in {"", "ai.onnx"} and [*node.input, ""][0] not in bounded:
                 return printable(node.name or node.output[0], 64)
-            graphs += [(inner.g.node, _bounds(inner.g, bounded)) for inner in node.attribute if inner.HasField("g")]
+            graphs += [
+                (inner.g.node, _bounds(inner.g, bounded - _inputs(inner.g)))
+                for inner in node.attribute
+                if inner.HasField("g")
+            ]
     return None
 
 
-def _bounds(graph: onnx.GraphProto, outer: Iterable[str] = ()) -> set[str]:
-    """The names of what is a constant that bounds a loop, or computed from sizes and constants alone."""
+def _defaults(graph: onnx.GraphProto) -> set[str]:
+    """Inputs that have a value which bounds a loop; up to IR version 3 every initializer had to be an input, too."""
     given = _inputs(graph)
+    return {
+        tensor.name for tensor in graph.initializer if tensor.name in given and not _is_beyond(tensor, FEW_TRIPS)
+    }
+
+
+def _bounds(graph: onnx.GraphProto, known: Iterable[str] = ()) -> set[str]:
+    """The names of what is a constant that bounds a loop, or computed from sizes and constants, and `known` ones."""
     constants = _constants(graph, {})
-    bounded = set(outer) - given
+    bounded = set(known)
     bounded.update(name for name, tensor in constants.items() if not _is_beyond(tensor, FEW_TRIPS))
     for node in graph.node:
         if node.op_type in _OF_SIZES or (node.op_type in _KEEPS_SIZES and bounded.issuperset(filter(None, node.input))):
@@ -103,10 +115,22 @@ def _constants(graph: onnx.GraphProto, outer: Constants) -> Constants:
     constants.update((tensor.name, tensor) for tensor in graph.initializer if tensor.name not in given)
     for node in graph.node:
         if node.op_type == "Constant":
-            constants.update((node.output[0], entry.t) for entry in node.attribute if entry.name == "value")
+            constants.update((node.output[0], tensor) for tensor in map(_written, node.attribute) if tensor is not None)
         elif node.op_type == "Identity" and node.input[0] in constants:
             constants[node.output[0]] = constants[node.input[0]]
     return constants
+
+
+def _written(attribute: onnx.AttributeProto) -> onnx.TensorProto | None:
+    """What a Constant's attribute says, if it is a tensor or integers."""
+    match attribute.name:
+        case "value":
+            return attribute.t
+        case "value_int":
+            return numpy_helper.from_array(np.array(attribute.i, np.int64))
+        case "value_ints":
+            return numpy_helper.from_array(np.array(attribute.ints, np.int64))
+    return None
 
 
 def _inputs(graph: onnx.GraphProto) -> set[str]:
