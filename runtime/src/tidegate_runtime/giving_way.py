@@ -8,7 +8,7 @@ from typing import Final
 
 NICENESS: Final = 5
 """A third of the loop's weight: enough for the loop to be run as soon as it wakes, and while it is flooded with what it
-has to refuse the engine still has a quarter of the processor."""
+has to refuse the engine still has a quarter of the processor; less beside several front ends, which don't give way."""
 
 
 def give_way() -> None:

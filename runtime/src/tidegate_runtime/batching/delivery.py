@@ -5,6 +5,7 @@ would be idle for so long, and whoever comes meanwhile, if only to be refused, w
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from math import inf
 from typing import Final
@@ -13,6 +14,8 @@ from tidegate_runtime.batching.runner import Answers
 from tidegate_runtime.batching.tickets import OVER, RAN, RUNNING, Batch, DeliverAll, Outputs, Ticket
 from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.tensors import Array
+
+logger = logging.getLogger(__name__)
 
 PORTION_SECONDS: Final = 0.001
 PORTION_BYTES: Final = 16 * 1024
@@ -53,8 +56,10 @@ class Delivery:
 
     def _portion(self) -> None:
         self._asked = False
-        self._tell_until(self._clock() + PORTION_SECONDS)
-        self.soon()
+        try:
+            self._tell_until(self._clock() + PORTION_SECONDS)
+        finally:  # Or nobody would think of the others any more: deadlines are for what waits or runs.
+            self.soon()
 
     def _tell_until(self, late: float) -> None:
         batch, answers = self._batch, self._answers
@@ -90,4 +95,7 @@ class Delivery:
         if len(tickets) < count:
             each = batch.rows // count
             whole = [output[begin * each : end * each] for output in whole]
-        deliver_all(takers, whole)
+        try:
+            deliver_all(takers, whole)
+        except Exception:
+            logger.exception("answers could not be delivered")

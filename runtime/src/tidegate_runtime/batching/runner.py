@@ -75,6 +75,10 @@ class Runner:
             self._watchdog.returned()
         return self._answers(batch, outputs, seconds)
 
+    def let_go(self) -> None:
+        """Nothing is run any more: the memory that batches were put together in isn't held."""
+        self._assembly = Assembly()
+
     def end(self) -> None:
         """Ends the run that `elsewhere` waits for, if there is one."""
         self._watchdog.end()

@@ -159,6 +159,7 @@ class Scheduler(Requests):
             await self._wake
         self._delivery.finish()
         self._expiry.clear()
+        self._runner.let_go()
         self._dispatcher.leave(self._backlog)
 
     def close(self) -> None:

@@ -7,8 +7,8 @@ from tidegate_runtime.batching.durations import Durations
 class Turns:
     """Keeps a table's `overhead_seconds` current: the way to the engine and back, and what the event loop does between.
 
-    It writes answers and reads requests there, which under load takes longer than the way, and one after another each
-    of the batches ahead waits for it.
+    It reads requests there, and writes what is left of the answers before the last, which under load takes longer than
+    the way, and one after another each of the batches ahead waits for it.
     """
 
     def __init__(self, table: CostTable) -> None:

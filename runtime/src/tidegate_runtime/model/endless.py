@@ -69,9 +69,7 @@ def doubtful_loop(model: onnx.ModelProto) -> str | None:
 def _defaults(graph: onnx.GraphProto) -> set[str]:
     """Inputs that have a value which bounds a loop; up to IR version 3 every initializer had to be an input, too."""
     given = _inputs(graph)
-    return {
-        tensor.name for tensor in graph.initializer if tensor.name in given and not _is_beyond(tensor, FEW_TRIPS)
-    }
+    return {tensor.name for tensor in graph.initializer if tensor.name in given and not _is_beyond(tensor, FEW_TRIPS)}
 
 
 def _bounds(graph: onnx.GraphProto, known: Iterable[str] = ()) -> set[str]:

@@ -52,7 +52,7 @@ class NumberColumn(NamedTuple):
     def _joined(self, texts: Sequence[bytes], size: int) -> "number_array[Any] | None":
         """All numbers in order, read as one list.
 
-        Each text is in brackets, and has as many commas as its count of numbers wants; if the whole is a list of so many
+        Each text is in brackets, with as many commas as its count of numbers wants; if the whole is a list of so many
         numbers and of nothing else, no comma stands within a string or a deeper list, and none at an end, so each has
         its count.
         """
