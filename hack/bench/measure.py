@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 from bench import bodies, compute, inside, process, usage
 from bench.bodies import Form
@@ -153,7 +154,7 @@ class Run:
         return True
 
     def _point(self, number: int, running: Running, point: Point, form: Form) -> None:
-        job = self._job(running.server, point, form)
+        job = self._job(number, running.server, point, form)
         if job is None:
             self._failed(
                 number, running.server.name, point.model, point.protocol, f"{point.kind}: no rate to start from"
@@ -186,12 +187,13 @@ class Run:
             if quiet(record, self.steal_bound):
                 break
 
-    def _job(self, server: Server, point: Point, form: Form) -> dict[str, Any] | None:
+    def _job(self, number: int, server: Server, point: Point, form: Form) -> dict[str, Any] | None:
         seconds = self.seconds if self.quick else max(self.seconds, SECONDS.get(point.model, 0.0))
         job: dict[str, Any] = {
             "connections": point.connections,
             "seconds": seconds,
-            "seed": self.shuffle.getrandbits(32),
+            # The same for all servers of a round: of other arrivals the p99 may be twice as high.
+            "seed": crc32(f"{number} {point.name}".encode()),
         }
         job["refusals"] = REFUSALS[form.transport]
         if point.kind == "fixed":
