@@ -11,24 +11,14 @@ import numpy as np
 import pytest
 
 from tidegate_conformance import checks
-from tidegate_conformance.check import ALL
-from tidegate_conformance.run import Result, Verdict, run
-from tidegate_conformance.subject import Subjects
-from tidegate_conformance.target import Endpoint, OneServer
+from tidegate_conformance.run import Verdict
+
+from .one_check import result_of
 
 checks.load()
 
 Reply = Any
 Change = Callable[[Reply], Reply]
-
-
-def result_of(check: str, endpoint: Endpoint) -> Result:
-    subjects = Subjects(OneServer(endpoint))
-    try:
-        (result,) = run([ALL[check]], subjects)
-    finally:
-        subjects.close()
-    return result
 
 
 def in_answers(change: Callable[[dict[str, Any]], Any]) -> Change:

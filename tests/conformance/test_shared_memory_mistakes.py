@@ -6,24 +6,14 @@ import pytest
 
 from tidegate_conformance import checks
 from tidegate_conformance.check import ALL
-from tidegate_conformance.run import Result, Verdict, run
+from tidegate_conformance.run import Verdict
 from tidegate_conformance.shared_memory import EXTENSION, on_this_host
-from tidegate_conformance.subject import Subjects
-from tidegate_conformance.target import Endpoint, OneServer
 
+from .one_check import result_of
 from .sharing import Sharing, Wrong
 
 checks.load()
 OURS = [name for name in ALL if name.startswith(("rest.shared-memory.", "admin.shared-memory."))]
-
-
-def result_of(check: str, endpoint: Endpoint) -> Result:
-    subjects = Subjects(OneServer(endpoint))
-    try:
-        (result,) = run([ALL[check]], subjects)
-    finally:
-        subjects.close()
-    return result
 
 
 class WritesNothing(Sharing):
