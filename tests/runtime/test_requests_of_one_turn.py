@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 from collections.abc import Sequence
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,9 @@ from tidegate_runtime.batching.scheduler import Scheduler
 from tidegate_runtime.batching.tickets import Asked, Outputs, Taker, Ticket
 from tidegate_runtime.errors import DeadlineExceeded, Overloaded, RejectedByModel, RuntimeFault
 from tidegate_runtime.metrics import ModelMetrics
+from tidegate_runtime.protocol.plain import Answers
 from tidegate_runtime.tensors import Array, Feeds
+from tidegate_runtime.web.turn import Turn
 
 FEEDS: Feeds = {"x": np.zeros((1, 2), np.float32)}
 SIZE = 8
@@ -245,3 +249,19 @@ async def test_long_answers_are_told_in_portions_that_the_next_batch_does_not_ov
     scheduler.close()
     await serving
     assert told == [[0.0], [1.0], [2.0], [3.0], [4.0, 5.0]]
+
+
+class Short:
+    """A codec that writes an answer too few."""
+
+    def answers(self, outputs: Sequence[Array], count: int) -> Answers:
+        return Answers(b"", [b""] * (count - 1), b"")
+
+
+def test_where_a_batchs_answers_cannot_be_written_each_client_is_told() -> None:
+    failed: list[int] = []
+    calls: list[Any] = [
+        SimpleNamespace(form=Short(), server_state=None, fail=partial(failed.append, number)) for number in range(3)
+    ]
+    Turn(lambda: 0.0).deliver_all([calls[0], None, calls[2]], [np.zeros((3, 2), np.float32)])
+    assert failed == [0, 2]

@@ -137,9 +137,8 @@ class Turn:
         first = next((call for call in calls if call is not None), None)
         if first is None:
             return
-        assert first.form is not None
         try:
-            answers = first.form.answers(outputs, len(calls))
+            answers, ok_head = self._encoded(first, outputs, len(calls))
         except Exception:
             logger.exception("a batch's answers could not be written")
             for call in calls:
@@ -148,7 +147,6 @@ class Turn:
             return
         before, pieces, behind, json_length = answers
         around = len(before) + len(behind)
-        ok_head = self.heads.good(first.server_state, json_length)
         late_at = asyncio.get_running_loop().time() + KEEP_ALIVE_SECONDS
         times = []
         for call, piece in zip(calls, pieces, strict=True):
@@ -169,3 +167,11 @@ class Turn:
                 logger.exception("an answer could not be delivered")
         if times:
             first.head.model.metrics.served_all(times, delivered, self._clock())
+
+    def _encoded(self, first: "HotCall", outputs: Sequence[Array], count: int) -> tuple[Answers, bytes]:
+        """The answers to `count` requests of the first one's form, and the head of each up to its length."""
+        assert first.form is not None
+        answers = first.form.answers(outputs, count)
+        if len(answers.pieces) != count:
+            raise ValueError(f"{len(answers.pieces)} answers to {count} requests")
+        return answers, self.heads.good(first.server_state, answers.json_length)
