@@ -109,8 +109,8 @@ def points_of(server: str, choice: Choice, *, later: bool = False) -> list[Point
         for point in points
         if choice.takes(server, point)
         and entry.form(point.model, point.protocol) is not None
-        # A limit answers no model: one body size per model is measured, and its best concurrency alone.
-        and not (limit and (point.kind != "closed" or point.model not in ("tabular", "cnn") or point.connections < 32))
+        # A limit answers no model: one body size per model is measured, one client alone and its best concurrency.
+        and not (limit and (point.kind != "closed" or point.model not in ("tabular", "cnn") or point.connections == 8))
         # Raw bodies hold one tensor, and the transformer takes two.
         and not (point.model.startswith("minilm") and point.protocol == "binary")
     ]

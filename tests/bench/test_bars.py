@@ -22,6 +22,7 @@ def compute(model: str, **by_batch: float) -> list[Record]:
 
 
 CPU = "tabular JSON, CPU"
+ONE_CLIENT = "tabular JSON, one client, rate"
 TAIL = "tabular JSON, p99 at 80 % of the best peer's best rate"
 OVERLOAD = "transformer at twice the best rate"
 
@@ -46,6 +47,12 @@ def test_the_image_bar_is_against_the_cheapest_peer_and_no_limit() -> None:
     costs = {"tidegate": 34, "kserve": 100, "naive": 200, "limit-http": 1}
     records = [point(server, cpu_us=cost, model="cnn") for server, cost in costs.items()]
     assert verdict("image JSON, CPU", *records).found == "34.0 µs, 0.34 × kserve"
+
+
+def test_one_clients_rate_is_told_beside_what_the_event_loop_alone_reaches() -> None:
+    rates = {"tidegate": 360, "naive": 200, "limit-socket": 500}
+    found = verdict(ONE_CLIENT, *[point(name, rate, connections=1) for name, rate in rates.items()])
+    assert (found.found, found.passed) == ("360/s, 1.80 × naive; kernel and event loop alone 500/s", True)
 
 
 def test_a_bar_without_its_figures_is_not_judged() -> None:
