@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from tidegate_operator.api.spec import InferenceServiceSpec, RolloutSpec, ScalingSpec, StepSpec
+from tidegate_operator.api.rollout_spec import RolloutSpec, StepSpec
+from tidegate_operator.api.scaling_spec import ScalingSpec
+from tidegate_operator.api.spec import InferenceServiceSpec
 from tidegate_operator.api.status import Request
 from tidegate_operator.rollout.state import RolloutState, Seen
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tidegate_operator.api.spec import RolloutSpec, ScalingSpec
+from tidegate_operator.api.rollout_spec import RolloutSpec
+from tidegate_operator.api.scaling_spec import ScalingSpec
 from tidegate_operator.api.status import Request
 from tidegate_operator.rollout.machine import step
 from tidegate_operator.rollout.state import Retiring, RolloutState, Seen, Situation

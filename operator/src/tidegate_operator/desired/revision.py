@@ -1,8 +1,9 @@
 """The objects of one revision: its record, Deployment, headless Service, disruption budget and autoscaler."""
 
 from tidegate_operator import naming
+from tidegate_operator.api.scaling_spec import MetricSpec, ScalingSpec
 from tidegate_operator.api.schema import seconds
-from tidegate_operator.api.spec import InferenceServiceSpec, MetricSpec, ScalingSpec
+from tidegate_operator.api.spec import InferenceServiceSpec
 from tidegate_operator.desired import Manifest, Owner, metadata
 from tidegate_operator.desired.pod import RENDERER, pod_template
 from tidegate_operator.install import Install

@@ -6,7 +6,8 @@ one. Stable keeps what it has until the promotion, so that an abort never meets 
 
 from dataclasses import dataclass
 
-from tidegate_operator.api.spec import RolloutSpec, ScalingSpec
+from tidegate_operator.api.rollout_spec import RolloutSpec
+from tidegate_operator.api.scaling_spec import ScalingSpec
 from tidegate_operator.rollout.state import RolloutState, Situation
 
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from tidegate_operator import naming
+from tidegate_operator.api.rollout_spec import RolloutSpec
+from tidegate_operator.api.scaling_spec import ScalingSpec
 from tidegate_operator.api.schema import seconds
-from tidegate_operator.api.spec import RolloutSpec, ScalingSpec
 from tidegate_operator.rollout.capacity import canary_need
 from tidegate_operator.rollout.requests import answer, rule, unanswered
 from tidegate_operator.rollout.state import Retiring, RolloutState, Seen, Situation

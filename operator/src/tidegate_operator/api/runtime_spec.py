@@ -1,0 +1,38 @@
+"""`spec.runtime`: how the model is run."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tidegate_operator.api.schema import ApiModel, Duration, PositiveDuration, Size, at_most
+
+
+class BatchingSpec(ApiModel):
+    """How requests are put together into one run of the model."""
+
+    max_batch_size: Annotated[int, Field(ge=1, le=4096)] = 32
+    """Rows in one run at most."""
+    max_delay: Annotated[Duration, at_most("10s")] = "5ms"
+    """How long a request may wait for others; never while the engine is idle."""
+
+
+class LimitsSpec(ApiModel):
+    """What one pod takes on before it refuses."""
+
+    queue_size: Annotated[int, Field(ge=1, le=100_000)] = 512
+    """Requests waiting at most; the next one is answered 429."""
+    max_body_bytes: Size = "64Mi"
+    """Bytes of a request's body at most; a larger one is answered 413."""
+
+
+class RuntimeSpec(ApiModel):
+    """How the model is run."""
+
+    device: Literal["cuda", "cpu"] = "cuda"
+    """Where the model runs. Without the device a pod doesn't start: there is no silent fallback."""
+    batching: BatchingSpec = BatchingSpec()
+    """How requests are batched."""
+    limits: LimitsSpec = LimitsSpec()
+    """What one pod takes on before it refuses."""
+    timeout: Annotated[PositiveDuration, at_most("1h")] = "30s"
+    """From a request's last byte to its answer; then 504."""
