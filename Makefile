@@ -19,7 +19,7 @@ test: ## Everything: checks, unit, contract, integration and end-to-end tests on
 	hack/test
 
 ##@ Inner loop
-.PHONY: check fix unit integration conformance e2e measure bench fuzz soak h2spec
+.PHONY: check fix unit integration conformance e2e measure bench fuzz histories power soak h2spec
 check: .venv ## Formatting, lint, types, layers, and drift of generated files
 	$(RUN) ruff format --check .
 	$(RUN) ruff check .
@@ -55,17 +55,26 @@ measure: cluster-up images-load .venv ## Figures: apply to Deployment, apply to 
 fuzz: .venv ## Fuzz a connection's bytes for a minute (FUZZ_SECONDS=…), with h11 as the oracle; FUZZ=grpc: messages
 	PYTHONPATH=hack $(UV) run --quiet --group fuzz python -m fuzz $(or $(FUZZ),http) $(or $(FUZZ_SECONDS),60)
 
+histories: .venv ## A hundred thousand steps of rollouts: all events in any order, two controllers, lost writes
+	TIDEGATE_HISTORIES=10 $(RUN) pytest -q tests/operator/test_rollout_invariants.py
+
 soak: .venv ## A million mixed requests, each answer held against its own request; SOAK="--count 10000", SOAK=--help
 	$(RUN) python -m soak $(SOAK)
 
 bench: .venv ## This runtime beside its peers on one core: BENCH="tabular json", BENCH=--quick, BENCH=--help
 	$(RUN) python -m bench $(BENCH)
 
+power: .venv ## What the analysis of canaries finds, and how often it is wrong: the table in docs/evidence.md (POWER="--runs 1000")
+	$(RUN) python -m power $(POWER)
+
 ##@ Parts
-.PHONY: crds protos images images-load cluster-up cluster-down cluster-status setup clean
+.PHONY: crds pages protos images images-load cluster-up cluster-down cluster-status setup clean
 crds: .venv ## Make the CRD from the models
 	$(RUN) python -m tidegate_operator.api.crd > crds/tidegate.dev_inferenceservices.yaml
 	cp crds/tidegate.dev_inferenceservices.yaml charts/tidegate/files/crd.yaml
+
+pages: .venv ## Write the tables of docs/ that come from the code
+	TIDEGATE_WRITE_PAGES=1 $(RUN) pytest -q tests/operator/test_rollout_page.py
 
 protos: .venv ## Make the gRPC messages' code from the .proto files
 	$(RUN) hack/protos

@@ -9,11 +9,11 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from tidegate_operator.adapter import scraper as scraping
-from tidegate_operator.adapter.exposition import Malformed
 from tidegate_operator.adapter.fleet import Fleet
-from tidegate_operator.adapter.inventory import Pod
 from tidegate_operator.adapter.metrics import AdapterMetrics
-from tidegate_operator.adapter.scraper import MAX_PAGE_BYTES, Fetch, Scraper, http_fetch, page_url
+from tidegate_operator.adapter.scraper import Scraper
+from tidegate_operator.exposition import Malformed
+from tidegate_operator.process.pages import MAX_PAGE_BYTES, Fetch, http_fetch, page_url
 from tidegate_operator.process.ticks import next_tick, ticks
 
 PAGE = "tidegate_queue_depth 3\n"
@@ -133,8 +133,7 @@ async def test_a_pod_deleted_while_it_is_asked_is_not_recorded(pod_body: Body, r
 
 
 def test_an_ipv6_address_is_bracketed() -> None:
-    pod = Pod("uid", "ml", "a", {}, "fd00::7", None, None)
-    assert page_url(pod) == "http://[fd00::7]:8082/metrics"
+    assert page_url("fd00::7") == "http://[fd00::7]:8082/metrics"
 
 
 @pytest.fixture
@@ -201,8 +200,8 @@ async def test_outcomes_of_real_pods_are_counted_and_what_they_answer_is_recorde
     }
     fleet = Fleet()
     for name in pages:
-        fleet.see_pod(pod_body(name), deleted=False)
-    monkeypatch.setattr(scraping, "page_url", lambda pod: pages[pod.name])
+        fleet.see_pod(pod_body(name, address=name), deleted=False)
+    monkeypatch.setattr(scraping, "page_url", pages.__getitem__)
     async with aiohttp.ClientSession() as session:
         await scraper_of(fleet, http_fetch(session), registry).scrape()
     assert outcomes(registry) == {"ok": 1, "refused": 1, "malformed": 1, "unreachable": 1}

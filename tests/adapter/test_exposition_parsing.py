@@ -4,8 +4,9 @@ import random
 import pytest
 from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
 
-from tidegate_operator.adapter.exposition import Malformed, parse
+from tidegate_operator.adapter.exposition import parse
 from tidegate_operator.adapter.percentile import Bucket
+from tidegate_operator.exposition import Malformed
 
 PAGE = """\
 # HELP tidegate_queue_depth requests waiting

@@ -138,8 +138,7 @@ def test_the_page_lists_our_own_metrics() -> None:
 
 
 def test_the_page_lists_the_conditions() -> None:
-    (line,) = [line for line in section("Status").splitlines() if "conditions:" in line]
-    assert re.findall(r"[A-Z][A-Za-z]+", line) == [
+    assert re.findall(r"^\| `([A-Za-z]+)` \|", section("Conditions"), re.MULTILINE) == [
         conditions.READY,
         conditions.RECONCILING,
         conditions.STALLED,
@@ -147,6 +146,7 @@ def test_the_page_lists_the_conditions() -> None:
         conditions.TRAFFIC_ROUTED,
         conditions.ROLLOUT_HEALTHY,
         conditions.SCALING_ACTIVE,
+        conditions.PLATFORM_UPDATE_AVAILABLE,
     ]
 
 
@@ -159,7 +159,11 @@ def test_the_page_shows_every_field_of_the_status() -> None:
     shown = yaml.safe_load(block)["status"]
     assert set(shown) == fields_of(InferenceServiceStatus)
     definitions = InferenceServiceStatus.model_json_schema(by_alias=True)["$defs"]
-    assert set(shown["stable"]) == set(shown["canary"]) == set(definitions["RoutedRevision"]["properties"])
+    assert set(shown["canary"]) == set(definitions["RoutedRevision"]["properties"])
+    assert set(shown["stable"]) == set(shown["canary"]) - {"previewUrl"}
+    assert set(shown["previous"]) == set(definitions["PreviousRevision"]["properties"])
+    assert set(shown["rollout"]["analysis"]) == set(definitions["AnalysisStatus"]["properties"])
+    assert set(shown["rollout"]["analysis"]["canary"]) == set(definitions["Sample"]["properties"])
     assert set(shown["retiring"][0]) == set(definitions["RetiringRevision"]["properties"])
     assert set(shown["rollout"]) == set(definitions["RolloutStatus"]["properties"])
     assert set(shown["rollout"]["request"]) <= set(definitions["Request"]["properties"])

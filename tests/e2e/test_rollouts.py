@@ -64,7 +64,7 @@ def test_aborting_takes_all_requests_from_the_canary_at_once_and_for_good(
     assert pods.send(canary.url, BODY, count=500).versions == {stable: 500}
     # Another generation that asks for the same revision.
     canary.apply(spec(version=2, scaling={"slo": {"p95": "1s"}}))
-    again = canary.until_condition("RolloutHealthy", "False", reason="Aborted")
+    again = canary.until_condition("RolloutHealthy", "False", reason="AbortedByRequest")
     assert "canary" not in again
 
 

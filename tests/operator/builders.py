@@ -7,7 +7,7 @@ from typing import Any, Literal
 from tidegate_operator.api.rollout_spec import RolloutSpec, StepSpec
 from tidegate_operator.api.scaling_spec import ScalingSpec
 from tidegate_operator.api.spec import InferenceServiceSpec
-from tidegate_operator.api.status import Request
+from tidegate_operator.api.status import Action, AnalysisStatus, Request, Sample, Verdict
 from tidegate_operator.rollout.state import RolloutState, Seen
 
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
@@ -26,9 +26,21 @@ def a_rollout(
     approval: Literal["Automatic", "Manual"] = "Automatic",
     surge: int | None = None,
     delay: str = "10m",
+    **parts: Any,
 ) -> RolloutSpec:
     steps = [StepSpec(weight=weight, hold=hold) for weight in weights or (10, 50)]
-    return RolloutSpec(steps=steps, approval=approval, surge=surge, scale_down_delay=delay)
+    return RolloutSpec(steps=steps, approval=approval, surge=surge, scale_down_delay=delay, **parts)
+
+
+def an_analysis(verdict: Verdict = "Pass", reason: str = "WithinBounds", message: str = "told") -> AnalysisStatus:
+    return AnalysisStatus(
+        verdict=verdict,
+        reason=reason,
+        message=message,
+        at=NOW,
+        canary=Sample(requests=300),
+        stable=Sample(requests=2700),
+    )
 
 
 def a_scaling(low: int = 1, high: int | None = None) -> ScalingSpec:
@@ -40,9 +52,14 @@ def pods(count: int, *, routable: bool | None = True, wanted: int | None = None)
 
 
 def a_request(
-    action: Literal["Promote", "Abort"] = "Promote", revision: str = B, *, number: str = "1", step: int | None = None
+    action: Action = "Promote",
+    revision: str = B,
+    *,
+    number: str = "1",
+    step: int | None = None,
+    full: bool | None = None,
 ) -> Request:
-    return Request(action=action, revision=revision, id=number, step=step)
+    return Request(action=action, revision=revision, id=number, step=step, full=full)
 
 
 def a_state(**parts: Any) -> RolloutState:

@@ -1,12 +1,14 @@
 """A fake cluster with an operator, and kubelets and routers that do as a test says."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 from tidegate_operator import naming
+from tidegate_operator.analyst import Analyst
 from tidegate_operator.controller.command import WATCHED
 from tidegate_operator.desired import Manifest, Owner, metadata
+from tidegate_operator.evidence.readings import Calls, Readings, Source, Times
 from tidegate_operator.install import Install
 from tidegate_operator.kube import listing
 from tidegate_operator.kube.objects import DEPLOYMENT, SERVICES
@@ -36,14 +38,37 @@ class Routers:
         self.when_asked()
         return dict.fromkeys(revisions, self.answer)
 
+    async def calls(self, namespace: str, revisions: Iterable[str]) -> dict[str, dict[Source, Calls]]:
+        return {}
+
+    async def accepted(self, namespace: str, service: str, weights: Mapping[str, int]) -> bool | None:
+        return True
+
+
+class Callers:
+    """Sources that say what a test lets callers see: nothing, unless told otherwise."""
+
+    def __init__(self) -> None:
+        self.sees: dict[str, Readings] = {}
+        self.share: bool | None = True
+
+    async def read(self, namespace: str, revisions: Iterable[str], pods: Iterable[Object]) -> Mapping[str, Readings]:
+        # Who has counted nothing says so.
+        nothing = Readings(calls={"router": Calls()}, times={"pod": Times()})
+        return {name: self.sees.get(name, nothing) for name in revisions}
+
+    async def shared(self, key: Key, weights: Mapping[str, int]) -> bool | None:
+        return self.share
+
 
 class Operator:
     """One process of the controller: its own view, its own memory."""
 
-    def __init__(self, cluster: FakeCluster, routers: Routers, install: Install) -> None:
+    def __init__(self, cluster: FakeCluster, routers: Routers, callers: Callers, install: Install) -> None:
         self.store = Store()
         self._cluster = cluster
-        self._reconciler = Reconciler(cluster, self.store, routers, Recorder(cluster, lambda: NOW), install)
+        recorder = Recorder(cluster, lambda: NOW)
+        self._reconciler = Reconciler(cluster, self.store, routers, Analyst(callers), recorder, install)
 
     async def look(self) -> None:
         await listing.refresh(self._cluster, self.store, WATCHED)
@@ -58,6 +83,7 @@ class OperatedCluster:
     def __init__(self) -> None:
         self.cluster = FakeCluster()
         self.routers = Routers()
+        self.callers = Callers()
         self.install = Install()
         self.now = NOW
         self.failing: set[str] = set()
@@ -65,7 +91,7 @@ class OperatedCluster:
         self.operator = self.new_operator()
 
     def new_operator(self) -> Operator:
-        return Operator(self.cluster, self.routers, self.install)
+        return Operator(self.cluster, self.routers, self.callers, self.install)
 
     def change(self, **parts: Any) -> None:
         """The spec is changed, as by kubectl apply."""

@@ -28,6 +28,8 @@ def fields(node: Schema, path: str = "") -> Iterator[tuple[str, Schema]]:
         yield from fields(child, f"{path}.{name}" if path else name)
     if "items" in node:
         yield from fields(node["items"], f"{path}[]")
+    if "additionalProperties" in node:
+        yield from fields(node["additionalProperties"], f"{path}[]")
 
 
 FIELDS = dict(fields(schema()))
@@ -61,10 +63,19 @@ def test_the_schema_is_structural_at(path: str) -> None:
     if "anyOf" in node:
         assert node["x-kubernetes-int-or-string"] is True
     else:
-        assert node["type"] in {"object", "array", "string", "integer", "boolean"}
+        assert node["type"] in {"object", "array", "string", "integer", "number", "boolean"}
     if node.get("type") == "object" and path != "metadata":
-        assert "properties" in node
-        assert "additionalProperties" not in node
+        assert ("properties" in node) is ("additionalProperties" not in node)
+
+
+MAPS = {path: node for path, node in FIELDS.items() if "additionalProperties" in node}
+
+
+@pytest.mark.parametrize("path", MAPS)
+def test_a_map_is_bounded_in_names_and_values(path: str) -> None:
+    assert MAPS[path]["maxProperties"] <= 4
+    assert MAPS[path]["additionalProperties"]["maxLength"] <= 256
+    assert MAPS[path]["x-kubernetes-validations"][0]["rule"].startswith("self.all(n, n.matches('^[")
 
 
 def test_no_default_holds_a_null() -> None:
@@ -123,6 +134,10 @@ MATCHES = {
     "spec.runtime.limits.maxBodyBytes": (["1", "10Mi"], ["0", "-1", "10MB", "1.5Mi", "1Zi"]),
     "spec.resources.requests.cpu": (["500m", "2"], ["0", "-1", "0.5", "4Gi", "many"]),
     "spec.resources.requests.memory": (["2Gi", "1073741824"], ["0", "-1Gi", "1Zi", "500m", "1.5Gi"]),
+    "spec.rollout.match[].header[]": (["canary", "a b", "{}"], ["", " a", "a ", "a\n", "ä", "\t"]),
+    "spec.rollout.match[].cookie[]": (["yes", "a=b", "[-]"], ["", "a b", "a;b", "a,b", '"a"', "a\\", "ä"]),
+    "spec.rollout.sticky.header": (["x-user", "x", "x_y1"], ["", "X-User", "-x", "x-", "x:y", "x\n", "x" * 64]),
+    "spec.rollout.sticky.cookie": (["user", "User.Id"], ["", "a=b", "a;b", "a b"]),
     "spec.resources.gpu.resource": (["nvidia.com/gpu", "nvidia.com/mig-1g.10gb"], ["gpu", "cpu", "a/b", "N.com/gpu"]),
 }
 

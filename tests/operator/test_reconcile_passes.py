@@ -104,7 +104,7 @@ async def test_an_aborted_canary_is_at_zero_at_once_and_gone_after_its_drain(ser
     await found.settle()
     assert set(found.replicas) == {old}
     assert found.condition("Ready") == ("True", "Serving")
-    assert found.condition("RolloutHealthy") == ("False", "Aborted")
+    assert found.condition("RolloutHealthy") == ("False", "AbortedByRequest")
     assert found.condition("ModelLoaded")[0] == "True"
 
 
@@ -235,15 +235,19 @@ async def test_a_stable_revision_whose_record_is_lost_keeps_its_pods(serving: Se
     assert after_all == {path: item for path, item in before.items() if path != RECORD.path("ml", old)}
 
 
-async def test_records_of_old_revisions_are_kept_for_ten_of_them(serving: Serving) -> None:
-    found = await serving(rollout={"steps": [{"weight": 100, "hold": "0s"}], "scaleDownDelay": "0s"})
+async def test_records_of_old_revisions_are_kept_for_as_many_as_the_history_holds(serving: Serving) -> None:
+    steps = [{"weight": 100, "hold": "0s"}]
+    judged = {"onNoData": "Pass"}
+    found = await serving(rollout={"steps": steps, "scaleDownDelay": "0s", "historyLimit": 5, "analysis": judged})
     for number in range(12):
         found.change(model={"uri": f"https://models.example/churn-{number}.onnx"})
         await found.settle()
         found.now += timedelta(minutes=1)
         await found.settle()
     records = found.cluster.of_kind("ControllerRevision").values()
-    assert sorted(record["revision"] for record in records) == list(range(4, 14))
+    assert sorted(record["revision"] for record in records) == list(
+        range(7, 14)
+    )  # stable, the one before it, and five more
 
 
 async def test_a_service_that_is_gone_is_no_longer_due(serving: Serving) -> None:

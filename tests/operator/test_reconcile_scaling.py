@@ -13,7 +13,7 @@ from .operated_cluster import OperatedCluster
 Serving = Callable[..., Awaitable[OperatedCluster]]
 
 NEW_MODEL = {"uri": "https://models.example/churn-2.onnx"}
-STEPS = {"steps": [{"weight": 50, "hold": "1m"}], "scaleDownDelay": "5m"}
+STEPS = {"steps": [{"weight": 50, "hold": "1m"}], "scaleDownDelay": "5m", "analysis": {"onNoData": "Pass"}}
 
 
 def replicas_writes(found: OperatedCluster) -> list[str]:

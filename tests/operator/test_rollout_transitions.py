@@ -2,17 +2,17 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
-from tidegate_operator.api.rollout_spec import RolloutSpec
+from tidegate_operator.api.rollout_spec import AnalysisSpec, RolloutSpec, StepSpec
 from tidegate_operator.api.scaling_spec import ScalingSpec
-from tidegate_operator.api.status import Request
+from tidegate_operator.api.status import AnalysisStatus, Request
 from tidegate_operator.rollout.machine import step
 from tidegate_operator.rollout.state import Retiring, RolloutState, Seen, Situation
 
-from .builders import NOW, A, B, C, a_request, a_rollout, a_scaling, a_state, after, pods
+from .builders import NOW, A, B, C, a_request, a_rollout, a_scaling, a_state, after, an_analysis, pods
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,9 @@ class Case:
     rollout: RolloutSpec = field(default_factory=a_rollout)
     scaling: ScalingSpec = field(default_factory=a_scaling)
     request: Request | None = None
+    analysis: AnalysisStatus | None = field(default_factory=an_analysis)
+    kept: frozenset[str] = frozenset({A, B, C})
+    update: str | None = None
 
 
 BOTH = {A: pods(1), B: pods(1)}
@@ -33,7 +36,16 @@ AT_10 = a_state(canary=B, weight=10, phase="Progressing")
 PREPARING = a_state(canary=B, phase="Preparing")
 AT_50 = a_state(canary=B, weight=50, step=1, phase="Progressing")
 PROMOTING = a_state(canary=B, weight=50, step=1, phase="Promoting")
+PAUSED = a_state(canary=B, weight=10, phase="Paused", paused=True)
+ROLLING_BACK = a_state(stable=B, canary=A, phase="RollingBack", reason="RolledBack", rejected=("bbbbbbbb",))
+TOO_FEW = an_analysis("Inconclusive", "TooFewRequests")
+FAILED = an_analysis("Fail", "ErrorsIncreased", "6 of 100 requests failed")
 ABORTED = a_state(phase="Aborted", rejected=("bbbbbbbb",))
+
+
+def without_data(then: Literal["Hold", "Pass", "Fail"]) -> RolloutSpec:
+    return a_rollout(analysis=AnalysisSpec(on_no_data=then))
+
 
 CASES = {
     "a new service's first revision is stable with all requests": Case(
@@ -192,6 +204,208 @@ CASES = {
         {"step": 1, "weight": 20, "phase": "Preparing"},
         rollout=a_rollout(10, 20),
     ),
+    "a step whose canary was given too few requests waits for more": Case(
+        AT_10, BOTH, {"phase": "Progressing", "step": 0}, at=after(60), analysis=TOO_FEW
+    ),
+    "a step of which nothing could be read waits": Case(
+        AT_10, BOTH, {"phase": "Progressing", "step": 0}, at=after(60), analysis=None
+    ),
+    "a step without data goes on where the spec says so": Case(
+        AT_10, BOTH, {"phase": "Preparing", "step": 1}, at=after(60), analysis=TOO_FEW, rollout=without_data("Pass")
+    ),
+    "a step without data ends the canary where the spec says so": Case(
+        AT_10,
+        BOTH,
+        {"phase": "Aborted", "canary": None, "weight": 0, "reason": "NoData", "rejected": ("bbbbbbbb",)},
+        at=after(60),
+        analysis=TOO_FEW,
+        rollout=without_data("Fail"),
+    ),
+    "a step without data is waited for until the deadline": Case(
+        AT_10,
+        BOTH,
+        {"phase": "Aborted", "canary": None, "reason": "ProgressDeadlineExceeded"},
+        at=after(60 + 3600),
+        analysis=TOO_FEW,
+    ),
+    "evidence against a canary ends it at once": Case(
+        AT_10,
+        BOTH,
+        {
+            "phase": "Aborted",
+            "canary": None,
+            "weight": 0,
+            "reason": "ErrorsIncreased",
+            "analysis": FAILED,
+            "rejected": ("bbbbbbbb",),
+            "retiring": (Retiring(B, after(31)),),
+        },
+        at=after(1),
+        analysis=FAILED,
+    ),
+    "evidence against a canary comes before its approval": Case(
+        AT_10, BOTH, {"phase": "Aborted", "weight": 0}, request=a_request(), analysis=FAILED
+    ),
+    "evidence against a canary ends it while the next step is prepared": Case(
+        a_state(canary=B, weight=10, step=1, phase="Preparing"), BOTH, {"phase": "Aborted"}, analysis=FAILED
+    ),
+    "evidence against a canary ends it though it is paused": Case(
+        PAUSED, BOTH, {"phase": "Aborted", "weight": 0}, analysis=FAILED
+    ),
+    "evidence against a canary ends it while it is promoted": Case(
+        PROMOTING, BOTH, {"phase": "Aborted", "stable": A}, analysis=FAILED
+    ),
+    "a step with a manual hold of its own waits for approval": Case(
+        AT_10,
+        BOTH,
+        {"phase": "AwaitingApproval"},
+        at=after(60),
+        rollout=RolloutSpec(steps=[StepSpec(weight=10, hold="60s", approval="Manual")]),
+    ),
+    "a step that is approved by itself goes on in a manual rollout": Case(
+        AT_10,
+        BOTH,
+        {"phase": "Preparing", "step": 1},
+        at=after(60),
+        rollout=RolloutSpec(
+            steps=[StepSpec(weight=10, hold="60s", approval="Automatic"), StepSpec(weight=50)], approval="Manual"
+        ),
+    ),
+    "a canary without weight passes its step without evidence": Case(
+        a_state(canary=B, phase="Progressing"),
+        BOTH,
+        {"phase": "Promoting", "weight": 0},
+        at=after(60),
+        rollout=a_rollout(0),
+        analysis=None,
+    ),
+    "blue-green: the new revision takes all requests in one step": Case(
+        a_state(canary=B, phase="Promoting"),
+        BOTH,
+        {"stable": B, "canary": None, "phase": "Stable", "previous": A},
+        rollout=a_rollout(0),
+    ),
+    "a canary that isn't ready within the deadline is given up": Case(
+        PREPARING,
+        LOST,
+        {"phase": "Aborted", "canary": None, "reason": "ProgressDeadlineExceeded"},
+        at=after(3600),
+    ),
+    "a pause by request keeps the weight": Case(
+        AT_10, BOTH, {"phase": "Paused", "paused": True, "weight": 10}, request=a_request("Pause")
+    ),
+    "a pause by the spec keeps the weight": Case(
+        AT_10, BOTH, {"phase": "Paused", "paused": False, "weight": 10}, rollout=a_rollout(paused=True)
+    ),
+    "a canary that is prepared gets no weight while it is paused": Case(
+        PREPARING, BOTH, {"phase": "Paused", "weight": 0}, rollout=a_rollout(paused=True)
+    ),
+    "a paused canary has no deadline": Case(
+        a_state(canary=B, phase="Paused", paused=True), LOST, {"phase": "Paused"}, at=after(7200)
+    ),
+    "a paused canary that lost its pods loses its weight": Case(PAUSED, LOST, {"weight": 0, "phase": "Preparing"}),
+    "a promotion is paused, too": Case(
+        PROMOTING, BOTH, {"phase": "Paused", "stable": A, "weight": 50}, request=a_request("Pause")
+    ),
+    "a resumed canary's step is held anew": Case(
+        PAUSED,
+        BOTH,
+        {"phase": "Preparing", "paused": False, "weight": 10, "step": 0, "since": after(99), "analysis": None},
+        at=after(99),
+        request=a_request("Resume"),
+    ),
+    "a canary that the spec doesn't pause any more goes on": Case(
+        a_state(canary=B, weight=10, phase="Paused"), BOTH, {"phase": "Preparing", "weight": 10}
+    ),
+    "a paused canary is promoted by request": Case(
+        PAUSED, BOTH, {"phase": "Preparing", "paused": False, "step": 1, "weight": 10}, request=a_request()
+    ),
+    "another canary isn't paused by the request for the one before": Case(
+        PAUSED, BOTH, {"canary": C, "paused": False, "phase": "Preparing"}, target=C
+    ),
+    "a promotion by request may skip the steps that are left": Case(
+        AT_10, BOTH, {"phase": "Promoting", "weight": 10}, request=a_request(full=True)
+    ),
+    "a step beyond the surge is blocked, without a deadline": Case(
+        a_state(canary=B, weight=10, step=1, phase="Blocked"),
+        {A: pods(4), B: pods(1)},
+        {"phase": "Blocked", "weight": 10},
+        rollout=a_rollout(surge=1),
+        scaling=a_scaling(4),
+        at=after(7200),
+    ),
+    "a blocked step goes on when the surge is raised, with all of its deadline": Case(
+        a_state(canary=B, weight=10, step=1, phase="Blocked"),
+        {A: pods(4), B: pods(1)},
+        {"phase": "Preparing", "since": after(7200)},
+        rollout=a_rollout(surge=2),
+        scaling=a_scaling(4),
+        at=after(7200),
+    ),
+    "a rollback prepares the revision that was stable before": Case(
+        a_state(stable=B, previous=A, retiring=(Retiring(A, after(600)),)),
+        BOTH,
+        {
+            "phase": "RollingBack",
+            "stable": B,
+            "canary": A,
+            "weight": 0,
+            "retiring": (),
+            "rejected": ("bbbbbbbb",),
+            "reason": "RolledBack",
+        },
+        request=a_request("Rollback", A),
+    ),
+    "a rollback gives the canary up": Case(
+        AT_50,
+        {**BOTH, C: pods(1)},
+        {"phase": "RollingBack", "canary": C, "weight": 0, "rejected": ("aaaaaaaa", "bbbbbbbb")},
+        request=a_request("Rollback", C),
+    ),
+    "a rollback waits for the pods that all requests need": Case(
+        ROLLING_BACK, {B: pods(3), A: pods(2)}, {"phase": "RollingBack", "stable": B}, scaling=a_scaling(3)
+    ),
+    "a rollback isn't bound by the surge": Case(
+        ROLLING_BACK, {B: pods(3), A: pods(3)}, {"stable": A}, scaling=a_scaling(3), rollout=a_rollout(surge=0)
+    ),
+    "a rollback takes what is ready where stable has no pod": Case(
+        ROLLING_BACK, {B: pods(0, wanted=3), A: pods(1)}, {"stable": A}, scaling=a_scaling(3)
+    ),
+    "a rollback waits for neither evidence nor a person": Case(
+        ROLLING_BACK,
+        BOTH,
+        {"stable": A, "canary": None, "phase": "Stable", "previous": B, "retiring": (Retiring(B, after(600)),)},
+        analysis=None,
+        rollout=a_rollout(approval="Manual", paused=True),
+    ),
+    "a revision that was rolled back from isn't tried again": Case(
+        a_state(reason="RolledBack", rejected=("bbbbbbbb",)),
+        BOTH,
+        {"stable": A, "canary": None, "phase": "Aborted", "reason": "RolledBack"},
+    ),
+    "an abort ends a rollback and leaves stable as it was": Case(
+        ROLLING_BACK,
+        BOTH,
+        {"stable": B, "canary": None, "phase": "Stable", "rejected": (), "reason": None},
+        request=a_request("Abort", A),
+    ),
+    "a spec that changes during a rollback waits for its end": Case(
+        ROLLING_BACK, {B: pods(1)}, {"phase": "RollingBack", "canary": A}, target=C
+    ),
+    "a revision that was given up is tried again by request": Case(
+        ABORTED, BOTH, {"canary": B, "phase": "Preparing", "rejected": (), "reason": None}, request=a_request("Retry")
+    ),
+    "what a new release makes of stable is a canary like others": Case(
+        a_state(),
+        {A: pods(1)},
+        {"canary": C, "phase": "Preparing", "stable": A},
+        target=A,
+        update=C,
+        request=a_request("Update", A),
+    ),
+    "an update that was given up is remembered while stable stays": Case(
+        a_state(rejected=("cccccccc",)), {A: pods(1)}, {"rejected": ("cccccccc",)}, target=A, update=C
+    ),
     "a step that was raised is held anew": Case(
         AT_10,
         BOTH,
@@ -204,7 +418,7 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 def test_step(case: Case) -> None:
-    situation = Situation(case.target, case.sees, case.request)
+    situation = Situation(case.target, case.sees, case.request, case.analysis, case.kept, case.update)
     found = step(case.state, case.rollout, case.scaling, situation, case.at).state
     assert {name: getattr(found, name) for name in case.leads_to} == case.leads_to
 
@@ -220,7 +434,8 @@ def test_a_retiring_revision_is_looked_at_again_when_its_time_is_over() -> None:
 
 
 def test_every_transition_is_looked_at_again_at_once() -> None:
-    assert step(AT_10, a_rollout(), a_scaling(), Situation(B, BOTH), after(60)).look_again == after(60)
+    situation = Situation(B, BOTH, analysis=an_analysis())
+    assert step(AT_10, a_rollout(), a_scaling(), situation, after(60)).look_again == after(60)
 
 
 def test_the_status_has_room_for_every_retiring_revision_that_is_remembered() -> None:
@@ -235,7 +450,7 @@ def test_a_step_beyond_the_surge_holds_and_says_what_to_raise() -> None:
     sees = {A: pods(4), B: pods(1)}
     decision = step(state, a_rollout(surge=1), a_scaling(4), Situation(B, sees), NOW)
     assert decision.obstacle
-    assert (decision.state.weight, decision.state.phase) == (10, "Preparing")
+    assert (decision.state.weight, decision.state.phase) == (10, "Blocked")
     assert decision.message == (
         "50 % needs 2 canary pods beside 4 stable ones, and scaling.maxReplicas 4 + rollout.surge 1 allow 5:"
         " raise rollout.surge to 2"

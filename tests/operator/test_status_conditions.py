@@ -1,5 +1,6 @@
 """Which conditions hold: tables of what was decided and seen, and the rules of kstatus for all of them."""
 
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
@@ -8,23 +9,30 @@ from hypothesis import strategies as st
 
 from tidegate_operator.api.status import Condition, InferenceServiceStatus
 from tidegate_operator.conditions import Fact, Truth, settle
+from tidegate_operator.desired.platform_update import PlatformUpdate
 from tidegate_operator.observed import Failure, Scaling, Workload
-from tidegate_operator.rollout.machine import Decision
+from tidegate_operator.revisions import Revision
+from tidegate_operator.rollout.decision import Decision
 from tidegate_operator.rollout.state import Retiring, RolloutState, recall
-from tidegate_operator.status import Report, compute, facts, refused, standing_obstacle
+from tidegate_operator.status import Addresses, Report, compute, facts, refused, standing_obstacle
 
-from .builders import NOW, A, B, a_spec, a_state, after
+from .builders import NOW, A, B, a_spec, a_state, after, an_analysis
 
 SERVING, EMPTY = Workload(A, 1, 1, settled=True), Workload(A, 1, 0)
 CANARY = Workload(B, 1, 1, settled=True)
 MISMATCH, NO_NODE = Failure("DigestMismatch", "got 77aa"), Failure("Unschedulable", "no node", passing=True)
 
+ADDRESSES = Addresses("http://u", "http://preview")
+
 STABLE = a_state()
+PAUSED = a_state(canary=B, weight=10, phase="Paused", paused=True)
+BLOCKED = a_state(canary=B, weight=10, phase="Blocked")
+ROLLING_BACK = a_state(stable=B, canary=A, phase="RollingBack", reason="RolledBack")
 AT_10 = a_state(canary=B, weight=10, phase="Progressing")
 PREPARING = a_state(canary=B, phase="Preparing")
 INITIAL = a_state(phase="Initial")
 WAITING = a_state(canary=B, weight=10, phase="AwaitingApproval")
-ABORTED = a_state(phase="Aborted", rejected=("bbbbbbbb",))
+ABORTED = a_state(phase="Aborted", rejected=("bbbbbbbb",), reason="ErrorsIncreased")
 
 
 def a_report(*found: Workload, routable: bool | None = True, obstacle: Failure | None = None) -> Report:
@@ -118,6 +126,26 @@ CASES: dict[str, tuple[RolloutState, Report, dict[str, tuple[str, str]]]] = {
             "Stalled": ("False", "Progressing"),
         },
     ),
+    "a paused canary": (
+        PAUSED,
+        a_report(SERVING, CANARY),
+        {"Ready": ("True", "Serving"), "Reconciling": ("False", "Paused"), "RolloutHealthy": ("True", "Paused")},
+    ),
+    "a rollback": (
+        ROLLING_BACK,
+        a_report(SERVING, CANARY),
+        {"Ready": ("True", "Serving"), "Reconciling": ("True", "RollingBack")},
+    ),
+    "a release that makes stable as it is": (
+        STABLE,
+        a_report(SERVING),
+        {"PlatformUpdateAvailable": ("False", "UpToDate")},
+    ),
+    "a release that would make other pods of stable": (
+        STABLE,
+        replace(a_report(SERVING), update=PlatformUpdate(Revision("churn", "cccccccc", {}), "image: 1 → 2")),
+        {"PlatformUpdateAvailable": ("True", "TemplateDiffers"), "Ready": ("True", "Serving")},
+    ),
     "a canary whose digest is wrong": (
         PREPARING,
         a_report(SERVING, Workload(B, 1, 0, failure=MISMATCH)),
@@ -134,7 +162,7 @@ CASES: dict[str, tuple[RolloutState, Report, dict[str, tuple[str, str]]]] = {
         a_report(SERVING),
         {
             "Ready": ("True", "Serving"),
-            "RolloutHealthy": ("False", "Aborted"),
+            "RolloutHealthy": ("False", "ErrorsIncreased"),
             "Reconciling": ("False", "Settled"),
             "ModelLoaded": ("True", "Loaded"),
         },
@@ -172,7 +200,7 @@ failures = st.sampled_from([None, MISMATCH, NO_NODE])
 
 @st.composite
 def situations(draw: st.DrawFn) -> tuple[Decision, Report]:
-    state = draw(st.sampled_from([STABLE, AT_10, PREPARING, INITIAL, WAITING, ABORTED]))
+    state = draw(st.sampled_from([STABLE, AT_10, PREPARING, INITIAL, WAITING, PAUSED, BLOCKED, ROLLING_BACK, ABORTED]))
     found = [
         Workload(name, 2, draw(st.integers(0, 2)), settled=draw(st.booleans()), failure=draw(failures))
         for name in (A, B)
@@ -194,14 +222,14 @@ def test_the_conditions_follow_the_rules_of_kstatus(situation: tuple[Decision, R
         "TrafficRouted",
         "RolloutHealthy",
         "ScalingActive",
+        "PlatformUpdateAvailable",
     ]
+    waiting = situation[0].state.phase in ("AwaitingApproval", "Paused")
     assert not (found["Reconciling"].status == "True" and found["Stalled"].status == "True")
     assert (
-        found["Ready"].status == "True"
-        or "True" in (found["Reconciling"].status, found["Stalled"].status)
-        or (situation[0].state.phase == "AwaitingApproval")
+        found["Ready"].status == "True" or "True" in (found["Reconciling"].status, found["Stalled"].status) or waiting
     )
-    if situation[0].state.phase == "AwaitingApproval":
+    if waiting:
         assert found["Reconciling"].status == "False"
     assert all(fact.reason for fact in found.values())
 
@@ -222,26 +250,37 @@ def test_a_long_message_is_cut_to_what_the_crd_takes() -> None:
 
 
 def test_the_weights_add_up_and_the_memory_comes_back() -> None:
-    state = a_state(canary=B, weight=10, step=1, phase="Progressing", retiring=(Retiring("churn-0b77e1d4", after(9)),))
+    state = a_state(
+        canary=B,
+        weight=10,
+        step=1,
+        phase="Paused",
+        paused=True,
+        previous="churn-0b77e1d4",
+        analysis=an_analysis(),
+        retiring=(Retiring("churn-0b77e1d4", after(9)),),
+    )
     report = a_report(SERVING, CANARY)
     spec = a_spec(rollout={"steps": [{"weight": 5}, {"weight": 10}]})
-    found = compute(InferenceServiceStatus(), spec, Decision(state, "m"), report, "http://u", 7, NOW)
+    found = compute(InferenceServiceStatus(), spec, Decision(state, "m"), report, ADDRESSES, 7, NOW)
     assert found.stable is not None
     assert found.canary is not None
     assert (found.stable.weight, found.canary.weight) == (90, 10)
+    assert (found.stable.observed_weight, found.canary.observed_weight) == (90.0, 10.0)
+    assert (found.stable.preview_url, found.canary.preview_url) == (None, "http://preview")
     assert found.rollout is not None
     assert (found.rollout.step, found.rollout.steps) == (1, 2)
     assert recall(InferenceServiceStatus.model_validate(found.dump()), {}, A, NOW) == state
 
 
 def test_the_same_decision_makes_the_same_status() -> None:
-    first = compute(InferenceServiceStatus(), a_spec(), Decision(AT_10, "m"), a_report(SERVING), "http://u", 7, NOW)
+    first = compute(InferenceServiceStatus(), a_spec(), Decision(AT_10, "m"), a_report(SERVING), ADDRESSES, 7, NOW)
     again = InferenceServiceStatus.model_validate(first.dump())
-    assert compute(again, a_spec(), Decision(AT_10, "m"), a_report(SERVING), "http://u", 7, after(99)) == again
+    assert compute(again, a_spec(), Decision(AT_10, "m"), a_report(SERVING), ADDRESSES, 7, after(99)) == again
 
 
 def test_a_refused_spec_keeps_what_is_known_of_the_pods() -> None:
-    before = compute(InferenceServiceStatus(), a_spec(), Decision(STABLE, "m"), a_report(SERVING), "http://u", 7, NOW)
+    before = compute(InferenceServiceStatus(), a_spec(), Decision(STABLE, "m"), a_report(SERVING), ADDRESSES, 7, NOW)
     found = refused(before, Failure("InvalidSpec", "spec.model.uri: …"), 8, after(1))
     told = {condition.type: (condition.status, condition.observed_generation) for condition in found.conditions}
     assert (told["Ready"], told["Reconciling"], told["Stalled"]) == (("False", 8), ("False", 8), ("True", 8))

@@ -57,15 +57,22 @@ def test_requests_in_one_packet_are_told_apart(told: list[tuple[int, int, int, b
     assert at == len(packet)
 
 
-@given(WORD, BLOB, st.none() | st.builds(Times, *[st.floats(allow_nan=False)] * 5, st.integers(0, 2**40)), BLOB)
+@given(
+    WORD,
+    BLOB,
+    st.none() | st.builds(Times, *[st.floats(allow_nan=False)] * 5, st.integers(0, 2**40)),
+    BLOB,
+    st.booleans(),
+)
 def test_outcomes_and_faults_are_read_as_they_were_written(
-    number: int, blob: bytes, times: Times | None, text: bytes
+    number: int, blob: bytes, times: Times | None, text: bytes, leads: bool
 ) -> None:
-    packet = records.fault(number, text) + records.outcome(number, Cargo(text, 0, 0, len(blob), blob), times)
+    packet = records.fault(number, text) + records.outcome(number, Cargo(text, 0, 0, len(blob), blob), times, leads)
     got_number, got_text, at = records.read_fault(packet, 0)
     assert (got_number, got_text) == (number, text)
     outcome, end = records.read_outcome(packet, at)
     assert (outcome.number, outcome.times, outcome.cargo.description, end) == (number, times, text, len(packet))
+    assert outcome.leads is leads
     assert packet[outcome.cargo.offset :][: outcome.cargo.size] == blob
 
 
@@ -75,17 +82,18 @@ def test_outcomes_and_faults_are_read_as_they_were_written(
     st.binary(max_size=40),
     BLOB,
     st.integers(0, 3),
+    st.booleans(),
 )
 def test_requests_and_outcomes_of_several_are_read_as_they_were_written(
-    each: list[tuple[int, float, int]], model: int, text: bytes, blob: bytes, slab: int
+    each: list[tuple[int, float, int]], model: int, text: bytes, blob: bytes, slab: int, leads: bool
 ) -> None:
     cargo = Cargo(text, slab, 64 if slab else 0, len(blob), b"" if slab else blob)
     numbers = [number for number, _, _ in each]
-    packet = records.requests(Requests(model, 3, 2, cargo, each)) + records.outcomes(numbers, cargo)
+    packet = records.requests(Requests(model, 3, 2, cargo, each)) + records.outcomes(numbers, cargo, leads)
     got, at = records.read_requests(packet, 0)
     assert got._replace(cargo=cargo) == Requests(model, 3, 2, cargo, each)
-    told, its_cargo, end = records.read_outcomes(packet, at)
-    assert ([*told], end) == (numbers, len(packet))
+    told, its_cargo, its_leads, end = records.read_outcomes(packet, at)
+    assert ([*told], its_leads, end) == (numbers, leads, len(packet))
     for other in (got.cargo, its_cargo):
         assert (other.description, other.slab, other.size) == (text, slab, len(blob))
         if not slab:

@@ -40,6 +40,7 @@ class Pod:
         self.status = 200
         self.gate = asyncio.Event()
         self.gate.set()
+        self.hangs_up = False
         self.seen: list[web.Request] = []
         self._runner: web.AppRunner | None = None
 
@@ -65,6 +66,9 @@ class Pod:
     async def _answer(self, request: web.Request) -> web.Response:
         body = await request.read()
         await self.gate.wait()
+        if self.hangs_up and request.transport:
+            # As the kernel does for a process that is killed.
+            request.transport.abort()
         self.served += 1
         self.seen.append(request)
         return web.json_response({"revision": self.revision, "bytes": len(body)}, status=self.status)
@@ -78,17 +82,25 @@ def inference_service(
     canary: tuple[str, int] | None = None,
     retiring: list[str] | None = None,
     timeout: str = "30s",
+    ready: int = 0,
+    rollout: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
+    """`ready` pods of the canary, and `rollout` of the spec."""
     status: dict[str, Any] = {}
     if stable:
         status["stable"] = {"revision": stable, "weight": 100 - (canary[1] if canary else 0), "timeout": timeout}
     if canary:
-        status["canary"] = {"revision": canary[0], "weight": canary[1]}
+        status["canary"] = {
+            "revision": canary[0],
+            "weight": canary[1],
+            "readyReplicas": ready,
+            "timeout": timeout,
+        }
     if retiring:
         status["retiring"] = [{"revision": each, "until": "2026-11-22T10:00:00Z"} for each in retiring]
     return {
         "metadata": {"namespace": "ml", "name": name, "resourceVersion": str(version)},
-        "spec": {"model": {"uri": "https://models/x"}},
+        "spec": {"model": {"uri": "https://models/x"}, "rollout": rollout or {}},
         "status": status,
     }
 
@@ -122,8 +134,9 @@ class Load:
         self._headers = {"Host": host}
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def once(self, body: bytes = b"{}") -> tuple[int, str | None]:
-        async with self._session.post(self._url, data=body, headers=self._headers) as response:
+    async def once(self, body: bytes = b"{}", headers: dict[str, str] | None = None) -> tuple[int, str | None]:
+        named = {**self._headers, **(headers or {})}
+        async with self._session.post(self._url, data=body, headers=named) as response:
             revision = response.headers.get(names.REVISION_HEADER)
             answer = await response.json()
         assert response.status != 200 or answer["revision"] == revision

@@ -1,3 +1,4 @@
+import json
 from typing import Any
 
 import pytest
@@ -11,9 +12,13 @@ A, B, C = "churn-aaaaaaaa", "churn-bbbbbbbb", "churn-cccccccc"
 
 
 def shares(builders: Any, **status: Any) -> dict[str, int]:
-    host = virtual_host(service.read(builders.service(1, **status)), "cluster.test")
-    (route,) = host["routes"]
+    route = routes(builders.service(1, **status))[-1]
     return {each["name"]: each["weight"] for each in route["route"]["weighted_clusters"]["clusters"]}
+
+
+def routes(manifest: dict[str, Any]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = virtual_host(service.read(manifest), "cluster.test")["routes"]
+    return found
 
 
 @pytest.mark.parametrize(
@@ -34,20 +39,20 @@ def test_requests_are_shared_by_the_status(builders: Any, status: Any, expected:
 def test_weights_that_do_not_sum_to_100_still_leave_the_rest_to_stable(builders: Any) -> None:
     manifest = builders.service(1, stable=A, canary=(B, 10))
     manifest["status"]["stable"]["weight"] = 55
-    host = virtual_host(service.read(manifest), "cluster.test")
-    weights = [each["weight"] for each in host["routes"][0]["route"]["weighted_clusters"]["clusters"]]
-    assert weights == [90, 10]
+    told, weighted = routes(manifest)
+    assert [each["weight"] for each in weighted["route"]["weighted_clusters"]["clusters"]] == [90, 10]
+    assert json.loads(told["direct_response"]["body"]["inline_string"]) == {A: 90, B: 10}
 
 
 def test_a_service_without_a_revision_answers_503_itself(builders: Any) -> None:
-    (route,) = virtual_host(service.read(builders.service(1)), "cluster.test")["routes"]
+    told, route = routes(builders.service(1))
     assert route["direct_response"]["status"] == 503
+    assert json.loads(told["direct_response"]["body"]["inline_string"]) == {}
 
 
 @pytest.mark.parametrize(("timeout", "expected"), [("30s", "35s"), ("500ms", "5.5s"), ("10m", "605s")])
 def test_the_router_waits_5_s_longer_than_the_runtime(builders: Any, timeout: str, expected: str) -> None:
-    host = virtual_host(service.read(builders.service(1, stable=A, timeout=timeout)), "cluster.test")
-    route = host["routes"][0]["route"]
+    route = routes(builders.service(1, stable=A, timeout=timeout))[-1]["route"]
     assert (route["timeout"], route["idle_timeout"]) == (expected, expected)
 
 
@@ -71,20 +76,107 @@ def test_a_service_goes_by_three_names(builders: Any) -> None:
     assert host["domains"] == ["churn.ml", "churn.ml.svc", "churn.ml.svc.cluster.test"]
 
 
-def test_every_revision_has_three_clusters_and_only_the_canary_falls_back(builders: Any) -> None:
+def test_every_revision_has_its_clusters_and_only_the_canary_falls_back(builders: Any) -> None:
     read = service.read(builders.service(1, stable=A, canary=(B, 10), retiring=[C]))
     clusters = service_clusters(read, "cluster.test")
     chains = {
         name: cluster["cluster_type"]["typed_config"]["clusters"]
         for name, cluster in clusters.items()
-        if name.count("/") == 1
+        if "clusters" in cluster.get("cluster_type", {}).get("typed_config", {})
     }
     assert chains == {
         f"ml/{A}": [f"ml/{A}/pods", f"ml/{A}/dns"],
-        f"ml/{B}": [f"ml/{B}/pods", f"ml/{B}/dns", f"ml/{A}/pods", f"ml/{A}/dns"],
+        f"ml/{B}": [f"ml/{B}/pods", f"ml/{B}/dns", f"ml/{B}/fallback", f"ml/{A}/pods", f"ml/{A}/dns"],
         f"ml/{C}": [f"ml/{C}/pods", f"ml/{C}/dns"],
+        "ml/churn/match": [f"ml/{B}/pods", f"ml/{B}/dns", f"ml/{A}/pods", f"ml/{A}/dns"],
     }
     assert set(clusters) == set(chains) | {each for chain in chains.values() for each in chain}
+
+
+def test_a_canarys_fallback_is_to_the_pods_of_stable(builders: Any) -> None:
+    read = service.read(builders.service(1, stable=A, canary=(B, 10)))
+    fallback = service_clusters(read, "cluster.test")[f"ml/{B}/fallback"]
+    assert fallback["eds_cluster_config"]["service_name"] == f"ml/{A}/pods"
+    assert fallback["health_checks"][0]["http_health_check"]["path"] == f"/v2/models/churn/versions/{A}/ready"
+
+
+STEPS: list[tuple[dict[str, Any], bool, int]] = [
+    ({"stable": A}, False, 0),
+    ({"stable": A, "rollout": {"match": [{"header": {"x": "y"}}]}}, True, 0),
+    ({"stable": A, "canary": (B, 0), "rollout": {"match": [{"header": {"x": "y"}}]}}, True, 0),
+    ({"stable": A, "canary": (B, 0), "ready": 1, "rollout": {"match": [{"header": {"x": "y"}}]}}, True, 1),
+    ({"stable": A, "canary": (B, 0), "ready": 1}, True, 0),
+    ({"stable": A, "canary": (B, 50), "ready": 2, "rollout": {"match": [{"cookie": {"x": "y"}}] * 2}}, True, 2),
+    ({"stable": B, "retiring": [A], "rollout": {"match": [{"header": {"x": "y"}}]}}, True, 0),
+]
+
+
+@pytest.mark.parametrize(("status", "known", "count"), STEPS)
+def test_a_cluster_for_matches_is_there_before_routes_name_it_and_after(
+    builders: Any, status: dict[str, Any], known: bool, count: int
+) -> None:
+    manifest = builders.service(1, **status)
+    assert ("ml/churn/match" in service_clusters(service.read(manifest), "cluster.test")) is known
+    assert [route["route"].get("cluster") for route in routes(manifest)[1:-1]] == ["ml/churn/match"] * count
+
+
+def test_matches_come_before_the_weights_and_say_so(builders: Any) -> None:
+    match = {"header": {"x-model": "b", "x-team": "c"}, "cookie": {"tester": "yes"}}
+    manifest = builders.service(1, stable=A, canary=(B, 10), ready=1, rollout={"match": [match]})
+    _, matched, weighted = routes(manifest)
+    assert matched["match"] == {
+        "prefix": "/",
+        "headers": [
+            {"name": "x-model", "string_match": {"exact": "b"}},
+            {"name": "x-team", "string_match": {"exact": "c"}},
+        ],
+        "cookies": [{"name": "tester", "string_match": {"exact": "yes"}}],
+    }
+    told = [route["request_headers_to_add"][0] for route in (matched, weighted)]
+    assert [each["header"] for each in told] == [
+        {"key": "x-tidegate-route", "value": "match"},
+        {"key": "x-tidegate-route", "value": "weight"},
+    ]
+    assert {each["append_action"] for each in told} == {"OVERWRITE_IF_EXISTS_OR_ADD"}
+    assert matched["route"]["timeout"] == weighted["route"]["timeout"]
+
+
+@pytest.mark.parametrize(
+    ("sticky", "policy"),
+    [
+        ({"header": "x-user"}, {"header": {"header_name": "x-user"}}),
+        ({"cookie": "user"}, {"cookie": {"name": "user"}}),
+    ],
+)
+def test_a_key_draws_for_all_requests_of_a_caller(builders: Any, sticky: dict[str, str], policy: Any) -> None:
+    manifest = builders.service(1, stable=A, canary=(B, 10), rollout={"sticky": sticky})
+    route = routes(manifest)[-1]["route"]
+    assert route["hash_policy"] == [policy]
+    assert route["weighted_clusters"]["use_hash_policy"] is True
+
+
+@pytest.mark.parametrize(
+    "rollout",
+    [
+        {"match": "everyone"},
+        {"match": [{}]},
+        {"match": [{"query": {"a": "b"}}]},
+        {"match": [{"header": {"x-model": "a\nb"}}]},
+        {"match": [{"header": {"x model": "a"}}]},
+        {"match": [{"cookie": {"tester": ""}}]},
+        {"sticky": {}},
+        {"sticky": {"header": "x-user", "cookie": "user"}},
+        {"sticky": {"address": True}},
+        ["what"],
+    ],
+)
+def test_what_a_spec_says_in_an_unknown_way_leaves_the_weights_in_force(builders: Any, rollout: Any) -> None:
+    manifest = builders.service(1, stable=A, canary=(B, 10), ready=1)
+    manifest["spec"]["rollout"] = rollout
+    read = service.read(manifest)
+    assert (read.matches, read.sticky, read.canary_weight) == ((), None, 10)
+    assert read.unread
+    assert "spec.rollout" in read.unread
 
 
 def test_a_revision_keeps_its_clusters_when_it_is_aborted_or_retires(builders: Any) -> None:

@@ -1,7 +1,7 @@
 """The catalogue of conditions: their types, and how a set of them changes over time. docs/api.md lists it.
 
 Ready, ModelLoaded, TrafficRouted, RolloutHealthy and ScalingActive are good when True; Reconciling and Stalled are the
-abnormal-true pair of kstatus.
+abnormal-true pair of kstatus. PlatformUpdateAvailable only tells.
 """
 
 from collections.abc import Iterable
@@ -20,6 +20,7 @@ MODEL_LOADED = "ModelLoaded"
 TRAFFIC_ROUTED = "TrafficRouted"
 ROLLOUT_HEALTHY = "RolloutHealthy"
 SCALING_ACTIVE = "ScalingActive"
+PLATFORM_UPDATE_AVAILABLE = "PlatformUpdateAvailable"
 
 
 @dataclass(frozen=True)

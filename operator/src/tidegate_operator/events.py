@@ -9,9 +9,12 @@ from tidegate_operator.conditions import MODEL_LOADED, READY
 _REASONS = {
     "Initial": "RevisionCreated",
     "Preparing": "CanaryPreparing",
+    "Blocked": "CanaryBlocked",
     "Progressing": "CanaryWeighted",
     "AwaitingApproval": "AwaitingApproval",
+    "Paused": "CanaryPaused",
     "Promoting": "CanaryPromoting",
+    "RollingBack": "RollingBack",
     "Aborted": "RolloutAborted",
     "Stable": "RevisionStable",
 }
@@ -36,7 +39,7 @@ def events_of(before: InferenceServiceStatus, after: InferenceServiceStatus) -> 
         kind: Literal["Normal", "Warning"] = "Normal" if answered.accepted else "Warning"
         events.append(Event(kind, verdict, f"{answered.action} {answered.revision}: {answered.message}"))
     if new and new.phase and _standing(before) != _standing(after):
-        kind = "Warning" if new.phase == "Aborted" else "Normal"
+        kind = "Warning" if new.phase in ("Aborted", "Blocked") else "Normal"
         events.append(Event(kind, _REASONS[new.phase], new.message or ""))
     for watched in (MODEL_LOADED, READY):
         was, now = _condition(before, watched), _condition(after, watched)

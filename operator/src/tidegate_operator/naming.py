@@ -27,7 +27,12 @@ TIMEOUT_VARIABLE = "TIDEGATE_TIMEOUT_SECONDS"
 DATA_PORT = 8080
 ADMIN_PORT = 8082
 ROUTER_SERVICE = "tidegate-router"
+WEIGHTS_PATH = "/.well-known/tidegate/weights"
+"""Where a router says by which weights it shares the requests of a service, at the service's own address."""
+ROUTE_HEADER = "x-tidegate-route"
+"""How the router chose the revision of a request that it sends to a pod: `weight` or `match`."""
 
+EVIDENCE_METRIC = "tidegate_evidence_seconds"
 QUEUE_DEPTH_METRIC = "tidegate_queue_depth"
 P95_METRIC = "tidegate_p95_milliseconds"
 """Not in seconds, against Prometheus' custom: an HPA reads thousandths of the unit, too coarse for a target of 5 ms."""
@@ -68,6 +73,11 @@ def url(service: str, namespace: str, domain: str) -> str:
     return f"http://{service}.{namespace}.svc.{domain}"
 
 
+def preview_url(revision: str, namespace: str, domain: str) -> str:
+    """Where a revision's own pods answer, whatever its share of requests is."""
+    return f"http://{revision}.{namespace}.svc.{domain}:{DATA_PORT}"
+
+
 def owner_reference(owner: Mapping[str, Any]) -> dict[str, Any]:
     """The reference by which the garbage collector removes a child with its InferenceService."""
     return {
@@ -78,3 +88,5 @@ def owner_reference(owner: Mapping[str, Any]) -> dict[str, Any]:
         "controller": True,
         "blockOwnerDeletion": False,
     }
+
+

@@ -10,24 +10,23 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from pydantic import ValidationError
-
 from tidegate_operator import errors, naming, status
-from tidegate_operator.api.spec import InferenceServiceSpec
+from tidegate_operator.analyst import Analyst
 from tidegate_operator.api.status import InferenceServiceStatus
 from tidegate_operator.desired import Manifest, children
 from tidegate_operator.events import events_of
 from tidegate_operator.install import Install
 from tidegate_operator.kube.apply import Applier, NotOwned
 from tidegate_operator.kube.client import Cluster
-from tidegate_operator.kube.objects import AUTOSCALER, CHILDREN, RECORD, SERVICES, Object, owned_by
+from tidegate_operator.kube.objects import AUTOSCALER, CHILDREN, POD, SERVICES, Object, owned_by
 from tidegate_operator.kube.recorder import Recorder
 from tidegate_operator.kube.store import Key, Reference, Store, reference_of
 from tidegate_operator.observed import Failure, scaling_of, workloads
-from tidegate_operator.revisions import Revision, revision_of
 from tidegate_operator.rollout import capacity, machine
+from tidegate_operator.rollout.decision import Decision
 from tidegate_operator.rollout.state import Seen, Situation, recall
 from tidegate_operator.routing.provider import Provider
+from tidegate_operator.service import Service, understand
 
 logger = logging.getLogger(__name__)
 
@@ -45,40 +44,22 @@ class Outcome:
     """Whether there is nothing to do for the service any more."""
 
 
-@dataclass(frozen=True)
-class Service:
-    """An InferenceService as this pass sees it."""
-
-    live: Object
-    key: Key
-    spec: InferenceServiceSpec
-    before: InferenceServiceStatus
-    revision: Revision
-    problem: errors.InvalidSpec | None = None
-    """Why this install doesn't take the spec's revision."""
-
-    @property
-    def uid(self) -> str:
-        """The object's uid."""
-        uid: str = self.live["metadata"]["uid"]
-        return uid
-
-    @property
-    def target(self) -> str:
-        """The revision to come to: the spec's, or the one under way where the spec's isn't taken."""
-        under_way = self.before.canary or self.before.stable
-        return under_way.revision if self.problem and under_way else self.revision.name
-
-
 class Reconciler:
     """Runs passes; everything it needs comes through the constructor, everything it knows is in `store`."""
 
     def __init__(
-        self, cluster: Cluster, store: Store, provider: Provider, recorder: Recorder, install: Install
+        self,
+        cluster: Cluster,
+        store: Store,
+        provider: Provider,
+        analyst: Analyst,
+        recorder: Recorder,
+        install: Install,
     ) -> None:
         self._cluster = cluster
         self._store = store
         self._provider = provider
+        self._analyst = analyst
         self._recorder = recorder
         self._install = install
         self._applier = Applier(cluster, store)
@@ -93,41 +74,34 @@ class Reconciler:
         if live is None or "deletionTimestamp" in live["metadata"]:
             for child in self._store.children(key):
                 self._applier.forget(reference_of(child))
+            self._analyst.forget(key)
             return Outcome(gone=True)
         before = InferenceServiceStatus.model_validate(live.get("status", {}))
         try:
-            service = self._understand(live, key, before)
+            owned = (child for child in self._store.children(key) if _belongs(child, live["metadata"]["uid"]))
+            service = understand(live, key, before, tuple(owned), self._install)
         except errors.InvalidSpec as problem:
             refused = status.refused(before, _invalid(problem), _generation(live), now)
             await self._record(live, before, refused)
             return Outcome()
         return await self._pass(service, now)
 
-    def _understand(self, live: Object, key: Key, before: InferenceServiceStatus) -> Service:
-        try:
-            spec = InferenceServiceSpec.model_validate(live["spec"])
-        except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(str(part) for part in ("spec", *first["loc"]))
-            raise errors.InvalidSpec(f"{field}: {first['msg']}") from error
-        problem = None
-        if spec.model.uri.startswith("http://") and not self._install.allow_http_models:
-            problem = errors.InvalidSpec(
-                "spec.model.uri: http:// is not allowed by this install: use https://, or set models.allowHttp"
-            )
-            if before.stable is None:
-                raise problem
-        return Service(live, key, spec, before, revision_of(key.name, spec), problem)
-
     async def _pass(self, service: Service, now: datetime) -> Outcome:
-        owned = [child for child in self._store.children(service.key) if _belongs(child, service.uid)]
-        report = await self._observe(service, owned)
+        report = await self._observe(service)
         seen = {
             name: Seen(found.wanted, found.ready, report.routable.get(name)) for name, found in report.workloads.items()
         }
         memory = recall(service.before, seen, service.target, now)
         request = service.before.rollout.request if service.before.rollout else None
-        situation = Situation(service.target, seen, request)
+        pods = [child for child in service.owned if child["kind"] == POD.name]
+        situation = Situation(
+            target=service.target,
+            seen=seen,
+            request=request,
+            analysis=await self._analyst.analyse(service.key, service.spec.rollout, memory, pods, now),
+            kept=frozenset(service.records),
+            update=service.update.revision.name if service.update else None,
+        )
         decision = machine.step(memory, service.spec.rollout, service.spec.scaling, situation, now)
         # An obstacle stands until the children could be made: told away on every attempt, it would flicker.
         standing = status.standing_obstacle(service.before)
@@ -135,7 +109,7 @@ class Reconciler:
         bounds = capacity.bounds(decision.state, service.spec.rollout, service.spec.scaling, situation)
         plan = children.Plan(None if service.problem else service.revision, decision.state, bounds)
         try:
-            await self._act(live, service, plan, owned)
+            await self._act(live, service, plan)
         except (NotOwned, errors.Forbidden, errors.Invalid) as refusal:
             reason = "NotOwned" if isinstance(refusal, NotOwned) else "ChildRefused"
             obstacle = Failure(reason, str(refusal))
@@ -145,29 +119,35 @@ class Reconciler:
             await self._tell(live, service, decision, report, now)
         return Outcome(_due(decision, report, now))
 
-    async def _observe(self, service: Service, owned: Iterable[Object]) -> status.Report:
-        found = workloads(owned)
+    async def _observe(self, service: Service) -> status.Report:
+        found = workloads(service.owned)
         ready = [name for name, workload in found.items() if workload.ready]
         routable = await self._provider.routable(service.key.namespace, ready)
         stable = service.before.stable.revision if service.before.stable else None
-        hpa = next((c for c in owned if c["kind"] == AUTOSCALER.name and c["metadata"]["name"] == stable), None)
+        hpa = next((c for c in service.owned if c["kind"] == AUTOSCALER.name and c["metadata"]["name"] == stable), None)
         return status.Report(
             workloads=found,
             routable=routable,
             scaling=scaling_of(hpa) if capacity.autoscaled(service.spec.scaling) else None,
+            update=service.update,
         )
 
     async def _tell(
-        self, live: Object, service: Service, decision: machine.Decision, report: status.Report, now: datetime
+        self, live: Object, service: Service, decision: Decision, report: status.Report, now: datetime
     ) -> Object:
         # `live` is what this pass decided on, not what the watch may have told since: a request that someone wrote
         # meanwhile makes this a Conflict, and is not written over.
         before = InferenceServiceStatus.model_validate(live.get("status", {}))
-        url = naming.url(service.key.name, service.key.namespace, self._install.cluster_domain)
-        after = status.compute(before, service.spec, decision, report, url, _generation(live), now)
+        addresses = self._addresses(service.key, decision.state.canary)
+        after = status.compute(before, service.spec, decision, report, addresses, _generation(live), now)
         if service.problem:
             after = status.refused(after, _invalid(service.problem), _generation(live), now)
         return await self._record(live, before, after)
+
+    def _addresses(self, key: Key, canary: str | None) -> status.Addresses:
+        domain = self._install.cluster_domain
+        preview = naming.preview_url(canary, key.namespace, domain) if canary else None
+        return status.Addresses(naming.url(key.name, key.namespace, domain), preview)
 
     async def _record(self, live: Object, before: InferenceServiceStatus, after: InferenceServiceStatus) -> Object:
         if after == before:
@@ -180,13 +160,16 @@ class Reconciler:
             await self._recorder.record(live, event)
         return answer
 
-    async def _act(self, live: Object, service: Service, plan: children.Plan, owned: list[Object]) -> None:
-        records = {c["metadata"]["name"]: dict(c) for c in owned if c["kind"] == RECORD.name}
-        scaled = frozenset(c["metadata"]["name"] for c in owned if c["kind"] == AUTOSCALER.name)
+    async def _act(self, live: Object, service: Service, plan: children.Plan) -> None:
+        records = {name: dict(record) for name, record in service.records.items()}
+        scaled = frozenset(c["metadata"]["name"] for c in service.owned if c["kind"] == AUTOSCALER.name)
         wanted = children.build(live, service.spec, plan, records, scaled, self._install)
         manifests = (*wanted.manifests, *self._provider.entrance(live))
-        kept = (*wanted.records, *manifests, *wanted.autoscalers)
-        await self._prune([c for c in owned if c["metadata"]["name"] not in wanted.untouched], kept, records)
+        needed = frozenset(manifest["metadata"]["name"] for manifest in manifests)
+        needed |= frozenset([plan.state.previous] if plan.state.previous else [])
+        remembered = children.kept_records(records, needed, service.spec.rollout.history_limit)
+        kept = (*wanted.records, *manifests, *wanted.autoscalers, *(records[n] for n in remembered if n in records))
+        await self._prune([c for c in service.owned if c["metadata"]["name"] not in wanted.untouched], kept)
         await self._apply(wanted.records, naming.MANAGER, service.uid)
         await self._apply(manifests, naming.MANAGER, service.uid)
         floors = [floor for floor in wanted.floors if self._below(floor)]
@@ -206,10 +189,8 @@ class Reconciler:
         live = self._store.get(reference_of(floor))
         return live is not None and live["spec"].get("replicas", 1) < floor["spec"]["replicas"]
 
-    async def _prune(self, owned: Iterable[Object], wanted: Iterable[Manifest], records: dict[str, Manifest]) -> None:
-        running = frozenset(manifest["metadata"]["name"] for manifest in wanted)
+    async def _prune(self, owned: Iterable[Object], wanted: Iterable[Manifest]) -> None:
         kept = {reference_of(manifest) for manifest in wanted}
-        kept |= {reference_of(records[name]) for name in children.kept_records(records, running) if name in records}
         kinds = {kind.name for kind in CHILDREN}
         for child in owned:
             if child["kind"] in kinds and reference_of(child) not in kept:
@@ -230,7 +211,7 @@ def _generation(live: Object) -> int:
     return generation
 
 
-def _due(decision: machine.Decision, report: status.Report, now: datetime) -> timedelta | None:
+def _due(decision: Decision, report: status.Report, now: datetime) -> timedelta | None:
     times = [decision.look_again - now] if decision.look_again else []
     running = (decision.state.stable, decision.state.canary)
     unseen = any(report.workload(name).ready and report.routable.get(name) is not True for name in running if name)

@@ -7,12 +7,15 @@ from tidegate_operator.api.schema import duration
 from tidegate_operator.api.spec import InferenceServiceSpec
 from tidegate_operator.api.status import (
     InferenceServiceStatus,
+    PreviousRevision,
     RetiringRevision,
     RolloutStatus,
     RoutedRevision,
+    Sample,
 )
 from tidegate_operator.conditions import (
     MODEL_LOADED,
+    PLATFORM_UPDATE_AVAILABLE,
     READY,
     RECONCILING,
     ROLLOUT_HEALTHY,
@@ -23,11 +26,24 @@ from tidegate_operator.conditions import (
     Truth,
     settle,
 )
+from tidegate_operator.desired.platform_update import PlatformUpdate
 from tidegate_operator.observed import Failure, Scaling, Workload
-from tidegate_operator.rollout.machine import Decision
+from tidegate_operator.rollout.decision import Decision
+from tidegate_operator.rollout.ending import ABORTED_BY_REQUEST
+
+_WAITING_FOR_A_PERSON = frozenset({"AwaitingApproval", "Paused"})
 
 OBSTACLES = frozenset({"NotOwned", "ChildRefused"})
 """Reasons for which the children could not be made as decided."""
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Where a service answers."""
+
+    url: str
+    preview: str | None = None
+    """The canary's own."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +54,8 @@ class Report:
     routable: dict[str, bool | None]
     scaling: Scaling | None = None
     """What the stable revision's HPA says; None where the number of pods is fixed."""
+    update: PlatformUpdate | None = None
+    """What this release would make of the stable revision; None if nothing else."""
     obstacle: Failure | None = None
     """Why the children could not be made as decided."""
 
@@ -64,20 +82,28 @@ def compute(
     spec: InferenceServiceSpec,
     decision: Decision,
     report: Report,
-    url: str,
+    addresses: Addresses,
     generation: int,
     now: datetime,
 ) -> InferenceServiceStatus:
     """The status that is true after `decision`; equal to `before` if nothing has changed."""
     state = decision.state
     request = before.rollout.request if before.rollout else None
-    under_way = state.canary is not None
+    under_way = state.canary is not None and state.phase != "RollingBack"
+    stable = _routed(state.stable, 100 - state.weight, report)
+    canary = _routed(state.canary, state.weight, report)
+    if stable and canary and (analysis := state.analysis):
+        total = analysis.stable.requests + analysis.canary.requests
+        stable, canary = _measured(stable, analysis.stable, total), _measured(canary, analysis.canary, total)
+    if canary:
+        canary = canary.model_copy(update={"preview_url": addresses.preview})
     return InferenceServiceStatus(
         observed_generation=generation,
-        url=url,
+        url=addresses.url,
         conditions=settle(before.conditions, facts(decision, report), generation, now),
-        stable=_routed(state.stable, 100 - state.weight, report),
-        canary=_routed(state.canary, state.weight, report),
+        stable=stable,
+        canary=canary,
+        previous=PreviousRevision(revision=state.previous) if state.previous else None,
         retiring=[RetiringRevision(revision=r.revision, until=r.until) for r in state.retiring] or None,
         rollout=RolloutStatus(
             phase=state.phase,
@@ -85,6 +111,9 @@ def compute(
             steps=len(spec.rollout.steps) if under_way else None,
             since=state.since,
             message=decision.message,
+            reason=state.reason,
+            paused=state.paused or None,
+            analysis=state.analysis,
             request=request,
             last_request=state.answered,
             rejected=list(state.rejected) or None,
@@ -114,7 +143,8 @@ def facts(decision: Decision, report: Report) -> list[Fact]:
     rollout, scaling = _rollout_healthy(decision, report), _scaling_active(report)
     stalled = _stalled(decision, report, loaded)
     ready = _ready(decision, report, routed)
-    return [ready, _reconciling(decision, report, stalled, ready), stalled, loaded, routed, rollout, scaling]
+    reconciling, update = _reconciling(decision, report, stalled, ready), _platform_update(decision, report)
+    return [ready, reconciling, stalled, loaded, routed, rollout, scaling, update]
 
 
 def _routed(revision: str | None, weight: int, report: Report) -> RoutedRevision | None:
@@ -128,6 +158,12 @@ def _routed(revision: str | None, weight: int, report: Report) -> RoutedRevision
         ready_replicas=found.ready,
         timeout=duration(found.timeout_seconds) if found.timeout_seconds else None,
     )
+
+
+def _measured(routed: RoutedRevision, sample: Sample, total: int) -> RoutedRevision:
+    """`routed` with what its callers saw in the current step, of `total` requests."""
+    share = round(100 * sample.requests / total, 1) if total else None
+    return routed.model_copy(update={"observed_weight": share, "p95_ms": sample.p95_ms})
 
 
 def _model_loaded(decision: Decision, report: Report) -> Fact:
@@ -158,7 +194,7 @@ def _traffic_routed(decision: Decision, report: Report) -> Fact:
 def _rollout_healthy(decision: Decision, report: Report) -> Fact:
     state, failure = decision.state, report.workload(decision.state.canary).failure
     if state.phase == "Aborted":
-        return Fact(ROLLOUT_HEALTHY, "False", "Aborted", decision.message)
+        return Fact(ROLLOUT_HEALTHY, "False", state.reason or ABORTED_BY_REQUEST, decision.message)
     if state.canary and failure:
         return Fact(ROLLOUT_HEALTHY, "False", failure.reason, f"{state.canary}: {failure.message}")
     if decision.obstacle:
@@ -170,6 +206,14 @@ def _scaling_active(report: Report) -> Fact:
     if report.scaling is None:
         return Fact(SCALING_ACTIVE, "False", "FixedReplicas", "scaling.maxReplicas is not above scaling.minReplicas")
     return Fact(SCALING_ACTIVE, report.scaling.active, report.scaling.reason, report.scaling.message)
+
+
+def _platform_update(decision: Decision, report: Report) -> Fact:
+    stable, update = decision.state.stable, report.update
+    if update is None:
+        return Fact(PLATFORM_UPDATE_AVAILABLE, "False", "UpToDate", f"{stable} is what this release makes of it")
+    message = f"this release would make other pods of {stable} ({update.differences}): request Update to roll them out"
+    return Fact(PLATFORM_UPDATE_AVAILABLE, "True", "TemplateDiffers", message)
 
 
 def _stalled(decision: Decision, report: Report, loaded: Fact) -> Fact:
@@ -201,8 +245,8 @@ def _reconciling(decision: Decision, report: Report, stalled: Fact, ready: Fact)
     if stalled.status == "True":
         return Fact(RECONCILING, "False", stalled.reason, stalled.message)
     state = decision.state
-    if state.phase == "AwaitingApproval":
-        return Fact(RECONCILING, "False", "AwaitingApproval", decision.message)
+    if state.phase in _WAITING_FOR_A_PERSON:
+        return Fact(RECONCILING, "False", state.phase, decision.message)
     if state.canary or state.phase == "Initial" or ready.status != "True":
         return Fact(RECONCILING, "True", state.phase, decision.message)
     if not report.workload(state.stable).settled:

@@ -7,7 +7,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Final, NamedTuple
 
-from tidegate_runtime.naming import BATCH_ROWS_BOUNDS, DURATION_BOUNDS, REFUSALS
+from tidegate_runtime.naming import BATCH_ROWS_BOUNDS, DURATION_BOUNDS, EVIDENCE_BOUNDS, REFUSALS
 from tidegate_runtime.window import SlidingSum
 
 UTILIZATION_SECONDS: Final = 10.0
@@ -73,6 +73,8 @@ class ModelMetrics:
         self.assemble_seconds = Histogram(DURATION_BOUNDS)
         self.compute_seconds = Histogram(DURATION_BOUNDS)
         self.encode_seconds = Histogram(DURATION_BOUNDS)
+        self.evidence_seconds = Histogram(EVIDENCE_BOUNDS)
+        """Of each batch the time of one request alone: those of a batch share its fate, and would count it as often."""
         self.request_assemble_seconds = 0.0
         """A batch's assembly, counted once for each request in it."""
         self.costs: Callable[[], Iterable[CostFigure]] = tuple
@@ -140,6 +142,12 @@ class ModelMetrics:
         encodes.counts[bisect_left(bounds, seconds)] += count
         encodes.total += count * seconds
         self.codes[200] = self.codes.get(200, 0) + count
+
+    def witnessed(self, seconds: float) -> None:
+        """Counts how long the leader of a batch took, from its last byte to its answer, which was 200."""
+        histogram = self.evidence_seconds
+        histogram.counts[bisect_left(EVIDENCE_BOUNDS, seconds)] += 1
+        histogram.total += seconds
 
     def assembled(self, seconds: float, requests: int) -> None:
         """Counts a batch's tensors put together, for so many requests."""

@@ -65,6 +65,7 @@ ASSEMBLE_SECONDS: Final = "tidegate_assemble_seconds"
 BATCH_ROWS: Final = "tidegate_batch_rows"
 COMPUTE_SECONDS: Final = "tidegate_compute_seconds"
 ENCODE_SECONDS: Final = "tidegate_encode_seconds"
+EVIDENCE_SECONDS: Final = "tidegate_evidence_seconds"
 REFUSED: Final = "tidegate_refused_total"
 OUT_OF_MEMORY: Final = "tidegate_out_of_memory_total"
 UTILIZATION: Final = "tidegate_utilization"
@@ -80,11 +81,18 @@ FRONT_END_CPU: Final = "tidegate_front_end_cpu_seconds_total"
 FRONT_END_MEMORY: Final = "tidegate_front_end_resident_memory_bytes"
 GRPC_INFO: Final = "tidegate_grpc_info"
 
+ROUTE_HEADER: Final = "x-tidegate-route"
+ROUTED_BY_MATCH: Final = "match"
+"""By which a router says that a request came to this revision for what it is, not by chance: it is no evidence then."""
+
 REFUSALS: Final = ("QueueFull", "QueueBytes", "Deadline")
 """Why requests are refused for load: the values of `Tidegate-Refused` and of the label `reason`."""
 
 DURATION_BOUNDS: Final = tuple(0.0001 * 1.25**k for k in range(61))
 """Upper bounds of every duration histogram, in seconds: a percentile read from them is off by at most 12.5 %."""
+
+EVIDENCE_BOUNDS: Final = tuple(0.0001 * 1.2 ** (k / 4) for k in range(305))
+"""Upper bounds of the histogram by which a canary is judged, in seconds: the operator's own list has to be the same."""
 
 BATCH_ROWS_BOUNDS: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0)
 """Upper bounds of the batch size histogram, in rows."""

@@ -122,8 +122,9 @@ class ServedModel:
         Raises any `RuntimeFault`. If the caller is cancelled, so is the request, wherever it is.
         """
         feeds, rows, deadline = self._admitted(request, received)
-        scheduled = self._scheduler.infer(feeds, rows, deadline, priority=request.priority, client=client)
-        return self.answer(request, await scheduled)
+        scheduled = self._scheduler.inferred(feeds, rows, deadline, priority=request.priority, client=client)
+        outputs, leads = await scheduled
+        return self.answer(request, outputs, leads=leads)
 
     def submit(self, request: InferRequest, received: float, deliver: Deliver, client: Hashable = None) -> Ticket:
         """Takes the request in; `deliver` is called once, later, with all outputs of the model or with a fault.
@@ -185,14 +186,14 @@ class ServedModel:
         """Forgets a request whose client is gone: it leaves the queue, and is not delivered."""
         self._scheduler.withdraw(ticket)
 
-    def answer(self, request: InferRequest, outputs: Outputs) -> InferResponse:
+    def answer(self, request: InferRequest, outputs: Outputs, *, leads: bool = False) -> InferResponse:
         """The answer to `request`, of the outputs that were delivered for it."""
         wanted = self.signature.check_outputs(request.outputs)
         specs = self.signature.outputs
         tensors = tuple(Tensor(specs[index].name, specs[index].datatype, outputs[index]) for index in wanted)
         if request.shared and request.outputs is not None:
             tensors = self._shared().write(tensors, request.outputs)
-        return InferResponse(self.name, self.version, tensors, request.id, self.labels)
+        return InferResponse(self.name, self.version, tensors, request.id, self.labels, leads)
 
     def hold(self) -> None:
         """A request was promised to this model that isn't submitted yet; the model is not closed before `release`."""

@@ -1,7 +1,7 @@
 """Tensors and requests as they travel inside the runtime: numpy arrays with a V2 datatype, no transport, no engine."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
@@ -144,10 +144,14 @@ class InferRequest:
 
 @dataclass(frozen=True, slots=True)
 class InferResponse:
-    """One answer; `id` is the request's, echoed. `labels` names the classes of outputs that are scores by class."""
+    """One answer; `id` is the request's, echoed. `labels` names the classes of outputs that are scores by class.
+
+    `leads` tells whether its request's time stands for that of the batch that it ran in.
+    """
 
     model_name: str
     model_version: str
     outputs: tuple[Tensor, ...]
     id: str | None = None
     labels: Mapping[str, tuple[str, ...]] | None = None
+    leads: bool = field(default=False, compare=False)

@@ -14,7 +14,11 @@ import aiohttp
 import pytest
 import yaml
 
+from tidegate_operator import naming
+from tidegate_operator.install import Install
+from tidegate_operator.kube.store import Store
 from tidegate_operator.process.serving import serving
+from tidegate_operator.routing import router as routing
 from tidegate_operator.xds.catalogue import Catalogue
 from tidegate_operator.xds.discovery import Discovery
 from tidegate_operator.xds.metrics import XdsMetrics
@@ -66,7 +70,7 @@ class XdsServer:
         return self.metrics.registry.get_sample_value("tidegate_xds_requests_total", labels) or 0
 
     def service(self, version: int, name: str = "churn", **status: Any) -> None:
-        """The status says `stable="a"`, `canary=("b", 10)`, `retiring=["c"]`."""
+        """The status says `stable="a"`, `canary=("b", 10)`, `retiring=["c"]`; `ready` pods of the canary."""
         self.catalogue.see_service(self._builders.service(version, name, **status))
         self.discovery.noticed()
 
@@ -213,3 +217,20 @@ async def mesh(tmp_path: Path, builders: Any, pod_type: Any, load_type: Any, unt
         yield mesh
     finally:
         await mesh.close()
+
+
+@pytest.fixture
+async def controller(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> routing.Router:
+    """What the controller knows routers by, looking anew each time."""
+    monkeypatch.setattr(naming, "ADMIN_PORT", mesh.router.public_port)
+    monkeypatch.setattr(naming, "DATA_PORT", mesh.router.data_port)
+    monkeypatch.setattr(routing, "FRESH_SECONDS", -1)
+    install, store = Install(), Store()
+    store.put(
+        {
+            "kind": "EndpointSlice",
+            "metadata": {"name": "router", "namespace": install.namespace, "resourceVersion": "1"},
+            "endpoints": [{"addresses": ["127.0.0.1"], "conditions": {"ready": True}}],
+        }
+    )
+    return routing.Router(install, store, mesh.session)

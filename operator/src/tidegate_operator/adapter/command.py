@@ -16,11 +16,12 @@ from tidegate_operator.adapter.fleet import Fleet
 from tidegate_operator.adapter.health import State, liveness, readiness
 from tidegate_operator.adapter.metrics import AdapterMetrics
 from tidegate_operator.adapter.registration import Registration
-from tidegate_operator.adapter.scraper import Clock, Scraper, http_fetch
+from tidegate_operator.adapter.scraper import Clock, Scraper
 from tidegate_operator.adapter.settings import AdapterSettings
 from tidegate_operator.adapter.web import OnlyFrontProxy, metrics_api
 from tidegate_operator.kube.client import ApiServer
 from tidegate_operator.process.administration import administration
+from tidegate_operator.process.pages import http_fetch
 from tidegate_operator.process.serving import serving
 from tidegate_operator.process.ticks import ticks, until
 

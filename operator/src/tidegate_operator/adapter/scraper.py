@@ -1,15 +1,16 @@
 """Reads the metrics page of every pod, every other second, into the fleet."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 import aiohttp
 
-from tidegate_operator.adapter import exposition
+from tidegate_operator.adapter.exposition import parse
 from tidegate_operator.adapter.fleet import Fleet
 from tidegate_operator.adapter.inventory import Pod
 from tidegate_operator.adapter.metrics import AdapterMetrics
-from tidegate_operator.naming import ADMIN_PORT
+from tidegate_operator.exposition import Malformed
+from tidegate_operator.process.pages import Fetch, page_url
 from tidegate_operator.process.ticks import ticks
 
 PERIOD_SECONDS = 2.0
@@ -17,10 +18,7 @@ TIMEOUT_SECONDS = 1.0
 """Per pod, from connecting to the last byte."""
 CONCURRENCY = 256
 """Pods asked at once: even where that many don't answer, as many again are read within one period."""
-MAX_PAGE_BYTES = 1 << 20
 
-Fetch = Callable[[str], Awaitable[str]]
-"""The page at a URL; raises TimeoutError, aiohttp.ClientError or exposition.Malformed."""
 Clock = Callable[[], float]
 """Seconds since the epoch."""
 
@@ -56,11 +54,11 @@ class Scraper:
         async with self._slots:
             try:
                 async with asyncio.timeout(TIMEOUT_SECONDS):
-                    page = await self._fetch(page_url(pod))
-                reading = exposition.parse(page)
+                    page = await self._fetch(page_url(pod.address or ""))
+                reading = parse(page)
             except TimeoutError:
                 outcome = "timeout"
-            except exposition.Malformed:
+            except Malformed:
                 outcome = "malformed"
             except aiohttp.ClientResponseError:
                 outcome = "refused"
@@ -70,31 +68,3 @@ class Scraper:
                 outcome = "ok"
                 self._fleet.record(pod.uid, reading, self._clock())
         self._metrics.scraped(outcome)
-
-
-def page_url(pod: Pod) -> str:
-    """Where a pod with an address serves its metrics."""
-    host = f"[{pod.address}]" if pod.address and ":" in pod.address else pod.address
-    return f"http://{host}:{ADMIN_PORT}/metrics"
-
-
-def http_fetch(session: aiohttp.ClientSession) -> Fetch:
-    """Fetch by HTTP.
-
-    Whoever may label a pod chooses what answers here, so redirects aren't followed and the size is bounded.
-    """
-
-    async def fetch(url: str) -> str:
-        async with session.get(url, allow_redirects=False, headers={"Accept": "text/plain"}) as response:
-            if response.status != 200:
-                raise aiohttp.ClientResponseError(
-                    response.request_info, response.history, status=response.status, message="not 200"
-                )
-            page = bytearray()
-            async for part in response.content.iter_any():
-                page += part
-                if len(page) > MAX_PAGE_BYTES:
-                    raise exposition.Malformed(f"longer than {MAX_PAGE_BYTES} bytes")
-            return page.decode("utf-8", errors="replace")
-
-    return fetch

@@ -114,17 +114,19 @@ def _resolve(node: Any, definitions: Mapping[str, Any]) -> Any:
         return _resolve(node, definitions)
     if "const" in node:
         node = {"enum": [node["const"]], **{key: value for key, value in node.items() if key != "const"}}
-    dropped = ("title", "additionalProperties")
+    # `additionalProperties` stays where it is the schema of a map's values.
     return {
         key: _without_nulls(value) if key == "default" else _resolve(value, definitions)
         for key, value in node.items()
-        if key not in dropped
+        if key != "title" and not (key == "additionalProperties" and isinstance(value, bool))
     }
 
 
 def _without_nulls(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_without_nulls(item) for item in value]
     return value
 
 

@@ -4,16 +4,21 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tidegate_operator.api.schema import ApiModel, Duration, at_most, rules
+from tidegate_operator.api.match_spec import Matches, StickySpec
+from tidegate_operator.api.schema import ApiModel, Duration, Percent, PositiveDuration, at_most, rules
+
+Approval = Literal["Automatic", "Manual"]
 
 
 class StepSpec(ApiModel):
     """One step of a rollout."""
 
-    weight: Annotated[int, Field(ge=1, le=100)]
-    """The canary's share of requests in percent."""
+    weight: Annotated[int, Field(ge=0, le=100)]
+    """The canary's share of requests in percent. 0: its pods run and answer under status.canary.previewUrl alone."""
     hold: Annotated[Duration, at_most("168h")] = "2m"
     """How long the step lasts at least."""
+    approval: Approval | None = None
+    """Whether this step waits for status.rollout.request after its hold. Left out: as rollout.approval says."""
 
 
 StepWeights = Annotated[
@@ -29,6 +34,25 @@ StepWeights = Annotated[
 ]
 
 
+class AnalysisSpec(ApiModel):
+    """What the canary is judged on: the errors and times that callers saw, beside those of the stable revision."""
+
+    interval: Annotated[PositiveDuration, at_most("1h")] = "30s"
+    """How often it is judged."""
+    min_requests: Annotated[int, Field(ge=0, le=1_000_000)] = 200
+    """Requests that the canary has to have answered in a step before it may pass. 0: none."""
+    max_error_increase: Percent = "1%"
+    """By how much the canary's share of failed requests may be above stable's."""
+    max_p95_increase: Annotated[str, Field(max_length=5, pattern=r"^[0-9]{1,4}%$")] = "20%"
+    """By how much the canary's p95 may be above stable's."""
+    max_error_rate: Percent | None = None
+    """The share of requests that the canary may fail, whatever stable does."""
+    max_p95: Annotated[PositiveDuration, at_most("1h")] | None = None
+    """The canary's p95 at most, whatever stable's is."""
+    on_no_data: Literal["Hold", "Pass", "Fail"] = "Hold"
+    """What to do when a step's hold is over without minRequests. Hold: wait for more. Pass: go on. Fail: abort."""
+
+
 class RolloutSpec(ApiModel):
     """How a new revision takes over from the stable one."""
 
@@ -36,11 +60,26 @@ class RolloutSpec(ApiModel):
         default=[StepSpec(weight=5, hold="2m"), StepSpec(weight=25, hold="5m"), StepSpec(weight=50, hold="5m")]
     )
     """The canary's shares, ascending; after the last one it is promoted."""
-    approval: Literal["Automatic", "Manual"] = "Automatic"
-    """Automatic: a step ends when its hold is over and the canary was ready throughout. Manual: a step waits for
+    approval: Approval = "Automatic"
+    """Automatic: a step ends when its hold is over and the canary passed its analysis. Manual: a step waits for
     status.rollout.request as well."""
+    paused: bool = False
+    """Whether the canary stays where it is. A pause stops progress, never a rollback."""
+    analysis: AnalysisSpec = AnalysisSpec()
+    """What the canary is judged on."""
+    match: Matches = Field(default=[])
+    """A/B tests: requests that any of these fits go to the canary whatever its weight, as long as it has a ready pod.
+    They are no evidence for or against it."""
+    sticky: StickySpec | None = None
+    """By which key a caller stays with one revision while the weights stay: the share is then one of keys, not of
+    requests, and a request without the key is drawn on its own. Left out: each request is drawn on its own."""
+    progress_deadline: Annotated[PositiveDuration, at_most("168h")] = "1h"
+    """How long a canary may take to get ready for a step, or to collect its evidence, before it is aborted; time in
+    which it waits for a person, or for pods beyond maxReplicas and surge, doesn't count."""
     surge: Annotated[int, Field(ge=0, le=100)] | None = None
     """Pods beyond scaling.maxReplicas that a rollout may use; a step that needs more holds and says so. Left out: as
     many as the step needs."""
     scale_down_delay: Annotated[Duration, at_most("168h")] = "10m"
-    """How long the old stable's pods stay after a promotion."""
+    """How long the old stable's pods stay after a promotion, so that a rollback to it takes no time."""
+    history_limit: Annotated[int, Field(ge=1, le=50)] = 10
+    """How many revisions that don't run are remembered, to be rolled back to."""

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
 _DURATION = re.compile(r"([0-9]+)(ms|s|m|h)")
@@ -19,6 +19,9 @@ PositiveDuration = Annotated[str, Field(max_length=8, pattern=r"^[1-9][0-9]{0,5}
 Size = Annotated[str, Field(max_length=11, pattern=r"^[1-9][0-9]{0,8}(Ki|Mi|Gi)?$")]
 """A number of bytes: `1048576`, `10Mi`."""
 
+Percent = Annotated[str, Field(max_length=6, pattern=r"^(100|[0-9]{1,2}(\.[0-9]{1,2})?)%$")]
+"""A share: `1%`, `0.25%`, `100%`."""
+
 IntOrDuration = Annotated[
     int | str, WithJsonSchema({"x-kubernetes-int-or-string": True, "anyOf": [{"type": "integer"}, {"type": "string"}]})
 ]
@@ -32,6 +35,19 @@ def rules(*pairs: tuple[str, str]) -> dict[str, Any]:
 def at_most(duration: str) -> Any:
     """The field whose durations end at `duration`."""
     return Field(json_schema_extra=rules((f"duration(self) <= duration('{duration}')", f"must be at most {duration}")))
+
+
+def names(pattern: str, told: str) -> AfterValidator:
+    """Holds the names of a map to `pattern`; `told` says what a name may be. CEL has to be told apart, by `rules`."""
+    fits = re.compile(pattern.replace("$", r"\Z"))
+
+    def check(values: dict[str, str]) -> dict[str, str]:
+        for name in values:
+            if not fits.search(name):
+                raise ValueError(f"{name!r}: {told}")
+        return values
+
+    return AfterValidator(check)
 
 
 Cpu = Annotated[
@@ -89,6 +105,11 @@ def seconds(duration: str) -> float:
 def duration(seconds: float) -> str:
     """The `Duration` of a number of seconds, to the millisecond."""
     return f"{seconds:.0f}s" if seconds == int(seconds) else f"{seconds * 1000:.0f}ms"
+
+
+def share(percent: str) -> float:
+    """The share that a `Percent` stands for: 0.01 for `1%`."""
+    return float(percent.rstrip("%")) / 100
 
 
 def size_in_bytes(size: str) -> int:

@@ -7,8 +7,21 @@ from pydantic import ConfigDict, Field
 
 from tidegate_operator.api.schema import ApiModel, rules
 
-Action = Literal["Promote", "Abort"]
-Phase = Literal["Initial", "Stable", "Preparing", "Progressing", "AwaitingApproval", "Promoting", "Aborted"]
+Action = Literal["Promote", "Abort", "Pause", "Resume", "Rollback", "Update", "Retry"]
+Phase = Literal[
+    "Initial",
+    "Stable",
+    "Preparing",
+    "Blocked",
+    "Progressing",
+    "AwaitingApproval",
+    "Paused",
+    "Promoting",
+    "RollingBack",
+    "Aborted",
+]
+Verdict = Literal["Pass", "Fail", "Inconclusive"]
+Evidence = Annotated[list[float], Field(max_length=32)]
 Revision = Annotated[str, Field(max_length=63)]
 
 
@@ -48,6 +61,12 @@ class RoutedRevision(StatusModel):
     """Pods ready."""
     timeout: Annotated[str, Field(max_length=16)] | None = None
     """How long its pods take for a request at most; the routers wait a little longer."""
+    observed_weight: float | None = None
+    """The share of requests in percent that it was seen to answer in the current step, to a tenth."""
+    p95_ms: int | None = None
+    """The 95th percentile of its requests' times in milliseconds, in the current step."""
+    preview_url: Annotated[str, Field(max_length=512)] | None = None
+    """Where its pods answer, whatever its share is; of a canary alone."""
 
 
 class RetiringRevision(StatusModel):
@@ -59,15 +78,28 @@ class RetiringRevision(StatusModel):
     """When its pods are removed."""
 
 
+class PreviousRevision(StatusModel):
+    """The revision that was stable before."""
+
+    revision: Revision
+    """Its name."""
+
+
 class Request(StatusModel):
     """What a person or a pipeline asks of the rollout; written by them, never changed by the controller."""
 
     action: Action
-    """Promote: go to the next step, or after the last one to all requests. Abort: no more requests to the canary."""
+    """Promote: go to the next step, or after the last one to all requests. Abort: no more requests to the canary, which
+    isn't tried again. Pause, Resume: stop the canary where it is, and let it go on. Rollback: make a revision that was
+    stable before stable again. Update: bring the stable revision to what this release of Tidegate makes of it, by a
+    canary. Retry: try a revision again that was aborted."""
     revision: Revision
-    """The canary that is meant; another one's request is refused."""
+    """The revision that is meant: for Promote, Abort, Pause and Resume the canary, for Rollback the one to go back to,
+    for Update the stable one, for Retry the aborted one. Another one's request is refused."""
     step: Annotated[int, Field(ge=0, le=20)] | None = None
-    """The step that is meant, from 0; one already passed is refused."""
+    """Promote: the step that is meant, from 0; one already passed is refused."""
+    full: bool | None = None
+    """Promote: whether to skip the steps that are left."""
     id: Annotated[str, Field(min_length=1, max_length=128)]
     """Tells this request from the one before."""
 
@@ -87,6 +119,44 @@ class AnsweredRequest(StatusModel):
     """What was done, or why not."""
     time: datetime
     """When it was answered."""
+
+
+class Sample(StatusModel):
+    """What one revision's callers saw in the current step."""
+
+    requests: int = 0
+    """Requests answered, or failed."""
+    failures: int = 0
+    """Those that failed."""
+    timed: int = 0
+    """Requests whose times were compared: one of each batch."""
+    slow: int = 0
+    """Those of them that took longer than the p95 that is allowed."""
+    p95_ms: int | None = None
+    """Their 95th percentile in milliseconds."""
+
+
+class AnalysisStatus(StatusModel):
+    """What the canary is judged on, in the current step."""
+
+    verdict: Verdict
+    """Pass: nothing speaks against it. Fail: it is worse than allowed. Inconclusive: too few requests so far."""
+    reason: Annotated[str, Field(max_length=64)]
+    """Why, in one CamelCase word; API."""
+    message: Annotated[str, Field(max_length=1024)]
+    """Why, with the numbers and how many requests they come from."""
+    at: datetime
+    """When it was judged last."""
+    canary: Sample
+    """What the canary's callers saw."""
+    stable: Sample
+    """What the stable revision's callers saw in the same time."""
+    slow_after_ms: Annotated[float, Field(ge=0)] | None = None
+    """The time above which a request counts as slow; None until stable's own p95 is known."""
+    error_evidence: Evidence | None = None
+    """That the canary fails more than it may: the logarithm of the wealth of each bet on it."""
+    p95_evidence: Evidence | None = None
+    """That more than 5 in 100 of the canary's requests are slow: the logarithm of the wealth of each bet on it."""
 
 
 class RolloutStatus(StatusModel):
@@ -118,6 +188,12 @@ class RolloutStatus(StatusModel):
     """When the current phase, or step, began."""
     message: str | None = None
     """What it waits for."""
+    reason: Annotated[str, Field(max_length=64)] | None = None
+    """Why the revision that the spec asks for was given up, in one CamelCase word; API."""
+    paused: bool | None = None
+    """Whether a request paused it."""
+    analysis: AnalysisStatus | None = None
+    """What the canary is judged on."""
     request: Request | None = None
     """Write here: what the rollout should do."""
     last_request: AnsweredRequest | None = None
@@ -146,6 +222,8 @@ class InferenceServiceStatus(StatusModel):
     """The revision that callers rely on."""
     canary: RoutedRevision | None = None
     """The revision on trial."""
+    previous: PreviousRevision | None = None
+    """The revision that was stable before; kept, to be rolled back to."""
     retiring: Annotated[list[RetiringRevision], Field(max_length=20)] | None = None
     """Revisions without requests whose pods are still there."""
     rollout: RolloutStatus | None = None

@@ -11,6 +11,7 @@ import aiohttp
 from prometheus_client import CollectorRegistry
 
 from tidegate_operator import errors, naming
+from tidegate_operator.analyst import Analyst
 from tidegate_operator.controller.keyqueue import KeyQueue
 from tidegate_operator.controller.metrics import ControllerMetrics
 from tidegate_operator.controller.workers import Workers
@@ -21,9 +22,11 @@ from tidegate_operator.kube.objects import CHILDREN, ENDPOINT_SLICE, POD, SERVIC
 from tidegate_operator.kube.recorder import Recorder
 from tidegate_operator.kube.store import Key, Store, key_of
 from tidegate_operator.process.administration import administration
+from tidegate_operator.process.pages import http_fetch
 from tidegate_operator.process.serving import serving
 from tidegate_operator.process.ticks import ticks
 from tidegate_operator.reconcile import Reconciler, utc_now
+from tidegate_operator.routing.callers import Callers
 from tidegate_operator.routing.router import Router
 
 logger = logging.getLogger(__name__)
@@ -51,7 +54,8 @@ class Controller:
         self._cluster = cluster
         router = Router(install, self.store, session)
         recorder = Recorder(cluster, utc_now)
-        reconciler = Reconciler(cluster, self.store, router, recorder, install)
+        analyst = Analyst(Callers(router, http_fetch(session)))
+        reconciler = Reconciler(cluster, self.store, router, analyst, recorder, install)
         self.workers = Workers(self.queue, reconciler, utc_now, self.metrics)
 
     def ready(self) -> tuple[bool, str]:

@@ -84,7 +84,7 @@ def build(
     )
 
 
-def kept_records(records: Mapping[str, Manifest], running: frozenset[str], history: int = 10) -> frozenset[str]:
-    """The revisions whose records stay: those that run, and the newest `history` besides."""
-    newest = sorted(records, key=lambda name: int(records[name]["revision"]), reverse=True)
-    return running | frozenset(newest[:history])
+def kept_records(records: Mapping[str, Manifest], needed: frozenset[str], history: int) -> frozenset[str]:
+    """The revisions whose records stay: those that are `needed`, and the newest `history` besides."""
+    others = sorted(set(records) - needed, key=lambda name: int(records[name]["revision"]), reverse=True)
+    return needed | frozenset(others[:history])

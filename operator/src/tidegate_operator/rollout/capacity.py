@@ -43,11 +43,14 @@ def demand(scaling: ScalingSpec, stable_wanted: int) -> int:
 
 
 def canary_need(state: RolloutState, rollout: RolloutSpec, scaling: ScalingSpec, stable_wanted: int) -> Need:
-    """The pods that the canary needs before its weight may rise to the current step's, or to 100 when promoting."""
-    weight = 100 if state.phase == "Promoting" else rollout.steps[state.step].weight
+    """The pods that the canary needs before its weight may rise to the current step's, or to 100 at the end.
+
+    A rollback needs what it needs: the surge bounds what a new revision may cost, not the way out.
+    """
+    weight = 100 if state.phase in ("Promoting", "RollingBack") else rollout.steps[state.step].weight
     total = demand(scaling, stable_wanted)
     replicas = max(1, -(-weight * total // 100))
-    if rollout.surge is None:
+    if rollout.surge is None or state.phase == "RollingBack":
         return Need(replicas)
     limit = most(scaling) + rollout.surge
     if stable_wanted + replicas <= limit:
@@ -69,7 +72,7 @@ def bounds(state: RolloutState, rollout: RolloutSpec, scaling: ScalingSpec, situ
         return {state.stable: Bounds(scaling.min_replicas, limit)}
     wanted = situation.of(state.stable).wanted
     low, need = demand(scaling, wanted), canary_need(state, rollout, scaling, wanted).replicas
-    total = limit + (need if rollout.surge is None else rollout.surge)
+    total = limit + max(need if rollout.surge is None else rollout.surge, need if state.phase == "RollingBack" else 0)
     stable = Bounds(low, max(low, min(limit, total - need)))
     canary = Bounds(need, max(need, min(limit, total - wanted)) if autoscaled(scaling) else need)
     return {state.stable: stable, state.canary: canary}

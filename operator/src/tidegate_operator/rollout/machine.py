@@ -1,40 +1,25 @@
 """The rollout's state machine: one decision a call, from the memory, what is seen, and the time.
 
-    (no stable) → Initial → Stable ─┬─ new spec → Preparing → Progressing ─ … ─ last step done → Promoting → Stable
-                                    │                └─ canary lost ──┘ (weight 0)
-                                    └─ Abort → Aborted (weight 0, the hash remembered)
+    (no stable) → Initial → Stable ── new spec, Update, Retry ──► a canary's phases (`canary`) ── promoted ──► Stable
+                              ▲  └─ Rollback → RollingBack ──────────────────┐     └─ given up ──► Aborted
+                              └──────────────────────────────────────────────┘ (as Aborted: the spec asks for another)
 
-Invariants: weights sum to 100; a canary has weight only while it is serving in the routers' eyes; an abort is 0 at once
-and stays; promoted is only what carried the last step, with the pods for all requests.
+Invariants, in order of precedence: weights sum to 100; a canary that is given up has weight 0 at once, and stays given
+up; promoted is only what carried the last step with evidence, or what a person named; a canary has weight only while it
+is serving in the routers' eyes; a weight rises only when the pods for it are ready.
 """
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from tidegate_operator import naming
 from tidegate_operator.api.rollout_spec import RolloutSpec
 from tidegate_operator.api.scaling_spec import ScalingSpec
-from tidegate_operator.api.schema import seconds
-from tidegate_operator.rollout.capacity import canary_need
+from tidegate_operator.api.status import Phase, Request
+from tidegate_operator.rollout import canary, ending
+from tidegate_operator.rollout.decision import Decision
 from tidegate_operator.rollout.requests import answer, rule, unanswered
-from tidegate_operator.rollout.state import Retiring, RolloutState, Seen, Situation
-
-DRAIN = timedelta(seconds=30)
-"""How long the pods of a revision that lost its requests stay: requests under way, and routers that hear of it late."""
-
-_REMEMBERED = 20
-"""Retiring revisions, and rejected hashes, at most: what the status has room for. The newest are kept."""
-
-
-@dataclass(frozen=True)
-class Decision:
-    """The state from now on, what it waits for, and when to look again without being woken."""
-
-    state: RolloutState
-    message: str
-    look_again: datetime | None = None
-    obstacle: bool = False
-    """Whether it can't go on unless someone changes something."""
+from tidegate_operator.rollout.state import RolloutState, Situation
 
 
 def step(
@@ -44,173 +29,148 @@ def step(
 
     Called again with its own result and nothing new to see, it comes to rest: then the state stays as it is.
     """
-    decision = _decide(_fitted(state, rollout, now), rollout, scaling, situation, now)
-    kept = tuple(entry for entry in decision.state.retiring if entry.until > now)[-_REMEMBERED:]
+    decision = _Pass(rollout, scaling, situation, now).decide(_fitted(state, rollout, now))
+    kept = tuple(entry for entry in decision.state.retiring if entry.until > now)[-ending.REMEMBERED :]
     following = replace(decision.state, retiring=kept)
     times = [entry.until for entry in kept] + ([decision.look_again] if decision.look_again else [])
     look_again = now if following != state else min(times, default=None)
     return replace(decision, state=following, look_again=look_again)
 
 
-def _decide(
-    state: RolloutState, rollout: RolloutSpec, scaling: ScalingSpec, situation: Situation, now: datetime
-) -> Decision:
-    if state.stable is None:
-        state = replace(state, stable=situation.target, phase="Initial", since=now)
-    if state.canary is not None and state.canary != situation.target:
-        # A request is answered by the next decision, which knows the canary there is then.
-        return _supersede(state, situation, now)
-    promote = False
-    if request := unanswered(state, situation.request):
-        ruling = rule(state, request, len(rollout.steps), serving=_still_serving(situation.of(state.canary)))
-        state = replace(state, answered=answer(request, ruling, now))
-        if ruling.accepted and request.action == "Abort":
-            return _abort(state, now)
-        promote = ruling.accepted
-    if state.phase == "Initial":
-        return _wait_for_first(state, situation, now)
-    if state.canary is None:
-        return _rest_or_start(state, situation, now)
-    if state.phase == "Promoting":
-        return _promote(state, rollout, scaling, situation, now)
-    if state.phase == "Preparing":
-        return _prepare(state, rollout, scaling, situation, now)
-    return _progress(state, rollout, situation, now, promote=promote)
-
-
 def _fitted(state: RolloutState, rollout: RolloutSpec, now: datetime) -> RolloutState:
     """`state` by the steps that the spec has now: a step that changed under way is prepared, and held, anew."""
-    if state.canary is None:
+    if state.canary is None or state.phase == "RollingBack":
         return state
     state = replace(state, step=min(state.step, len(rollout.steps) - 1))
     weight = rollout.steps[state.step].weight
     if state.phase == "Promoting" or state.weight == weight:
         return state
-    if state.phase != "Preparing":
-        state = replace(state, phase="Preparing", since=now)
+    if state.phase in ("Progressing", "AwaitingApproval"):
+        state = replace(state, phase="Preparing", since=now, analysis=None)
     return replace(state, weight=min(state.weight, weight))
 
 
-def _wait_for_first(state: RolloutState, situation: Situation, now: datetime) -> Decision:
-    if state.stable != situation.target:
-        # The first one never got as far as to be relied on, so its successor needs no canary.
-        until = now + DRAIN if situation.of(state.stable).ready else now
-        state = replace(_retire(state, state.stable, until), stable=situation.target, since=now)
-        state = _without_retiring(state, situation.target)
-    if situation.of(state.stable).serving:
-        return Decision(replace(state, phase="Stable", since=now), f"{state.stable} serves all requests")
-    return Decision(state, f"{state.stable} is the first revision; waiting for its first ready pod")
+@dataclass(frozen=True)
+class _Pass:
+    """What one decision looks at besides the state."""
+
+    rollout: RolloutSpec
+    scaling: ScalingSpec
+    situation: Situation
+    now: datetime
+
+    def decide(self, state: RolloutState) -> Decision:
+        target = self.situation.target
+        if state.stable is None:
+            state = replace(state, stable=target, phase="Initial", since=self.now)
+        if state.canary not in (None, target) and state.phase != "RollingBack":
+            # A request is answered by the next decision, which knows the canary there is then.
+            return self.rest_or_start(ending.dropped(state, self.now))
+        request = unanswered(state, self.situation.request)
+        if request is None:
+            return self.proceed(state)
+        ruling = rule(state, request, self.rollout, self.situation)
+        state = replace(state, answered=answer(request, ruling, self.now))
+        return self.carry_out(state, request) if ruling.accepted else self.proceed(state)
+
+    def proceed(self, state: RolloutState) -> Decision:
+        if state.phase == "Initial":
+            return self.wait_for_first(state)
+        if state.canary is None:
+            return self.rest_or_start(state)
+        return canary.decide(self.trial(state))
+
+    def carry_out(self, state: RolloutState, request: Request) -> Decision:
+        match request.action:
+            case "Abort":
+                return self.abort(state)
+            case "Rollback":
+                return self.roll_back(state, request.revision)
+            case "Promote":
+                return canary.promote(self.trial(state), full=bool(request.full))
+            case "Pause":
+                return self.proceed(replace(state, paused=True))
+            case "Resume":
+                return self.proceed(replace(state, paused=False))
+            case "Retry":
+                return self.start(_acquitted(state, request.revision), request.revision)
+        assert self.situation.update is not None
+        return self.start(_acquitted(state, self.situation.update), self.situation.update)
+
+    def wait_for_first(self, state: RolloutState) -> Decision:
+        target = self.situation.target
+        if state.stable != target:
+            # The first one never got as far as to be relied on, so its successor needs no canary.
+            until = self.now + ending.DRAIN if self.situation.of(state.stable).ready else self.now
+            state = replace(ending.retire(state, state.stable, until), stable=target, since=self.now)
+            state = ending.revived(state, target)
+        if self.situation.of(state.stable).serving:
+            return Decision(replace(state, phase="Stable", since=self.now), f"{state.stable} serves all requests")
+        return Decision(state, f"{state.stable} is the first revision; waiting for its first ready pod")
+
+    def rest_or_start(self, state: RolloutState) -> Decision:
+        target = self.situation.target
+        state = replace(state, rejected=self.remembered(state))
+        if target == state.stable:
+            return self.rest(replace(state, reason=None, analysis=None), "Stable", f"{target} serves all requests")
+        if naming.digest_of(target) in state.rejected:
+            return self.rest(state, "Aborted", ending.told(state, target))
+        return self.start(state, target)
+
+    def rest(self, state: RolloutState, phase: Phase, message: str) -> Decision:
+        if state.phase == phase:
+            return Decision(state, message)
+        return Decision(replace(state, phase=phase, since=self.now, step=0), message)
+
+    def start(self, state: RolloutState, revision: str) -> Decision:
+        begun = replace(
+            ending.revived(state, revision),
+            canary=revision,
+            weight=0,
+            step=0,
+            phase="Preparing",
+            since=self.now,
+            paused=False,
+            analysis=None,
+            reason=None,
+        )
+        return Decision(begun, f"{revision} is the canary; waiting for its first ready pod")
+
+    def abort(self, state: RolloutState) -> Decision:
+        given_up = state.canary
+        assert given_up is not None
+        if state.phase == "RollingBack":
+            return self.rest_or_start(_acquitted(ending.dropped(state, self.now), state.stable))
+        after = ending.aborted(state, ending.ABORTED_BY_REQUEST, self.now)
+        return Decision(after, ending.told(after, given_up))
+
+    def roll_back(self, state: RolloutState, revision: str) -> Decision:
+        left = state.stable
+        assert left is not None
+        if state.canary is not None:
+            state = ending.reject(ending.dropped(state, self.now), state.canary)
+        state = _acquitted(ending.reject(ending.reject(state, left), self.situation.target), revision)
+        rolling = replace(
+            ending.revived(state, revision),
+            canary=revision,
+            weight=0,
+            step=0,
+            phase="RollingBack",
+            since=self.now,
+            analysis=None,
+            reason=ending.ROLLED_BACK,
+        )
+        return Decision(rolling, f"{revision} is prepared to serve all requests again")
+
+    def remembered(self, state: RolloutState) -> tuple[str, ...]:
+        """Of what was given up, that which the spec, or an Update, would bring back."""
+        wanted = {naming.digest_of(name) for name in (self.situation.target, self.situation.update) if name}
+        return tuple(digest for digest in state.rejected if digest in wanted)
+
+    def trial(self, state: RolloutState) -> canary.Trial:
+        return canary.Trial(state, self.rollout, self.scaling, self.situation, self.now)
 
 
-def _abort(state: RolloutState, now: datetime) -> Decision:
-    assert state.canary is not None
-    rejected = (*state.rejected, naming.digest_of(state.canary))[-_REMEMBERED:]
-    aborted = _retire(state, state.canary, now + DRAIN)
-    aborted = replace(aborted, canary=None, weight=0, step=0, phase="Aborted", since=now, rejected=rejected)
-    return Decision(aborted, _told_aborted(state.canary))
-
-
-def _supersede(state: RolloutState, situation: Situation, now: datetime) -> Decision:
-    assert state.canary is not None
-    gone = replace(_retire(state, state.canary, now + DRAIN), canary=None, weight=0, step=0)
-    return _rest_or_start(gone, situation, now)
-
-
-def _rest_or_start(state: RolloutState, situation: Situation, now: datetime) -> Decision:
-    target = situation.target
-    rejected = tuple(digest for digest in state.rejected if digest == naming.digest_of(target))
-    state = replace(state, rejected=rejected)
-    if target == state.stable:
-        resting = state if state.phase == "Stable" else replace(state, phase="Stable", since=now, step=0)
-        return Decision(resting, f"{target} serves all requests")
-    if rejected:
-        resting = state if state.phase == "Aborted" else replace(state, phase="Aborted", since=now, step=0)
-        return Decision(resting, _told_aborted(target))
-    state = replace(_without_retiring(state, target), canary=target, weight=0, step=0, phase="Preparing", since=now)
-    return Decision(state, f"{target} is the canary; waiting for its first ready pod")
-
-
-def _prepare(
-    state: RolloutState, rollout: RolloutSpec, scaling: ScalingSpec, situation: Situation, now: datetime
-) -> Decision:
-    canary, weight = situation.of(state.canary), rollout.steps[state.step].weight
-    need = canary_need(state, rollout, scaling, situation.of(state.stable).wanted)
-    if state.weight and not _still_serving(canary):
-        return _lose(state, now)
-    if need.obstacle:
-        return Decision(state, need.obstacle, obstacle=True)
-    if canary.ready < need.replicas:
-        return Decision(state, f"{state.canary} has {canary.ready} of {need.replicas} pods that {weight} % need")
-    if not canary.serving:
-        return Decision(state, f"waiting until every router sees a healthy pod of {state.canary}")
-    begun = replace(state, weight=weight, phase="Progressing", since=now)
-    return Decision(begun, f"{state.canary} gets {weight} % of requests")
-
-
-def _progress(
-    state: RolloutState, rollout: RolloutSpec, situation: Situation, now: datetime, *, promote: bool
-) -> Decision:
-    if not _still_serving(situation.of(state.canary)):
-        return _lose(state, now)
-    if promote:
-        return _advance(state, rollout, now)
-    until = _held_until(state, rollout)
-    if until > now:
-        return Decision(replace(state, phase="Progressing"), f"{state.canary} holds {state.weight} %", until)
-    if rollout.approval == "Manual":
-        waiting = replace(state, phase="AwaitingApproval")
-        return Decision(waiting, f"{state.canary} at {state.weight} % waits for status.rollout.request")
-    return _advance(state, rollout, now)
-
-
-def _advance(state: RolloutState, rollout: RolloutSpec, now: datetime) -> Decision:
-    if state.step + 1 < len(rollout.steps):
-        following = replace(state, step=state.step + 1, phase="Preparing", since=now)
-        return Decision(following, f"{state.canary} is prepared for {rollout.steps[following.step].weight} %")
-    return Decision(replace(state, phase="Promoting", since=now), f"{state.canary} carried every step")
-
-
-def _promote(
-    state: RolloutState, rollout: RolloutSpec, scaling: ScalingSpec, situation: Situation, now: datetime
-) -> Decision:
-    canary = situation.of(state.canary)
-    if not _still_serving(canary):
-        return _lose(state, now)
-    need = canary_need(state, rollout, scaling, situation.of(state.stable).wanted)
-    if need.obstacle:
-        return Decision(state, need.obstacle, obstacle=True)
-    if canary.ready < need.replicas or not canary.serving:
-        return Decision(state, f"{state.canary} has {canary.ready} of {need.replicas} pods that all requests need")
-    until = now + timedelta(seconds=seconds(rollout.scale_down_delay))
-    promoted = _retire(state, state.stable, max(until, now + DRAIN))
-    promoted = replace(promoted, stable=state.canary, canary=None, weight=0, step=0, phase="Stable", since=now)
-    return Decision(promoted, f"{state.canary} is promoted and serves all requests")
-
-
-def _lose(state: RolloutState, now: datetime) -> Decision:
-    lost = replace(state, weight=0, phase="Preparing", since=now)
-    return Decision(lost, f"{state.canary} has no healthy pod: its requests go to {state.stable} until it is back")
-
-
-def _still_serving(canary: Seen) -> bool:
-    # Routers that can't be asked are no reason to take requests away from a ready canary; to give it more, they are.
-    return canary.ready > 0 and canary.routable is not False
-
-
-def _retire(state: RolloutState, revision: str | None, until: datetime) -> RolloutState:
-    if revision is None:
-        return state
-    others = _without_retiring(state, revision).retiring
-    return replace(state, retiring=(*others, Retiring(revision, until)))
-
-
-def _without_retiring(state: RolloutState, revision: str) -> RolloutState:
-    return replace(state, retiring=tuple(entry for entry in state.retiring if entry.revision != revision))
-
-
-def _held_until(state: RolloutState, rollout: RolloutSpec) -> datetime:
-    return state.since + timedelta(seconds=seconds(rollout.steps[state.step].hold))
-
-
-def _told_aborted(revision: str) -> str:
-    return f"{revision} was aborted and is not tried again until the spec changes"
+def _acquitted(state: RolloutState, revision: str | None) -> RolloutState:
+    digest = naming.digest_of(revision) if revision else ""
+    return replace(state, rejected=tuple(known for known in state.rejected if known != digest))

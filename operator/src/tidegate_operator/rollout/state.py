@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from tidegate_operator.api.status import (
+    AnalysisStatus,
     AnsweredRequest,
     InferenceServiceStatus,
     Phase,
@@ -32,9 +33,17 @@ class RolloutState:
     """The canary's, in percent."""
     step: int = 0
     """The step that the canary is at, or is prepared for."""
+    paused: bool = False
+    """Whether a request paused the canary."""
+    analysis: AnalysisStatus | None = None
+    """What the canary is judged on in this step; after an abort by evidence, what it was judged on."""
+    reason: str | None = None
+    """Why the revision that the spec asks for was given up; API."""
+    previous: str | None = None
+    """The revision that was stable before this one."""
     retiring: tuple[Retiring, ...] = ()
     rejected: tuple[str, ...] = ()
-    """Hashes aborted by request."""
+    """Hashes of revisions that were given up."""
     answered: AnsweredRequest | None = None
     """The latest request that was answered."""
 
@@ -53,6 +62,11 @@ class Seen:
         """Whether requests sent to it would be answered, as far as is known."""
         return self.ready > 0 and self.routable is True
 
+    @property
+    def still_serving(self) -> bool:
+        """Whether requests that it gets already may go on: routers that can't be asked are no reason to take them."""
+        return self.ready > 0 and self.routable is not False
+
 
 @dataclass(frozen=True)
 class Situation:
@@ -60,8 +74,14 @@ class Situation:
 
     target: str
     """The revision that the spec asks for."""
-    seen: dict[str, Seen]
+    seen: Mapping[str, Seen]
     request: Request | None = None
+    analysis: AnalysisStatus | None = None
+    """How the canary's step is judged now; None if nothing could be read yet."""
+    kept: frozenset[str] = frozenset()
+    """Revisions with a record, which can be run again."""
+    update: str | None = None
+    """The revision that this release would make of stable's spec; None if it is no other."""
 
     def of(self, revision: str | None) -> Seen:
         """What is known of `revision`; nothing, if it has no pods."""
@@ -88,6 +108,10 @@ def recall(status: InferenceServiceStatus, seen: Mapping[str, Seen], target: str
         canary=status.canary.revision if status.canary else None,
         weight=status.canary.weight if status.canary else 0,
         step=rollout.step or 0,
+        paused=bool(rollout.paused),
+        analysis=rollout.analysis,
+        reason=rollout.reason,
+        previous=status.previous.revision if status.previous else None,
         retiring=tuple(Retiring(entry.revision, entry.until) for entry in status.retiring or []),
         rejected=tuple(rollout.rejected or []),
         answered=rollout.last_request,

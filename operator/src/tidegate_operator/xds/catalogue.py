@@ -183,6 +183,8 @@ class Catalogue:
         except InvalidSpec as error:
             logger.warning("service kept as it was", extra={"service": "/".join(key), "error": str(error)})
             return self._services.get(key)
+        if read.unread:
+            logger.warning("service routed by weight alone", extra={"service": "/".join(key), "error": read.unread})
         clusters = {name: _json(cluster) for name, cluster in service_clusters(read, self._domain).items()}
         host = _json(virtual_host(read, self._domain))
         return _Rendered(clusters, host, digest(clusters.values()).encode(), digest([host]).encode())

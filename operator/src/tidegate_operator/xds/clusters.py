@@ -1,4 +1,4 @@
-"""The Envoy clusters of a revision: its pods by EDS, the same pods by DNS, and the aggregate that routes name. Pure.
+"""The Envoy clusters of a service: each revision's pods by EDS and by DNS, and the aggregates that routes name. Pure.
 
 docs/routing.md says what each setting prevents.
 """
@@ -34,25 +34,34 @@ ENDPOINTS_SOURCE = {
 
 def service_clusters(service: RoutedService, domain: str) -> dict[str, Resource]:
     """All clusters that a service needs, by name; revisions without requests keep theirs until they are gone."""
-    clusters: dict[str, Resource] = {}
+    found: list[Resource] = []
     live = [revision for revision in (service.stable, service.canary) if revision]
     for revision in dict.fromkeys([*live, *service.retiring]):
         fallback = service.stable if revision == service.canary and revision != service.stable else None
-        for cluster in revision_clusters(service.namespace, revision, fallback, domain):
-            clusters[cluster["name"]] = cluster
-    return clusters
+        found += revision_clusters(service.namespace, revision, fallback, domain)
+    # While there is a canary in any case: routes that name it may be heard of later than that `match` is gone.
+    if service.stable and (service.matches or service.canary):
+        name = names.match_cluster(service.namespace, service.name)
+        order = dict.fromkeys(revision for revision in (service.canary, service.stable) if revision)
+        found.append(_aggregate(name, [each for revision in order for each in _own(service.namespace, revision)]))
+    return {cluster["name"]: cluster for cluster in found}
 
 
 def revision_clusters(namespace: str, revision: str, fallback: str | None, domain: str) -> list[Resource]:
-    """The three clusters of a revision; requests go to `fallback`, a revision, while it has no healthy pod itself."""
-    chain = [names.pods_cluster(namespace, revision), names.dns_cluster(namespace, revision)]
+    """The clusters of a revision; requests go to `fallback`, a revision, while it has no healthy pod itself.
+
+    They do so by a cluster of their own first, which is how many they were is known.
+    """
+    chain = _own(namespace, revision)
+    clusters = [_pods(namespace, revision), _dns(namespace, revision, domain)]
     if fallback:
-        chain += [names.pods_cluster(namespace, fallback), names.dns_cluster(namespace, fallback)]
-    return [
-        _pods(namespace, revision),
-        _dns(namespace, revision, domain),
-        _aggregate(names.revision_cluster(namespace, revision), chain),
-    ]
+        clusters.append(_fallback(namespace, revision, fallback))
+        chain += [names.fallback_cluster(namespace, revision), *_own(namespace, fallback)]
+    return [*clusters, _aggregate(names.revision_cluster(namespace, revision), chain)]
+
+
+def _own(namespace: str, revision: str) -> list[str]:
+    return [names.pods_cluster(namespace, revision), names.dns_cluster(namespace, revision)]
 
 
 def endpoint(address: str, port: int, revision: str) -> Resource:
@@ -83,6 +92,18 @@ def _pods(namespace: str, revision: str) -> Resource:
         **_leading_to_pods(namespace, revision, interval_seconds=1),
         "type": "EDS",
         "eds_cluster_config": {"eds_config": ENDPOINTS_SOURCE},
+    }
+
+
+def _fallback(namespace: str, canary: str, stable: str) -> Resource:
+    return {
+        **_common(names.fallback_cluster(namespace, canary)),
+        **_leading_to_pods(namespace, stable, interval_seconds=5),
+        "type": "EDS",
+        "eds_cluster_config": {
+            "eds_config": ENDPOINTS_SOURCE,
+            "service_name": names.pods_cluster(namespace, stable),
+        },
     }
 
 

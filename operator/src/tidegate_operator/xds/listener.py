@@ -13,6 +13,19 @@ _UNKNOWN_HOST = (
 )
 _NO_HEALTHY_POD = "'%REQ(:AUTHORITY)%' has no healthy pod; kubectl describe inferenceservice tells why"
 
+# Of the router's own answers only the weights that it tells are no errors.
+_AS_IT_IS = {
+    "filter": {
+        "status_code_filter": {
+            "comparison": {"op": "EQ", "value": {"default_value": 200, "runtime_key": "tidegate.told_status"}}
+        }
+    },
+    "body_format_override": {
+        "text_format_source": {"inline_string": "%LOCAL_REPLY_BODY%"},
+        "content_type": "application/json",
+    },
+}
+
 
 def listener(port: int = names.DATA_PORT) -> dict[str, Any]:
     """The listener on `port` of all addresses. Its routes come by RDS, and it isn't up without them."""
@@ -85,6 +98,7 @@ def _local_replies() -> dict[str, Any]:
         "mappers": [
             _mapper("NR", _UNKNOWN_HOST),
             _mapper("UH", _NO_HEALTHY_POD),
+            _AS_IT_IS,
         ],
         "body_format": {"json_format": {"error": "%LOCAL_REPLY_BODY%"}},
     }

@@ -1,8 +1,15 @@
 """What the routers' objects are called. Pure."""
 
-from tidegate_operator.naming import ADMIN_PORT, DATA_PORT, REVISION_LABEL, service_of
+from tidegate_operator.naming import (
+    ADMIN_PORT,
+    DATA_PORT,
+    REVISION_LABEL,
+    ROUTE_HEADER,
+    WEIGHTS_PATH,
+    service_of,
+)
 
-__all__ = ["ADMIN_PORT", "DATA_PORT", "REVISION_LABEL"]
+__all__ = ["ADMIN_PORT", "DATA_PORT", "REVISION_LABEL", "ROUTE_HEADER", "WEIGHTS_PATH"]
 
 XDS_PORT = 18000
 XDS_CLUSTER = "xds"
@@ -25,9 +32,19 @@ def dns_cluster(namespace: str, revision: str) -> str:
     return f"{namespace}/{revision}/dns"
 
 
+def fallback_cluster(namespace: str, canary: str) -> str:
+    """The cluster of stable's pods for requests that `canary` was to answer: Envoy counts by cluster."""
+    return f"{namespace}/{canary}/fallback"
+
+
 def revision_cluster(namespace: str, revision: str) -> str:
     """The aggregate cluster that routes name."""
     return f"{namespace}/{revision}"
+
+
+def match_cluster(namespace: str, service: str) -> str:
+    """The aggregate cluster for requests that go to the canary whatever its weight."""
+    return f"{namespace}/{service}/match"
 
 
 def health_path(revision: str) -> str:

@@ -1,9 +1,10 @@
 """The virtual host of a service: who it is, and where its requests go. Pure."""
 
+import json
 from typing import Any
 
 from tidegate_operator.xds import names
-from tidegate_operator.xds.service import RoutedService
+from tidegate_operator.xds.service import Match, RoutedService, Sticky
 
 TIMEOUT_MARGIN_SECONDS = 5
 """What the router waits longer than the runtime, so that the runtime's own 504, which says why, comes first."""
@@ -15,40 +16,101 @@ Well above the 1 MiB after which Envoy stops reading from a caller while it stil
 size survives a pod that can't be reached, and one that is under way to a model costs no more memory than this.
 """
 
+Route = dict[str, Any]
+
 
 def virtual_host(service: RoutedService, domain: str) -> dict[str, Any]:
     """The virtual host of a service; one that has no revision yet answers 503."""
     return {
         "name": names.virtual_host(service.namespace, service.name),
         "domains": names.hosts(service.namespace, service.name, domain),
-        "routes": [{"match": {"prefix": "/"}, "request_body_buffer_limit": REPEATABLE_BODY_BYTES, **_action(service)}],
+        "routes": [_told_weights(service), *_matched(service), _weighted(service)],
     }
 
 
-def _action(service: RoutedService) -> dict[str, Any]:
+def weights(service: RoutedService) -> dict[str, int]:
+    """Percent of requests by revision, those without any left out; 100 in all, if there is a revision."""
+    shares = {service.stable: 100 - service.canary_weight, service.canary: service.canary_weight}
+    return {revision: weight for revision, weight in shares.items() if revision and weight}
+
+
+def _told_weights(service: RoutedService) -> Route:
+    """The router's own answer to who asks by which weights it goes; so what is told is what is done."""
+    return {
+        "match": {"path": names.WEIGHTS_PATH},
+        "direct_response": {"status": 200, "body": {"inline_string": json.dumps(weights(service))}},
+    }
+
+
+def _matched(service: RoutedService) -> list[Route]:
+    """Routes for requests that go to the canary whatever its weight, while it has a ready pod.
+
+    Before that, the routers may not know its cluster yet.
+    """
+    if not service.canary_ready:
+        return []
+    cluster = names.match_cluster(service.namespace, service.name)
+    return [_proxied(service, _conditions(match), "match", {"cluster": cluster}) for match in service.matches]
+
+
+def _conditions(match: Match) -> dict[str, Any]:
+    found: dict[str, Any] = {"prefix": "/"}
+    if match.headers:
+        found["headers"] = [{"name": name, "string_match": {"exact": value}} for name, value in match.headers]
+    if match.cookies:
+        found["cookies"] = [{"name": name, "string_match": {"exact": value}} for name, value in match.cookies]
+    return found
+
+
+def _weighted(service: RoutedService) -> Route:
     if service.stable is None:
         text = f"{service.name}.{service.namespace} has no revision to send requests to yet"
-        return {"direct_response": {"status": 503, "body": {"inline_string": text}}}
+        return {"match": {"prefix": "/"}, "direct_response": {"status": 503, "body": {"inline_string": text}}}
+    return _proxied(service, {"prefix": "/"}, "weight", _shares(service))
+
+
+def _proxied(service: RoutedService, match: dict[str, Any], chosen_by: str, target: dict[str, Any]) -> Route:
     patience = f"{service.timeout_seconds + TIMEOUT_MARGIN_SECONDS:g}s"
     return {
+        "match": match,
+        "request_body_buffer_limit": REPEATABLE_BODY_BYTES,
+        # In place of what the caller may have sent under this name.
+        "request_headers_to_add": [_header(names.ROUTE_HEADER, chosen_by)],
         "route": {
-            "weighted_clusters": {"clusters": _shares(service)},
+            **target,
             "timeout": patience,
             # The listener's own limit of 5 min would end a longer wait for an answer.
             "idle_timeout": patience,
             "retry_policy": _retry_policy(),
-        }
+        },
     }
 
 
-def _shares(service: RoutedService) -> list[dict[str, Any]]:
-    """Named clusters with weights that sum to 100; each request draws on its own."""
-    weights = {service.stable: 100 - service.canary_weight, service.canary: service.canary_weight}
-    return [
+def _shares(service: RoutedService) -> dict[str, Any]:
+    """Named clusters with weights that sum to 100; each request draws on its own, or a caller's key for all of theirs.
+
+    The canary comes last at any weight: whom a small one gave it, a larger one leaves there.
+    """
+    clusters = [
         {"name": names.revision_cluster(service.namespace, revision), "weight": weight}
-        for revision, weight in weights.items()
-        if revision and weight
+        for revision, weight in weights(service).items()
     ]
+    if service.sticky is None:
+        return {"weighted_clusters": {"clusters": clusters}}
+    return {
+        "hash_policy": [_key(service.sticky)],
+        "weighted_clusters": {"clusters": clusters, "use_hash_policy": True},
+    }
+
+
+def _key(sticky: Sticky) -> dict[str, Any]:
+    if sticky.header:
+        return {"header": {"header_name": sticky.header}}
+    return {"cookie": {"name": sticky.cookie}}
+
+
+def _header(name: str, value: str) -> dict[str, Any]:
+    return {"header": {"key": name, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
 
 
 def _retry_policy() -> dict[str, Any]:

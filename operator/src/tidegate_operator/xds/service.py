@@ -1,16 +1,35 @@
-"""What the routers need to know of an InferenceService: parts of its `status`. Pure."""
+"""What the routers need to know of an InferenceService: parts of its `status`, and of its `spec.rollout`. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from tidegate_operator.api.schema import seconds
 from tidegate_operator.errors import InvalidSpec
 
 _Label = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
+# What the routers take, and no more: a name or value that they refuse would cost every service its update.
+_Name = Annotated[str, Field(max_length=64, pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")]
+_Value = Annotated[str, Field(max_length=256, pattern=r"^[ -~]+$")]
 _DEFAULT_TIMEOUT = "30s"
+
+
+@dataclass(frozen=True)
+class Match:
+    """Requests with all of these headers and cookies, by name."""
+
+    headers: tuple[tuple[str, str], ...] = ()
+    cookies: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Sticky:
+    """What tells one caller from another: a header's or a cookie's name."""
+
+    header: str | None = None
+    cookie: str | None = None
 
 
 @dataclass(frozen=True)
@@ -18,7 +37,8 @@ class RoutedService:
     """A service as the routers see it; `canary_weight` is percent of its requests, the rest are stable's.
 
     `timeout_seconds` is the longer of the two revisions': a weight is drawn after the time-out is set, and a canary
-    that gives up sooner must not take stable's requests along.
+    that gives up sooner must not take stable's requests along. `matches` are requests for the canary whatever its
+    weight, and `canary_ready` says whether it has pods for them. `unread` says why parts of the spec aren't followed.
     """
 
     namespace: str
@@ -28,6 +48,10 @@ class RoutedService:
     canary: str | None
     canary_weight: int
     retiring: tuple[str, ...]
+    canary_ready: bool = False
+    matches: tuple[Match, ...] = ()
+    sticky: Sticky | None = None
+    unread: str | None = None
 
 
 class _Metadata(BaseModel):
@@ -39,12 +63,40 @@ class _Revision(BaseModel):
     revision: _Label
     weight: Annotated[int, Field(ge=0, le=100)] = 0
     timeout: str = _DEFAULT_TIMEOUT
+    ready_replicas: Annotated[int, Field(alias="readyReplicas")] = 0
 
 
 class _Status(BaseModel):
     stable: _Revision | None = None
     canary: _Revision | None = None
     retiring: list[_Revision] | None = None
+
+
+class _Match(BaseModel, extra="forbid"):
+    header: dict[_Name, _Value] = {}
+    cookie: dict[_Name, _Value] = {}
+
+    @model_validator(mode="after")
+    def _not_everything(self) -> Self:
+        if not self.header and not self.cookie:
+            raise ValueError("a match without a header or cookie would take all requests")
+        return self
+
+
+class _Sticky(BaseModel, extra="forbid"):
+    header: _Name | None = None
+    cookie: _Name | None = None
+
+    @model_validator(mode="after")
+    def _one_key(self) -> Self:
+        if (self.header is None) == (self.cookie is None):
+            raise ValueError("sticky goes by either a header or a cookie")
+        return self
+
+
+class _Rollout(BaseModel):
+    match: Annotated[list[_Match], Field(max_length=100)] = []
+    sticky: _Sticky | None = None
 
 
 class _InferenceService(BaseModel):
@@ -56,6 +108,9 @@ class _InferenceService(BaseModel):
 def read(manifest: Mapping[str, Any]) -> RoutedService:
     """The service that `manifest` describes.
 
+    What the spec says in a way that this release doesn't know is left out: requests then go by weight, and an abort,
+    which is the status's to say, still reaches the routers.
+
     Raises InvalidSpec: one unusable object must not reach the routers, who refuse a whole update for it.
     """
     try:
@@ -65,6 +120,7 @@ def read(manifest: Mapping[str, Any]) -> RoutedService:
         timeouts = [seconds(revision.timeout) for revision in (status.stable, canary) if revision]
     except (ValidationError, ValueError) as error:
         raise InvalidSpec(f"InferenceService can't be routed: {error}") from error
+    rollout, unread = _rollout(manifest)
     return RoutedService(
         namespace=parsed.metadata.namespace,
         name=parsed.metadata.name,
@@ -73,4 +129,16 @@ def read(manifest: Mapping[str, Any]) -> RoutedService:
         canary=canary.revision if canary else None,
         canary_weight=canary.weight if canary else 0,
         retiring=tuple(revision.revision for revision in status.retiring or ()),
+        canary_ready=canary is not None and canary.ready_replicas > 0,
+        matches=tuple(Match(tuple(each.header.items()), tuple(each.cookie.items())) for each in rollout.match),
+        sticky=Sticky(rollout.sticky.header, rollout.sticky.cookie) if rollout.sticky else None,
+        unread=unread,
     )
+
+
+def _rollout(manifest: Mapping[str, Any]) -> tuple[_Rollout, str | None]:
+    """What the spec says of routing during a rollout, and why it can't be followed, if it can't."""
+    try:
+        return _Rollout.model_validate((manifest.get("spec") or {}).get("rollout") or {}), None
+    except ValidationError as error:
+        return _Rollout(), f"spec.rollout.match and sticky can't be followed: {error}"

@@ -39,9 +39,15 @@ class Delivery:
     def take(self, batch: Batch, answers: Answers) -> None:
         """The batch ran; `finish` or `soon` follows. What was left of the one before is told first."""
         self.finish()
+        leader: Ticket | None = None
         for ticket in batch.tickets:
             if ticket.state == RUNNING:
                 ticket.state = RAN
+                if leader is None:
+                    leader = ticket
+        if leader is not None:
+            # The first: which one it is mustn't depend on how long any of them took, and it has waited for the others.
+            leader.leads = True
         self._batch, self._answers, self._position = batch, answers, 0
 
     def finish(self) -> None:

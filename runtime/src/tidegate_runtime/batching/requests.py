@@ -54,6 +54,13 @@ class Requests(ABC):
 
         If the caller is cancelled, the request is withdrawn, wherever it is.
         """
+        outputs, _ = await self.inferred(feeds, rows, deadline, priority=priority, client=client)
+        return outputs
+
+    async def inferred(
+        self, feeds: Feeds, rows: int, deadline: float, *, priority: int = 0, client: Hashable = None
+    ) -> tuple[Outputs, bool]:
+        """What `infer` says, and whether the request led its batch (`Ticket.leads`)."""
         future: asyncio.Future[Outputs] = asyncio.get_running_loop().create_future()
 
         def deliver(outcome: Outputs | RuntimeFault) -> None:
@@ -67,7 +74,7 @@ class Requests(ABC):
         ticket = self.submit(feeds, rows, deadline, deliver, priority=priority, client=client)
         ticket.trace = current.get()
         try:
-            return await future
+            return await future, ticket.leads
         finally:
             self.withdraw(ticket)
 

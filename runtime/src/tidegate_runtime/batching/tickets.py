@@ -58,6 +58,7 @@ class Ticket:
         "deliver",
         "due",
         "feeds",
+        "leads",
         "level",
         "queue",
         "rows",
@@ -96,6 +97,8 @@ class Ticket:
         self.shape = shape
         self.state = WAITING
         self.trial = False
+        self.leads = False
+        """Whether its time stands for that of its batch, which ran."""
         self.trace: RequestTrace | None = None
         """Set by who asked, if the request is recorded."""
         self.taker: Taker | None = None

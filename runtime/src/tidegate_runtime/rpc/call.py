@@ -5,7 +5,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 
 from tidegate_runtime.errors import RuntimeFault
-from tidegate_runtime.naming import REFUSED_HEADER
+from tidegate_runtime.naming import REFUSED_HEADER, ROUTE_HEADER, ROUTED_BY_MATCH
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +22,11 @@ class Call:
     metadata: Mapping[str, str]
     peer: Hashable = None
     """The connection's other end."""
+
+    @property
+    def chosen(self) -> bool:
+        """Whether the router sent it here for what it is, so that its time is no evidence."""
+        return self.metadata.get(ROUTE_HEADER) == ROUTED_BY_MATCH
 
 
 @dataclass(frozen=True, slots=True)

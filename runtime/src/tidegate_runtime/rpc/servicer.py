@@ -154,6 +154,8 @@ class Servicer:
         answer = codec.encode(response, decoded)
         written = service.clock()
         model.metrics.served(call.received, parsed, delivered, written)
+        if response.leads and not call.chosen:
+            model.metrics.witnessed(written - call.received)
         trace = current.get()
         if trace is not None:
             trace.served(call.received, parsed, delivered, written)

@@ -81,7 +81,7 @@ class Submission:
             self._count(code, status_of_gone(code))
 
     def _on_outcome(self, outcome: Outputs | RuntimeFault) -> None:
-        self._ticket = None
+        ticket, self._ticket = self._ticket, None
         service = self._service
         delivered = service.clock()
         try:
@@ -93,6 +93,8 @@ class Submission:
             return
         received, parsed, written = self._call.received, self._parsed, service.clock()
         self._model.metrics.served(received, parsed, delivered, written)
+        if ticket is not None and ticket.leads and not self._call.chosen:
+            self._model.metrics.witnessed(written - received)
         if self._trace is not None:
             self._trace.served(received, parsed, delivered, written)
         self._count(200)

@@ -93,7 +93,7 @@ async def _inferred(service: Service, request: Request, model: ServedModel) -> R
     delivered = service.clock()
     encoded = v2_response.encode(answer, decoded)
     response = await response_of(encoded, request.headers.get("accept-encoding"))
-    note_served(service, model, received, parsed, delivered)
+    note_served(service, request, model, answer, (received, parsed, delivered))
     return response
 
 

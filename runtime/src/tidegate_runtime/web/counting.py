@@ -6,8 +6,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tidegate_runtime.errors import RuntimeFault
+from tidegate_runtime.naming import ROUTE_HEADER, ROUTED_BY_MATCH
 from tidegate_runtime.served_model import ServedModel
 from tidegate_runtime.service import Service
+from tidegate_runtime.tensors import InferResponse
 from tidegate_runtime.tracing.request import current
 from tidegate_runtime.web.body import ClientGone
 from tidegate_runtime.web.faults import CLIENT_GONE, fault_response
@@ -38,10 +40,18 @@ async def counted(
     return response
 
 
-def note_served(service: Service, model: ServedModel, received: float, parsed: float, delivered: float) -> None:
-    """Notes the stages of a request that is answered 200, in the metrics and, if it is recorded, in its trace."""
+def note_served(
+    service: Service, request: Request, model: ServedModel, answer: InferResponse, times: tuple[float, float, float]
+) -> None:
+    """Notes the stages of a request that is answered 200, in the metrics and, if it is recorded, in its trace.
+
+    `times` are when it was received, parsed and delivered.
+    """
+    received, parsed, delivered = times
     written = service.clock()
     model.metrics.served(received, parsed, delivered, written)
+    if answer.leads and request.headers.get(ROUTE_HEADER) != ROUTED_BY_MATCH:
+        model.metrics.witnessed(written - received)
     trace = current.get()
     if trace is not None:
         trace.served(received, parsed, delivered, written)

@@ -236,6 +236,9 @@ def _histograms(models: Sequence[ModelMetrics]) -> Iterator[Metric]:
         (naming.ENCODE_SECONDS, "Outputs there to answer ready, of 200 answers."): (
             lambda metrics: metrics.encode_seconds
         ),
+        (naming.EVIDENCE_SECONDS, "Last byte of the request to answer ready, of each batch's leader."): (
+            lambda metrics: metrics.evidence_seconds
+        ),
         (naming.BATCH_ROWS, "Rows in a batch."): lambda metrics: metrics.batch_rows,
     }
     for (name, help_text), histogram in of.items():

@@ -3,6 +3,7 @@
 import re
 from typing import Final, NamedTuple
 
+from tidegate_runtime.naming import ROUTE_HEADER, ROUTED_BY_MATCH
 from tidegate_runtime.protocol.plain import Plain
 from tidegate_runtime.served_model import ServedModel
 from tidegate_runtime.web.connection import MAX_HEAD_BYTES, MAX_HEADERS
@@ -20,6 +21,8 @@ _NEVER_HOT: Final = frozenset(
         b"upgrade",
     }
 )
+_ROUTE: Final = ROUTE_HEADER.encode()
+_BY_MATCH: Final = ROUTED_BY_MATCH.encode()
 _MEDIA: Final = frozenset({None, b"application/json", b"application/octet-stream"})
 _LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,12})\r\n", re.IGNORECASE)
 
@@ -37,6 +40,8 @@ class Head(NamedTuple):
     accepted: bytes | None
     form: Plain | None
     """The codec of requests of this form that repeat; None if the model has none."""
+    chosen: bool = False
+    """Whether the router sent it here for what it is, so that its time is no evidence."""
     traceparent: bytes | None = None
     tracestate: bytes | None = None
     """Both are only read where requests are recorded."""
@@ -86,7 +91,8 @@ def common_head(url: bytes, given: list[Header], model: ServedModel, keep_alive:
         return None
     json_length = headers.get(JSON_LENGTH)
     form = model.plain if json_length is None else model.plain_binary
-    return Head(url, model, keep_alive, json_length, _number(json_length), headers.get(b"accept-encoding"), form)
+    accepted, chosen = headers.get(b"accept-encoding"), headers.get(_ROUTE) == _BY_MATCH
+    return Head(url, model, keep_alive, json_length, _number(json_length), accepted, form, chosen)
 
 
 def _number(digits: bytes | None) -> int | None:

@@ -60,6 +60,7 @@ class HotCall:
         "form",
         "head",
         "keep_alive",
+        "leads",
         "parsed",
         "received",
         "request",
@@ -85,6 +86,8 @@ class HotCall:
         self.response_complete = True
         self.disconnected = False
         self.keep_alive = True
+        self.leads = False
+        """Whether the time of the answer that is being written stands for that of its batch."""
         self.head: Head
         self.body: bytes | bytearray = b""
         self.request: InferRequest | None = None
@@ -171,8 +174,14 @@ class HotCall:
             self.head.model.release()
         self.head.model.metrics.answered(CLIENT_GONE)
 
+    def leading(self) -> bool:
+        """Whether it does by its ticket, before that is given up."""
+        ticket = self.ticket
+        return ticket is not None and ticket.leads and not self.head.chosen
+
     def deliver(self, outcome: Outputs | RuntimeFault) -> None:
         """Writes the answer."""
+        self.leads = self.leading()
         self.ticket = None
         self.delivered = self.clock()
         if isinstance(outcome, RuntimeFault):
@@ -219,6 +228,7 @@ class HotCall:
         failed_seconds = 0.0 if status == 200 else self.clock() - self.received
         self.head.model.metrics.answered(status, failed_seconds)
         self.response_complete = True
+        self.leads = False
         # A connection may be idle for long: it doesn't hold a body of megabytes meanwhile.
         self.body, self.request, self.ticket = b"", None, None
         if not self.keep_alive:
@@ -239,7 +249,10 @@ class HotCall:
         loop.run_in_executor(None, compress, encoded.parts, encoding).add_done_callback(packed)
 
     def _write(self, encoded: Encoded, encoding: Encoding | None) -> None:
-        self.head.model.metrics.served(self.received, self.parsed, self.delivered, self.clock())
+        metrics, written = self.head.model.metrics, self.clock()
+        metrics.served(self.received, self.parsed, self.delivered, written)
+        if self.leads:
+            metrics.witnessed(written - self.received)
         binary = encoded.json_length is not None
         headers = [*self.server_state.default_headers, VARY, BINARY if binary else JSON]
         if encoded.json_length is not None:

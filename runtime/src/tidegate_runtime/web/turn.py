@@ -148,6 +148,7 @@ class Turn:
         before, pieces, behind, json_length = answers
         around = len(before) + len(behind)
         late_at = asyncio.get_running_loop().time() + KEEP_ALIVE_SECONDS
+        received, first.leads = first.received, first.leading()
         times = []
         for call, piece in zip(calls, pieces, strict=True):
             if call is None:
@@ -165,8 +166,15 @@ class Turn:
             except Exception:
                 # One request's answer that can't be written must not keep the others' from them.
                 logger.exception("an answer could not be delivered")
+        self._count(first, received, times, delivered)
+
+    def _count(self, first: "HotCall", received: float, times: list[tuple[float, float]], delivered: float) -> None:
+        metrics, written = first.head.model.metrics, self._clock()
         if times:
-            first.head.model.metrics.served_all(times, delivered, self._clock())
+            metrics.served_all(times, delivered, written)
+        if first.leads:  # Or it went its own way, and was counted there.
+            first.leads = False
+            metrics.witnessed(written - received)
 
     def _encoded(self, first: "HotCall", outputs: Sequence[Array], count: int) -> tuple[Answers, bytes]:
         """The answers to `count` requests of the first one's form, and the head of each up to its length."""

@@ -52,5 +52,5 @@ async def _predicted(service: Service, request: Request, model: ServedModel) -> 
     delivered = service.clock()
     encoded = Encoded([v1_json.encode(answer, decoded.rows)])
     response = await response_of(encoded, request.headers.get("accept-encoding"))
-    note_served(service, model, received, parsed, delivered)
+    note_served(service, request, model, answer, (received, parsed, delivered))
     return response

@@ -246,7 +246,7 @@ class Link:
         if isinstance(told, RuntimeFault):
             self._line.put(records.fault(number, encode_fault(told)))
         else:
-            self._line.put(records.outcome(number, told, asker.times))
+            self._line.put(records.outcome(number, told, asker.times, asker.ticket.leads))
 
     def answer_all(self, askers: Sequence[Asker], outputs: Sequence[Array]) -> None:
         """As `Answering` says."""
@@ -259,7 +259,7 @@ class Link:
             for number in numbers:
                 self._line.put(records.fault(number, encode_fault(told)))
         else:
-            self._line.put(records.outcomes(numbers, told))
+            self._line.put(records.outcomes(numbers, told, askers[0].ticket.leads))
         # Nothing more comes of this run, and who waits for it shall not wait for what else this turn brings.
         self._line.flush()
 

@@ -40,7 +40,10 @@ class Kind(IntEnum):
 
 
 HEAD: Final = struct.Struct("<BBHIQ")
-"""Kind; whether times follow; bytes of text that follow; two numbers that the kind gives a meaning."""
+"""Kind; marks, of the first bit whether times follow; bytes of text that follow; two numbers of the kind's meaning."""
+
+_TIMED: Final = 1
+_LEADS: Final = 2
 
 _REQUEST: Final = struct.Struct("<BBHIQIIIIQdQQ")
 _OUTCOME: Final = struct.Struct("<BBHIQIIQ")
@@ -111,11 +114,12 @@ class Times(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """The outputs for a request."""
+    """The outputs for a request; `leads` says whether it led its batch."""
 
     number: int
     cargo: Cargo
     times: Times | None
+    leads: bool = False
 
 
 def plain(kind: Kind, number: int = 0, value: int = 0) -> bytes:
@@ -186,40 +190,40 @@ def read_requests(packet: bytes, at: int) -> tuple[Requests, int]:
     return Requests(model, rows, priority, cargo, each), end
 
 
-def outcomes(numbers: list[int], cargo: Cargo) -> bytes:
-    """OUTCOMES: the outputs for these requests, stacked."""
+def outcomes(numbers: list[int], cargo: Cargo, leads: bool = False) -> bytes:
+    """OUTCOMES: the outputs for these requests, stacked. `leads` says whether the first of them led its batch."""
     count = len(numbers)
-    head = _OUTCOME.pack(Kind.OUTCOMES, 0, len(cargo.description), count, cargo.offset, cargo.slab, 0, cargo.size)
+    marks = _LEADS if leads else 0
+    head = _OUTCOME.pack(Kind.OUTCOMES, marks, len(cargo.description), count, cargo.offset, cargo.slab, 0, cargo.size)
     return head + _padded(struct.pack(f"<{count}I", *numbers)) + _loaded(cargo)
 
 
-def read_outcomes(packet: bytes, at: int) -> tuple[tuple[int, ...], Cargo, int]:
-    """The numbers and the outputs of the OUTCOMES at `at`, and where it ends."""
-    _, _, length, count, offset, slab, _, size = _OUTCOME.unpack_from(packet, at)
+def read_outcomes(packet: bytes, at: int) -> tuple[tuple[int, ...], Cargo, bool, int]:
+    """The numbers and the outputs of the OUTCOMES at `at`, whether the first led its batch, and where it ends."""
+    _, marks, length, count, offset, slab, _, size = _OUTCOME.unpack_from(packet, at)
     at += _OUTCOME.size
     numbers = struct.unpack_from(f"<{count}I", packet, at)
     cargo, end = _cargo(packet, at + _aligned(4 * count), length, slab, offset, size)
-    return numbers, cargo, end
+    return numbers, cargo, bool(marks & _LEADS), end
 
 
-def outcome(number: int, cargo: Cargo, times: Times | None) -> bytes:
+def outcome(number: int, cargo: Cargo, times: Times | None, leads: bool = False) -> bytes:
     """OUTCOME."""
-    head = _OUTCOME.pack(
-        Kind.OUTCOME, times is not None, len(cargo.description), number, cargo.offset, cargo.slab, 0, cargo.size
-    )
+    marks = (_TIMED if times is not None else 0) | (_LEADS if leads else 0)
+    head = _OUTCOME.pack(Kind.OUTCOME, marks, len(cargo.description), number, cargo.offset, cargo.slab, 0, cargo.size)
     return (head if times is None else head + _TIMES.pack(*times)) + _loaded(cargo)
 
 
 def read_outcome(packet: bytes, at: int) -> tuple[Outcome, int]:
     """The OUTCOME at `at`, and where it ends."""
-    _, timed, length, number, offset, slab, _, size = _OUTCOME.unpack_from(packet, at)
+    _, marks, length, number, offset, slab, _, size = _OUTCOME.unpack_from(packet, at)
     at += _OUTCOME.size
     times = None
-    if timed:
+    if marks & _TIMED:
         times = Times(*_TIMES.unpack_from(packet, at))
         at += _TIMES.size
     cargo, end = _cargo(packet, at, length, slab, offset, size)
-    return Outcome(number, cargo, times), end
+    return Outcome(number, cargo, times, bool(marks & _LEADS)), end
 
 
 def fault(number: int, text: bytes) -> bytes:

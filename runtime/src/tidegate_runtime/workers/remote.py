@@ -26,6 +26,7 @@ class Sent(Ticket):
         self.state = WAITING
         self.trace = None
         self.taker = None
+        self.leads = False
 
 
 class Hub(Protocol):

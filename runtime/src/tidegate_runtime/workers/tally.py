@@ -11,7 +11,7 @@ import orjson
 
 from tidegate_runtime.metrics import Histogram, ModelMetrics
 
-_HISTOGRAMS = ("request_duration", "parse_seconds", "encode_seconds")
+_HISTOGRAMS = ("request_duration", "parse_seconds", "encode_seconds", "evidence_seconds")
 
 Counts = Mapping[tuple[str, str], Mapping[str, Any]]
 """By model and version."""

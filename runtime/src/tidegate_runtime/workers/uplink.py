@@ -132,10 +132,12 @@ class Uplink:
             if kind == Kind.OUTCOME:
                 outcome, at = records.read_outcome(packet, at)
                 arrays = tuple(self._incoming.arrays(packet, outcome.cargo))
+                self._mark(outcome.number, leads=outcome.leads)
                 self._settle(outcome.number, arrays, outcome.times)
                 continue
             if kind == Kind.OUTCOMES:
-                numbers, cargo, at = records.read_outcomes(packet, at)
+                numbers, cargo, leads, at = records.read_outcomes(packet, at)
+                self._mark(numbers[0], leads=leads)
                 self._settle_all(numbers, self._incoming.arrays(packet, cargo))
                 continue
             if kind == Kind.FAULT:
@@ -168,6 +170,10 @@ class Uplink:
             answer = self._totals.pop(number)
             if not answer.done():
                 answer.set_result(opened(descriptor, value))
+
+    def _mark(self, number: int, *, leads: bool) -> None:
+        if leads and (sent := self._pending.get(number)) is not None:
+            sent.leads = True
 
     def _settle(self, number: int, outcome: Outputs | RuntimeFault, times: Times | None) -> None:
         sent = self._pending.pop(number, None)

@@ -1,0 +1,38 @@
+"""What sources tell of a revision: counts that only grow, until their source starts anew."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+Source = str
+"""Who counted, so that a new start is another source: a router's or a pod's address and when it started."""
+
+
+@dataclass(frozen=True)
+class Calls:
+    """Requests that one router sent to a revision since it started."""
+
+    requests: int = 0
+    """Answered, or failed."""
+    failures: int = 0
+    """Answered 5xx, timed out, reset, or never connected; never refusals for load (429)."""
+
+
+@dataclass(frozen=True)
+class Times:
+    """How long requests took in one pod since it started: one of each batch, of those that routing chose by weight."""
+
+    counts: tuple[int, ...] = ()
+    """Requests by bucket of `BOUNDS_SECONDS`, each its own (not cumulative), the last above all bounds."""
+
+
+@dataclass(frozen=True)
+class Readings:
+    """All that was read at one moment of one revision. A source that can't be asked isn't in it."""
+
+    calls: Mapping[Source, Calls] = field(default_factory=dict)
+    times: Mapping[Source, Times] = field(default_factory=dict)
+    restarts: int = 0
+    """Containers of its pods that ended and were started again."""
+    started: Mapping[Source, datetime] = field(default_factory=dict)
+    """When a source began to count, where that is known."""

@@ -1,0 +1,59 @@
+"""What a router's statistics say: which pods are healthy, and what callers saw of each revision. Pure.
+
+docs/routing.md says why it is these statistics, and what each kind of failure does to them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tidegate_operator.evidence.readings import Calls
+from tidegate_operator.kube.objects import Object
+
+_UPTIME, _HEALTHY = "server.uptime", "/pods.membership_healthy"
+_ANSWERED, _FAILED = ".upstream_rq_completed", ".upstream_rq_5xx"
+_FELL_BACK = "/fallback.upstream_rq_total"
+_CLUSTER = "cluster."
+_COUNTED = (_ANSWERED, _FAILED, _FELL_BACK)
+
+FILTER = (
+    r"^(server\.uptime|cluster\.[^/]+/[^/.]+"
+    r"(/pods\.membership_healthy|/fallback\.upstream_rq_total|\.upstream_rq_(completed|5xx)))$"
+)
+"""The regular expression by which a router leaves out everything else."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """One router's, at one moment."""
+
+    uptime: int
+    """Seconds since it started, up to five too few: Envoy counts them when it flushes."""
+    healthy: Mapping[str, int]
+    """Healthy pods by `<namespace>/<revision>`."""
+    counts: Mapping[str, int]
+    """Counters by name, without `cluster.`; one that is at zero may be left out."""
+
+
+def figures_of(answer: Object) -> Figures:
+    """What Envoy's `/stats?format=json` says; ValueError if it isn't that."""
+    try:
+        values = {stat["name"]: int(stat["value"]) for stat in answer["stats"] if "histograms" not in stat}
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(f"no statistics of Envoy: {error!r}") from error
+    clusters = {name.removeprefix(_CLUSTER): value for name, value in values.items() if name.startswith(_CLUSTER)}
+    return Figures(
+        uptime=values.get(_UPTIME, 0),
+        healthy={name.removesuffix(_HEALTHY): n for name, n in clusters.items() if name.endswith(_HEALTHY)},
+        counts={name: count for name, count in clusters.items() if name.endswith(_COUNTED)},
+    )
+
+
+def calls_of(counts: Mapping[str, int], revision: str) -> Calls:
+    """What callers saw of `revision`, `<namespace>/<revision>`.
+
+    A request that stable answered in a canary's stead is the canary's, and a failure of it. One that stable failed,
+    too, is counted as two, so failures are bounded by requests.
+    """
+    requests = counts.get(revision + _ANSWERED, 0)
+    failures = counts.get(revision + _FAILED, 0) + counts.get(revision + _FELL_BACK, 0)
+    return Calls(requests, min(failures, requests))

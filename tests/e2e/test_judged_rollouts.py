@@ -1,0 +1,118 @@
+"""A new version is judged by what its callers see, and goes on, or is taken back, by itself."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from lab import filetype
+from lab.kubectl import Kubectl, Object
+from lab.pods import Pods
+from lab.service import Service, condition
+
+pytestmark = pytest.mark.e2e
+
+BODY = filetype.request(b"import this\n" * 50)
+JUDGED: dict[str, Any] = {
+    "steps": [{"weight": 20, "hold": "1s"}, {"weight": 50, "hold": "1s"}],
+    "scaleDownDelay": "60s",
+    "analysis": {"interval": "2s", "minRequests": 50},
+}
+
+
+@pytest.fixture
+def judged(ready: Service, spec: Callable[..., Object]) -> Callable[..., None]:
+    """Applies a spec of which the second version is judged."""
+
+    def apply(version: int, **more: Any) -> None:
+        ready.apply(spec(version=version, **{"rollout": JUDGED, **more}))
+
+    return apply
+
+
+def test_a_version_that_is_as_good_is_promoted_step_by_step_without_a_lost_request(
+    ready: Service, judged: Callable[..., None], pods: Pods, kubectl: Kubectl
+) -> None:
+    stable = ready.status["stable"]["revision"]
+    with pods.load(ready.url, BODY) as load:
+        judged(2)
+        status = ready.until(
+            lambda status: status.get("rollout", {}).get("analysis", {}).get("verdict") == "Pass", "to pass"
+        )
+        assert status["canary"]["observedWeight"] == pytest.approx(status["canary"]["weight"], abs=8)
+        status = ready.until(lambda status: status["stable"]["revision"] != stable, "to have promoted", 180)
+    assert load.answers.failures == 0, load.answers.failed
+    assert status["previous"]["revision"] == stable
+    weights = [event["message"] for event in events(kubectl, ready) if event["reason"] == "CanaryWeighted"]
+    assert [message.split(" gets ")[1] for message in weights] == ["20 % of requests", "50 % of requests"]
+
+
+def test_a_version_that_refuses_what_callers_send_is_taken_back_with_the_numbers(
+    ready: Service, judged: Callable[..., None], pods: Pods
+) -> None:
+    stable = ready.status["stable"]["revision"]
+    with pods.load(ready.url, BODY):
+        judged(1, runtime={"device": "cpu", "limits": {"maxBodyBytes": "16"}})
+        status = ready.until(lambda status: status["rollout"]["phase"] == "Aborted", "to be taken back", 120)
+    assert status["rollout"]["reason"] == "ErrorsIncreased"
+    assert (status["stable"]["revision"], status["stable"]["weight"]) == (stable, 100)
+    found = condition(status, "RolloutHealthy")
+    assert found is not None
+    failed = status["rollout"]["analysis"]["canary"]
+    assert f"the canary failed {failed['failures']} of {failed['requests']} requests" in found["message"]
+    assert pods.send(ready.url, BODY, count=200).versions == {stable: 200}
+
+
+def test_a_version_whose_container_ends_is_taken_back(
+    ready: Service, judged: Callable[..., None], pods: Pods, kubectl: Kubectl
+) -> None:
+    stable = ready.status["stable"]["revision"]
+    held = {**JUDGED, "steps": [{"weight": 20, "hold": "10m"}]}
+    with pods.load(ready.url, BODY) as load:
+        judged(2, rollout=held)
+        canary = ready.until_weight(20)["canary"]["revision"]
+        ready.until(lambda status: status["rollout"].get("analysis") is not None, "to be judged once")
+        (pod,) = kubectl.names("-n", ready.namespace, "pods", "-l", f"tidegate.dev/revision={canary}")
+        killed = "import os, signal; os.kill(1, signal.SIGTERM)"
+        kubectl.run("exec", "-n", ready.namespace, pod, "-c", "runtime", "--", "python", "-c", killed)
+        status = ready.until(lambda status: status["rollout"]["phase"] == "Aborted", "to be taken back", 120)
+    assert status["rollout"]["reason"] == "CanaryRestarted"
+    assert status["stable"]["revision"] == stable
+    assert load.answers.failures == 0, load.answers.failed
+
+
+def test_a_version_that_nobody_asks_waits_for_requests(ready: Service, judged: Callable[..., None]) -> None:
+    judged(2)
+    status = ready.until(
+        lambda status: "requests that the canary has to have answered" in status["rollout"].get("message", ""),
+        "to wait for requests",
+    )
+    assert status["canary"]["weight"] == 20
+
+
+def test_a_pause_holds_a_version_and_a_rollback_brings_the_old_one_back_at_once(
+    ready: Service, judged: Callable[..., None], pods: Pods, kubectl: Kubectl
+) -> None:
+    stable = ready.status["stable"]["revision"]
+    with pods.load(ready.url, BODY) as load:
+        judged(2)
+        canary = ready.until_weight(20)["canary"]["revision"]
+        ready.request("Pause", canary, "pause-1")
+        assert ready.until_answered("pause-1")["accepted"] is True
+        assert ready.until_condition("Reconciling", "False", reason="Paused")["canary"]["revision"] == canary
+        ready.request("Promote", canary, "promote-1", full=True)
+        ready.until(lambda status: status["stable"]["revision"] == canary, "to have promoted")
+        warm = kubectl.names("-n", ready.namespace, "pods", "-l", f"tidegate.dev/revision={stable}")
+        ready.request("Rollback", stable, "rollback-1")
+        ready.until(lambda status: status["stable"]["revision"] == stable, "to be back", 30)
+    assert load.answers.failures == 0, load.answers.failed
+    assert kubectl.names("-n", ready.namespace, "pods", "-l", f"tidegate.dev/revision={stable}") == warm
+    again = ready.until_condition("RolloutHealthy", "False", reason="RolledBack")
+    assert "canary" not in again
+
+
+def events(kubectl: Kubectl, service: Service) -> list[Object]:
+    """A service's events in the order in which they were written."""
+    found = kubectl.get("-n", service.namespace, "events", "--field-selector", f"involvedObject.name={service.name}")
+    ordered: list[Object] = sorted(found["items"], key=lambda event: event["firstTimestamp"])
+    return ordered

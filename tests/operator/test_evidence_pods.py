@@ -1,0 +1,163 @@
+"""What pods tell of the requests they answered, and which of them isn't believed."""
+
+import asyncio
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from itertools import accumulate
+from typing import Any
+
+import aiohttp
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tidegate_operator.evidence.buckets import BOUNDS_SECONDS
+from tidegate_operator.evidence.page import times_of
+from tidegate_operator.evidence.readings import Readings, Times
+from tidegate_operator.exposition import Malformed
+from tidegate_operator.routing.pods import CONCURRENCY, read_pods
+
+from .builders import A, B
+
+STARTED = "2026-11-22T09:59:00Z"
+AT = datetime(2026, 11, 22, 9, 59, tzinfo=UTC)
+NONE = (0,) * (len(BOUNDS_SECONDS) + 1)
+
+
+def page_of(counts: tuple[int, ...], model: str = "churn") -> str:
+    bounds = [*map(repr, BOUNDS_SECONDS), "+Inf"]
+    return "tidegate_inflight 3\n" + "".join(
+        f'tidegate_evidence_seconds_bucket{{le="{bound}",model="{model}",version="1"}} {count}.0\n'
+        for bound, count in zip(bounds, accumulate(counts), strict=True)
+    )
+
+
+def some(bucket: int, count: int) -> tuple[int, ...]:
+    return (*NONE[:bucket], count, *NONE[bucket + 1 :])
+
+
+def pod(
+    name: str,
+    revision: str | None = A,
+    *,
+    address: str | None = "10.0.0.1",
+    restarts: int = 0,
+    running: bool = True,
+    phase: str = "Running",
+) -> dict[str, Any]:
+    state = {"running": {"startedAt": STARTED}} if running else {"waiting": {"reason": "CrashLoopBackOff"}}
+    return {
+        "kind": "Pod",
+        "metadata": {"name": name, "uid": name, "labels": {"tidegate.dev/revision": revision} if revision else {}},
+        "status": {
+            "phase": phase,
+            **({"podIP": address} if address else {}),
+            "containerStatuses": [{"name": "runtime", "restartCount": restarts, "state": state}],
+        },
+    }
+
+
+def answering(**pages: str | Exception) -> Callable[[str], Any]:
+    """Answers by the last number of the address: `answering(p1="…")`."""
+
+    async def fetch(url: str) -> str:
+        found = re.fullmatch(r"http://10\.0\.0\.(\d+):8082/metrics", url)
+        assert found is not None
+        page = pages[f"p{found[1]}"]
+        if isinstance(page, Exception):
+            raise page
+        return page
+
+    return fetch
+
+
+@settings(max_examples=10)
+@given(st.lists(st.integers(0, 1000), min_size=len(NONE), max_size=len(NONE)))
+def test_a_page_is_read_as_it_was_counted(counts: list[int]) -> None:
+    assert times_of(page_of(tuple(counts))) == Times(tuple(counts))
+
+
+def test_a_pages_models_count_together_and_an_older_release_tells_of_none() -> None:
+    assert times_of(page_of(some(3, 2)) + page_of(some(3, 5), "other")) == Times(some(3, 7))
+    assert times_of("tidegate_inflight 3\n") is None
+
+
+@pytest.mark.parametrize(
+    ("page", "message"),
+    [
+        pytest.param('tidegate_evidence_seconds_bucket{le="0.1"} 3\n', "other bounds", id="other bounds"),
+        pytest.param(page_of(NONE).replace('le="0.0001"', 'le="0.00011"'), "other bounds", id="one that differs"),
+        pytest.param(
+            page_of(some(0, 5)).replace(
+                'le="+Inf",model="churn",version="1"} 5.0', 'le="+Inf",model="churn",version="1"} 4.0'
+            ),
+            "falls from 5 to 4",
+            id="counts that fall",
+        ),
+        pytest.param("".join(page_of(NONE, f"m{number}") for number in range(4)), "more than 1000", id="too many"),
+    ],
+)
+def test_a_page_that_no_runtime_writes_is_refused(page: str, message: str) -> None:
+    with pytest.raises(Malformed, match=message):
+        times_of(page)
+
+
+async def test_each_revision_has_the_times_of_its_own_pods() -> None:
+    fetch = answering(p1=page_of(some(5, 1)), p2=page_of(some(6, 2)), p3=page_of(some(7, 3)))
+    pods = [pod("a"), pod("b", address="10.0.0.2", restarts=2), pod("c", B, address="10.0.0.3"), pod("d", None)]
+    assert await read_pods(fetch, pods) == {
+        A: Readings(
+            times={"a/0": Times(some(5, 1)), "b/2": Times(some(6, 2))}, restarts=2, started={"a/0": AT, "b/2": AT}
+        ),
+        B: Readings(times={"c/0": Times(some(7, 3))}, started={"c/0": AT}),
+    }
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(TimeoutError(), id="doesn't answer in time"),
+        pytest.param(aiohttp.ClientConnectionError("refused"), id="can't be reached"),
+        pytest.param(OSError("no route"), id="has no route to it"),
+        pytest.param(Malformed("longer than it may be"), id="tells too much"),
+        pytest.param('tidegate_evidence_seconds_bucket{le="0.1"} 3\n', id="tells something else"),
+        pytest.param("", id="tells nothing"),
+    ],
+)
+async def test_a_pod_that_cannot_be_read_is_no_source_and_keeps_no_other_from_being_one(
+    answer: str | Exception,
+) -> None:
+    fetch = answering(p1=answer, p2=page_of(some(6, 2)))
+    found = await read_pods(fetch, [pod("a", restarts=1), pod("b", address="10.0.0.2")])
+    assert found[A].times == {"b/0": Times(some(6, 2))}
+    assert found[A].restarts == 1
+
+
+@pytest.mark.parametrize(
+    "silent",
+    [
+        pytest.param(pod("a", address=None), id="without an address"),
+        pytest.param(pod("a", running=False, restarts=1), id="between two starts"),
+        pytest.param(pod("a", phase="Failed"), id="that has ended"),
+        pytest.param({"metadata": {"name": "a", "uid": "a", "labels": {"tidegate.dev/revision": A}}}, id="brand new"),
+    ],
+)
+async def test_a_pod_that_is_not_running_is_not_asked(silent: dict[str, Any]) -> None:
+    found = await read_pods(answering(), [silent])
+    restarts = sum(each["restartCount"] for each in silent.get("status", {}).get("containerStatuses", []))
+    assert (found[A].times, found[A].restarts) == ({}, restarts)
+
+
+@pytest.mark.looptime(start=100)
+async def test_a_pod_that_hangs_is_given_up_after_two_seconds_and_so_many_are_asked_at_once() -> None:
+    asked = []
+
+    async def fetch(url: str) -> str:
+        asked.append(asyncio.get_running_loop().time())
+        await asyncio.Event().wait()
+        return url
+
+    await read_pods(fetch, [pod(f"p{number}") for number in range(CONCURRENCY + 1)])
+    assert asyncio.get_running_loop().time() == 104
+    assert asked == [100.0] * CONCURRENCY + [102.0]
