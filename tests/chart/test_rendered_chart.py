@@ -1,9 +1,6 @@
 """What the chart renders: hardened pods, no right that isn't used, and no value silently ignored."""
 
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -13,41 +10,10 @@ from tidegate_operator import naming
 from tidegate_operator.controller.command import WATCHED
 from tidegate_operator.kube.objects import CHILDREN, SERVICES
 
+from .rendering import CHART, Object, named, of_kind, render, template
+
 # helm comes with the cluster's binaries.
 pytestmark = pytest.mark.e2e
-
-CHART = ROOT / "charts/tidegate"
-Object = dict[str, Any]
-
-
-@pytest.fixture(scope="session")
-def helm() -> Path:
-    told = subprocess.run([ROOT / "hack/cluster", "bin"], capture_output=True, text=True, check=True)
-    return Path(told.stdout.strip()) / "helm"
-
-
-def template(helm: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = [str(helm), "template", "tidegate", str(CHART), "--namespace", "tidegate-system", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
-def render(helm: Path, *arguments: str) -> list[Object]:
-    done = template(helm, *arguments)
-    assert done.returncode == 0, done.stderr
-    return [found for found in yaml.safe_load_all(done.stdout) if found]
-
-
-@pytest.fixture(scope="session")
-def rendered(helm: Path) -> list[Object]:
-    return render(helm)
-
-
-def of_kind(objects: list[Object], kind: str) -> Iterator[Object]:
-    return (found for found in objects if found["kind"] == kind)
-
-
-def named(objects: list[Object], kind: str, name: str) -> Object:
-    return next(found for found in of_kind(objects, kind) if found["metadata"]["name"] == name)
 
 
 @pytest.mark.parametrize(
@@ -81,8 +47,16 @@ def test_every_pod_is_fit_for_a_namespace_that_enforces_restricted(helm: Path, v
         ("controler.replicas=1", "controler"),
         ("controller.replica=1", "replica"),
         ("router.replicas=0", "replicas"),
-        ("images.pullPolicy=Sometimes", "pullPolicy"),
-        ("models.allowHttp=maybe", "allowHttp"),
+        ("images.pullPolicy=Sometimes", "/images/pullPolicy"),
+        ("images.router.digest=sha256:77aa", "/images/router/digest"),
+        ("images.router.repository=registry.example/router:1.2", "/images/router/repository"),
+        ("images.pullSecrets={Not_A_Name}", "/images/pullSecrets/0"),
+        ("models.allowHttp=maybe", "/models/allowHttp"),
+        ("statusPolicy.enabled=false", "enabled"),
+        ("networkPolicies.metricsFrom[0].namespace=monitoring", "namespace"),
+        ("xds.resources.limit.memory=1Gi", "limit"),
+        ("router.tolerations[0].effect=Never", "/router/tolerations/0/effect"),
+        ("metricsAdapter.nodeSelector=gpu", "/metricsAdapter/nodeSelector"),
     ],
 )
 def test_a_value_that_would_be_ignored_is_refused_by_name(helm: Path, value: str, refused: str) -> None:

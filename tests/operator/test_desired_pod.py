@@ -163,3 +163,10 @@ def test_pods_are_spread_within_their_revision() -> None:
     selector = {"tidegate.dev/service": "churn", "tidegate.dev/revision": A}
     assert [constraint["labelSelector"]["matchLabels"] for constraint in constraints] == [selector, selector]
     assert {constraint["whenUnsatisfiable"] for constraint in constraints} == {"ScheduleAnyway"}
+
+
+def test_pull_secrets_are_those_of_the_install_and_none_where_it_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "imagePullSecrets" not in a_template()["spec"]
+    monkeypatch.setenv("TIDEGATE_IMAGE_PULL_SECRETS", '["teams","mirror"]')
+    pod = pod_template("churn", A, a_spec(), Install())["spec"]
+    assert pod["imagePullSecrets"] == [{"name": "teams"}, {"name": "mirror"}]

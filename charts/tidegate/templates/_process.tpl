@@ -1,6 +1,12 @@
 {{/* An image's full name: (dict "context" $ "image" .Values.images.operator). */}}
 {{- define "tidegate.image" -}}
-{{ .image.repository }}:{{ .image.tag | default .context.Chart.AppVersion }}
+{{- $repository := .image.repository -}}
+{{- with .image.registry | default .context.Values.images.registry -}}
+  {{- /* What stands before the first slash is a registry if it has a dot or a port, as in any image's name. */ -}}
+  {{- $repository = printf "%s/%s" (trimSuffix "/" .) (regexReplaceAll "^(localhost|[^/]*[.:][^/]*)/" $repository "") -}}
+{{- end -}}
+{{- $tag := .image.tag | default (ternary "" .context.Chart.AppVersion (not (empty .image.digest))) -}}
+{{ $repository }}{{ with $tag }}:{{ . }}{{ end }}{{ with .image.digest }}@{{ . }}{{ end }}
 {{- end }}
 
 {{/* The labels that select one process: (dict "context" $ "process" "xds"). */}}
@@ -17,7 +23,8 @@ app.kubernetes.io/version: {{ .context.Chart.AppVersion | quote }}
 helm.sh/chart: {{ printf "%s-%s" .context.Chart.Name .context.Chart.Version }}
 {{- end }}
 
-{{/* What every pod of the chart has in common; fit for a namespace that enforces `restricted`. */}}
+{{/* What every pod of the chart has in common; fit for a namespace that enforces `restricted`:
+     (dict "context" $ "process" "xds" "values" .Values.xds). */}}
 {{- define "tidegate.podDefaults" -}}
 {{- with .context.Values.images.pullSecrets }}
 imagePullSecrets:
@@ -36,9 +43,23 @@ topologySpreadConstraints:
   - maxSkew: 1
     topologyKey: {{ . }}
     whenUnsatisfiable: ScheduleAnyway
+    # Each version is spread by itself: one that goes makes no room look taken.
+    matchLabelKeys: [pod-template-hash]
     labelSelector:
       matchLabels: {{- include "tidegate.selector" $ | nindent 8 }}
   {{- end }}
+{{- with .values.nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .values.tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .values.affinity }}
+affinity: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
 {{- end }}
 
 {{- define "tidegate.containerSecurity" -}}
@@ -73,6 +94,9 @@ spec:
   template:
     metadata:
       labels: {{- include "tidegate.labels" . | nindent 8 }}
+      {{- with .values.podAnnotations }}
+      annotations: {{- toYaml . | nindent 8 }}
+      {{- end }}
     spec:
       {{- include "tidegate.podDefaults" . | nindent 6 }}
       serviceAccountName: tidegate-{{ .process }}
@@ -87,6 +111,10 @@ spec:
               valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
             - name: TIDEGATE_CLUSTER_DOMAIN
               value: {{ .context.Values.clusterDomain }}
+            {{- if .context.Values.watchNamespaces }}
+            - name: TIDEGATE_WATCH_NAMESPACES
+              value: {{ include "tidegate.namespaces" .context | quote }}
+            {{- end }}
             {{- range $name, $value := .env }}
             - name: {{ $name }}
               value: {{ $value | quote }}
@@ -132,27 +160,49 @@ spec:
     matchLabels: {{- include "tidegate.selector" . | nindent 6 }}
 {{- end }}
 
-{{/* A cluster-wide role and its binding to a process's account: (dict "context" $ "process" "xds" "rules" string). */}}
-{{- define "tidegate.clusterRole" -}}
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRole
-metadata:
-  name: tidegate-{{ .process }}
-  labels: {{- include "tidegate.labels" . | nindent 4 }}
-rules:
-  {{- .rules | nindent 2 }}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRoleBinding
-metadata:
-  name: tidegate-{{ .process }}
-  labels: {{- include "tidegate.labels" . | nindent 4 }}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: tidegate-{{ .process }}}
-subjects:
-  - {kind: ServiceAccount, name: tidegate-{{ .process }}, namespace: {{ .context.Release.Namespace }}}
+{{/* The namespaces that are watched, as a JSON list: those of watchNamespaces, and the install's, where the routers are. */}}
+{{- define "tidegate.namespaces" -}}
+{{ append .Values.watchNamespaces .Release.Namespace | uniq | sortAlpha | toJson }}
 {{- end }}
 
-{{/* The same in the install's namespace. */}}
+{{/* A process's rights wherever there are services, and their binding to its account: cluster-wide, or in each watched
+     namespace. (dict "context" $ "process" "xds" "rules" string). */}}
+{{- define "tidegate.watchingRole" -}}
+{{- $scopes := list (dict "role" "ClusterRole" "name" (printf "tidegate-%s" .process)) }}
+{{- if .context.Values.watchNamespaces }}
+{{- $scopes = list }}
+{{- range include "tidegate.namespaces" .context | fromJsonArray }}
+{{- $scopes = append $scopes (dict "role" "Role" "name" (printf "tidegate-%s-watch" $.process) "namespace" .) }}
+{{- end }}
+{{- end }}
+{{- range $scopes }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: {{ .role }}
+metadata:
+  name: {{ .name }}
+  {{- with .namespace }}
+  namespace: {{ . }}
+  {{- end }}
+  labels: {{- include "tidegate.labels" $ | nindent 4 }}
+rules:
+  {{- $.rules | nindent 2 }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: {{ .role }}Binding
+metadata:
+  name: {{ .name }}
+  {{- with .namespace }}
+  namespace: {{ . }}
+  {{- end }}
+  labels: {{- include "tidegate.labels" $ | nindent 4 }}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: {{ .role }}, name: {{ .name }}}
+subjects:
+  - {kind: ServiceAccount, name: tidegate-{{ $.process }}, namespace: {{ $.context.Release.Namespace }}}
+{{- end }}
+{{- end }}
+
+{{/* A process's rights in the install's namespace, and their binding. */}}
 {{- define "tidegate.role" -}}
 apiVersion: rbac.authorization.k8s.io/v1
 kind: Role

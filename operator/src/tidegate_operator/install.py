@@ -12,16 +12,25 @@ class Install(BaseSettings):
     """Where Tidegate itself runs."""
     cluster_domain: str = "cluster.local"
     """The domain of the cluster's Services."""
+    watch_namespaces: tuple[str, ...] = ()
+    """The namespaces whose services are this install's; none: all namespaces. JSON in the environment."""
     runtime_image_cpu: str = "tidegate.dev/runtime:dev"
     """The runtime's image for device cpu."""
     runtime_image_cuda: str = "tidegate.dev/runtime-cuda:dev"
     """The runtime's image for device cuda."""
     image_pull_policy: str = "IfNotPresent"
     """The pull policy of the runtime's image."""
+    image_pull_secrets: tuple[str, ...] = ()
+    """Secrets for pulling the runtime's image, by names that each service's namespace has; JSON in the environment."""
     allow_http_models: bool = False
     """Whether spec.model.uri may be http://; without TLS only the digest tells that the model is the right one."""
     max_model_bytes: int = 32 * 2**30
     """Bytes of a model at most; also the size of the pod's model volume."""
+
+    @property
+    def watched(self) -> tuple[str, ...]:
+        """The namespaces to look at, the install's own among them, since the routers are there; none: all."""
+        return tuple(sorted({*self.watch_namespaces, self.namespace})) if self.watch_namespaces else ()
 
     def runtime_image(self, device: str) -> str:
         """The runtime's image for a device."""

@@ -52,6 +52,7 @@ class Controller:
         self.queue: KeyQueue[Key] = KeyQueue()
         self.listed = False
         self._cluster = cluster
+        self._namespaces = install.watched
         router = Router(install, self.store, session)
         recorder = Recorder(cluster, utc_now)
         analyst = Analyst(Callers(router, http_fetch(session)))
@@ -70,7 +71,7 @@ class Controller:
 
     async def refresh(self) -> None:
         """List everything now, and make due what had changed unnoticed."""
-        for key in await listing.refresh(self._cluster, self.store, WATCHED):
+        for key in await listing.refresh(self._cluster, self.store, WATCHED, self._namespaces):
             self.queue.add(key)
         self.listed = True
 
@@ -114,8 +115,9 @@ async def run(install: Install) -> None:
         await stack.enter_async_context(serving(admin, "0.0.0.0", naming.ADMIN_PORT))
         stack.push_async_callback(lease.release, cluster, install.namespace, naming.LEASE, identity)
         election = lease.lead(cluster.configuration, install.namespace, naming.LEASE, identity, controller.work)
+        handlers = dict.fromkeys(WATCHED, controller.see)
         tasks = [
-            asyncio.create_task(watching.watch(dict.fromkeys(WATCHED, controller.see), _selectors()), name="watch"),
+            asyncio.create_task(watching.watch(handlers, _selectors(), namespaces=install.watched), name="watch"),
             asyncio.create_task(election, name="election"),
             asyncio.create_task(controller.refresh_regularly(), name="refresh"),
         ]

@@ -24,7 +24,9 @@ _MODELS, _CLAIM, _TMP = "/models", "/pvc", "/tmp"
 
 def pod_template(service: str, revision: str, spec: InferenceServiceSpec, install: Install) -> Manifest:
     """The template of a revision's pods, fit for a namespace that enforces the `restricted` Pod Security Standard."""
+    secrets = [{"name": name} for name in install.image_pull_secrets]
     pod: Manifest = {
+        **({"imagePullSecrets": secrets} if secrets else {}),
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": DRAIN_SECONDS + math.ceil(seconds(spec.runtime.timeout)) + 5,

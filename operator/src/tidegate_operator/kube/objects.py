@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,10 @@ class Kind:
         """The path of all objects of this kind, in `namespace` or everywhere."""
         root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
         return f"{root}/namespaces/{namespace}/{self.plural}" if namespace else f"{root}/{self.plural}"
+
+    def collections(self, namespaces: Iterable[str] = ()) -> list[str]:
+        """The paths of all objects of this kind in `namespaces`; everywhere, if there are none."""
+        return [self.collection(namespace) for namespace in namespaces] or [self.collection()]
 
     def path(self, namespace: str, name: str) -> str:
         """The path of one object."""

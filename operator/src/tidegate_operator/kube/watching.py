@@ -1,7 +1,7 @@
 """How kopf watches for us: events only, nothing written to any object, and an end of the process when it gives up."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 import kopf
@@ -51,17 +51,20 @@ async def watch(
     kinds: Mapping[Kind, Handler],
     selectors: Mapping[Kind, str],
     *,
+    namespaces: Iterable[str] = (),
     began: asyncio.Event | None = None,
     stop: asyncio.Event | None = None,
 ) -> None:
-    """Watch `kinds` in all namespaces until `stop` is set, or a signal comes, or kopf gives up.
+    """Watch `kinds` until `stop` is set, or a signal comes, or kopf gives up; in all namespaces if none are given.
 
     In the last case the process is to be started again. `began` is set once kopf has taken over the process's signals.
     """
+    chosen = tuple(namespaces)
     await kopf.operator(
         registry=registry(kinds),
         settings=settings(selectors),
-        clusterwide=True,
+        clusterwide=not chosen,
+        namespaces=chosen,
         standalone=True,
         ready_flag=began,
         stop_flag=stop,

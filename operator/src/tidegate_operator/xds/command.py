@@ -28,11 +28,11 @@ async def run(settings: XdsSettings) -> None:
     process is then started again, and routers keep what they have.
     """
     metrics = XdsMetrics()
-    catalogue = Catalogue(settings.cluster_domain)
+    catalogue, watched = Catalogue(settings.cluster_domain), settings.watch_namespaces
     async with contextlib.AsyncExitStack() as stack:
         cluster = await ApiServer.open()
         stack.push_async_callback(cluster.close)
-        lister = Lister(cluster, catalogue, lambda: _publish(discovery), settings.relist_seconds)
+        lister = Lister(cluster, catalogue, lambda: _publish(discovery), settings.relist_seconds, watched)
         discovery = Discovery(catalogue, metrics, lister.fresh)
         admin = administration(metrics.registry, ready=lambda: readiness(discovery))
         await stack.enter_async_context(serving(admin, settings.host, settings.admin_port))
@@ -40,7 +40,7 @@ async def run(settings: XdsSettings) -> None:
         # Before the ports close, or they would wait for the questions on hold.
         stack.callback(discovery.close)
         logger.info("xds serves", extra={"port": settings.port, "admin_port": settings.admin_port})
-        await _until_stopped(catalogue, discovery, lister)
+        await _until_stopped(catalogue, discovery, lister, watched)
 
 
 def _publish(discovery: Discovery) -> None:
@@ -48,14 +48,16 @@ def _publish(discovery: Discovery) -> None:
     discovery.ready = True
 
 
-async def _until_stopped(catalogue: Catalogue, discovery: Discovery, lister: Lister) -> None:
+async def _until_stopped(
+    catalogue: Catalogue, discovery: Discovery, lister: Lister, namespaces: tuple[str, ...]
+) -> None:
     loop = asyncio.get_running_loop()
     stop, stop_watching, watching_began = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def watch() -> None:
         # After a first listing: kopf doesn't look again for a kind that isn't there when it starts.
         await lister.fresh()
-        await _watch(catalogue, discovery, watching_began, stop_watching)
+        await _watch(catalogue, discovery, namespaces, watching_began, stop_watching)
         if not stop.is_set():
             raise RuntimeError("the watch ended")
 
@@ -81,7 +83,13 @@ async def _keep_signals(watching_began: asyncio.Event, stop: asyncio.Event) -> N
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
 
-async def _watch(catalogue: Catalogue, discovery: Discovery, began: asyncio.Event, stop: asyncio.Event) -> None:
+async def _watch(
+    catalogue: Catalogue,
+    discovery: Discovery,
+    namespaces: tuple[str, ...],
+    began: asyncio.Event,
+    stop: asyncio.Event,
+) -> None:
     async def on_service(item: Object, deleted: bool) -> None:
         (catalogue.lose_service if deleted else catalogue.see_service)(item)
         discovery.noticed()
@@ -91,4 +99,5 @@ async def _watch(catalogue: Catalogue, discovery: Discovery, began: asyncio.Even
         discovery.noticed()
 
     handlers = {SERVICES: on_service, ENDPOINT_SLICE: on_slice}
-    await watching.watch(handlers, {ENDPOINT_SLICE: CHILDREN_SELECTOR}, began=began, stop=stop)
+    selectors = {ENDPOINT_SLICE: CHILDREN_SELECTOR}
+    await watching.watch(handlers, selectors, namespaces=namespaces, began=began, stop=stop)

@@ -3,9 +3,10 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from tidegate_operator.errors import ApiError
+from tidegate_operator.kube import listing
 from tidegate_operator.kube.client import Cluster
 from tidegate_operator.kube.objects import ENDPOINT_SLICE, SERVICES
 from tidegate_operator.naming import CHILDREN_SELECTOR
@@ -21,9 +22,15 @@ class Lister:
     """Lists InferenceServices and EndpointSlices into a catalogue, and calls `listed` after each time."""
 
     def __init__(
-        self, cluster: Cluster, catalogue: Catalogue, listed: Callable[[], None], period_seconds: float
+        self,
+        cluster: Cluster,
+        catalogue: Catalogue,
+        listed: Callable[[], None],
+        period_seconds: float,
+        namespaces: Iterable[str] = (),
     ) -> None:
         self._cluster = cluster
+        self._namespaces = tuple(namespaces)
         self._catalogue = catalogue
         self._listed = listed
         self._period_seconds = period_seconds
@@ -60,8 +67,9 @@ class Lister:
     async def _list(self) -> None:
         # Without a resourceVersion: the API server's latest, not a cache's, so that a later answer can't be older.
         since = self._catalogue.services_version
-        services = await self._cluster.get(SERVICES.collection())
+        services = await listing.whole(self._cluster, SERVICES, self._namespaces)
         self._catalogue.list_services(services, since)
         since = self._catalogue.slices_version
-        slices = await self._cluster.get(ENDPOINT_SLICE.collection(), {"labelSelector": CHILDREN_SELECTOR})
+        children = {"labelSelector": CHILDREN_SELECTOR}
+        slices = await listing.whole(self._cluster, ENDPOINT_SLICE, self._namespaces, children)
         self._catalogue.list_slices(slices, since)

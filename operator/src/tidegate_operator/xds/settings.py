@@ -13,6 +13,8 @@ class XdsSettings(BaseSettings):
 
     cluster_domain: str = "cluster.local"
     """The domain of the cluster's Services."""
+    watch_namespaces: tuple[str, ...] = ()
+    """The namespaces whose services are routed to; none: all namespaces. JSON in the environment."""
     host: str = "0.0.0.0"
     """The address of both ports; `::` for IPv6 and IPv4."""
     port: int = Field(default=XDS_PORT, ge=0, le=65535)
