@@ -75,6 +75,7 @@ crds: .venv ## Make the CRD from the models
 
 pages: .venv ## Write the tables of docs/ that come from the code
 	TIDEGATE_WRITE_PAGES=1 $(RUN) pytest -q tests/operator/test_rollout_page.py
+	$(RUN) python -m explained
 
 protos: .venv ## Make the gRPC messages' code from the .proto files
 	$(RUN) hack/protos

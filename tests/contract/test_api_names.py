@@ -37,7 +37,10 @@ def test_the_page_names_the_kind() -> None:
         operator.KIND,
         operator.PLURAL,
     ]
-    assert told["field managers"] == [operator.MANAGER, operator.REPLICAS_MANAGER, "spec.replicas", adapter.MANAGER]
+    assert told["field managers"] == [
+        *(operator.MANAGER, operator.REPLICAS_MANAGER, "spec.replicas", adapter.MANAGER),
+        *(operator.PLUGIN_MANAGER, "status.rollout.request"),
+    ]
     assert told["Lease"] == [operator.LEASE]
     assert {operator.ROUTER_SERVICE, adapter.ADAPTER} <= set(told["install's Services"])
 

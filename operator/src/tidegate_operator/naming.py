@@ -11,6 +11,7 @@ PLURAL = "inferenceservices"
 
 MANAGER = "tidegate-controller"
 REPLICAS_MANAGER = "tidegate-replicas"
+PLUGIN_MANAGER = "kubectl-tidegate"
 LEASE = "tidegate-controller"
 
 MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"

@@ -59,9 +59,12 @@ class ApiServer:
         self._base = configuration.host.rstrip("/")
 
     @classmethod
-    async def open(cls) -> Self:
-        """A connection as the pod's service account, or else as KUBECONFIG's current context; close it after use."""
-        configuration = await load_configuration()
+    async def open(cls, configuration: Configuration | None = None) -> Self:
+        """A connection by `configuration`; close it after use.
+
+        Left out, it is the pod's service account, or else KUBECONFIG's current context.
+        """
+        configuration = configuration or await load_configuration()
         connector = aiohttp.TCPConnector(ssl=_ssl_context(configuration), limit=64, ttl_dns_cache=60)
         return cls(configuration, aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT))
 
@@ -86,6 +89,13 @@ class ApiServer:
         """See `Cluster.replace`."""
         return await self._send("PUT", path, manifest)
 
+    async def merge(self, path: str, patch: Manifest, manager: str) -> Manifest:
+        """The object after a JSON merge patch by field manager `manager`.
+
+        A `metadata.resourceVersion` in the patch that is no longer current is a Conflict.
+        """
+        return await self._send("PATCH", path, patch, {"fieldManager": manager}, "application/merge-patch+json")
+
     async def delete(self, path: str, uid: str | None = None) -> Manifest:
         """See `Cluster.delete`."""
         options: dict[str, Any] = {"propagationPolicy": "Background"}
@@ -108,7 +118,13 @@ class ApiServer:
             headers["Authorization"] = token
         try:
             async with self._session.request(
-                method, self._base + path, params=query, json=body, headers=headers
+                *(method, self._base + path),
+                params=query,
+                json=body,
+                headers=headers,
+                # A kubeconfig's proxy-url and tls-server-name; a pod has neither.
+                proxy=self.configuration.proxy,
+                server_hostname=self.configuration.tls_server_name,
             ) as response:
                 answer: Manifest = await response.json(content_type=None)
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:

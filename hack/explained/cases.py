@@ -1,0 +1,353 @@
+"""The ways in which a rollout stands still, each as the objects that a cluster has then."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from explained.objects import (
+    CANARY,
+    STABLE,
+    Object,
+    analysis,
+    answered,
+    condition,
+    deployment,
+    lease,
+    pod,
+    routed,
+    service,
+    under_way,
+    waiting,
+)
+
+NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
+"""When each case is looked at."""
+
+
+@dataclass(frozen=True)
+class Situation:
+    """One way to stand still."""
+
+    title: str
+    live: Object
+    children: tuple[Object, ...] = (lease(),)
+
+
+_MANUAL: Object = {
+    "rollout": {"steps": [{"weight": 10, "hold": "2m"}, {"weight": 50, "hold": "5m"}], "approval": "Manual"}
+}
+_AUTOMATIC: Object = {"rollout": {"steps": [{"weight": 10, "hold": "2m"}, {"weight": 50, "hold": "5m"}]}}
+_LONG_HOLD: Object = {"rollout": {"steps": [{"weight": 10, "hold": "12m"}, {"weight": 50, "hold": "5m"}]}}
+_PASS = analysis("Pass", "NoWorse", "no worse than stable in 2,140 requests", (2140, 3), (19260, 22), slow=21)
+_RESTING: Object = {
+    "stable": routed(STABLE, 100, replicas=3),
+    "rollout": {"phase": "Stable", "message": f"{STABLE} serves all requests"},
+}
+_READY = condition("Ready", "True", "Serving", f"{STABLE} answers")
+
+
+def _pods(*pods: Object, wanted: int = 1, ready: int = 0, **status: object) -> tuple[Object, ...]:
+    stable = deployment(STABLE, wanted=3, ready=3)
+    return (lease(), stable, deployment(CANARY, wanted=wanted, ready=ready, **status), *pods)
+
+
+def _preparing(ready: int = 0, replicas: int = 1, **more: object) -> Object:
+    canary = routed(CANARY, 0, replicas=replicas, ready=ready)
+    message = f"{CANARY} has {ready} of {replicas} pods that 10 % need"
+    return service(spec=_AUTOMATIC, status=under_way("Preparing", 0, message=message, canary=canary, **more))
+
+
+def _aborted(reason: str, message: str, **more: object) -> Object:
+    told = f"{CANARY} {message}; it is not tried again until the spec changes, or by a Retry"
+    rollout = {"phase": "Aborted", "since": "2026-11-22T09:48:00Z", "reason": reason, "message": told, **more}
+    rollout["rejected"] = [CANARY.rsplit("-", 1)[1]]
+    status = {
+        "stable": routed(STABLE, 100, replicas=3),
+        "conditions": [_READY, condition("RolloutHealthy", "False", "Aborted", told)],
+        "rollout": rollout,
+    }
+    return service(spec=_AUTOMATIC, status=status)
+
+
+def _stalled(reason: str, message: str) -> Object:
+    conditions = [condition("Ready", "False", reason, message), condition("Stalled", "True", reason, message)]
+    return service(spec=_AUTOMATIC, status={"conditions": conditions, **_RESTING})
+
+
+_CAPACITY = (
+    "50 % needs 2 canary pods beside 3 stable ones, and scaling.maxReplicas 3 + rollout.surge 1 allow 4:"
+    " raise rollout.surge to 2"
+)
+_SHARE = "the canary was seen to answer 1049 of 21400 requests, which isn't 10 %"
+_NO_GPU = "0/4 nodes are available: 4 Insufficient nvidia.com/gpu."
+_PULL = 'Back-off pulling image "registry.example/tidegate/runtime:0.2.0"'
+_DIGEST = '{"reason": "DigestMismatch", "message": "model.onnx has SHA-256 4b1c…, spec.model.sha256 says 9f0c…"}'
+_QUOTA = (
+    'pods "churn-a81e0213-5c9f7-" is forbidden: exceeded quota: ml, requested: requests.cpu=1, used: 12, limited: 12'
+)
+
+CASES: tuple[Situation, ...] = (
+    Situation(
+        "A person is waited for",
+        service(spec=_MANUAL, status=under_way("AwaitingApproval", message="…", analysis=_PASS, conditions=[_READY])),
+    ),
+    Situation(
+        "The hold isn't over",
+        service(spec=_LONG_HOLD, status=under_way("Progressing", message=f"{CANARY} holds 10 %", analysis=_PASS)),
+    ),
+    Situation(
+        "Paused by request",
+        service(
+            spec=_AUTOMATIC,
+            status=under_way(
+                "Paused",
+                message=f"{CANARY} stays at 10 %: paused by request, until a Resume or a Promote",
+                paused=True,
+                lastRequest=answered("Pause", CANARY, message=f"{CANARY} stays at 10 %"),
+            ),
+        ),
+    ),
+    Situation(
+        "Paused by the spec",
+        service(
+            spec={"rollout": {**_AUTOMATIC["rollout"], "paused": True}},
+            status=under_way("Paused", message=f"{CANARY} stays at 10 %: spec.rollout.paused holds it"),
+        ),
+    ),
+    Situation(
+        "Too few requests",
+        service(
+            spec=_AUTOMATIC,
+            status=under_way(
+                "Progressing",
+                analysis=analysis("Inconclusive", "TooFewRequests", "41 of 200 requests", (41, 0), (380, 1)),
+            ),
+        ),
+    ),
+    Situation(
+        "The observed share differs",
+        service(
+            spec=_AUTOMATIC,
+            status=under_way(
+                "Progressing",
+                analysis=analysis("Inconclusive", "ShareDiffers", _SHARE, (1049, 1), (20351, 24), slow=21),
+                canary=routed(CANARY, 10, observedWeight=4.9, p95Ms=44),
+            ),
+        ),
+    ),
+    Situation(
+        "Pods: the image can't be pulled",
+        _preparing(),
+        _pods(pod(CANARY, containerStatuses=[waiting("runtime", "ImagePullBackOff", _PULL)])),
+    ),
+    Situation(
+        "Pods: a container crashes",
+        _preparing(),
+        _pods(
+            pod(
+                CANARY,
+                containerStatuses=[
+                    waiting(
+                        *("runtime", "CrashLoopBackOff", "back-off 2m40s restarting failed container"),
+                        restarts=5,
+                        exitCode=137,
+                        reason="OOMKilled",
+                    )
+                ],
+            )
+        ),
+    ),
+    Situation(
+        "Pods: the model isn't the one that was named",
+        _preparing(),
+        _pods(
+            pod(
+                CANARY,
+                initContainerStatuses=[
+                    waiting("fetch-model", "CrashLoopBackOff", restarts=3, exitCode=1, message=_DIGEST)
+                ],
+            )
+        ),
+    ),
+    Situation(
+        "Pods: no GPU is free",
+        _preparing(),
+        _pods(
+            pod(
+                CANARY,
+                conditions=[
+                    {
+                        "type": "PodScheduled",
+                        "status": "False",
+                        "reason": "Unschedulable",
+                        "message": _NO_GPU,
+                        "lastTransitionTime": "2026-11-22T09:51:02Z",
+                    }
+                ],
+            )
+        ),
+    ),
+    Situation(
+        "Pods: a quota is used up",
+        _preparing(),
+        _pods(
+            replicas=0,
+            updatedReplicas=0,
+            conditions=[{"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": _QUOTA}],
+        ),
+    ),
+    Situation(
+        "Pods: still starting",
+        _preparing(),
+        _pods(
+            pod(
+                CANARY,
+                initContainerStatuses=[
+                    {
+                        "name": "fetch-model",
+                        "restartCount": 0,
+                        "state": {"running": {"startedAt": "2026-11-22T09:51:05Z"}},
+                    }
+                ],
+            )
+        ),
+    ),
+    Situation(
+        "Not every router sees the canary",
+        _preparing(ready=1),
+        _pods(ready=1),
+    ),
+    Situation(
+        "The routers can't be asked",
+        service(
+            spec=_AUTOMATIC,
+            status=under_way(
+                "Preparing",
+                0,
+                message=f"waiting until every router sees a healthy pod of {CANARY}",
+                canary=routed(CANARY, 0, ready=0),
+                conditions=[
+                    condition(
+                        *("TrafficRouted", "Unknown", "RouterUnreachable"),
+                        "not every router can be asked: see the pods of tidegate-router in the install's namespace",
+                    )
+                ],
+            ),
+        ),
+    ),
+    Situation(
+        "More pods are needed than allowed",
+        service(
+            spec={"rollout": {**_AUTOMATIC["rollout"], "surge": 1}, "scaling": {"minReplicas": 3, "maxReplicas": 3}},
+            status=under_way(
+                "Blocked",
+                message=_CAPACITY,
+                conditions=[
+                    condition("RolloutHealthy", "False", "CapacityExceeded", _CAPACITY),
+                    condition("Stalled", "True", "CapacityExceeded", _CAPACITY),
+                ],
+                step=1,
+            ),
+        ),
+    ),
+    Situation(
+        "Aborted by request",
+        _aborted(
+            "AbortedByRequest",
+            "was aborted by request",
+            lastRequest=answered("Abort", CANARY, message=f"{CANARY} gets no more requests"),
+        ),
+    ),
+    Situation(
+        "Aborted by what callers saw",
+        _aborted(
+            "ErrorsIncreased",
+            "was aborted: 61 of 1,204 requests failed, stable: 11 of 10,830",
+            analysis=analysis(
+                *("Fail", "ErrorsIncreased", "61 of 1,204 requests failed, stable: 11 of 10,830"),
+                (1204, 61),
+                (10830, 11),
+            ),
+        ),
+    ),
+    Situation(
+        "Aborted at its deadline",
+        _aborted("ProgressDeadlineExceeded", "didn't get on within rollout.progressDeadline"),
+    ),
+    Situation(
+        "Rolled back",
+        _aborted(
+            "RolledBack",
+            f"was rolled back to {STABLE}",
+            lastRequest=answered("Rollback", STABLE, message=f"{STABLE} is prepared to serve all requests again"),
+        ),
+    ),
+    Situation(
+        "The spec isn't taken",
+        _stalled(
+            "InvalidSpec",
+            "spec.model.uri: http:// is not allowed by this install: use https://, or set models.allowHttp",
+        ),
+    ),
+    Situation(
+        "A name is taken",
+        _stalled(
+            "NotOwned",
+            "Service churn exists and isn't owned by this InferenceService: rename one of them, or delete it if it is a"
+            " leftover",
+        ),
+    ),
+    Situation(
+        "An object is refused",
+        _stalled("ChildRefused", 'poddisruptionbudgets.policy "churn-a81e0213" is forbidden: policy no-pdb'),
+    ),
+    Situation(
+        "The controller isn't running",
+        service(spec=_MANUAL, status={"observedGeneration": 6, **_RESTING}),
+        (lease(renewed="2026-11-22T09:12:00.000000Z"),),
+    ),
+    Situation(
+        "A request isn't answered",
+        service(
+            spec=_MANUAL,
+            status=under_way(
+                "AwaitingApproval",
+                message=f"{CANARY} at 10 % waits for status.rollout.request",
+                request={"action": "Promote", "revision": CANARY, "id": "b3e1"},
+                lastRequest=answered("Resume", CANARY, message=f"{CANARY} goes on"),
+            ),
+            fields=[
+                {
+                    "manager": "kubectl-tidegate",
+                    "operation": "Update",
+                    "subresource": "status",
+                    "time": "2026-11-22T09:58:00Z",
+                    "fieldsV1": {"f:status": {"f:rollout": {"f:request": {"f:id": {}}}}},
+                }
+            ],
+        ),
+    ),
+    Situation(
+        "The autoscaler has no figures",
+        service(
+            status={
+                "conditions": [
+                    condition(
+                        *("ScalingActive", "False", "FailedGetPodsMetric"),
+                        "unable to get metric tidegate_queue_depth: no metrics returned from custom metrics API",
+                    )
+                ],
+                **_RESTING,
+            }
+        ),
+    ),
+    Situation(
+        "Nothing holds it",
+        service(
+            status={
+                "conditions": [_READY],
+                **_RESTING,
+            }
+        ),
+        (lease(), deployment(STABLE, wanted=3, ready=3)),
+    ),
+)

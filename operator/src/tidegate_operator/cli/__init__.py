@@ -1,0 +1,1 @@
+"""`kubectl tidegate`: what people and pipelines type to see, move and convert InferenceServices."""
