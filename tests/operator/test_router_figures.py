@@ -75,6 +75,9 @@ CALLS: list[tuple[dict[str, int], Calls]] = [
     ({".upstream_rq_completed": 9, "/fallback.upstream_rq_total": 3}, Calls(9, 3)),
     ({".upstream_rq_completed": 9, ".upstream_rq_5xx": 2, "/fallback.upstream_rq_total": 3}, Calls(9, 5)),
     ({".upstream_rq_completed": 9, ".upstream_rq_5xx": 8, "/fallback.upstream_rq_total": 8}, Calls(9, 9)),
+    ({".upstream_rq_completed": 9, ".upstream_rq_4xx": 3}, Calls(9, 3)),
+    ({".upstream_rq_completed": 9, ".upstream_rq_4xx": 3, ".upstream_rq_429": 2}, Calls(7, 1)),
+    ({".upstream_rq_completed": 9, ".upstream_rq_4xx": 9, ".upstream_rq_429": 9}, Calls(0, 0)),
     ({"/fallback.upstream_rq_total": 1}, Calls(0, 0)),
 ]
 

@@ -82,7 +82,8 @@ class Analyst:
             return None
         step = await self._read(key, step, pods)
         canary, stable = step.tallies[step.canary].window, step.tallies[step.stable].window
-        verdict = judge(rollout.analysis, state.analysis, canary, stable, now)
+        steps = len(rollout.steps)
+        verdict = judge(rollout.analysis, state.analysis, canary, stable, now, steps=steps)
         verdict = verdict.model_copy(
             update={"canary": _timed(verdict.canary, canary), "stable": _timed(verdict.stable, stable)}
         )

@@ -45,12 +45,21 @@ async def statuses(mesh: Any, count: int = SENT) -> dict[int, int]:
     return got
 
 
-@pytest.mark.parametrize(("status", "failures"), [(200, 0), (400, 0), (429, 0), (500, SENT), (503, SENT), (504, SENT)])
-async def test_an_answer_is_a_failure_if_it_is_5xx(mesh: Any, controller: Any, status: int, failures: int) -> None:
+@pytest.mark.parametrize(
+    ("status", "counted"),
+    [
+        (200, Calls(SENT)),
+        (429, Calls()),
+        *((status, Calls(SENT, SENT)) for status in (400, 404, 413, 500, 503, 504)),
+    ],
+)
+async def test_an_answer_fails_unless_it_is_good_and_a_refusal_for_load_is_none(
+    mesh: Any, controller: Any, status: int, counted: Calls
+) -> None:
     _, canary = await serving(mesh, 100)
     canary.status = status
     assert await statuses(mesh) == {status: SENT}
-    assert await seen(controller) == {STABLE: Calls(), CANARY: Calls(SENT, failures)}
+    assert await seen(controller) == {STABLE: Calls(), CANARY: counted}
 
 
 async def test_a_pod_that_is_killed_with_its_request_is_a_failure(mesh: Any, controller: Any) -> None:

@@ -13,9 +13,9 @@ class Calls:
     """Requests that one router sent to a revision since it started."""
 
     requests: int = 0
-    """Answered, or failed."""
+    """Answered, or failed; not those refused for load (429)."""
     failures: int = 0
-    """Answered 5xx, timed out, reset, or never connected; never refusals for load (429)."""
+    """Answered 4xx or 5xx, timed out, reset, or never connected."""
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,14 @@ from tidegate_operator.kube.objects import Object
 
 _UPTIME, _HEALTHY = "server.uptime", "/pods.membership_healthy"
 _ANSWERED, _FAILED = ".upstream_rq_completed", ".upstream_rq_5xx"
+_REFUSED, _OVERLOADED = ".upstream_rq_4xx", ".upstream_rq_429"
 _FELL_BACK = "/fallback.upstream_rq_total"
 _CLUSTER = "cluster."
-_COUNTED = (_ANSWERED, _FAILED, _FELL_BACK)
+_COUNTED = (_ANSWERED, _FAILED, _REFUSED, _OVERLOADED, _FELL_BACK)
 
 FILTER = (
     r"^(server\.uptime|cluster\.[^/]+/[^/.]+"
-    r"(/pods\.membership_healthy|/fallback\.upstream_rq_total|\.upstream_rq_(completed|5xx)))$"
+    r"(/pods\.membership_healthy|/fallback\.upstream_rq_total|\.upstream_rq_(completed|4xx|429|5xx)))$"
 )
 """The regular expression by which a router leaves out everything else."""
 
@@ -51,9 +52,12 @@ def figures_of(answer: Object) -> Figures:
 def calls_of(counts: Mapping[str, int], revision: str) -> Calls:
     """What callers saw of `revision`, `<namespace>/<revision>`.
 
-    A request that stable answered in a canary's stead is the canary's, and a failure of it. One that stable failed,
-    too, is counted as two, so failures are bounded by requests.
+    A 4xx is a failure: what callers send wrong both revisions get alike, and a canary that refuses more of the same
+    requests than stable has broken something. A 429 is the load's, and no request at all here. A request that stable
+    answered in a canary's stead is the canary's, and a failure of it. One that stable failed, too, is counted as two,
+    so failures are bounded by requests.
     """
-    requests = counts.get(revision + _ANSWERED, 0)
-    failures = counts.get(revision + _FAILED, 0) + counts.get(revision + _FELL_BACK, 0)
-    return Calls(requests, min(failures, requests))
+    overloaded = counts.get(revision + _OVERLOADED, 0)
+    requests = counts.get(revision + _ANSWERED, 0) - overloaded
+    failures = counts.get(revision + _FAILED, 0) + counts.get(revision + _REFUSED, 0) - overloaded
+    return Calls(requests, min(failures + counts.get(revision + _FELL_BACK, 0), requests))
