@@ -28,6 +28,7 @@ check: .venv ## Formatting, lint, types, layers, and drift of generated files
 	$(UV) lock --check --quiet
 	$(RUN) python -m tidegate_operator.api.crd | diff - crds/tidegate.dev_inferenceservices.yaml
 	diff crds/tidegate.dev_inferenceservices.yaml charts/tidegate/files/crd.yaml
+	$(RUN) python -m tidegate_operator.api.page | diff - docs/spec.md
 	$(RUN) hack/protos --check
 
 fix: .venv ## Format, and mend what the linter can
@@ -69,9 +70,10 @@ power: .venv ## What the analysis of canaries finds, and how often it is wrong: 
 
 ##@ Parts
 .PHONY: crds pages protos images images-load cluster-up cluster-down cluster-status setup clean
-crds: .venv ## Make the CRD from the models
+crds: .venv ## Make the CRD, and docs/spec.md, from the models
 	$(RUN) python -m tidegate_operator.api.crd > crds/tidegate.dev_inferenceservices.yaml
 	cp crds/tidegate.dev_inferenceservices.yaml charts/tidegate/files/crd.yaml
+	$(RUN) python -m tidegate_operator.api.page > docs/spec.md
 
 pages: .venv ## Write the tables of docs/ that come from the code
 	TIDEGATE_WRITE_PAGES=1 $(RUN) pytest -q tests/operator/test_rollout_page.py

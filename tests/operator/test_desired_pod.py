@@ -10,11 +10,26 @@ from tidegate_operator.install import Install
 
 from .builders import A, Object, a_spec
 
+PLACEMENT = {
+    "nodeSelector": {"gpu": "a100"},
+    "tolerations": [
+        {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"},
+        {"key": "team", "value": "ml"},
+        {"key": "node.kubernetes.io/unreachable", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 9},
+    ],
+    "topologySpread": "hostname",
+    "runtimeClass": "nvidia",
+    "priorityClass": "high",
+    "imagePullSecrets": ["registry", "mirror"],
+}
 SPECS: dict[str, dict[str, Any]] = {
     "the least": {},
     "cpu": {"runtime": {"device": "cpu"}},
     "a claim": {"model": {"uri": "pvc://models/churn/v3.onnx", "sha256": "a" * 64}},
     "accelerators": {"resources": {"gpu": {"count": 2, "resource": "nvidia.com/mig-1g.10gb"}}},
+    "a claim template": {"resources": {"gpu": {"claimTemplate": "one-a100"}}},
+    "a place": {"placement": PLACEMENT},
+    "variables": {"runtime": {"environment": [{"name": "A", "configMap": {"name": "a", "key": "b"}}]}},
 }
 
 
@@ -103,6 +118,24 @@ def test_of_resources(parts: dict[str, Any], limits: dict[str, str]) -> None:
     assert runtime["resources"] == {"limits": limits, "requests": {"cpu": "1", **limits}}
 
 
+def test_a_claim_template_takes_the_place_of_extended_resources() -> None:
+    pod = a_template(**SPECS["a claim template"])["spec"]
+    (runtime,) = pod["containers"]
+    assert pod["resourceClaims"] == [{"name": "gpu", "resourceClaimTemplateName": "one-a100"}]
+    assert runtime["resources"] == {
+        "limits": {"memory": "2Gi"},
+        "requests": {"cpu": "1", "memory": "2Gi"},
+        "claims": [{"name": "gpu"}],
+    }
+
+
+@pytest.mark.parametrize("name", sorted(set(SPECS) - {"a claim template"}))
+def test_a_pod_claims_no_device_unless_asked_to(name: str) -> None:
+    pod = a_template(**SPECS[name])["spec"]
+    assert "resourceClaims" not in pod
+    assert "claims" not in pod["containers"][0]["resources"]
+
+
 @pytest.mark.parametrize(("device", "image"), [("cpu", "r:cpu"), ("cuda", "r:cuda")])
 def test_each_device_has_its_image(device: str, image: str) -> None:
     install = Install(runtime_image_cpu="r:cpu", runtime_image_cuda="r:cuda")
@@ -170,3 +203,66 @@ def test_pull_secrets_are_those_of_the_install_and_none_where_it_has_none(monkey
     monkeypatch.setenv("TIDEGATE_IMAGE_PULL_SECRETS", '["teams","mirror"]')
     pod = pod_template("churn", A, a_spec(), Install())["spec"]
     assert pod["imagePullSecrets"] == [{"name": "teams"}, {"name": "mirror"}]
+
+
+def test_a_pod_is_placed_as_its_spec_says() -> None:
+    pod = a_template(placement=PLACEMENT)["spec"]
+    assert pod["nodeSelector"] == {"gpu": "a100"}
+    assert pod["tolerations"] == [
+        {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"},
+        {"key": "team", "operator": "Equal", "value": "ml"},
+        {"key": "node.kubernetes.io/unreachable", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 9},
+    ]
+    assert pod["runtimeClassName"] == "nvidia"
+    assert pod["priorityClassName"] == "high"
+    assert pod["imagePullSecrets"] == [{"name": "registry"}, {"name": "mirror"}]
+
+
+ZONE, HOSTNAME = "topology.kubernetes.io/zone", "kubernetes.io/hostname"
+
+
+@pytest.mark.parametrize(("spread", "keys"), [("zone", [ZONE]), ("hostname", [HOSTNAME]), ("both", [ZONE, HOSTNAME])])
+def test_pods_are_spread_over(spread: str, keys: list[str]) -> None:
+    constraints = a_template(placement={"topologySpread": spread})["spec"]["topologySpreadConstraints"]
+    assert [constraint["topologyKey"] for constraint in constraints] == keys
+
+
+PLACED = {"nodeSelector", "tolerations", "runtimeClassName", "priorityClassName", "imagePullSecrets"}
+
+
+def test_a_pod_without_a_place_has_the_clusters_defaults() -> None:
+    assert not PLACED & set(a_template()["spec"])
+
+
+def variables(*items: Object) -> list[Object]:
+    (runtime,) = a_template(runtime={"environment": list(items)})["spec"]["containers"]
+    found: list[Object] = runtime["env"]
+    return [variable for variable in found if not variable["name"].startswith("TIDEGATE_")]
+
+
+def test_the_runtime_gets_the_variables_of_the_spec() -> None:
+    assert variables(
+        {"name": "OMP_WAIT_POLICY", "value": "PASSIVE"},
+        {"name": "OTEL_RESOURCE_ATTRIBUTES", "configMap": {"name": "churn", "key": "attributes"}},
+        {"name": "EMPTY", "value": ""},
+    ) == [
+        {"name": "OMP_WAIT_POLICY", "value": "PASSIVE"},
+        {
+            "name": "OTEL_RESOURCE_ATTRIBUTES",
+            "valueFrom": {"configMapKeyRef": {"name": "churn", "key": "attributes"}},
+        },
+        {"name": "EMPTY", "value": ""},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "rendered"), [("$(TIDEGATE_NAME)", "$$(TIDEGATE_NAME)"), ("5$", "5$$"), ("$$(A)", "$$$$(A)")]
+)
+def test_a_variable_has_its_value_as_it_is(value: str, rendered: str) -> None:
+    # Kubernetes reads `$$` as `$`, and `$(NAME)` as the value of NAME.
+    assert variables({"name": "A", "value": value}) == [{"name": "A", "value": rendered}]
+
+
+def test_the_fetcher_gets_none_of_them() -> None:
+    (fetcher,) = a_template(runtime={"environment": [{"name": "A", "value": "1"}]})["spec"]["initContainers"]
+    assert "env" not in fetcher

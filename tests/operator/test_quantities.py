@@ -1,10 +1,13 @@
-"""What durations and sizes stand for."""
+"""What durations, sizes and Kubernetes' quantities stand for."""
+
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tidegate_operator.api.schema import seconds, size_in_bytes
+from tidegate_operator.quantities import number, told
 
 
 @pytest.mark.parametrize(
@@ -31,3 +34,46 @@ def test_milliseconds_are_read_as_exactly_as_floats_can(count: int) -> None:
 )
 def test_bytes_of(text: str, expected: int) -> None:
     assert size_in_bytes(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("0", 0),
+        ("500m", Fraction(1, 2)),
+        ("2", 2),
+        (110, 110),
+        ("1.5Gi", 3 * 2**29),
+        ("64Mi", 2**26),
+        ("1k", 1000),
+        ("1e3", 1000),
+        ("12E2", 1200),
+        ("1E", 10**18),
+        ("5n", Fraction(5, 10**9)),
+        ("-1", -1),
+        (".5", Fraction(1, 2)),
+    ],
+)
+def test_number_of(text: str | int, expected: Fraction) -> None:
+    assert number(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "Gi", "1Zi", "1 Gi", "two", "1ee3", "0x10", "1Gi\n"])
+def test_no_quantity(text: str) -> None:
+    with pytest.raises(ValueError, match="is no quantity"):
+        number(text)
+
+
+@pytest.mark.parametrize(
+    ("resource", "text", "expected"),
+    [
+        ("memory", "2147483648", "2Gi"),
+        ("requests.memory", "1536Mi", "1.5Gi"),
+        ("memory", "512", "512"),
+        ("ephemeral-storage", "1Ti", "1Ti"),
+        ("cpu", "7500m", "7.5"),
+        ("pods", "110", "110"),
+    ],
+)
+def test_an_amount_is_told_in_units_that_people_read(resource: str, text: str, expected: str) -> None:
+    assert told(resource, number(text)) == expected

@@ -22,8 +22,10 @@ SAME: dict[str, dict[str, Any]] = {
             "batching": {"maxBatchSize": 32, "maxDelay": "5ms"},
             "limits": {"queueSize": 512, "maxBodyBytes": "64Mi"},
             "timeout": "30s",
+            "environment": [],
         },
         "resources": {"requests": {"cpu": "1", "memory": "2Gi"}},
+        "placement": {"nodeSelector": {}, "tolerations": [], "topologySpread": "both", "imagePullSecrets": []},
     },
     "scaling": {"scaling": {"minReplicas": 3, "maxReplicas": 9}},
     "the rollout": {"rollout": {"approval": "Manual", "steps": [{"weight": 1}]}},
@@ -40,6 +42,16 @@ OTHERS: dict[str, dict[str, Any]] = {
     "the time-out": {"runtime": {"timeout": "2s"}},
     "the processors": {"resources": {"requests": {"cpu": "2"}}},
     "the accelerators": {"resources": {"gpu": {"count": 2}}},
+    "a variable": {"runtime": {"environment": [{"name": "A", "value": "1"}]}},
+    "an empty variable": {"runtime": {"environment": [{"name": "A", "value": ""}]}},
+    "a variable of a ConfigMap": {"runtime": {"environment": [{"name": "A", "configMap": {"name": "a", "key": "b"}}]}},
+    "the nodes": {"placement": {"nodeSelector": {"disk": "ssd"}}},
+    "the tolerations": {"placement": {"tolerations": [{"key": "gpu", "operator": "Exists"}]}},
+    "the spread": {"placement": {"topologySpread": "zone"}},
+    "the runtime class": {"placement": {"runtimeClass": "nvidia"}},
+    "the priority": {"placement": {"priorityClass": "high"}},
+    "the pull secrets": {"placement": {"imagePullSecrets": ["registry"]}},
+    "the claim template": {"resources": {"gpu": {"claimTemplate": "one-a100"}}},
 }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from tidegate_operator import naming
 from tidegate_operator.api.spec import InferenceServiceSpec
 
-_POD_FIELDS = {"model", "runtime", "resources"}
+_POD_FIELDS = {"model", "runtime", "resources", "placement"}
 
 
 @dataclass(frozen=True)

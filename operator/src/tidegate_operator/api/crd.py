@@ -114,7 +114,7 @@ def _resolve(node: Any, definitions: Mapping[str, Any]) -> Any:
         return _resolve(node, definitions)
     if "const" in node:
         node = {"enum": [node["const"]], **{key: value for key, value in node.items() if key != "const"}}
-    # `additionalProperties` stays where it is the schema of a map's values.
+    # That no other field may come is for Kubernetes to say, which prunes; the type of a map's values is ours.
     return {
         key: _without_nulls(value) if key == "default" else _resolve(value, definitions)
         for key, value in node.items()

@@ -2,18 +2,47 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
-from tidegate_operator.api.schema import ApiModel, Cpu, Memory
+from tidegate_operator.api.schema import ApiModel, Cpu, Memory, ObjectName, rules
+
+NVIDIA_GPU = "nvidia.com/gpu"
 
 
 class GpuSpec(ApiModel):
-    """The accelerators of one pod."""
+    """The accelerators of one pod: a number of an extended resource, or what a ResourceClaimTemplate asks for."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                # The API server writes the defaults before it looks at rules, so they can't be told from left out.
+                f"!has(self.claimTemplate) || (self.count == 1 && self.resource == '{NVIDIA_GPU}')",
+                "claimTemplate already says which devices a pod gets and how many: drop resource and count,"
+                " or drop claimTemplate",
+            ),
+        )
+    )
 
     count: Annotated[int, Field(ge=1, le=16)] = 1
-    """How many."""
-    resource: Annotated[str, Field(max_length=100, pattern=r"^[a-z0-9.-]+\.[a-z]+/[a-z0-9.-]+$")] = "nvidia.com/gpu"
+    """How many of resource."""
+    resource: Annotated[
+        str,
+        Field(
+            max_length=100,
+            pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?\.[a-z]+/[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?$",
+            json_schema_extra=rules(
+                (
+                    "!self.matches('(^|[.])kubernetes[.]io/')",
+                    "must not be of kubernetes.io, which holds no accelerator: name the resource as the node"
+                    " advertises it, such as nvidia.com/gpu, nvidia.com/mig-1g.10gb or amd.com/gpu",
+                ),
+            ),
+        ),
+    ] = NVIDIA_GPU
     """The extended resource's name, as the node advertises it."""
+    claim_template: ObjectName | None = None
+    """A ResourceClaimTemplate (resource.k8s.io/v1, Kubernetes 1.34) of the same namespace, instead of resource and
+    count: each pod gets a ResourceClaim made from it."""
 
 
 class RequestsSpec(ApiModel):

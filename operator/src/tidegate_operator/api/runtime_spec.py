@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from tidegate_operator.api.environment_spec import Environment
 from tidegate_operator.api.schema import ApiModel, Duration, PositiveDuration, Size, at_most
 
 
@@ -36,3 +37,5 @@ class RuntimeSpec(ApiModel):
     """What one pod takes on before it refuses."""
     timeout: Annotated[PositiveDuration, at_most("1h")] = "30s"
     """From a request's last byte to its answer; then 504."""
+    environment: Environment = Field(default=[])
+    """Variables of the runtime's process, such as OMP_WAIT_POLICY or OTEL_RESOURCE_ATTRIBUTES."""

@@ -44,7 +44,7 @@ class ScalingSpec(ApiModel):
         json_schema_extra=rules(
             (
                 "!has(self.maxReplicas) || self.minReplicas <= self.maxReplicas",
-                "minReplicas must not be above maxReplicas",
+                "minReplicas must not be above maxReplicas: lower the one, or raise the other",
             ),
             (
                 "!has(self.metrics) || (has(self.maxReplicas) && self.maxReplicas > self.minReplicas)",

@@ -22,6 +22,9 @@ Size = Annotated[str, Field(max_length=11, pattern=r"^[1-9][0-9]{0,8}(Ki|Mi|Gi)?
 Percent = Annotated[str, Field(max_length=6, pattern=r"^(100|[0-9]{1,2}(\.[0-9]{1,2})?)%$")]
 """A share: `1%`, `0.25%`, `100%`."""
 
+ObjectName = Annotated[str, Field(max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
+"""The name of an object of the cluster, or of the service's own namespace."""
+
 IntOrDuration = Annotated[
     int | str, WithJsonSchema({"x-kubernetes-int-or-string": True, "anyOf": [{"type": "integer"}, {"type": "string"}]})
 ]

@@ -1,16 +1,28 @@
 """`spec` of an InferenceService. Its schema, defaults and CEL rules are the CRD's; nothing else writes it."""
 
+from pydantic import ConfigDict
+
 from tidegate_operator.api.model_spec import ModelSpec
+from tidegate_operator.api.placement_spec import PlacementSpec
 from tidegate_operator.api.resources_spec import ResourcesSpec
 from tidegate_operator.api.rollout_spec import RolloutSpec
 from tidegate_operator.api.routing_spec import RoutingSpec
 from tidegate_operator.api.runtime_spec import RuntimeSpec
 from tidegate_operator.api.scaling_spec import ScalingSpec
-from tidegate_operator.api.schema import ApiModel
+from tidegate_operator.api.schema import ApiModel, rules
 
 
 class InferenceServiceSpec(ApiModel):
     """What a team asks for."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "self.runtime.device != 'cpu' || !has(self.resources.gpu)",
+                "resources.gpu is of no use to runtime.device cpu: drop it, or set runtime.device: cuda",
+            ),
+        )
+    )
 
     model: ModelSpec
     """What to serve."""
@@ -18,6 +30,8 @@ class InferenceServiceSpec(ApiModel):
     """How the model is run."""
     resources: ResourcesSpec = ResourcesSpec()
     """What one pod needs."""
+    placement: PlacementSpec = PlacementSpec()
+    """Which nodes its pods may run on."""
     scaling: ScalingSpec = ScalingSpec()
     """How many pods, and when more."""
     rollout: RolloutSpec = RolloutSpec()

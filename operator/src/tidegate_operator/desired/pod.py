@@ -9,7 +9,7 @@ import math
 from tidegate_operator import naming
 from tidegate_operator.api.schema import seconds, size_in_bytes
 from tidegate_operator.api.spec import InferenceServiceSpec
-from tidegate_operator.desired import Manifest
+from tidegate_operator.desired import Manifest, accelerators, environment, placement
 from tidegate_operator.install import Install
 
 RENDERER = 1
@@ -24,9 +24,7 @@ _MODELS, _CLAIM, _TMP = "/models", "/pvc", "/tmp"
 
 def pod_template(service: str, revision: str, spec: InferenceServiceSpec, install: Install) -> Manifest:
     """The template of a revision's pods, fit for a namespace that enforces the `restricted` Pod Security Standard."""
-    secrets = [{"name": name} for name in install.image_pull_secrets]
     pod: Manifest = {
-        **({"imagePullSecrets": secrets} if secrets else {}),
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": DRAIN_SECONDS + math.ceil(seconds(spec.runtime.timeout)) + 5,
@@ -40,15 +38,8 @@ def pod_template(service: str, revision: str, spec: InferenceServiceSpec, instal
         "initContainers": [_fetcher(spec, install)],
         "containers": [_runtime(service, revision, spec, install)],
         "volumes": _volumes(spec, install),
-        "topologySpreadConstraints": [
-            {
-                "maxSkew": 1,
-                "topologyKey": key,
-                "whenUnsatisfiable": "ScheduleAnyway",
-                "labelSelector": {"matchLabels": naming.pod_selector(service, revision)},
-            }
-            for key in ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
-        ],
+        **placement.pod_fields(spec.placement, service, revision, install.image_pull_secrets),
+        **accelerators.pod_fields(spec),
     }
     return {"metadata": {"labels": naming.revision_labels(service, revision)}, "spec": pod}
 
@@ -85,7 +76,7 @@ def _runtime(service: str, revision: str, spec: InferenceServiceSpec, install: I
     }
     return {
         **_container("runtime", ["serve", _MODELS], spec, install),
-        "env": [{"name": f"TIDEGATE_{name}", "value": str(value)} for name, value in settings.items()],
+        "env": [*environment.settings(settings), *map(environment.variable, spec.runtime.environment)],
         "ports": [
             {"name": "http", "containerPort": naming.DATA_PORT},
             {"name": "admin", "containerPort": naming.ADMIN_PORT},
@@ -114,13 +105,12 @@ def _container(name: str, arguments: list[str], spec: InferenceServiceSpec, inst
 
 def _resources(spec: InferenceServiceSpec) -> Manifest:
     requests = spec.resources.requests
-    limits: Manifest = {"memory": requests.memory}
-    gpu = spec.resources.gpu
-    if gpu is not None:
-        limits[gpu.resource] = str(gpu.count)
-    elif spec.runtime.device == "cuda":
-        limits["nvidia.com/gpu"] = "1"
-    return {"requests": {"cpu": requests.cpu, **limits}, "limits": limits}
+    limits = {"memory": requests.memory, **accelerators.limits(spec)}
+    return {
+        "requests": {"cpu": requests.cpu, **limits},
+        "limits": limits,
+        **accelerators.container_resources(spec),
+    }
 
 
 def _probe(path: str, *, period: int, failures: int, timeout: int) -> Manifest:

@@ -1,0 +1,86 @@
+"""Specs that the API server refuses, and what it tells of each; `…` in it stands for anything.
+
+Held against a real API server by `tests/e2e` and, without one, against the schema and its rules by `tests/operator`.
+"""
+
+import re
+
+from lab.specs.parts import Object, metric, steps, with_, with_model
+from lab.specs.refused_pods import REFUSED_PODS
+
+BAD_NAMES = {"too long": "x" * 46, "starting with a digit": "1churn", "with a dot": "churn.v2"}
+REFUSED: dict[str, tuple[Object, str]] = {
+    "no model": ({}, "spec.model: Required value"),
+    "no address": ({"model": {}}, "spec.model.uri: Required value"),
+    "an empty address": (with_model(uri=""), "spec.model.uri: Invalid value"),
+    "an address with a space": (with_model(uri="https://h/a b"), "spec.model.uri: Invalid value"),
+    "an address with a line break": (with_model(uri="https://h/a\nb"), "spec.model.uri: Invalid value"),
+    "an address that turns the text around": (with_model(uri="https://h/\u202eb"), "spec.model.uri: Invalid value"),
+    "an address that is too long": (with_model(uri="https://h/" + "a" * 2048), "spec.model.uri: Too long"),
+    "an address with a NUL": (with_model(uri="https://h/a\x00b"), "spec.model.uri: Invalid value"),
+    "an unknown scheme": (with_model(uri="gopher://h/m"), "spec.model.uri: Invalid value"),
+    "a scheme without TLS or digests": (with_model(uri="ftp://h/m"), "spec.model.uri: Invalid value"),
+    "a path of the node": (with_model(uri="hostpath:/etc"), "spec.model.uri: Invalid value"),
+    "a file of the node": (with_model(uri="file:///etc/passwd"), "spec.model.uri: Invalid value"),
+    "the metadata address": (with_model(uri="https://169.254.169.254/latest"), "spec.model.uri: Invalid value"),
+    "the pod itself": (with_model(uri="http://LOCALHOST:8082/m"), "spec.model.uri: Invalid value"),
+    "the pod itself in IPv6": (with_model(uri="http://[::1]/m"), "spec.model.uri: Invalid value"),
+    "the pod itself in hex": (with_model(uri="http://0x7f000001/m"), "spec.model.uri: Invalid value"),
+    "credentials in the address": (with_model(uri="https://u:p@h/m"), "spec.model.uri: Invalid value"),
+    "an address without a host": (with_model(uri="https:///m"), "spec.model.uri: Invalid value"),
+    "a way out of the folder": (with_model(uri="https://h/../m"), "spec.model.uri: Invalid value"),
+    "an encoded way out of the folder": (with_model(uri="https://h/%2E%2e/m"), "spec.model.uri: Invalid value"),
+    "a backslash": (with_model(uri="https://h/a\\b"), "spec.model.uri: Invalid value"),
+    "a claim without a path": (with_model(uri="pvc://claim"), "spec.model.uri: Invalid value"),
+    "a claim of another namespace": (with_model(namespace="other"), 'unknown field "spec.model.namespace"'),
+    "a digest that is too short": (with_model(sha256="9f0c"), "spec.model.sha256: Invalid value"),
+    "a digest in capitals": (with_model(sha256="A" * 64), "spec.model.sha256: Invalid value"),
+    "a digest that isn't hex": (with_model(sha256="g" * 64), "spec.model.sha256: Invalid value"),
+    "more at least than at most": (
+        with_("scaling", minReplicas=3, maxReplicas=2),
+        "spec.scaling: Invalid value…lower the one, or raise the other",
+    ),
+    "a million replicas": (with_("scaling", maxReplicas=1000000), "spec.scaling.maxReplicas: Invalid value"),
+    "no replicas": (with_("scaling", minReplicas=0), "spec.scaling.minReplicas: Invalid value"),
+    "no replicas at most": (with_("scaling", maxReplicas=0), "spec.scaling.maxReplicas: Invalid value"),
+    "less than no replicas": (with_("scaling", minReplicas=-1), "spec.scaling.minReplicas: Invalid value"),
+    "metrics without room to scale": (
+        with_("scaling", metrics=[{"type": "QueueDepth", "target": 8}]),
+        "spec.scaling: Invalid value",
+    ),
+    "behavior without room to scale": (with_("scaling", behavior={"scaleUp": {}}), "spec.scaling: Invalid value"),
+    "a promise in words": (with_("scaling", slo={"p95": "fast"}), "spec.scaling.slo.p95: Invalid value"),
+    "a promise of the past": (with_("scaling", slo={"p95": "-5s"}), "spec.scaling.slo.p95: Invalid value"),
+    "a promise in powers of ten": (with_("scaling", slo={"p95": "1e9h"}), "spec.scaling.slo.p95: Invalid value"),
+    "a promise of nothing": (with_("scaling", slo={"p95": "0ms"}), "spec.scaling.slo.p95: Invalid value"),
+    "a promise of a century": (with_("scaling", slo={"p95": "876000h"}), "spec.scaling.slo.p95: Invalid value"),
+    "a queue of a duration": (metric("QueueDepth", "8s"), "spec.scaling.metrics[0]: Invalid value"),
+    "a p95 of a number": (metric("P95", 8), "spec.scaling.metrics[0]: Invalid value"),
+    "an unknown metric": (metric("Mood", 8), "spec.scaling.metrics[0].type: Unsupported value"),
+    "one metric twice": (
+        with_("scaling", maxReplicas=2, metrics=[{"type": "QueueDepth", "target": 8}] * 2),
+        "spec.scaling.metrics[1]: Duplicate value",
+    ),
+    "a weight above all": (steps(101), "spec.rollout.steps[0].weight: Invalid value"),
+    "a weight below none": (steps(-1), "spec.rollout.steps[0].weight: Invalid value"),
+    "a third of a percent": (steps(33.3), "spec.rollout.steps[0].weight"),
+    "steps that descend": (steps(50, 10), "spec.rollout.steps: Invalid value"),
+    "a step twice": (steps(10, 10), "spec.rollout.steps: Invalid value"),
+    "no steps": (steps(), "spec.rollout.steps: Invalid value"),
+    "too many steps": (steps(*range(1, 22)), "spec.rollout.steps: Too many"),
+    "ten thousand steps": (steps(*[1] * 10_000), "spec.rollout.steps: Too many"),
+    "a hold of years": (
+        with_("rollout", steps=[{"weight": 1, "hold": "9999h"}]),
+        "spec.rollout.steps[0].hold: Invalid",
+    ),
+    "a typo": (with_("scaling", replcas=3), 'unknown field "spec.scaling.replcas"'),
+    "labels of its own": (with_model() | {"labels": {"app": "other"}}, 'unknown field "spec.labels"'),
+    "annotations of its own": (with_model() | {"annotations": {}}, 'unknown field "spec.annotations"'),
+    "a fixed number beside the scaling": ({**with_model(), "replicas": 3}, 'unknown field "spec.replicas"'),
+    **REFUSED_PODS,
+}
+
+
+def tells(text: str, told: str) -> bool:
+    """Whether `text` has what a row says that is told."""
+    return re.search(".*".join(map(re.escape, told.split("…"))), text, re.DOTALL) is not None
