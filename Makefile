@@ -19,7 +19,7 @@ test: ## Everything: checks, unit, contract, integration and end-to-end tests on
 	hack/test
 
 ##@ Inner loop
-.PHONY: check fix unit integration conformance e2e measure bench fuzz histories power soak h2spec
+.PHONY: check fix unit integration conformance e2e measure scale bench fuzz histories power soak h2spec
 check: .venv ## Formatting, lint, types, layers, and drift of generated files
 	$(RUN) ruff format --check .
 	$(RUN) ruff check .
@@ -52,6 +52,9 @@ h2spec: .venv ## HTTP/2 conformance of the nghttp2 transport, by h2spec
 
 measure: cluster-up images-load .venv ## Figures: apply to Deployment, apply to Ready, weight to share, memory, CRD size
 	$(RUN) python -m lab.measure
+
+scale: .venv ## Figures of the control plane with 1,000 services, without a node; SCALE="--count 300", SCALE=--help
+	$(RUN) python -m scale $(SCALE)
 
 fuzz: .venv ## Fuzz a connection's bytes for a minute (FUZZ_SECONDS=…), with h11 as the oracle; FUZZ=grpc: messages
 	PYTHONPATH=hack $(UV) run --quiet --group fuzz python -m fuzz $(or $(FUZZ),http) $(or $(FUZZ_SECONDS),60)

@@ -45,7 +45,7 @@ def server_names(settings: Settings) -> str:
     return ",".join([*(f"DNS:{name}" for name in names), *(f"IP:{number}" for number in numbers)])
 
 
-def ensure(folder: Path, settings: Settings) -> None:
+def ensure(folder: Path, settings: Settings, guests: Sequence[Client] = ()) -> None:
     """Fill the folder with `NAME.crt` and `NAME.key` of every party, all or none; a filled one is left as it is."""
     if folder.is_dir():
         return
@@ -62,7 +62,7 @@ def ensure(folder: Path, settings: Settings) -> None:
         [*_leaf("serverAuth"), f"subjectAltName={server_names(settings)}"],
         authority="ca",
     )
-    for client in clients(settings.name):
+    for client in (*clients(settings.name), *guests):
         organisation = f"/O={client.group}" if client.group else ""
         _sign(draft, client.file, f"{organisation}/CN={client.user}", _leaf("clientAuth"), authority="ca")
     _sign(draft, "front-proxy-client", "/CN=front-proxy-client", _leaf("clientAuth"), authority="front-proxy-ca")

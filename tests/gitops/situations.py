@@ -9,9 +9,9 @@ from typing import Any, get_args
 from tidegate_operator.api.spec import InferenceServiceSpec
 from tidegate_operator.api.status import InferenceServiceStatus, Phase
 from tidegate_operator.observed import Failure, Scaling, Workload
-from tidegate_operator.rollout.machine import Decision
+from tidegate_operator.rollout.decision import Decision
 from tidegate_operator.rollout.state import RolloutState
-from tidegate_operator.status import Report, compute, refused
+from tidegate_operator.status import Addresses, Report, compute, refused
 
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 STABLE, CANARY = "churn-aaaaaaaa", "churn-bbbbbbbb"
@@ -58,7 +58,9 @@ class Situation:
         report = Report(workloads, routable, scaling=self.scaling, obstacle=self.obstacle)
         decision = Decision(state, "what it waits for", obstacle=self.needs_more)
         spec = InferenceServiceSpec.model_validate(SPEC)
-        return compute(InferenceServiceStatus(), spec, decision, report, "http://churn.ml.svc", GENERATION, NOW)
+        return compute(
+            InferenceServiceStatus(), spec, decision, report, Addresses("http://churn.ml.svc"), GENERATION, NOW
+        )
 
     @property
     def object(self) -> Object:
@@ -117,7 +119,7 @@ SITUATIONS: dict[str, Object] = {
         "Preparing", canary=pods(CANARY, 1, 0, MISMATCH)
     ).object,
     "a canary needs more pods than it may have": Situation(
-        "Preparing", canary=pods(CANARY, 1, 1), needs_more=True
+        "Blocked", canary=pods(CANARY, 1, 1), needs_more=True
     ).object,
     "a canary carried every step and is promoted": Situation("Promoting", canary=pods(CANARY, 1, 1), weight=50).object,
     "a canary was aborted": Situation("Aborted").object,

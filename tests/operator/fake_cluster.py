@@ -34,13 +34,17 @@ class FakeCluster:
         self.objects: dict[str, Object] = {}
         self.events: list[Object] = []
         self.writes: list[Write] = []
+        self.calls: list[tuple[str, str]] = []
+        """Verb and path of every call, those that read included."""
         self.kill_at: int | None = None
         """The write before which the calling process dies; every later one fails too, until this is None again."""
         self.refuse: Callable[[Write], Exception | None] = lambda write: None
         self._declared: defaultdict[str, dict[str, set[Field]]] = defaultdict(dict)
-        self._version = 0
+        # As etcd's: no object ever has the first.
+        self._version = 1
 
     async def get(self, path: str, query: Mapping[str, str] | None = None) -> Object:
+        self.calls.append(("get", path))
         kind = next((kind for kind in BY_NAME.values() if kind.collection() == path), None)
         if kind is not None:
             return self._list(kind, (query or {}).get("labelSelector", ""))
@@ -50,7 +54,8 @@ class FakeCluster:
         self._write(Write("apply", path, manager))
         live = self.objects.get(path)
         version = manifest["metadata"].get("resourceVersion")
-        if version is not None and (live is None or live["metadata"]["resourceVersion"] != version):
+        # One for an object that isn't there makes it, as tried on a real API server.
+        if version is not None and live is not None and live["metadata"]["resourceVersion"] != version:
             raise errors.Conflict(f"{path}: the object has been modified", 409)
         wanted = {field: value for field, value in _fields(manifest) if field != ("metadata", "resourceVersion")}
         declared = self._declared[path]
@@ -140,6 +145,7 @@ class FakeCluster:
             raise errors.NotFound(f"{path}: not found", 404) from None
 
     def _write(self, write: Write) -> None:
+        self.calls.append((write.verb, write.path))
         if self.kill_at is not None and len(self.writes) >= self.kill_at:
             raise Killed
         if refusal := self.refuse(write):

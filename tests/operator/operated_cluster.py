@@ -52,7 +52,9 @@ class Callers:
         self.sees: dict[str, Readings] = {}
         self.share: bool | None = True
 
-    async def read(self, namespace: str, revisions: Iterable[str], pods: Iterable[Object]) -> Mapping[str, Readings]:
+    async def read(
+        self, namespace: str, revisions: Iterable[str], pods: Iterable[Mapping[str, Any]]
+    ) -> Mapping[str, Readings]:
         # Who has counted nothing says so.
         nothing = Readings(calls={"router": Calls()}, times={"pod": Times()})
         return {name: self.sees.get(name, nothing) for name in revisions}

@@ -68,6 +68,21 @@ async def test_an_object_of_ours_that_no_watch_told_of_is_taken(applier: Applier
     assert cluster.objects[PATH]["spec"] == {"port": 80}
 
 
+async def test_a_new_object_takes_one_call(applier: Applier, cluster: FakeCluster) -> None:
+    await applier.apply(a_manifest(), "m", "uid-churn")
+    assert cluster.calls == [("apply", PATH)]
+
+
+async def test_what_kubernetes_notes_on_an_object_calls_for_no_apply(
+    applier: Applier, cluster: FakeCluster, store: Store
+) -> None:
+    await applier.apply(a_manifest(), "m", "uid-churn")
+    noted = {"deployment.kubernetes.io/revision": "1"}
+    store.put(cluster.edit(PATH, lambda item: item["metadata"].update(annotations=noted)))
+    await applier.apply(a_manifest(), "m", "uid-churn")
+    assert len(cluster.writes) == 1
+
+
 @pytest.mark.parametrize("known", [True, False], ids=["known", "not known yet"])
 async def test_somebody_elses_object_is_left_alone(
     applier: Applier, cluster: FakeCluster, store: Store, known: bool

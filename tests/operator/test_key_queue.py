@@ -115,6 +115,22 @@ async def test_every_waiter_gets_a_key(queue: KeyQueue[str]) -> None:
     assert sorted(await asyncio.gather(*waiting)) == ["a", "b", "c"]
 
 
+async def test_how_long_a_key_was_due_is_told_when_it_is_taken() -> None:
+    waited: list[float] = []
+    queue: KeyQueue[str] = KeyQueue(waited.append)
+    queue.add("a")
+    await asyncio.sleep(3)
+    queue.add("a")
+    await queue.get()
+    queue.add_after("b", 5)
+    await queue.get()
+    assert waited == [pytest.approx(3), pytest.approx(0)]
+
+
+async def test_retries_double_up_to_a_limit_that_is_given(queue: KeyQueue[str]) -> None:
+    assert [queue.retry("a", 1.0) for _ in range(7)] == [0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0]
+
+
 class Crowd:
     """Workers that come, go and work as told, and what they are owed."""
 

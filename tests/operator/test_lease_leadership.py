@@ -12,6 +12,8 @@ from kubernetes.aio.client.exceptions import ApiException
 
 from tidegate_operator import errors
 from tidegate_operator.kube import lease
+from tidegate_operator.kube.fence import Fence, LostLeadership
+from tidegate_operator.process.ticks import ticks
 
 from .fake_cluster import FakeCluster
 
@@ -74,9 +76,9 @@ def leases(monkeypatch: pytest.MonkeyPatch) -> Leases:
     return found
 
 
-async def lead(work: Callable[[], Any]) -> None:
+async def lead(work: Callable[[], Any], fence: Fence | None = None) -> None:
     async with asyncio.timeout(60):
-        await lease.lead(Configuration(), "tidegate-system", "tidegate-controller", "me", work)
+        await lease.lead(Configuration(), "tidegate-system", "tidegate-controller", "me", work, fence or Fence())
 
 
 async def test_work_begins_once_the_lease_is_held(leases: Leases) -> None:
@@ -107,9 +109,41 @@ async def test_a_lease_that_can_not_be_renewed_ends_leading_and_the_work(leases:
         finally:
             stopped.set()
 
-    with pytest.raises(lease.LostLeadership, match="tidegate-system/tidegate-controller"):
+    with pytest.raises(LostLeadership, match="tidegate-system/tidegate-controller"):
         await lead(work)
     assert stopped.is_set()
+
+
+async def test_writes_pass_while_the_lease_can_not_have_run_out(leases: Leases) -> None:
+    fence, loop = Fence(), asyncio.get_running_loop()
+    passed: list[float] = []
+
+    async def work() -> None:
+        leases.failing = lambda: True
+        begun = loop.time()
+        async for now in ticks(1):
+            fence.check()
+            passed.append(now - begun)
+
+    with pytest.raises(LostLeadership):
+        fence.check()
+    with pytest.raises(LostLeadership):
+        await lead(work, fence)
+    assert lease.FENCE_SECONDS - 1 <= passed[-1] <= lease.FENCE_SECONDS < lease.LEASE_SECONDS
+
+
+async def test_whoever_was_held_up_longer_than_the_lease_lasts_leads_no_more_at_once(leases: Leases) -> None:
+    fence, loop = Fence(), asyncio.get_running_loop()
+    begun = loop.time()
+
+    async def work() -> None:
+        # What a process that is stopped and continued finds: the fence's time is over before any renewal could fail.
+        fence.until = loop.time()
+        await asyncio.Event().wait()
+
+    with pytest.raises(LostLeadership):
+        await lead(work, fence)
+    assert loop.time() - begun < lease.RENEW_SECONDS
 
 
 async def test_when_leading_is_cancelled_the_work_is_over_too(leases: Leases) -> None:

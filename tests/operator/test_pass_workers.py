@@ -12,7 +12,8 @@ from prometheus_client import CollectorRegistry
 from tidegate_operator import errors
 from tidegate_operator.controller.keyqueue import KeyQueue
 from tidegate_operator.controller.metrics import ControllerMetrics
-from tidegate_operator.controller.workers import RESYNC_SECONDS, WORKERS, Workers
+from tidegate_operator.controller.workers import RESYNC_SECONDS, UNAVAILABLE_RETRY_SECONDS, WORKERS, Workers
+from tidegate_operator.kube.fence import LostLeadership
 from tidegate_operator.kube.store import Key
 from tidegate_operator.process.logs import JsonFormatter
 from tidegate_operator.reconcile import Outcome
@@ -165,3 +166,37 @@ async def test_a_failure_is_logged_with_the_service_and_the_pause(
     line = JsonFormatter().format(caplog.records[0])
     assert '"namespace": "ml", "service": "churn", "retry_seconds": 0.05' in line
     assert "KeyError" in line
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (errors.Forbidden("quota", 403), "Forbidden"),
+        (errors.Conflict("changed", 409), "Conflict"),
+        (KeyError(), "KeyError"),
+    ],
+)
+async def test_failures_are_counted_by_reason(scene: Scene, error: Exception, reason: str) -> None:
+    scene.passes.does[CHURN] = failing(error)
+    scene.queue.add(CHURN)
+    await asyncio.sleep(0.01)
+    assert scene.registry.get_sample_value("tidegate_controller_errors_total", {"reason": reason}) == 1
+
+
+async def test_while_the_api_server_is_away_no_service_waits_longer_than_the_others(scene: Scene) -> None:
+    scene.passes.does[CHURN] = failing(errors.Unavailable("no answer", 503))
+    scene.queue.add(CHURN)
+    await asyncio.sleep(600)
+    times = scene.passes.times(CHURN)
+    assert times[-1] - times[-2] == UNAVAILABLE_RETRY_SECONDS
+
+
+async def test_who_no_longer_leads_works_no_more() -> None:
+    found = Scene()
+    found.passes.does[CHURN] = failing(LostLeadership("the Lease may have run out"))
+    found.queue.add(CHURN)
+    found.queue.add(FRAUD)
+    with pytest.raises(ExceptionGroup) as ended:
+        async with asyncio.timeout(60):
+            await found.workers.run()
+    assert ended.group_contains(LostLeadership)

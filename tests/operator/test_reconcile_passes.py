@@ -10,7 +10,7 @@ from tidegate_operator.install import Install
 from tidegate_operator.kube.objects import AUTOSCALER, BUDGET, DEPLOYMENT, RECORD, SERVICE, Kind
 from tidegate_operator.kube.store import reference_of
 
-from .builders import after
+from .builders import a_service, after
 from .fake_cluster import Write
 from .operated_cluster import PATH, OperatedCluster, children_of
 
@@ -35,6 +35,41 @@ async def test_a_new_service_gets_its_objects_and_serves(serving: Serving) -> No
     assert found.condition("Reconciling") == ("False", "Settled")
     assert found.status["stable"]["weight"] == 100
     assert found.status["url"] == "http://churn.ml.svc.cluster.local"
+
+
+async def test_a_new_service_takes_a_call_for_each_child_and_two_to_tell_of_it(operated: OperatedCluster) -> None:
+    operated.cluster.put(a_service())
+    await operated.operator.look()
+    before = len(operated.cluster.calls)
+    await operated.operator.reconcile(operated.now)
+    stable = operated.revision("stable")
+    # The decision first, and what pods are made from before there are any; all else in any order.
+    first, *others = operated.cluster.calls[before:]
+    assert first == ("replace", f"{PATH}/status")
+    record, deployment = (("apply", kind.path("ml", stable)) for kind in (RECORD, DEPLOYMENT))
+    assert others.index(record) < others.index(deployment)
+    assert sorted(others) == sorted(
+        [
+            ("apply", SERVICE.path("ml", "churn")),
+            ("apply", SERVICE.path("ml", stable)),
+            ("apply", BUDGET.path("ml", stable)),
+            ("create", "/api/v1/namespaces/ml/events"),
+            record,
+            deployment,
+        ]
+    )
+
+
+async def test_what_a_new_service_is_to_have_is_told_before_it_is_there(operated: OperatedCluster) -> None:
+    operated.cluster.put(a_service({"scaling": {"minReplicas": 3}, "runtime": {"timeout": "7s"}}))
+    await operated.operator.look()
+    await operated.operator.reconcile(operated.now)
+    told = operated.status["stable"]
+    assert (told["replicas"], told["readyReplicas"], told["timeout"]) == (3, 0, "7s")
+    await operated.operator.look()
+    before = len(operated.cluster.calls)
+    await operated.operator.reconcile(operated.now)
+    assert operated.cluster.calls[before:] == []
 
 
 async def test_every_child_is_owned_by_its_service(serving: Serving) -> None:

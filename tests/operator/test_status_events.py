@@ -4,7 +4,7 @@ from typing import Any
 
 from tidegate_operator.api.status import InferenceServiceStatus, RoutedRevision
 from tidegate_operator.conditions import Fact, Truth, settle
-from tidegate_operator.events import Event, events_of
+from tidegate_operator.events import Event, decision_of, events_of
 from tidegate_operator.rollout.requests import Ruling, answer
 
 from .builders import NOW, A, B, a_request
@@ -90,3 +90,44 @@ def test_a_back_off_that_grows_is_not_worth_one_each_time() -> None:
     before = a_status("Stable", loaded("False", "ImagePullBackOff", "back-off 10s"))
     now = a_status("Stable", loaded("False", "ImagePullBackOff", "back-off 20s"))
     assert events_of(before, now) == []
+
+
+def test_a_decision_is_told_with_where_it_comes_from_and_leads_to() -> None:
+    before = a_status("Preparing", weight=0, step=0)
+    now = a_status("Progressing", weight=10, step=0)
+    assert decision_of(before, now) == {
+        "revision": B,
+        "weight": 10,
+        "from": "Preparing",
+        "to": "Progressing",
+        "step": 0,
+        "reason": "CanaryWeighted",
+        "why": "m",
+    }
+
+
+def test_the_first_decision_comes_from_nowhere() -> None:
+    told = decision_of(NOTHING, a_status("Initial"))
+    assert told is not None
+    assert (told["from"], told["to"], told["revision"], told["weight"]) == (None, "Initial", A, 100)
+
+
+def test_the_reason_for_which_a_canary_was_given_up_is_told() -> None:
+    told = decision_of(a_status("Progressing", weight=10), a_status("Aborted", reason="ErrorsIncreased"))
+    assert told is not None
+    assert (told["reason"], told["revision"], told["weight"]) == ("ErrorsIncreased", A, 100)
+
+
+def test_a_request_that_is_refused_is_a_decision() -> None:
+    answered = answer(a_request("Abort"), Ruling(False, "no canary"), NOW)
+    told = decision_of(a_status("Stable"), a_status("Stable", lastRequest=answered.dump()))
+    assert told is not None
+    assert told["request"] == {"id": "1", "action": "Abort", "accepted": False}
+
+
+def test_what_decides_nothing_is_not_told() -> None:
+    before, now = (
+        a_status("Preparing", weight=0),
+        a_status("Preparing", ready("False"), weight=0, message="0 of 2 pods"),
+    )
+    assert decision_of(before, now) is None

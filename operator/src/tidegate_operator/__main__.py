@@ -1,6 +1,7 @@
 """The command line: one image, three commands."""
 
 import asyncio
+import gc
 from collections.abc import Coroutine
 from typing import Any
 
@@ -16,8 +17,15 @@ app = typer.Typer(help="Tidegate's controller, metrics adapter and xDS server.",
 def controller() -> None:
     """Turn InferenceServices into Deployments, Services, HPAs and rollouts."""
     from tidegate_operator.controller import command  # noqa: PLC0415 - a command pays for its own imports only
+    from tidegate_operator.controller.settings import ControllerSettings  # noqa: PLC0415
+    from tidegate_operator.kube.watching import WatchFailed  # noqa: PLC0415
+    from tidegate_operator.process import restarting  # noqa: PLC0415
 
-    _run(command.run(Install()))
+    logs.configure()
+    # What is kept of a thousand services are a million containers without a cycle: the collector need not look often.
+    gc.set_threshold(20_000, 20, 100)
+    install, settings = Install(), ControllerSettings()
+    restarting.run(lambda: command.run(install, settings), WatchFailed)
 
 
 @app.command()

@@ -1,7 +1,7 @@
 """Which Kubernetes Events a change of status is worth: one for each decision, none for a pass that changed nothing."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from tidegate_operator.api.status import Condition, InferenceServiceStatus
 from tidegate_operator.conditions import MODEL_LOADED, READY
@@ -49,6 +49,31 @@ def events_of(before: InferenceServiceStatus, after: InferenceServiceStatus) -> 
         if watched == MODEL_LOADED or (was and was.status == "True"):
             events.append(Event("Warning", now.reason, now.message))
     return events
+
+
+def decision_of(before: InferenceServiceStatus, after: InferenceServiceStatus) -> dict[str, Any] | None:
+    """What was decided, as the fields of a log line; None where the change tells of no decision.
+
+    `revision` is the one that it is about: the canary, else stable. `weight` is that revision's.
+    """
+    old, new = before.rollout, after.rollout
+    answered = new.last_request if new else None
+    asked = answered is not None and answered != (old.last_request if old else None)
+    if new is None or (_standing(before) == _standing(after) and not asked):
+        return None
+    about = after.canary or after.stable
+    told: dict[str, Any] = {
+        "revision": about.revision if about else None,
+        "weight": about.weight if about else None,
+        "from": old.phase if old else None,
+        "to": new.phase,
+        "step": new.step,
+        "reason": new.reason or (_REASONS[new.phase] if new.phase else None),
+        "why": new.message,
+    }
+    if asked and answered:
+        told["request"] = {"id": answered.id, "action": answered.action, "accepted": answered.accepted}
+    return told
 
 
 def _standing(status: InferenceServiceStatus) -> tuple[object, ...]:

@@ -67,6 +67,11 @@ def workloads(children: Iterable[Object]) -> dict[str, Workload]:
     return {found.revision: found for found in (_workload(deployment, pods) for deployment in deployments)}
 
 
+def to_be(revision: str, wanted: int, template: Object) -> Workload:
+    """A revision whose Deployment is to be made, of `wanted` pods by `template`."""
+    return Workload(revision, wanted, timeout_seconds=_timeout({"template": template}))
+
+
 def scaling_of(hpa: Object | None) -> Scaling:
     """Whether an HPA scales, as its ScalingActive condition says."""
     for condition in (hpa or {}).get("status", {}).get("conditions", []):

@@ -6,7 +6,7 @@ says, and a pass that starts from a stale view writes nothing.
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -14,11 +14,11 @@ from tidegate_operator import errors, naming, status
 from tidegate_operator.analyst import Analyst
 from tidegate_operator.api.status import InferenceServiceStatus
 from tidegate_operator.desired import Manifest, children
-from tidegate_operator.events import events_of
+from tidegate_operator.events import Event, decision_of, events_of
 from tidegate_operator.install import Install
 from tidegate_operator.kube.apply import Applier, NotOwned
 from tidegate_operator.kube.client import Cluster
-from tidegate_operator.kube.objects import AUTOSCALER, CHILDREN, POD, SERVICES, Object, owned_by
+from tidegate_operator.kube.objects import AUTOSCALER, CHILDREN, DEPLOYMENT, POD, SERVICES, Object, owned_by
 from tidegate_operator.kube.recorder import Recorder
 from tidegate_operator.kube.store import Key, Reference, Store, reference_of
 from tidegate_operator.observed import Failure, scaling_of, workloads
@@ -82,7 +82,7 @@ class Reconciler:
             service = understand(live, key, before, tuple(owned), self._install)
         except errors.InvalidSpec as problem:
             refused = status.refused(before, _invalid(problem), _generation(live), now)
-            await self._record(live, before, refused)
+            await self._recorder.record_all(*await self._record(live, before, refused))
             return Outcome()
         return await self._pass(service, now)
 
@@ -103,26 +103,27 @@ class Reconciler:
             update=service.update.revision.name if service.update else None,
         )
         decision = machine.step(memory, service.spec.rollout, service.spec.scaling, situation, now)
+        bounds = capacity.bounds(decision.state, service.spec.rollout, service.spec.scaling, situation)
+        report = status.with_planned(report, {name: service.planned(name, of.low) for name, of in bounds.items()})
         # An obstacle stands until the children could be made: told away on every attempt, it would flicker.
         standing = status.standing_obstacle(service.before)
-        live = await self._tell(service.live, service, decision, status.with_obstacle(report, standing), now)
-        bounds = capacity.bounds(decision.state, service.spec.rollout, service.spec.scaling, situation)
+        live, events = await self._tell(service.live, service, decision, status.with_obstacle(report, standing), now)
         plan = children.Plan(None if service.problem else service.revision, decision.state, bounds)
         try:
-            await self._act(live, service, plan)
+            await self._act_and_record(live, service, plan, events)
         except (NotOwned, errors.Forbidden, errors.Invalid) as refusal:
             reason = "NotOwned" if isinstance(refusal, NotOwned) else "ChildRefused"
             obstacle = Failure(reason, str(refusal))
-            await self._tell(live, service, decision, status.with_obstacle(report, obstacle), now)
+            await self._tell_and_record(live, service, decision, status.with_obstacle(report, obstacle), now)
             raise
         if standing:
-            await self._tell(live, service, decision, report, now)
+            await self._tell_and_record(live, service, decision, report, now)
         return Outcome(_due(decision, report, now))
 
     async def _observe(self, service: Service) -> status.Report:
         found = workloads(service.owned)
         ready = [name for name, workload in found.items() if workload.ready]
-        routable = await self._provider.routable(service.key.namespace, ready)
+        routable = await self._provider.routable(service.key.namespace, ready) if ready else {}
         stable = service.before.stable.revision if service.before.stable else None
         hpa = next((c for c in service.owned if c["kind"] == AUTOSCALER.name and c["metadata"]["name"] == stable), None)
         return status.Report(
@@ -132,12 +133,19 @@ class Reconciler:
             update=service.update,
         )
 
+    async def _tell_and_record(
+        self, live: Object, service: Service, decision: Decision, report: status.Report, now: datetime
+    ) -> None:
+        await self._recorder.record_all(*await self._tell(live, service, decision, report, now))
+
     async def _tell(
         self, live: Object, service: Service, decision: Decision, report: status.Report, now: datetime
-    ) -> Object:
+    ) -> tuple[Object, list[Event]]:
         # `live` is what this pass decided on, not what the watch may have told since: a request that someone wrote
         # meanwhile makes this a Conflict, and is not written over.
-        before = InferenceServiceStatus.model_validate(live.get("status", {}))
+        before = service.before
+        if live is not service.live:
+            before = InferenceServiceStatus.model_validate(live.get("status", {}))
         addresses = self._addresses(service.key, decision.state.canary)
         after = status.compute(before, service.spec, decision, report, addresses, _generation(live), now)
         if service.problem:
@@ -149,16 +157,29 @@ class Reconciler:
         preview = naming.preview_url(canary, key.namespace, domain) if canary else None
         return status.Addresses(naming.url(key.name, key.namespace, domain), preview)
 
-    async def _record(self, live: Object, before: InferenceServiceStatus, after: InferenceServiceStatus) -> Object:
+    async def _record(
+        self, live: Object, before: InferenceServiceStatus, after: InferenceServiceStatus
+    ) -> tuple[Object, list[Event]]:
+        """The object with `after` as its status, and the events that the change is worth."""
         if after == before:
-            return live
+            return live, []
         path = SERVICES.path(live["metadata"]["namespace"], live["metadata"]["name"]) + "/status"
         answer = await self._cluster.replace(path, {**live, "status": after.dump()})
         self._store.put(answer)
-        for event in events_of(before, after):
-            logger.info("decided", extra={"service": live["metadata"]["name"], "reason": event.reason})
-            await self._recorder.record(live, event)
-        return answer
+        if (decided := decision_of(before, after)) is not None:
+            about = {"namespace": live["metadata"]["namespace"], "service": live["metadata"]["name"]}
+            logger.info("decided", extra={**about, **decided})
+        return answer, events_of(before, after)
+
+    async def _act_and_record(
+        self, live: Object, service: Service, plan: children.Plan, events: Iterable[Event]
+    ) -> None:
+        # Beside each other: nobody waits for an event, and an API server has time for both.
+        recording = asyncio.create_task(self._recorder.record_all(live, events))
+        try:
+            await self._act(live, service, plan)
+        finally:
+            await recording
 
     async def _act(self, live: Object, service: Service, plan: children.Plan) -> None:
         records = {name: dict(record) for name, record in service.records.items()}
@@ -170,24 +191,29 @@ class Reconciler:
         remembered = children.kept_records(records, needed, service.spec.rollout.history_limit)
         kept = (*wanted.records, *manifests, *wanted.autoscalers, *(records[n] for n in remembered if n in records))
         await self._prune([c for c in service.owned if c["metadata"]["name"] not in wanted.untouched], kept)
-        await self._apply(wanted.records, naming.MANAGER, service.uid)
-        await self._apply(manifests, naming.MANAGER, service.uid)
-        floors = [floor for floor in wanted.floors if self._below(floor)]
-        await self._apply((*wanted.replicas, *floors), naming.REPLICAS_MANAGER, service.uid)
-        await self._apply(wanted.autoscalers, naming.MANAGER, service.uid)
+        deployments = [manifest for manifest in manifests if manifest["kind"] == DEPLOYMENT.name]
+        others = [manifest for manifest in manifests if manifest["kind"] != DEPLOYMENT.name]
+        await _all(self._run_pods(wanted, deployments, service.uid), self._apply(others, naming.MANAGER, service.uid))
+
+    async def _run_pods(self, wanted: children.Children, deployments: list[Manifest], uid: str) -> None:
+        # What pods are made from is recorded before there are any, and an HPA wants something to scale.
+        await self._apply(wanted.records, naming.MANAGER, uid)
+        await self._apply(deployments, naming.MANAGER, uid)
+        fixed = [count for count in wanted.replicas if self._has(count) != count["spec"]["replicas"]]
+        floors = [floor for floor in wanted.floors if self._has(floor) < floor["spec"]["replicas"]]
+        await self._apply((*fixed, *floors), naming.REPLICAS_MANAGER, uid)
+        await self._apply(wanted.autoscalers, naming.MANAGER, uid)
 
     async def _apply(self, manifests: Iterable[Manifest], manager: str, uid: str) -> None:
-        results = await asyncio.gather(
-            *(self._applier.apply(manifest, manager, uid) for manifest in manifests), return_exceptions=True
-        )
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
+        # Most of the time nothing is to be done: that takes no task for each.
+        due = [manifest for manifest in manifests if not self._applier.stands(manifest, manager, uid)]
+        await _all(*(self._applier.apply(manifest, manager, uid) for manifest in due))
 
-    def _below(self, floor: Manifest) -> bool:
-        """Whether the Deployment, applied before, has fewer replicas than `floor` says."""
-        live = self._store.get(reference_of(floor))
-        return live is not None and live["spec"].get("replicas", 1) < floor["spec"]["replicas"]
+    def _has(self, deployment: Manifest) -> int:
+        """The replicas of a Deployment that was applied before."""
+        live = self._store.get(reference_of(deployment))
+        count: int = live["spec"].get("replicas", 1) if live else 1
+        return count
 
     async def _prune(self, owned: Iterable[Object], wanted: Iterable[Manifest]) -> None:
         kept = {reference_of(manifest) for manifest in wanted}
@@ -195,6 +221,13 @@ class Reconciler:
         for child in owned:
             if child["kind"] in kinds and reference_of(child) not in kept:
                 await self._applier.delete(child)
+
+
+async def _all(*work: Coroutine[None, None, None]) -> None:
+    """Do all of it beside each other, though some fails; then raise the first failure."""
+    for result in await asyncio.gather(*work, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result
 
 
 def _belongs(child: Object, uid: str) -> bool:

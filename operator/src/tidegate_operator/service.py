@@ -5,12 +5,14 @@ from dataclasses import dataclass, replace
 from pydantic import ValidationError
 
 from tidegate_operator import errors
+from tidegate_operator.api.schema import seconds
 from tidegate_operator.api.spec import InferenceServiceSpec
 from tidegate_operator.api.status import InferenceServiceStatus
 from tidegate_operator.desired.platform_update import PlatformUpdate, platform_update
 from tidegate_operator.install import Install
 from tidegate_operator.kube.objects import RECORD, Object
 from tidegate_operator.kube.store import Key
+from tidegate_operator.observed import Workload, to_be
 from tidegate_operator.revisions import Revision, resolved, revision_of
 
 
@@ -40,6 +42,13 @@ class Service:
     def records(self) -> dict[str, Object]:
         """Its ControllerRevisions, by revision."""
         return {child["metadata"]["name"]: child for child in self.owned if child["kind"] == RECORD.name}
+
+    def planned(self, revision: str, replicas: int) -> Workload:
+        """What its Deployment will be, where there is none yet."""
+        record = self.records.get(revision)
+        if record is not None:
+            return to_be(revision, replicas, record["data"]["template"])
+        return Workload(revision, replicas, timeout_seconds=seconds(self.spec.runtime.timeout))
 
     @property
     def target(self) -> str:

@@ -1,5 +1,6 @@
 """The status of an InferenceService, computed whole from the decision and what was seen."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -62,6 +63,11 @@ class Report:
     def workload(self, revision: str | None) -> Workload:
         """What is known of `revision`'s pods."""
         return self.workloads.get(revision or "", Workload(revision or ""))
+
+
+def with_planned(report: Report, planned: Mapping[str, Workload]) -> Report:
+    """`report`, with the revisions that are to get a Deployment: told when decided, not again when it is there."""
+    return replace(report, workloads={**planned, **report.workloads})
 
 
 def with_obstacle(report: Report, obstacle: Failure | None) -> Report:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 import socket
 import uuid
 
@@ -12,19 +13,22 @@ from prometheus_client import CollectorRegistry
 
 from tidegate_operator import errors, naming
 from tidegate_operator.analyst import Analyst
+from tidegate_operator.controller.counting import Counted
 from tidegate_operator.controller.keyqueue import KeyQueue
 from tidegate_operator.controller.metrics import ControllerMetrics
+from tidegate_operator.controller.settings import ControllerSettings
 from tidegate_operator.controller.workers import Workers
 from tidegate_operator.install import Install
 from tidegate_operator.kube import lease, listing, watching
-from tidegate_operator.kube.client import ApiServer
-from tidegate_operator.kube.objects import CHILDREN, ENDPOINT_SLICE, POD, SERVICES, Kind, Object
+from tidegate_operator.kube.client import ApiServer, Cluster
+from tidegate_operator.kube.fence import Fence, Fenced
+from tidegate_operator.kube.objects import CHILDREN, ENDPOINT_SLICE, POD, SERVICES, Kind, Object, matters
+from tidegate_operator.kube.pulse import Pulse, loop_clock
 from tidegate_operator.kube.recorder import Recorder
-from tidegate_operator.kube.store import Key, Store, key_of
+from tidegate_operator.kube.store import Key, Store, key_of, reference_of
 from tidegate_operator.process.administration import administration
 from tidegate_operator.process.pages import http_fetch
 from tidegate_operator.process.serving import serving
-from tidegate_operator.process.ticks import ticks
 from tidegate_operator.reconcile import Reconciler, utc_now
 from tidegate_operator.routing.callers import Callers
 from tidegate_operator.routing.router import Router
@@ -33,6 +37,8 @@ logger = logging.getLogger(__name__)
 
 REFRESH_SECONDS = 600.0
 """How often everything is listed anew, for what the watches may have missed."""
+RETRY_SECONDS = 2.0
+"""The pause after a listing that failed."""
 
 WATCHED: dict[Kind, str] = {
     SERVICES: "",
@@ -43,53 +49,69 @@ WATCHED: dict[Kind, str] = {
 
 
 class Controller:
-    """The controller's parts, wired."""
+    """The controller's parts, wired; `cluster` writes whatever it is asked to, `fence` or not."""
 
-    def __init__(self, cluster: ApiServer, session: aiohttp.ClientSession, install: Install) -> None:
+    def __init__(self, cluster: Cluster, session: aiohttp.ClientSession, install: Install, fence: Fence) -> None:
         self.registry = CollectorRegistry()
         self.metrics = ControllerMetrics(self.registry)
         self.store = Store()
-        self.queue: KeyQueue[Key] = KeyQueue()
-        self.listed = False
+        self.queue: KeyQueue[Key] = KeyQueue(self.metrics.queue_seconds.observe)
+        self.pulse = Pulse(WATCHED, loop_clock())
+        self.listed = asyncio.Event()
         self._cluster = cluster
-        self._namespaces = install.watched
+        self.namespaces = install.watched
+        self._relist = asyncio.Event()
+        guarded = Fenced(Counted(cluster, self.metrics.writes), fence)
         router = Router(install, self.store, session)
-        recorder = Recorder(cluster, utc_now)
+        recorder = Recorder(guarded, utc_now)
         analyst = Analyst(Callers(router, http_fetch(session)))
-        reconciler = Reconciler(cluster, self.store, router, analyst, recorder, install)
+        reconciler = Reconciler(guarded, self.store, router, analyst, recorder, install)
         self.workers = Workers(self.queue, reconciler, utc_now, self.metrics)
+        self.metrics.queue_keys.set_function(lambda: len(self.queue))
+        for kind in WATCHED:
+            silence = self.metrics.watch_silence.labels(kind.name)
+            silence.set_function(lambda kind=kind.name: self.pulse.silence()[kind])
 
     def ready(self) -> tuple[bool, str]:
         """Whether everything was listed, so that this replica could lead."""
-        return self.listed, "ok\n" if self.listed else "still listing\n"
+        listed = self.listed.is_set()
+        return listed, "ok\n" if listed else "still listing\n"
 
     async def see(self, item: Object, deleted: bool) -> None:
         """Take in one event of a watch."""
-        news = self.store.remove(item) if deleted else self.store.put(item)
-        if news:
+        self.metrics.watch_events.labels(item["kind"]).inc()
+        reference = reference_of(item)
+        before = self.store.get(reference)
+        if deleted:
+            if self.store.remove(item):
+                self._wake(item)
+        elif self.store.put(item) and matters(before, self.store.get(reference) or item):
             self._wake(item)
 
-    async def refresh(self) -> None:
-        """List everything now, and make due what had changed unnoticed."""
-        for key in await listing.refresh(self._cluster, self.store, WATCHED, self._namespaces):
-            self.queue.add(key)
-        self.listed = True
-
-    async def refresh_regularly(self) -> None:
-        """List everything each `REFRESH_SECONDS`, until cancelled."""
-        async for _ in ticks(REFRESH_SECONDS):
+    async def keep_listed(self) -> None:
+        """List everything each `REFRESH_SECONDS` and when asked to, until cancelled; make due what had changed."""
+        while True:
+            self._relist.clear()
+            pause = REFRESH_SECONDS
             try:
-                await self.refresh()
-            except errors.Unavailable as error:
-                if not self.listed:
-                    raise
+                for key in await listing.refresh(self._cluster, self.store, WATCHED, self.namespaces):
+                    self.queue.add(key)
+                self.listed.set()
+            except errors.ApiError as error:
                 # What is known may be late, but it is no worse than a restart.
-                logger.warning("listing failed", extra={"error": str(error)})
+                logger.warning("listing failed", extra={"error": str(error), "retry_seconds": RETRY_SECONDS})
+                pause = RETRY_SECONDS
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._relist.wait()
 
     async def work(self) -> None:
         """Run passes, until cancelled; every service is due at first."""
         self.metrics.leader.set(1)
-        await self.refresh()
+        # Not from a half-filled view: what isn't known yet would look lost. Nor only after another listing: the watches
+        # have kept the view, and a write from a stale one is a Conflict.
+        await self.listed.wait()
+        self._relist.set()
         for key in self.store.services():
             self.queue.add(key)
         await self.workers.run()
@@ -103,38 +125,81 @@ class Controller:
             self.queue.add(key)
 
 
-async def run(install: Install) -> None:
-    """Reconcile until SIGTERM or SIGINT; raises when a part of it ends before it should."""
+async def run(install: Install, settings: ControllerSettings) -> None:
+    """Reconcile until SIGTERM or SIGINT; raises when a part of it ends before it should.
+
+    That is `watching.WatchFailed` if all may simply begin anew.
+    """
     identity = f"{os.environ.get('HOSTNAME') or socket.gethostname()}_{uuid.uuid4().hex[:8]}"
     async with contextlib.AsyncExitStack() as stack:
         cluster = await ApiServer.open()
         stack.push_async_callback(cluster.close)
         session = await stack.enter_async_context(aiohttp.ClientSession())
-        controller = Controller(cluster, session, install)
-        admin = administration(controller.registry, ready=controller.ready)
-        await stack.enter_async_context(serving(admin, "0.0.0.0", naming.ADMIN_PORT))
-        stack.push_async_callback(lease.release, cluster, install.namespace, naming.LEASE, identity)
-        election = lease.lead(cluster.configuration, install.namespace, naming.LEASE, identity, controller.work)
-        handlers = dict.fromkeys(WATCHED, controller.see)
-        tasks = [
-            asyncio.create_task(watching.watch(handlers, _selectors(), namespaces=install.watched), name="watch"),
-            asyncio.create_task(election, name="election"),
-            asyncio.create_task(controller.refresh_regularly(), name="refresh"),
-        ]
-        await _first_to_end(tasks)
+        fence = Fence()
+        controller = Controller(cluster, session, install, fence)
+        admin = administration(controller.registry, ready=controller.ready, healthy=controller.pulse.health)
+        await stack.enter_async_context(serving(admin, settings.host, settings.admin_port))
+        await _until_stopped(controller, cluster, install.namespace, identity, fence)
+
+
+async def _until_stopped(
+    controller: Controller, cluster: ApiServer, namespace: str, identity: str, fence: Fence
+) -> None:
+    stop, stop_watching, watching_began = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    election = lease.lead(cluster.configuration, namespace, naming.LEASE, identity, controller.work, fence)
+    # These before kopf: at its end it cancels every task that is younger than it.
+    leading = asyncio.create_task(election, name="election")
+    around = [
+        asyncio.create_task(_set(stop), name="stop"),
+        asyncio.create_task(_keep_signals(watching_began, stop), name="signals"),
+        asyncio.create_task(controller.pulse.listen(), name="pulse"),
+        asyncio.create_task(controller.keep_listed(), name="listing"),
+    ]
+    watch = watching.watch(
+        dict.fromkeys(WATCHED, controller.see),
+        {kind: selector for kind, selector in WATCHED.items() if selector},
+        namespaces=controller.namespaces,
+        began=watching_began,
+        stop=stop_watching,
+        pulse=controller.pulse,
+    )
+    watch_task = asyncio.create_task(watch, name="watch")
+    try:
+        await _first_to_end([leading, watch_task, *around])
+    finally:
+        # The Lease before all else: a successor waits for it alone.
+        await _over([leading])
+        await lease.release(cluster, namespace, naming.LEASE, identity)
+        # Told that it is meant, or it would kill the process in a while; asked to end, it would take five seconds.
+        stop_watching.set()
+        await _over([watch_task, *around])
 
 
 async def _first_to_end(tasks: list[asyncio.Task[None]]) -> None:
-    """Return when the watch ends (as it does on a signal), or raise what ended another task; the rest is cancelled."""
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    """Return when the first of `tasks` ends, or raise what ended it."""
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in done:
+        task.result()
 
 
-def _selectors() -> dict[Kind, str]:
-    return {kind: selector for kind, selector in WATCHED.items() if selector}
+async def _set(event: asyncio.Event) -> None:
+    await event.wait()
+
+
+async def _over(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _keep_signals(watching_began: asyncio.Event, stop: asyncio.Event) -> None:
+    """Take SIGTERM and SIGINT back from kopf, which takes seconds to end, for good."""
+    _on_signals(stop)
+    await watching_began.wait()
+    _on_signals(stop)
+    await asyncio.Event().wait()
+
+
+def _on_signals(stop: asyncio.Event) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -14,10 +14,13 @@ LAST_RETRY_SECONDS = 300.0
 class KeyQueue(Generic[K]):
     """A queue of keys with the semantics of client-go's work queue, on the loop's clock.
 
-    A key added while it waits is there once; added while it is worked on, it comes again after `done`.
+    A key added while it waits is there once; added while it is worked on, it comes again after `done`. `waited` is told
+    for how many seconds each key was due when it is taken.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, waited: Callable[[float], None] = lambda seconds: None) -> None:
+        self._waited = waited
+        self._due_since: dict[K, float] = {}
         self._ready: deque[K] = deque()
         self._dirty: set[K] = set()
         self._working: set[K] = set()
@@ -33,6 +36,7 @@ class KeyQueue(Generic[K]):
         if key in self._dirty:
             return
         self._dirty.add(key)
+        self._due_since[key] = asyncio.get_running_loop().time()
         if key not in self._working:
             self._ready.append(key)
             self._notify()
@@ -48,11 +52,11 @@ class KeyQueue(Generic[K]):
             waiting.cancel()
         self._later[key] = loop.call_at(due, self._fall_due, key)
 
-    def retry(self, key: K) -> float:
-        """Make `key` due after a pause that doubles with each failure in a row; returns the pause in seconds."""
+    def retry(self, key: K, longest: float = LAST_RETRY_SECONDS) -> float:
+        """Make `key` due after a pause in seconds that doubles with each failure in a row; returns the pause."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
-        pause: float = min(FIRST_RETRY_SECONDS * 2.0 ** min(failures, 32), LAST_RETRY_SECONDS)
+        pause: float = min(FIRST_RETRY_SECONDS * 2.0 ** min(failures, 32), longest)
         self.add_after(key, pause)
         return pause
 
@@ -81,6 +85,7 @@ class KeyQueue(Generic[K]):
         key = self._ready.popleft()
         self._dirty.discard(key)
         self._working.add(key)
+        self._waited(asyncio.get_running_loop().time() - self._due_since.pop(key))
         return key
 
     def done(self, key: K) -> None:

@@ -8,8 +8,9 @@ from datetime import datetime
 from typing import Protocol
 
 from tidegate_operator import errors
-from tidegate_operator.controller.keyqueue import KeyQueue
+from tidegate_operator.controller.keyqueue import LAST_RETRY_SECONDS, KeyQueue
 from tidegate_operator.controller.metrics import ControllerMetrics
+from tidegate_operator.kube.fence import LostLeadership
 from tidegate_operator.kube.store import Key
 from tidegate_operator.reconcile import Outcome
 
@@ -18,6 +19,10 @@ logger = logging.getLogger(__name__)
 WORKERS = 8
 RESYNC_SECONDS = 300.0
 """How long a service is left alone at most; a fifth more or less, so that not all come at once."""
+
+
+UNAVAILABLE_RETRY_SECONDS = 15.0
+"""The longest pause where the API server, not the service, is the trouble: it is over for all services at once."""
 
 
 class Passes(Protocol):
@@ -52,7 +57,6 @@ class Workers:
                 await self._attempt(key)
             finally:
                 self._queue.done(key)
-                self._metrics.queue_keys.set(len(self._queue))
 
     async def _attempt(self, key: Key) -> None:
         loop = asyncio.get_running_loop()
@@ -60,19 +64,22 @@ class Workers:
         about = {"namespace": key.namespace, "service": key.name}
         try:
             passed = await self._passes.reconcile(key, self._clock())
-        except errors.Conflict:
+        except LostLeadership:
+            raise
+        except errors.Conflict as error:
             # Somebody changed an object since it was read; the watch tells of it presently.
             self._queue.retry(key)
-            outcome = "conflict"
+            outcome = self._failed("conflict", error)
         except errors.OperatorError as error:
-            pause = self._queue.retry(key)
+            unavailable = isinstance(error, errors.Unavailable)
+            pause = self._queue.retry(key, UNAVAILABLE_RETRY_SECONDS if unavailable else LAST_RETRY_SECONDS)
             logger.warning("a pass failed", extra={**about, "error": str(error), "retry_seconds": pause})
-            outcome = "error"
-        except Exception:
+            outcome = self._failed("error", error)
+        except Exception as error:
             # A bug met by one object must not stop the passes of all others.
             pause = self._queue.retry(key)
             logger.exception("a pass crashed", extra={**about, "retry_seconds": pause})
-            outcome = "crash"
+            outcome = self._failed("crash", error)
         else:
             outcome = "ok"
             self._queue.succeeded(key)
@@ -83,3 +90,7 @@ class Workers:
                 self._queue.add_after(key, resync if passed.due is None else passed.due.total_seconds())
         self._metrics.passes.labels(outcome).inc()
         self._metrics.pass_seconds.observe(loop.time() - begun)
+
+    def _failed(self, outcome: str, error: Exception) -> str:
+        self._metrics.errors.labels(type(error).__name__).inc()
+        return outcome

@@ -11,7 +11,7 @@ _SPREAD = {"zone": (_ZONE,), "hostname": (_HOSTNAME,), "both": (_ZONE, _HOSTNAME
 
 
 def pod_fields(placement: PlacementSpec, service: str, revision: str, pull_secrets: Sequence[str] = ()) -> Manifest:
-    """The fields by which `placement` is kept, and the install's own `pull_secrets` used; what neither says is absent."""
+    """The fields by which `placement` is kept, with the install's own `pull_secrets`; what neither says is absent."""
     fields: Manifest = {
         "nodeSelector": placement.node_selector,
         "tolerations": [toleration.dump() for toleration in placement.tolerations],

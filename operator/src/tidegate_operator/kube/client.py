@@ -5,7 +5,6 @@ five times the CPU of the same bytes sent directly, on every pass of every servi
 """
 
 import os
-import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -15,6 +14,7 @@ from kubernetes.aio.client import Configuration
 from kubernetes.aio.config import load_incluster_config, load_kube_config
 
 from tidegate_operator import errors
+from tidegate_operator.kube.sessions import open_session
 
 Manifest = Mapping[str, Any]
 """A Kubernetes object, as JSON has it."""
@@ -65,8 +65,7 @@ class ApiServer:
         Left out, it is the pod's service account, or else KUBECONFIG's current context.
         """
         configuration = configuration or await load_configuration()
-        connector = aiohttp.TCPConnector(ssl=_ssl_context(configuration), limit=64, ttl_dns_cache=60)
-        return cls(configuration, aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT))
+        return cls(configuration, open_session(configuration, limit=64, timeout=_TIMEOUT))
 
     async def close(self) -> None:
         """Close the session and its connections."""
@@ -111,11 +110,7 @@ class ApiServer:
         query: Mapping[str, str] | None = None,
         content_type: str = "application/json",
     ) -> Manifest:
-        # Writes that aren't applies are told by their user agent in managedFields.
-        headers = {"Accept": "application/json", "Content-Type": content_type, "User-Agent": "tidegate"}
-        # Asked for on each call: the official client re-reads a service account's token as it is rotated.
-        if token := await self.configuration.get_api_key_with_prefix("BearerToken", alias="authorization"):
-            headers["Authorization"] = token
+        headers = {"Accept": "application/json", "Content-Type": content_type}
         try:
             async with self._session.request(
                 *(method, self._base + path),
@@ -156,15 +151,3 @@ def own_namespace() -> str:
         return named
     mounted = _SERVICE_ACCOUNT / "namespace"
     return mounted.read_text().strip() if mounted.exists() else "tidegate-system"
-
-
-def _ssl_context(configuration: Configuration) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=configuration.ssl_ca_cert, cadata=configuration.ca_cert_data)
-    if configuration.cert_file:
-        context.load_cert_chain(configuration.cert_file, keyfile=configuration.key_file)
-    if not configuration.verify_ssl:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    # Cluster CAs made by older tools lack the key usage that Python's strict mode asks for.
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    return context

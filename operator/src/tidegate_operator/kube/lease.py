@@ -17,6 +17,7 @@ from kubernetes.aio.leaderelection.resourcelock.leaselock import LeaseLock
 
 from tidegate_operator import errors
 from tidegate_operator.kube.client import Cluster
+from tidegate_operator.kube.fence import Fence, LostLeadership
 
 logger = logging.getLogger(__name__)
 
@@ -24,12 +25,16 @@ LEASE_SECONDS, RENEW_SECONDS, RETRY_SECONDS = 15, 10, 2
 _CALL_SECONDS = 3
 
 
-class LostLeadership(errors.OperatorError):
-    """The Lease could not be renewed in time: another replica may lead by now."""
+FENCE_SECONDS = LEASE_SECONDS - _CALL_SECONDS
+"""How long after a renewal was asked for writes may begin: whoever succeeds waits longer, from when it saw that one."""
 
 
 class _PromptLock(LeaseLock):
-    """A LeaseLock whose calls end in time, and fail only as the election expects."""
+    """A LeaseLock whose calls end in time, and fail only as the election expects; what it is given opens the fence."""
+
+    def __init__(self, name: str, namespace: str, identity: str, client: ApiClient, fence: Fence) -> None:
+        super().__init__(name, namespace, identity, client)
+        self._fence = fence
 
     async def get(self, name: str, namespace: str) -> Any:
         try:
@@ -41,27 +46,39 @@ class _PromptLock(LeaseLock):
     async def create(self, name: str, namespace: str, election_record: Any) -> bool:
         # The library's own passes pretty=True where its API takes a string, and fails on every call (37.0.2).
         lease = V1Lease(metadata=V1ObjectMeta(name=name), spec=self.update_lease(election_record))
+        asked_at = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(_CALL_SECONDS):
                 await self.api_instance.create_namespaced_lease(namespace, lease)
         except (TimeoutError, aiohttp.ClientError, ApiException):
             return False
+        self._fence.open_until(asked_at + FENCE_SECONDS)
         return True
 
     async def update(self, name: str, namespace: str, updated_record: Any) -> bool:
+        asked_at = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(_CALL_SECONDS):
-                return await super().update(name, namespace, updated_record)
+                held = bool(await super().update(name, namespace, updated_record))
         except (TimeoutError, aiohttp.ClientError):
             return False
+        if held:
+            self._fence.open_until(asked_at + FENCE_SECONDS)
+        return held
 
 
 async def lead(
-    configuration: Configuration, namespace: str, name: str, identity: str, work: Callable[[], Awaitable[None]]
+    configuration: Configuration,
+    namespace: str,
+    name: str,
+    identity: str,
+    work: Callable[[], Awaitable[None]],
+    fence: Fence,
 ) -> None:
     """Wait for the Lease, then run `work` for as long as it is held; returns, or raises, when `work` does.
 
-    Raises LostLeadership when the Lease no longer is held. Once this is over, `work` is too.
+    `fence` is open while the Lease can't have run out. Raises LostLeadership when the Lease no longer is held. Once
+    this is over, `work` is too.
     """
     leading = asyncio.Event()
 
@@ -74,11 +91,16 @@ async def lead(
         logger.info("leads", extra={"lease": f"{namespace}/{name}", "identity": identity})
         await work()
 
+    async def time_is_up() -> None:
+        # The election tries for a while before it gives up; after this process was stopped there is none left.
+        await leading.wait()
+        await fence.closed()
+
     async def renewals_fail() -> None:
         """Nothing more: that the election returns says it."""
 
     async with ApiClient(configuration) as client:
-        lock = _PromptLock(name, namespace, identity, client)
+        lock = _PromptLock(name, namespace, identity, client, fence)
         config = Config(
             lock,
             lease_duration=LEASE_SECONDS,
@@ -89,16 +111,18 @@ async def lead(
         )
         election = asyncio.create_task(LeaderElection(config).run(), name="lease")
         working = asyncio.create_task(work_when_leading(), name="leader's work")
+        expiry = asyncio.create_task(time_is_up(), name="the lease's expiry")
         try:
-            await asyncio.wait((election, working), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((election, working, expiry), return_when=asyncio.FIRST_COMPLETED)
             if working.done():
                 return working.result()
-            election.result()
+            if election.done():
+                election.result()
         finally:
-            election.cancel()
-            working.cancel()
-            await asyncio.gather(election, working, return_exceptions=True)
-    raise LostLeadership(f"{namespace}/{name} could not be renewed within {RENEW_SECONDS} s")
+            for task in (election, working, expiry):
+                task.cancel()
+            await asyncio.gather(election, working, expiry, return_exceptions=True)
+    raise LostLeadership(f"{namespace}/{name} could not be renewed in time")
 
 
 async def release(cluster: Cluster, namespace: str, name: str, identity: str) -> None:

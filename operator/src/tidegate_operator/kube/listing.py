@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tidegate_operator.kube.client import Cluster
-from tidegate_operator.kube.objects import Kind
+from tidegate_operator.kube.keeping import kept
+from tidegate_operator.kube.objects import Kind, Object
 from tidegate_operator.kube.store import Key, Store
-from tidegate_operator.kube.watching import without_managed_fields
 
-PAGE = 500
+PAGE = 250
 """Objects a request."""
 
 
@@ -41,13 +41,13 @@ async def whole(
     return {"metadata": {"resourceVersion": version}, "items": [item for part in parts for item in part["items"]]}
 
 
-async def _list(cluster: Cluster, path: str, kind: Kind, selector: str) -> tuple[list[dict[str, Any]], int]:
-    items: list[dict[str, Any]] = []
+async def _list(cluster: Cluster, path: str, kind: Kind, selector: str) -> tuple[list[Object], int]:
+    items: list[Object] = []
     query = {"limit": str(PAGE), **({"labelSelector": selector} if selector else {})}
     while True:
         page = await cluster.get(path, query)
         own = {"apiVersion": kind.api_version, "kind": kind.name}
-        items += [without_managed_fields({**item, **own}) for item in page["items"]]
+        items += [kept({**item, **own}) for item in page["items"]]
         if not (token := page["metadata"].get("continue")):
             return items, int(page["metadata"]["resourceVersion"])
         query["continue"] = token

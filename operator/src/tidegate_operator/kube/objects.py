@@ -54,6 +54,47 @@ CHILDREN = (DEPLOYMENT, RECORD, SERVICE, AUTOSCALER, BUDGET)
 BY_NAME = {kind.name: kind for kind in (SERVICES, *CHILDREN, POD, ENDPOINT_SLICE)}
 
 
+_BY_PLURAL = {kind.plural: kind.name for kind in (*BY_NAME.values(), Kind("Event", "", "v1", "events"))}
+
+_UNREAD_STATUS = frozenset({RECORD.name, SERVICE.name, BUDGET.name})
+"""Kinds of whose status no decision reads anything."""
+_READ_STATUS = ("observedGeneration", "replicas", "updatedReplicas", "readyReplicas")
+"""What is read of a Deployment's, besides that pods could not be made."""
+_BOOKKEEPING = frozenset({"resourceVersion", "managedFields", "annotations"})
+"""Metadata that changes with what others do to an object."""
+_THEIR_ANNOTATION = "deployment.kubernetes.io/revision"
+"""Written by Kubernetes' own controller to every Deployment."""
+
+
+def kind_at(path: str) -> str:
+    """The kind of the object, or the collection, at a path of the API; the kind's plural where it is none of ours."""
+    parts = path.strip("/").split("/")
+    rest = parts[2:] if parts[0] == "api" else parts[3:]
+    plural = rest[2] if rest[0] == "namespaces" and len(rest) > 2 else rest[0]
+    return _BY_PLURAL.get(plural, plural)
+
+
+def matters(before: Object | None, after: Object) -> bool:
+    """Whether a pass may come to something else by `after` than by `before`, an older version of the same object."""
+    return before is None or _telling(before) != _telling(after)
+
+
+def _telling(item: Object) -> dict[str, Any]:
+    """What decisions, and applies, look at."""
+    kind, status = item["kind"], item.get("status", {})
+    told = {key: value for key, value in item.items() if key not in ("metadata", "status")}
+    told["metadata"] = {key: value for key, value in item["metadata"].items() if key not in _BOOKKEEPING}
+    told["annotations"] = _annotations(item)
+    if kind == DEPLOYMENT.name:
+        conditions = [c for c in status.get("conditions", []) if c["type"] == "ReplicaFailure"]
+        told["status"] = [conditions, *(status.get(name) for name in _READ_STATUS)]
+    elif kind == AUTOSCALER.name:
+        told["status"] = [c for c in status.get("conditions", []) if c["type"] == "ScalingActive"]
+    elif kind not in _UNREAD_STATUS:
+        told["status"] = status
+    return told
+
+
 def version_of(item: Object) -> int:
     """The object's resourceVersion, which grows with every change of a kind's objects (KEP-5504)."""
     return int(item["metadata"]["resourceVersion"])
@@ -70,8 +111,13 @@ def fingerprint(item: Object) -> str:
     metadata = item["metadata"]
     declared = {
         "labels": metadata.get("labels"),
-        "annotations": metadata.get("annotations"),
+        "annotations": _annotations(item),
         "owners": metadata.get("ownerReferences"),
         **{key: value for key, value in item.items() if key not in ("metadata", "status", "kind", "apiVersion")},
     }
     return hashlib.sha256(json.dumps(declared, sort_keys=True).encode()).hexdigest()
+
+
+def _annotations(item: Object) -> dict[str, str]:
+    found = item["metadata"].get("annotations") or {}
+    return {key: value for key, value in found.items() if key != _THEIR_ANNOTATION}

@@ -1,7 +1,7 @@
 """Kubernetes Events about an InferenceService."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from tidegate_operator import errors, naming
@@ -19,8 +19,13 @@ class Recorder:
         self._cluster = cluster
         self._clock = clock
 
+    async def record_all(self, about: Object, events: Iterable[Event]) -> None:
+        """Write events about an InferenceService into its namespace, in their order."""
+        for event in events:
+            await self.record(about, event)
+
     async def record(self, about: Object, event: Event) -> None:
-        """Write `event` about an InferenceService into its namespace."""
+        """Write one event."""
         metadata, now = about["metadata"], self._clock().isoformat().replace("+00:00", "Z")
         manifest = {
             "apiVersion": "v1",

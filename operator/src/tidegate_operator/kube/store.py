@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from tidegate_operator import naming
+from tidegate_operator.kube.keeping import kept
 from tidegate_operator.kube.objects import Object, version_of
 
 
@@ -76,7 +77,7 @@ class Store:
             return False
         self._forget(reference)
         self._deleted.pop(reference, None)
-        self._objects[reference] = item
+        self._objects[reference] = kept(item)
         if (key := key_of(item)) and reference.kind != naming.KIND:
             self._children[key].add(reference)
         return True
