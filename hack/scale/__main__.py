@@ -11,7 +11,7 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from lab.kubectl import ROOT
+from lab.kubectl import ROOT, Failed
 from localcluster import pins
 from localcluster.progress import Progress
 from scale import controlplane, faults, leading, measuring
@@ -19,7 +19,7 @@ from scale.client import Client
 from scale.controlplane import CONTROLLERS, ControlPlane
 from scale.figures import Figure, latencies, table, written
 from scale.following import following
-from scale.operating import ADMIN_PORTS, NAMESPACE, operator
+from scale.operating import NAMESPACE, operator
 
 PAGE = ROOT / "docs/benchmarks/control-plane.md"
 _PARTS = ("scale", "leading", "faults")
@@ -42,7 +42,11 @@ def main() -> int:
         tempfile.TemporaryDirectory(prefix="tidegate-scale-") as folder,
         controlplane.running(Path(folder), progress) as plane,
     ):
-        text = asyncio.run(_measure(plane, options, progress, figures))
+        try:
+            text = asyncio.run(_measure(plane, options, progress, figures))
+        except Failed:
+            progress.say(f"seen until then:\n{table(figures)}")
+            raise
     print(text)
     if options.write:
         PAGE.write_text(written(PAGE.read_text(), "make scale", text))
@@ -72,7 +76,7 @@ async def _scale(
 ) -> str:
     async with contextlib.AsyncExitStack() as stack:
         follow = await stack.enter_async_context(following(client))
-        process = stack.enter_context(operator(plane, CONTROLLERS[0].file, ADMIN_PORTS[0]))
+        process = stack.enter_context(operator(plane, CONTROLLERS[0].file))
         await leading.until(process.leads, "the controller leads")
         scene = measuring.Scene(plane, client, follow, process, progress)
         for name in ("alone", "many", "after"):

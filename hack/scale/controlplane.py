@@ -109,7 +109,7 @@ def running(folder: Path, progress: Progress) -> Iterator[ControlPlane]:
     """
     upstream = binaries.ensure(progress)
     certificates.ensure(folder / "pki", Settings(name="scale", addresses=_ADDRESSES), CONTROLLERS)
-    client_port, peer_port, api_port, manager_port = _free_ports(4)
+    client_port, peer_port, api_port, manager_port = free_ports(4)
     plane = ControlPlane(folder, api_port)
     etcd = f"http://127.0.0.1:{client_port}"
     (folder / "audit.yaml").write_text(json.dumps(_audit_policy()))
@@ -143,7 +143,8 @@ def _know_services(api: Api) -> None:
     wait_for("InferenceServices", missing, seconds=_START_SECONDS)
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Ports of loopback that nobody has now."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
         return [each.getsockname()[1] for each in sockets]

@@ -11,7 +11,7 @@ from scale.controlplane import CONTROLLERS, ControlPlane
 from scale.figures import Figure
 from scale.following import CHILDREN, KINDS
 from scale.leading import until
-from scale.operating import ADMIN_PORTS, NAMESPACE, Operator, operator
+from scale.operating import NAMESPACE, Operator, operator
 from tidegate_operator.process.ticks import ticks
 
 _BAR_SECONDS = 30.0
@@ -62,14 +62,12 @@ async def _after(plane: ControlPlane, client: Client, name: str, fault: Callable
 async def _kept_running(plane: ControlPlane) -> AsyncIterator[Callable[[], Operator]]:
     """A controller that is started again when it ends, as a kubelet does the first time."""
     with contextlib.ExitStack() as stack:
-        found = [stack.enter_context(operator(plane, CONTROLLERS[0].file, ADMIN_PORTS[0]))]
+        found = [stack.enter_context(operator(plane, CONTROLLERS[0].file))]
 
         async def restart() -> None:
             async for _ in ticks(0.2):
                 if found[0].process.poll() is not None:
-                    found[0] = await asyncio.to_thread(
-                        stack.enter_context, operator(plane, CONTROLLERS[0].file, ADMIN_PORTS[0])
-                    )
+                    found[0] = await asyncio.to_thread(stack.enter_context, operator(plane, CONTROLLERS[0].file))
 
         restarting = asyncio.create_task(restart())
         try:

@@ -10,7 +10,7 @@ from scale import audit
 from scale.client import MERGE, Client
 from scale.controlplane import CONTROLLERS, ControlPlane
 from scale.figures import Figure
-from scale.operating import ADMIN_PORTS, NAMESPACE, operator
+from scale.operating import NAMESPACE, operator
 from tidegate_operator.process.ticks import ticks
 
 _LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/tidegate-controller"
@@ -31,9 +31,9 @@ async def hand_overs(plane: ControlPlane, client: Client) -> list[Figure]:
 
 async def _ended(plane: ControlPlane, number: signal.Signals) -> float:
     first, second = (each.file for each in CONTROLLERS)
-    with operator(plane, first, ADMIN_PORTS[0]) as leader:
+    with operator(plane, first) as leader:
         await until(leader.leads, f"{first} leads")
-        with operator(plane, second, ADMIN_PORTS[1]) as successor:
+        with operator(plane, second) as successor:
             begun = asyncio.get_running_loop().time()
             leader.kill(number)
             await until(successor.leads, f"{second} leads")
@@ -43,12 +43,12 @@ async def _ended(plane: ControlPlane, number: signal.Signals) -> float:
 async def _stopped(plane: ControlPlane, client: Client) -> list[Figure]:
     first, second = (each.file for each in CONTROLLERS)
     _, before = audit.read(plane.audit_log)
-    with operator(plane, first, ADMIN_PORTS[0]) as leader:
+    with operator(plane, first) as leader:
         await until(leader.leads, f"{first} leads")
         # Stopped in the midst of its work, so that there is something left to write.
         load = asyncio.create_task(_edits(client))
         await asyncio.sleep(1)
-        with operator(plane, second, ADMIN_PORTS[1]) as successor:
+        with operator(plane, second) as successor:
             leader.kill(signal.SIGSTOP)
             stopped = datetime.now(UTC)
             await asyncio.sleep(_STOPPED_SECONDS)

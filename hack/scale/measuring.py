@@ -11,7 +11,7 @@ from scale.client import MERGE, Client
 from scale.controlplane import CONTROLLERS, ControlPlane
 from scale.figures import Figure
 from scale.following import Family, Following
-from scale.operating import ADMIN_PORTS, Operator, operator
+from scale.operating import Operator, operator
 
 _POSTS_AT_ONCE = 16
 _PAUSE_SECONDS = 0.1
@@ -144,7 +144,7 @@ async def restarted(plane: ControlPlane, count: int) -> list[Figure]:
     """What a controller takes that finds many services there."""
     loop = asyncio.get_running_loop()
     begun = loop.time()
-    with operator(plane, CONTROLLERS[1].file, ADMIN_PORTS[1]) as found:
+    with operator(plane, CONTROLLERS[1].file) as found:
         ready = loop.time() - begun
         await asyncio.sleep(_LEASE_SECONDS + _QUIET_SECONDS)
         told = f"started beside {count:,}"

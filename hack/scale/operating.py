@@ -16,11 +16,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from lab.kubectl import ROOT, Object
 from localcluster.waiting import wait_for
-from scale.controlplane import ControlPlane
+from scale.controlplane import ControlPlane, free_ports
 
 NAMESPACE = "tidegate-system"
-ADMIN_PORTS = (18092, 18093)
-"""Of the one controller and the other."""
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -75,13 +73,13 @@ class Operator:
 
 
 @contextlib.contextmanager
-def operator(plane: ControlPlane, client: str, admin_port: int) -> Iterator[Operator]:
+def operator(plane: ControlPlane, client: str) -> Iterator[Operator]:
     """A controller that was started, as a client of the API server, and is ended with the block.
 
     Raises:
         ClusterError: it isn't ready within a minute.
     """
-    log = plane.folder / f"{client}.log"
+    log, (admin_port,) = plane.folder / f"{client}.log", free_ports(1)
     environment = {
         **os.environ,
         "KUBECONFIG": str(plane.kubeconfig(client)),

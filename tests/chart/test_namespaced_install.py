@@ -1,5 +1,6 @@
 """An install for some namespaces: no right anywhere else, and work on an API server that grants no more."""
 
+import asyncio
 import json
 import os
 import socket
@@ -20,6 +21,7 @@ from localcluster.waiting import wait_for
 from tidegate_operator.controller.command import WATCHED, Controller
 from tidegate_operator.install import Install
 from tidegate_operator.kube.client import ApiServer
+from tidegate_operator.kube.fence import Fence
 from tidegate_operator.kube.store import Key
 
 from .rendering import CHART, NAMESPACE, named, of_kind, pod, render, template
@@ -122,8 +124,14 @@ async def test_the_controller_lists_its_namespaces_by_its_own_account(
     cluster = await ApiServer.open()
     try:
         async with aiohttp.ClientSession() as session:
-            controller = Controller(cluster, session, Install(namespace=NAMESPACE, watch_namespaces=("ml", "vision")))
-            await controller.refresh()
+            install = Install(namespace=NAMESPACE, watch_namespaces=("ml", "vision"))
+            controller = Controller(cluster, session, install, Fence())
+            listing = asyncio.create_task(controller.keep_listed())
+            try:
+                async with asyncio.timeout(30):
+                    await controller.listed.wait()
+            finally:
+                listing.cancel()
     finally:
         await cluster.close()
     assert sorted(controller.store.services()) == [Key("ml", "churn"), Key("vision", "churn")]

@@ -15,7 +15,7 @@ def a_record(revision: str, number: int, uri: str) -> Object:
         "kind": "ControllerRevision",
         "metadata": {"name": revision, "namespace": "ml", "labels": {"tidegate.dev/service": "churn"}},
         "revision": number,
-        "data": {"renderer": 1, "content": {"model": {"uri": uri}}},
+        "data": {"content": {"model": {"uri": uri}}},
     }
 
 

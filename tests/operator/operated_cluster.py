@@ -1,6 +1,7 @@
 """A fake cluster with an operator, and kubelets and routers that do as a test says."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -50,6 +51,7 @@ class Callers:
 
     def __init__(self) -> None:
         self.sees: dict[str, Readings] = {}
+        self.restarts: dict[str, int] = {}
         self.share: bool | None = True
 
     async def read(
@@ -57,7 +59,8 @@ class Callers:
     ) -> Mapping[str, Readings]:
         # Who has counted nothing says so.
         nothing = Readings(calls={"router": Calls()}, times={"pod": Times()})
-        return {name: self.sees.get(name, nothing) for name in revisions}
+        seen = {name: self.sees.get(name, nothing) for name in revisions}
+        return {name: replace(found, restarts=self.restarts.get(name, 0)) for name, found in seen.items()}
 
     async def shared(self, key: Key, weights: Mapping[str, int]) -> bool | None:
         return self.share

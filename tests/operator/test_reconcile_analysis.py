@@ -144,3 +144,27 @@ async def test_a_canary_at_rest_between_two_looks_makes_no_write(serving: Servin
     found.cluster.writes.clear()
     await traffic.flow(10)
     assert found.cluster.writes == []
+
+
+async def test_a_canary_whose_only_pod_ended_is_given_up_when_it_is_back(serving: Serving) -> None:
+    found, traffic = await a_canary(serving)
+    canary = found.revision("canary")
+    await traffic.flow(5)
+    found.failing.add(canary)
+    found.callers.restarts[canary] = 1
+    await traffic.flow(2)
+    assert (found.status["canary"]["weight"], found.status["rollout"]["phase"]) == (0, "Preparing")
+    found.failing.clear()
+    await traffic.flow(35)
+    assert found.status["rollout"]["reason"] == "CanaryRestarted"
+
+
+async def test_a_canary_whose_only_pod_ended_is_given_up_though_it_never_comes_back(serving: Serving) -> None:
+    found, traffic = await a_canary(serving)
+    canary = found.revision("canary")
+    await traffic.flow(5)
+    found.failing.add(canary)
+    found.callers.restarts[canary] = 1
+    await traffic.flow(35)
+    assert found.status["rollout"]["reason"] == "CanaryRestarted"
+    assert "canary" not in found.status

@@ -255,6 +255,9 @@ CASES = {
     "evidence against a canary ends it while it is promoted": Case(
         PROMOTING, BOTH, {"phase": "Aborted", "stable": A}, analysis=FAILED
     ),
+    "a canary whose pods ended is given up, though it has lost its weight": Case(
+        PREPARING, LOST, {"phase": "Aborted", "canary": None}, analysis=FAILED
+    ),
     "a step with a manual hold of its own waits for approval": Case(
         AT_10,
         BOTH,

@@ -68,25 +68,27 @@ class Analyst:
     async def analyse(
         self, key: Key, rollout: RolloutSpec, state: RolloutState, pods: Iterable[Object], now: datetime
     ) -> AnalysisStatus | None:
-        """The verdict on a canary with weight, once in each interval; None if there is no news."""
-        if state.stable is None or state.canary is None or not state.weight:
+        """The verdict on a canary with weight, once in each interval; None if there is no news.
+
+        One that has lost its weight is still looked at, for what ended its pods: then only a Fail is news.
+        """
+        if state.stable is None or state.canary is None or state.phase == "RollingBack":
             self.forget(key)
             return None
         step = self._steps.get(key)
         if step is None or (step.stable, step.canary) != (state.stable, state.canary):
+            if not state.weight:
+                return None
             tallies = {name: Tally(state.since) for name in (state.stable, state.canary)}
             step = await self._read(key, _Step(state.stable, state.canary, state.since, tallies), pods)
         step = self._steps[key] = step.of(state)
         judged_at = max(state.since, state.analysis.at) if state.analysis else state.since
         if now - judged_at < timedelta(seconds=seconds(rollout.analysis.interval)):
             return None
-        step = await self._read(key, step, pods)
-        canary, stable = step.tallies[step.canary].window, step.tallies[step.stable].window
-        steps = len(rollout.steps)
-        verdict = judge(rollout.analysis, state.analysis, canary, stable, now, steps=steps)
-        verdict = verdict.model_copy(
-            update={"canary": _timed(verdict.canary, canary), "stable": _timed(verdict.stable, stable)}
-        )
+        step = self._steps[key] = await self._read(key, step, pods)
+        verdict = self._verdict(rollout, state, step, now)
+        if not state.weight:
+            return verdict if verdict.verdict == "Fail" else None
         verdict = await self._as_shared(key, rollout, state, verdict)
         self._steps[key] = replace(step, told=verdict)
         return verdict
@@ -94,6 +96,12 @@ class Analyst:
     def forget(self, key: Key) -> None:
         """Forget what was counted for a service."""
         self._steps.pop(key, None)
+
+    def _verdict(self, rollout: RolloutSpec, state: RolloutState, step: _Step, now: datetime) -> AnalysisStatus:
+        canary, stable = step.tallies[step.canary].window, step.tallies[step.stable].window
+        verdict = judge(rollout.analysis, state.analysis, canary, stable, now, steps=len(rollout.steps))
+        samples = {"canary": _timed(verdict.canary, canary), "stable": _timed(verdict.stable, stable)}
+        return verdict.model_copy(update=samples)
 
     async def _read(self, key: Key, step: _Step, pods: Iterable[Object]) -> _Step:
         readings = await self._sources.read(key.namespace, (step.stable, step.canary), pods)

@@ -85,13 +85,12 @@ def _content(record: Object) -> dict[str, Any]:
 
 def _changes(before: Object, after: Object) -> Iterator[str]:
     old, new = dict(_leaves(_content(before))), dict(_leaves(_content(after)))
+    if old == new:
+        yield "the same spec, as another release of Tidegate makes pods of it"
     for field in sorted({*old, *new}):
         was, now = old.get(field), new.get(field)
         if was != now:
             yield f"{field}: {_value(was)} → {_value(now)}"
-    was, now = (record.get("data", {}).get("renderer") for record in (before, after))
-    if was != now:
-        yield f"what Tidegate makes of it: {_value(was)} → {_value(now)}"
 
 
 def _leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import uuid
+from functools import partial
 
 import aiohttp
 from prometheus_client import CollectorRegistry
@@ -69,8 +70,10 @@ class Controller:
         self.workers = Workers(self.queue, reconciler, utc_now, self.metrics)
         self.metrics.queue_keys.set_function(lambda: len(self.queue))
         for kind in WATCHED:
-            silence = self.metrics.watch_silence.labels(kind.name)
-            silence.set_function(lambda kind=kind.name: self.pulse.silence()[kind])
+            self.metrics.watch_silence.labels(kind.name).set_function(partial(self._silence, kind.name))
+
+    def _silence(self, kind: str) -> float:
+        return self.pulse.silence()[kind]
 
     def ready(self) -> tuple[bool, str]:
         """Whether everything was listed, so that this replica could lead."""

@@ -12,9 +12,6 @@ from tidegate_operator.api.spec import InferenceServiceSpec
 from tidegate_operator.desired import Manifest, accelerators, environment, placement
 from tidegate_operator.install import Install
 
-RENDERER = 1
-"""Grows when the same spec renders to another pod."""
-
 UID = 10001
 DRAIN_SECONDS = 10
 """A pod that ends still answers this long: the routers' health checks (1 s) and their DNS (5 s) have to notice."""

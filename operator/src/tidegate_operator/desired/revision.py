@@ -5,7 +5,7 @@ from tidegate_operator.api.scaling_spec import MetricSpec, ScalingSpec
 from tidegate_operator.api.schema import seconds
 from tidegate_operator.api.spec import InferenceServiceSpec
 from tidegate_operator.desired import Manifest, Owner, metadata
-from tidegate_operator.desired.pod import RENDERER, pod_template
+from tidegate_operator.desired.pod import pod_template
 from tidegate_operator.install import Install
 from tidegate_operator.revisions import Revision
 from tidegate_operator.rollout.capacity import Bounds
@@ -25,7 +25,6 @@ def record(owner: Owner, revision: Revision, spec: InferenceServiceSpec, install
         "metadata": metadata.of_revision(owner, revision.name),
         "revision": number,
         "data": {
-            "renderer": RENDERER,
             "content": revision.content,
             "template": pod_template(revision.service, revision.name, spec, install),
         },

@@ -97,22 +97,23 @@ def _advance(trial: Trial, *, full: bool = False) -> Decision:
 
 
 def _judged(trial: Trial) -> Trial:
-    """`trial` with what is known by now of how its callers fare."""
-    if not trial.state.weight or trial.situation.analysis is None:
+    """`trial` with what is known by now of how its callers fare, or fared until it lost its weight."""
+    analysis = trial.situation.analysis
+    if analysis is None or trial.state.phase == "RollingBack":
         return trial
-    return replace(trial, state=replace(trial.state, analysis=trial.situation.analysis))
+    if not trial.state.weight and analysis.verdict != "Fail":
+        return trial
+    return replace(trial, state=replace(trial.state, analysis=analysis))
 
 
 def _trouble(trial: Trial) -> Decision | None:
-    """The decision that comes before all others where a canary with requests is lost, or fails; None if neither."""
+    """The decision that comes before all others where a canary has failed, or is lost; None if neither."""
     state = trial.state
-    if not state.weight and state.phase not in _UNDER_WAY:
-        return None
-    if not trial.seen.still_serving:
+    if state.analysis is not None and state.analysis.verdict == "Fail" and state.phase != "RollingBack":
+        return _give_up(trial, state.analysis.reason)
+    if (state.weight or state.phase in _UNDER_WAY) and not trial.seen.still_serving:
         message = f"{trial.name} has no healthy pod: its requests go to {state.stable} until it is back"
         return trial.changed("Preparing", message, weight=0)
-    if state.weight and state.analysis is not None and state.analysis.verdict == "Fail":
-        return _give_up(trial, state.analysis.reason)
     return None
 
 
