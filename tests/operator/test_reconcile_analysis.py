@@ -99,7 +99,7 @@ async def test_a_share_that_is_other_than_the_weight_holds_the_step(serving: Ser
     found, traffic = await a_canary(serving, minRequests=0)
     await traffic.flow(100, at_canary=False)
     assert found.status["canary"]["weight"] == 10
-    assert found.status["rollout"]["analysis"]["reason"] in ("ShareDiffers", "TooFewTimes")
+    assert found.status["rollout"]["analysis"]["reason"] == "ShareDiffers"
 
 
 async def test_a_router_that_shares_otherwise_holds_the_step(serving: Serving) -> None:
@@ -116,12 +116,12 @@ async def test_a_router_that_shares_otherwise_holds_the_step(serving: Serving) -
 async def test_a_restarted_operator_goes_on_from_the_verdict_in_the_status(serving: Serving) -> None:
     found, traffic = await a_canary(serving)
     await traffic.flow(31)
-    before = found.status["rollout"]["analysis"]["canary"]["requests"]
+    before = found.status["rollout"]["analysis"]
     found.operator = found.new_operator()
-    await traffic.flow(31)
-    assert found.status["canary"]["weight"] in (10, 50)
-    after = found.status["rollout"].get("analysis", {}).get("canary", {}).get("requests")
-    assert after is None or after > before
+    await traffic.flow(25)
+    assert found.status["rollout"]["analysis"] == before
+    await traffic.flow(10)
+    assert found.status["canary"]["weight"] == 50
 
 
 async def test_a_verdict_that_could_not_be_written_is_given_anew_with_all_of_its_window(serving: Serving) -> None:

@@ -295,7 +295,7 @@ class Rollouts(RuleBasedStateMachine):
         canary = view.seen.get(before.canary or "", Seen())
         lost = not canary.ready or canary.routable is False
         if failed and before.weight and before.canary == view.object.target and before.phase != "RollingBack":
-            assert now.weight == 0 or lost or before.phase == "Preparing" or self.refitted(view, before)
+            assert now.weight == 0 or lost or self.refitted(view, before)
         aborted = now.phase == "Aborted" and before.canary and before.phase != "RollingBack"
         if aborted and now.canary is None and before.canary == view.object.target:
             assert naming.digest_of(before.canary or "") in now.rejected

@@ -119,3 +119,17 @@ async def test_other_requests_tell_nothing(pulse: Pulse, clock: Clock) -> None:
 
 def test_a_session_takes_the_trace(pulse: Pulse) -> None:
     assert isinstance(pulse.trace(), aiohttp.TraceConfig)
+
+
+async def test_a_watch_of_some_namespaces_is_alive_while_each_of_them_is_heard_of(clock: Clock) -> None:
+    pulse = Pulse([POD], clock, ("ml", "vision"))
+    session = Session(pulse)
+    clock.now += DEAD_SECONDS
+    await session.ask(POD.collection("ml"), watch="true")
+    await session.ask(POD.collection("vision"), watch="true")
+    clock.now += DEAD_SECONDS
+    assert pulse.health() == (True, "ok\n")
+    await session.ask(POD.collection("ml"), watch="true")
+    clock.now += 1
+    assert pulse.health()[0] is False
+    assert pulse.silence() == {"Pod": DEAD_SECONDS + 1}

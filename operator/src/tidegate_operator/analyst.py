@@ -4,7 +4,6 @@ The verdict, and the wealth of the bets behind it, are in the status. What is ke
 counted: a controller that is restarted loses at most the window that was open.
 """
 
-import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -21,8 +20,6 @@ from tidegate_operator.evidence.tally import Tally, Window
 from tidegate_operator.kube.objects import Object
 from tidegate_operator.kube.store import Key
 from tidegate_operator.rollout.state import RolloutState
-
-logger = logging.getLogger(__name__)
 
 
 class Sources(Protocol):

@@ -57,10 +57,10 @@ class Controller:
         self.metrics = ControllerMetrics(self.registry)
         self.store = Store()
         self.queue: KeyQueue[Key] = KeyQueue(self.metrics.queue_seconds.observe)
-        self.pulse = Pulse(WATCHED, loop_clock())
+        self.namespaces = install.watched
+        self.pulse = Pulse(WATCHED, loop_clock(), self.namespaces)
         self.listed = asyncio.Event()
         self._cluster = cluster
-        self.namespaces = install.watched
         self._relist = asyncio.Event()
         guarded = Fenced(Counted(cluster, self.metrics.writes), fence)
         router = Router(install, self.store, session)

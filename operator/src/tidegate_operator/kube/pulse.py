@@ -21,6 +21,7 @@ _LOOK_SECONDS = 1.0
 
 @dataclass
 class _Watch:
+    kind: str
     heard: float
     """When anything was received last: an answer, an event, a bookmark."""
     tried: float
@@ -30,17 +31,22 @@ class _Watch:
 
 
 class Pulse:
-    """When each of `kinds` was last heard of, on the loop's clock."""
+    """When the watch of each of `kinds` was last heard of, on the loop's clock; in each of `namespaces`, if any are."""
 
-    def __init__(self, kinds: Iterable[Kind], clock: Callable[[], float]) -> None:
+    def __init__(self, kinds: Iterable[Kind], clock: Callable[[], float], namespaces: Iterable[str] = ()) -> None:
+        chosen = tuple(namespaces)
         self._clock = clock
-        self._kinds = {kind.collection(): kind.name for kind in kinds}
-        self._watches = {kind: _Watch(clock(), clock()) for kind in self._kinds.values()}
+        self._watches = {
+            path: _Watch(kind.name, clock(), clock()) for kind in kinds for path in kind.collections(chosen)
+        }
 
     def silence(self) -> dict[str, float]:
-        """Seconds since each kind was heard of last."""
+        """Seconds since each kind was heard of last, in the namespace that has said nothing for longest."""
         now = self._clock()
-        return {kind: now - watch.heard for kind, watch in self._watches.items()}
+        longest: dict[str, float] = {}
+        for watch in self._watches.values():
+            longest[watch.kind] = max(now - watch.heard, longest.get(watch.kind, 0.0))
+        return longest
 
     def health(self) -> tuple[bool, str]:
         """Whether every watch is alive, and the words for it.
@@ -48,7 +54,7 @@ class Pulse:
         One that the API server keeps refusing is alive: to restart the process would not help it.
         """
         now = self._clock()
-        dead = [kind for kind, watch in self._watches.items() if now - max(watch.heard, watch.tried) > DEAD_SECONDS]
+        dead = {watch.kind for watch in self._watches.values() if now - max(watch.heard, watch.tried) > DEAD_SECONDS}
         if dead:
             return False, f"nothing was heard of {', '.join(sorted(dead))} for {DEAD_SECONDS:g} s\n"
         return True, "ok\n"
@@ -78,16 +84,15 @@ class Pulse:
         context: SimpleNamespace,
         request: aiohttp.TraceRequestStartParams | aiohttp.TraceRequestExceptionParams,
     ) -> None:
-        if kind := self._kinds.get(request.url.path):
-            self._watches[kind].tried = self._clock()
+        if watch := self._watches.get(request.url.path):
+            watch.tried = self._clock()
 
     async def _answered(
         self, session: aiohttp.ClientSession, context: SimpleNamespace, request: aiohttp.TraceRequestEndParams
     ) -> None:
-        kind = self._kinds.get(request.url.path)
-        if kind is None or request.response.status >= 400:
+        watch = self._watches.get(request.url.path)
+        if watch is None or request.response.status >= 400:
             return
-        watch = self._watches[kind]
         watch.heard = self._clock()
         if request.url.query.get("watch") == "true":
             watch.stream, watch.received = request.response.content, 0
