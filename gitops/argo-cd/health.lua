@@ -34,8 +34,7 @@ if is("RolloutHealthy", "False") and not is("Reconciling", "True") then
 end
 
 local rollout = status.rollout or {}
-local wanted = obj.spec.rollout or {}
-local waits = rollout.phase == "AwaitingApproval" or rollout.paused or wanted.paused
+local waits = rollout.phase == "AwaitingApproval" or rollout.phase == "Paused"
 if status.canary ~= nil and waits and is("Ready", "True") then
   return health("Suspended", rollout.message)
 end

@@ -112,6 +112,8 @@ SITUATIONS: dict[str, Object] = {
     "a canary is prepared": Situation("Preparing", canary=pods(CANARY, 1, 0)).object,
     "a canary has its share of requests": _AT_10.object,
     "a canary waits for a person": _WAITS.object,
+    "a canary is paused": Situation("Paused", canary=pods(CANARY, 1, 1), weight=10).object,
+    "an earlier revision is rolled back to": Situation("RollingBack", canary=pods(CANARY, 1, 0)).object,
     "a canary waits for a person, and stable's last ready pod is gone": Situation(
         "AwaitingApproval", stable=pods(STABLE, 1, 0), canary=pods(CANARY, 1, 1), weight=10
     ).object,

@@ -2,6 +2,8 @@
 
 import pytest
 
+from tidegate_operator.observed import Failure
+
 from .argo_cd import health
 from .page import table
 from .situations import SITUATIONS, Situation, an_object, pods
@@ -30,19 +32,6 @@ def test_the_message_says_what_a_person_needs_to_know() -> None:
     )
 
 
-@pytest.mark.parametrize("by_git", [True, False])
-@pytest.mark.parametrize("reconciling", ["True", "False"])
-def test_a_paused_canary_is_suspended_whoever_paused_it(by_git: bool, reconciling: str) -> None:
-    paused = Situation("Progressing", canary=pods(CANARY, 1, 1), weight=10).object
-    (told,) = [condition for condition in paused["status"]["conditions"] if condition["type"] == "Reconciling"]
-    told["status"] = reconciling
-    if by_git:
-        paused["spec"] = {**paused["spec"], "rollout": {"paused": True}}
-    else:
-        paused["status"]["rollout"]["paused"] = True
-    assert health(paused)[0] == "Suspended"
-
-
 def test_a_pause_without_a_canary_holds_nothing() -> None:
     serves = Situation("Stable").object
     serves["spec"] = {**serves["spec"], "rollout": {"paused": True}}
@@ -50,9 +39,8 @@ def test_a_pause_without_a_canary_holds_nothing() -> None:
 
 
 def test_a_pause_hides_no_failure() -> None:
-    failing = SITUATIONS["a canary's model is not the one that was promised"]
-    paused = {**failing, "spec": {**failing["spec"], "rollout": {"paused": True}}}
-    assert health(paused)[0] == "Degraded"
+    failing = pods(CANARY, 1, 0, Failure("DigestMismatch", "got 77aa"))
+    assert health(Situation("Paused", canary=failing).object)[0] == "Degraded"
 
 
 @pytest.mark.parametrize("status", [{}, {"conditions": []}, {"observedGeneration": 7}, {"rollout": {}}])
