@@ -2,6 +2,7 @@
 
 python -m bench.inside                  CPU µs a request, JSON, binary and refused, with metrics and without, as JSON
 
+`json-alone` and so on are turns of the event loop that bring a single request; all others bring one of each connection.
 For profiles and comparisons of two checkouts: the kernel's part, and its noise, is left out. All kinds are taken in
 turn, and the least of each counts, since on a shared machine the rest is somebody else's time.
 """
@@ -39,7 +40,7 @@ TURNS = 150
 """Requests of each connection in a round."""
 
 FORMS = {"json": V2_JSON, "binary": V2_BINARY, "refusal": replace(V2_JSON, parameters={"timeout": 1})}
-_COUNTING = ("served", "served_all", "answered", "ran", "assembled", "cut", "offer", "refuse")
+_COUNTING = ("served", "served_all", "answered", "ran", "assembled", "cut", "passed", "offer", "refuse")
 
 
 class Answers:
@@ -77,7 +78,7 @@ class Pipe(asyncio.Transport):
 
 
 def measured() -> dict[str, float]:
-    """CPU µs a request by form, as `json`, `json-uncounted` and so on, on the server's core.
+    """CPU µs a request by form, as `json`, `json-uncounted`, `json-alone` and so on, on the server's core.
 
     Raises:
         Unavailable: it failed.
@@ -105,11 +106,16 @@ async def _compare() -> dict[str, float]:
             for kind in (name, f"{name}-uncounted"):
                 with _uncounted(kind != name):
                     taken = await _taken(connections, answers, requests)
-                if number:  # The first warms up.
-                    best[kind] = min(best.get(kind, taken), taken)
+                _note(best, kind, taken, number)
+            _note(best, f"{name}-alone", await _taken(connections[:1], answers, requests), number)
     await service.close()
     await site.close()
     return {kind: round(taken, 2) for kind, taken in best.items()}
+
+
+def _note(best: dict[str, float], kind: str, taken: float, number: int) -> None:
+    if number:  # The first round warms up.
+        best[kind] = min(best.get(kind, taken), taken)
 
 
 def _connected(service: Service, answers: Answers) -> list[Any]:
@@ -143,9 +149,9 @@ async def _taken(connections: list[Any], answers: Answers, requests: list[bytes]
         answers.awaited = len(connections)
         answers.all.clear()
         for number, connection in enumerate(connections):
-            connection.data_received(requests[(turn * CONNECTIONS + number) % len(requests)])
+            connection.data_received(requests[(turn * len(connections) + number) % len(requests)])
         await answers.all.wait()
-    return (time.process_time() - began) / (TURNS * CONNECTIONS) * 1e6
+    return (time.process_time() - began) / (TURNS * len(connections)) * 1e6
 
 
 @contextmanager

@@ -111,6 +111,15 @@ class ModelMetrics:
         batches.requests += requests
         batches.seconds += seconds
 
+    def passed(self, rows: int, seconds: float, now: float) -> None:
+        """Counts what `cut`, `assembled` and `ran` do of a batch of one request that hasn't waited."""
+        histogram = self.batch_rows
+        histogram.counts[bisect_left(BATCH_ROWS_BOUNDS, rows)] += 1
+        histogram.total += rows
+        self.queue_seconds.counts[0] += 1
+        self.assemble_seconds.counts[0] += 1
+        self.ran(rows, 1, seconds, now)
+
     def served(self, received: float, parsed: float, delivered: float, written: float) -> None:
         """Counts the stages of a request that was answered 200, by the times at which each of them was over.
 

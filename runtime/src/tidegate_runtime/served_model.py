@@ -12,7 +12,7 @@ from tidegate_runtime.batching.padding import Padding
 from tidegate_runtime.batching.policy import BatchPolicy
 from tidegate_runtime.batching.requests import Requests
 from tidegate_runtime.batching.scheduler import Scheduler
-from tidegate_runtime.batching.tickets import Asked, Deliver, Outputs, Ticket
+from tidegate_runtime.batching.tickets import Asked, Deliver, Outputs, Passed, Ticket
 from tidegate_runtime.errors import InvalidRequest, InvalidTensor
 from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.model.batchability import Verdict
@@ -91,17 +91,10 @@ class ServedModel:
         self.limits = limits
         self.max_body_bytes = limits.max_body_bytes
         self.engine_ready = loaded.engine_ready
-        self.plain = (
-            None
-            if loaded.labels
-            else PlainJson.of(self.name, self.version, loaded.signature.inputs, loaded.signature.outputs)
-        )
+        sides = loaded.signature.inputs, loaded.signature.outputs
+        self.plain = None if loaded.labels else PlainJson.of(self.name, self.version, *sides)
         """The codec of this model's commonest requests in JSON, if it has such."""
-        self.plain_binary = (
-            None
-            if loaded.labels
-            else PlainBinary.of(self.name, self.version, loaded.signature.inputs, loaded.signature.outputs)
-        )
+        self.plain_binary = None if loaded.labels else PlainBinary.of(self.name, self.version, *sides)
         """The same for binary tensors."""
         self.labels = loaded.labels
         self._regions = regions
@@ -162,6 +155,13 @@ class ServedModel:
         if rows > self.limits.max_batch_size:
             return None
         return self._scheduler.submit_all(asked, rows, layout.size, layout.priority)
+
+    def pass_by(self, layout: Layout, asked: Asked) -> Passed | None:
+        """As `Requests` says, for a request of this layout; of one with a priority it is None."""
+        rows = layout.rows if self._batched else 1
+        if rows > self.limits.max_batch_size or layout.priority:
+            return None
+        return self._scheduler.pass_by(asked, rows, layout.size)
 
     def cut(self) -> None:
         """Has what `submit_all` has taken run as soon as it may."""

@@ -4,8 +4,8 @@ from math import sqrt
 
 from tidegate_runtime.batching.costs import Work
 from tidegate_runtime.batching.policy import MARGIN, completion, retry_after
-from tidegate_runtime.batching.tickets import NOTHING, Batch, Queue
-from tidegate_runtime.errors import Overloaded
+from tidegate_runtime.batching.tickets import NOTHING, Batch, Queue, Ticket
+from tidegate_runtime.errors import DeadlineExceeded, Overloaded
 
 
 def left(running: Batch | None, overhead_seconds: float, now: float) -> Work:
@@ -63,6 +63,11 @@ def too_late(seconds: float, remaining: float) -> Overloaded:
         "Deadline",
         retry_after(seconds),
     )
+
+
+def late(ticket: Ticket) -> DeadlineExceeded:
+    """What a request is told whose time is over."""
+    return DeadlineExceeded(f"no answer within {ticket.deadline - ticket.arrived:.3g} s; the request was dropped")
 
 
 def full(refusal: str, what: str, works: list[Work]) -> Overloaded:

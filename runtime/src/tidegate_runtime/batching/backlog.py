@@ -4,20 +4,17 @@ The scheduler tells it what happens and when; it decides by `policy`, `costs` an
 engine nor an event loop. What the model's device has taken on for others it knows by the `load` that they share.
 """
 
-from math import inf
+from math import inf, sqrt
 
-from tidegate_runtime.batching.costs import TRIAL_SECONDS, CostTable
+from tidegate_runtime.batching.costs import TRIAL_SECONDS, CostTable, ShapeCosts
 from tidegate_runtime.batching.cutting import chosen, held_until, taken
 from tidegate_runtime.batching.entrance import Entrance
 from tidegate_runtime.batching.merging import longest, merged
 from tidegate_runtime.batching.padding import Padding
 from tidegate_runtime.batching.place import Place
-from tidegate_runtime.batching.policy import (
-    LEAST_HOLD_SECONDS,
-    BatchPolicy,
-)
+from tidegate_runtime.batching.policy import DEFAULT_LEVEL, LEAST_HOLD_SECONDS, MARGIN, BatchPolicy
 from tidegate_runtime.batching.recovery import parts
-from tidegate_runtime.batching.tickets import OVER, RUNNING, WAITING, Batch, Queue, Ticket
+from tidegate_runtime.batching.tickets import OVER, RUNNING, WAITING, Asked, Batch, Queue, Ticket
 from tidegate_runtime.batching.turns import Turns
 from tidegate_runtime.errors import OutOfDeviceMemory, RuntimeFault
 
@@ -34,6 +31,45 @@ class Backlog(Entrance):
         self.held_until = 0.0
         """Until when the latest `cut` wants to wait for company; 0 if it doesn't."""
         self._turns = Turns(table)
+
+    def pass_by(self, asked: Asked, rows: int, size: int, now: float) -> Ticket | None:
+        """The ticket of a request that runs on the event loop at once: nothing waits or runs, and it is in time.
+
+        It is what `admit_all` and `cut` would make of it, but in no queue. None, and nothing has changed, where they
+        might do anything else, or have more to do.
+        """
+        feeds, deadline, deliver, client = asked
+        queue, load, policy = self._queues.get(self._key(feeds)), self.load, self.policy
+        if queue is None or self.depth or load.running is not None or load.shared or self._isolation.apart:
+            return None
+        shape = queue.shape
+        cost, work = shape.at(rows), shape.work(rows)
+        if cost is None or work is None or shape.single_seconds >= 2 * LEAST_HOLD_SECONDS or policy.preferred:
+            return None
+        if shape.cap < policy.max_rows or shape.best(rows) != rows or not policy.queue_size:
+            return None
+        # What it takes is predicted as anybody's, and looked at again when it is cut.
+        if now + MARGIN * (work.mean + sqrt(max(0.0, work.spread))) > deadline or now + cost.p99 > deadline:
+            return None
+        if now >= deadline or not self.place.on_loop(shape, rows, now):
+            return None
+        self._note(queue, shape, rows, now)
+        queue.rate_until(now)
+        ticket = Ticket(feeds, rows, size, now, deadline, deadline, DEFAULT_LEVEL, deliver, client, queue, shape)
+        ticket.state = RUNNING
+        return ticket
+
+    def passed(self, ticket: Ticket, seconds: float, now: float) -> None:
+        """Its run took the engine `seconds`. It is the first of its batch: it was the only one."""
+        ticket.state, ticket.leads = OVER, True
+        self._observed(ticket.shape, ticket.rows, seconds, now)
+
+    def begun(self, ticket: Ticket) -> Batch:
+        """The batch of a ticket of `pass_by` by itself, which is running: for what has more to say of a run."""
+        batch = Batch([ticket], ticket.rows, ticket.shape, False, ticket.arrived)
+        batch.on_loop = True
+        self.load.running, self.load.holder = batch, self
+        return batch
 
     def withdraw(self, ticket: Ticket) -> bool:
         """Forgets a request that nobody waits for any more. Whether that leaves the run in progress unawaited."""
@@ -102,9 +138,7 @@ class Backlog(Entrance):
             batch.shape.forget()
         if self.depth and not self.load.shared:
             self._turns.ended(batch.started + seconds)
-        batch.shape.observe(batch.rows, seconds)
-        batch.shape.trial_gap = TRIAL_SECONDS
-        batch.shape.trial_at = now + TRIAL_SECONDS
+        self._observed(batch.shape, batch.rows, seconds, now)
         if batch.suspect:
             self._isolation.spent(seconds, now)
 
@@ -122,6 +156,12 @@ class Backlog(Entrance):
         """The batch, which nothing is to be held against, has to run again as it is."""
         self._over(batch)
         self._again(batch, [ticket for ticket in batch.tickets if ticket.state == RUNNING], suspect=batch.suspect)
+
+    @staticmethod
+    def _observed(shape: ShapeCosts, rows: int, seconds: float, now: float) -> None:
+        shape.observe(rows, seconds)
+        shape.trial_gap = TRIAL_SECONDS
+        shape.trial_at = now + TRIAL_SECONDS
 
     def _over(self, batch: Batch) -> None:
         if self.load.running is batch:

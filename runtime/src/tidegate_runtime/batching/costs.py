@@ -169,6 +169,11 @@ class ShapeCosts:
             cost = self._costs[rows] = self._interpolated(rows)
         return cost
 
+    def p90(self, rows: int) -> float:
+        """What nine in ten recent runs of exactly `rows` took at most, or the mean of a few; infinite without any."""
+        runs = self._runs.get(rows)
+        return inf if runs is None else runs.p90 if runs.number >= ENOUGH else runs.mean
+
     def best(self, rows: int) -> int:
         """How many of `rows` waiting rows to run at once: all, unless that is measured to give fewer rows a second.
 
@@ -238,8 +243,7 @@ class ShapeCosts:
         return Cost(cost.mean * scale, cost.p99 * scale)
 
     def _fastest(self, rows: int) -> int:
-        candidates = [count for count, _, _ in self._monotone() if count < rows]
-        candidates.append(rows)
+        candidates = [*(count for count, _, _ in self._monotone() if count < rows), rows]
         rates = [count / max(self._interpolated(count).mean, 1e-9) for count in candidates]
         enough = (1 - FALL) * max(rates)
         return max(count for count, rate in zip(candidates, rates, strict=True) if rate >= enough)

@@ -52,7 +52,8 @@ class Delivery:
 
     def finish(self) -> None:
         """Tells all that is left, at once."""
-        self._tell_until(inf)
+        if self._batch is not None:
+            self._tell_until(inf)
 
     def soon(self) -> None:
         """Has what is left told from the next turn of the loop on, in portions of a millisecond."""

@@ -51,7 +51,7 @@ class Device:
             if load.running is None:
                 batch = backlog.cut(now, backlog.depth if sole else self._depth())
                 if batch is not None:
-                    batch.on_loop = backlog.place.on_loop(batch.shape, batch.cost, now)
+                    batch.on_loop = backlog.place.on_loop(batch.shape, batch.rows, now)
                     load.running, load.holder = batch, backlog
                     return backlog, batch
             elif sole:
@@ -96,5 +96,4 @@ def _latest_start(backlog: Backlog) -> float:
 def _short(backlog: Backlog, now: float) -> bool:
     """Whether what would run next takes so little that it runs on the event loop."""
     queue = chosen(backlog.active, backlog.policy, now)
-    shape = queue.head().shape
-    return backlog.place.on_loop(shape, shape.at(foreseen(queue, backlog.policy).rows), now)
+    return backlog.place.on_loop(queue.head().shape, foreseen(queue, backlog.policy).rows, now)

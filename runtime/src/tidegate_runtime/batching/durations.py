@@ -1,4 +1,4 @@
-"""Mean and p99 of recent durations, and figures made monotone. Pure; `costs` has the equations and their sources."""
+"""Mean, p90 and p99 of recent durations, and figures made monotone. Pure; `costs` has equations and sources."""
 
 from array import array
 from collections.abc import Mapping
@@ -33,11 +33,12 @@ class Cost(NamedTuple):
 class Durations:
     """The recent durations of one row count."""
 
-    __slots__ = ("_recent", "_told", "mean", "number", "p99", "touched")
+    __slots__ = ("_recent", "_told", "mean", "number", "p90", "p99", "touched")
 
     def __init__(self) -> None:
         self.number = 0
         self.mean = 0.0
+        self.p90 = 0.0
         self.p99 = 0.0
         self.touched = 0
         self._recent = array("d")
@@ -65,7 +66,8 @@ class Durations:
         if kept < ENOUGH:
             self.p99 = max(self.p99, seconds)
         elif kept < WINDOW or self.number % SORTED_EVERY == 0:
-            self.p99 = sorted(self._recent)[ceil(0.99 * kept) - 1]
+            ordered = sorted(self._recent)
+            self.p90, self.p99 = ordered[ceil(0.9 * kept) - 1], ordered[ceil(0.99 * kept) - 1]
 
 
 def suspects(runs: Mapping[int, Durations], old: int) -> list[int]:

@@ -220,7 +220,7 @@ class Entrance(Waiting):
     def _passes(self, shape: ShapeCosts, queue: Queue, rows: int, now: float) -> bool:
         """Whether the request's batch is one for the event loop."""
         rows = rows if queue.alone else min(queue.rows + rows, self.policy.max_rows)
-        return self.place.on_loop(shape, shape.at(rows), now)
+        return self.place.on_loop(shape, rows, now)
 
     def _full(self, now: float) -> Overloaded:
         return self._refused("QueueFull", f"{self.policy.queue_size} requests are waiting, the limit", now)

@@ -3,14 +3,14 @@
 from typing import Final
 
 from tidegate_runtime.batching.costs import ShapeCosts
-from tidegate_runtime.batching.durations import Cost
 
 HOPS: Final = 2.0
 """A run goes to the loop if its p99 is at most this many times the way to the launch thread and back."""
 
-NOTICED_SECONDS: Final = 0.001
-"""So does one that takes a single hop on average and no longer than this in 99 of 100 cases: on a busy machine a tiny
-run is suspended now and then, which takes as long wherever it happens."""
+NOTICED_SECONDS: Final = 0.01
+"""So does one that takes a single hop in nine of ten cases, and no longer than this in 99 of 100: on a busy machine a
+tiny run is suspended now and then for as long as the scheduler lets others run, which takes as long wherever it
+happens, and takes the event loop with it."""
 
 BARRED_SECONDS: Final = 60.0
 """How long a shape stays off the loop after a run there had to be ended."""
@@ -23,12 +23,12 @@ class Place:
         self.hop_seconds = 0.0
         self._barred: dict[ShapeCosts, float] = {}
 
-    def on_loop(self, shape: ShapeCosts, cost: Cost | None, now: float) -> bool:
-        """Whether a batch of this shape and cost is to run on the loop. What was never measured isn't."""
-        hop = self.hop_seconds
+    def on_loop(self, shape: ShapeCosts, rows: int, now: float) -> bool:
+        """Whether a batch of `rows` of this shape is to run on the loop. What was never measured isn't."""
+        hop, cost = self.hop_seconds, shape.at(rows)
         if cost is None or not hop or not shape.measured:
             return False
-        if cost.p99 > HOPS * hop and (cost.mean > hop or cost.p99 > NOTICED_SECONDS):
+        if cost.p99 > HOPS * hop and (shape.p90(rows) > hop or cost.p99 > NOTICED_SECONDS):
             return False
         if self._barred:
             self._barred = {shape: until for shape, until in self._barred.items() if now < until}

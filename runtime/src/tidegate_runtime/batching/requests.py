@@ -4,7 +4,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
 
-from tidegate_runtime.batching.tickets import Asked, Deliver, Outputs, Ticket
+from tidegate_runtime.batching.tickets import Asked, Deliver, Outputs, Passed, Ticket
 from tidegate_runtime.errors import RuntimeFault
 from tidegate_runtime.tensors import Feeds
 from tidegate_runtime.tracing.request import current
@@ -42,6 +42,16 @@ class Requests(ABC):
         what it raises, if that is the answer to each of them.
         """
         del asked, rows, size, priority
+        return None
+
+    def pass_by(self, asked: Asked, rows: int, size: int) -> Passed | None:
+        """Runs a request that came alone now, past the queue, where `submit_all` and `cut` would do so all the same.
+
+        With outputs its time is the caller's to tell, and `deliver` is not called. Without them the run failed: the
+        request has been told so, or waits to run again. None, and nothing is done, wherever anything else might come of
+        it, as where something waits or the run isn't one for the event loop.
+        """
+        del asked, rows, size
         return None
 
     def cut(self) -> None:  # noqa: B027 -- where `submit_all` takes nothing there is nothing to do

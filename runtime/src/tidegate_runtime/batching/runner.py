@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from tidegate_runtime.batching.engine import Engine
+from tidegate_runtime.batching.engine import Engine, Ran
 from tidegate_runtime.batching.padding import Padding
 from tidegate_runtime.batching.rows import Assembly
 from tidegate_runtime.batching.tickets import Batch, DeliverAll, Outputs
@@ -60,6 +60,13 @@ class Runner:
         except Exception as error:
             raise _fault(error) from error
         return self._answers(batch, outputs, seconds)
+
+    def alone(self, feeds: Feeds) -> Ran:
+        """`here`, for a request that is in no batch: its outputs as they come, and the engine's seconds."""
+        try:
+            return self._engine.run_inline(feeds)
+        except Exception as error:
+            raise _fault(error) from error
 
     async def elsewhere(self, batch: Batch) -> Answers:
         """Runs the batch on the launch thread or in a child process. Raises `RunEnded` after `end` or too long."""

@@ -7,37 +7,26 @@ it does, arrivals gather. When it is over, the device's next batch is cut, this 
 import asyncio
 import logging
 from collections.abc import Callable, Hashable, Sequence
-from math import inf
-from typing import Final
 
+from tidegate_runtime.batching.admission import late
 from tidegate_runtime.batching.alarm import EARLY_SECONDS, Alarm
 from tidegate_runtime.batching.backlog import Backlog
 from tidegate_runtime.batching.costs import CostTable
 from tidegate_runtime.batching.delivery import Delivery
 from tidegate_runtime.batching.dispatcher import Clock, Dispatcher
 from tidegate_runtime.batching.engine import Engine
+from tidegate_runtime.batching.offers import Offers
 from tidegate_runtime.batching.padding import Padding
 from tidegate_runtime.batching.place import Place
 from tidegate_runtime.batching.policy import BatchPolicy
 from tidegate_runtime.batching.requests import Requests
 from tidegate_runtime.batching.runner import Answers, Runner
-from tidegate_runtime.batching.tickets import OVER, RUNNING, Asked, Batch, Deliver, Outputs, Ticket
-from tidegate_runtime.errors import (
-    DeadlineExceeded,
-    ExecutionFailed,
-    NotReady,
-    OutOfDeviceMemory,
-    Overloaded,
-    RunEnded,
-    RuntimeFault,
-)
+from tidegate_runtime.batching.tickets import OVER, RUNNING, Asked, Batch, Deliver, Outputs, Passed, Ticket
+from tidegate_runtime.errors import ExecutionFailed, NotReady, OutOfDeviceMemory, Overloaded, RunEnded, RuntimeFault
 from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.tensors import Feeds
 
 logger = logging.getLogger(__name__)
-
-OFFER_SECONDS: Final = 0.1
-"""How often the metrics are told what was offered."""
 
 
 class Scheduler(Requests):
@@ -73,8 +62,7 @@ class Scheduler(Requests):
         self._dispatcher = dispatcher if dispatcher is not None else Dispatcher(clock)
         self.available = available
         """Whether the engine can take a batch."""
-        self._offered_seconds = 0.0
-        self._offered_at = -inf
+        self._offers = Offers(metrics)
         self._launch: Batch | None = None
         self._wake: asyncio.Future[None] | None = None
         self._closing = False
@@ -100,7 +88,7 @@ class Scheduler(Requests):
             ticket = backlog.admit(feeds, rows, now, deadline, deliver, key, priority, client)
         except Overloaded as refused:
             metrics.refuse(refused.refusal or "")
-            self._offer(now)
+            self._offers.note(self._backlog.offered_seconds, now)
             raise
         metrics.inflight += 1
         metrics.queue_depth = backlog.depth
@@ -120,7 +108,7 @@ class Scheduler(Requests):
             tickets = self._backlog.admit_all(asked, rows, size, now, priority)
         except Overloaded as refused:
             self._metrics.refuse(refused.refusal or "", len(asked))
-            self._offer(now)
+            self._offers.note(self._backlog.offered_seconds, now)
             raise
         if tickets is not None:
             self._metrics.inflight += len(tickets)
@@ -129,6 +117,24 @@ class Scheduler(Requests):
             if deadline < self._expiry.at:
                 self._expiry.set(deadline, now)
         return tickets
+
+    def pass_by(self, asked: Asked, rows: int, size: int) -> Passed | None:
+        """As `Requests` says."""
+        now, taken = self._clock(), not self._closing and not self._dispatcher.asked
+        ticket = self._backlog.pass_by(asked, rows, size, now) if taken else None
+        if ticket is None:
+            return None
+        self._offers.note(self._backlog.offered_seconds, now)
+        try:
+            outputs, seconds = self._runner.alone(asked[0])
+        except RuntimeFault as fault:
+            self._stopped(ticket, fault)
+            return Passed(ticket, None)
+        now = self._clock()
+        self._backlog.passed(ticket, seconds, now)
+        self._metrics.passed(rows, seconds, now)
+        self._delivery.finish()
+        return Passed(ticket, outputs)
 
     def cut(self) -> None:
         """As `Requests` says."""
@@ -172,7 +178,7 @@ class Scheduler(Requests):
         metrics = self._metrics
         metrics.queue_depth = self._backlog.depth
         metrics.cut(batch.rows, [now - ticket.arrived for ticket in batch.tickets])
-        self._offer(now)
+        self._offers.note(self._backlog.offered_seconds, now)
         if batch.on_loop:
             self._run_here(batch)
         else:
@@ -186,29 +192,37 @@ class Scheduler(Requests):
 
     def gave_up(self, ticket: Ticket) -> None:
         """Tells a request that its time is over."""
-        self._tell(ticket, _late(ticket))
+        self._tell(ticket, late(ticket))
         self._unawaited(run=False)
-
-    def _offer(self, now: float) -> None:
-        if now - self._offered_at < OFFER_SECONDS:  # It is read as a sum over seconds.
-            return
-        self._offered_at = now
-        offered = self._backlog.offered_seconds
-        self._metrics.offer(offered - self._offered_seconds, now)
-        self._offered_seconds = offered
 
     def _run_here(self, batch: Batch) -> None:
         try:
             answers = self._runner.here(batch)
-        except RunEnded:
-            # Its time depends on its data. On the launch thread the loop stays free and deadlines are kept.
-            self._place.bar(batch.shape, self._clock())
-            self._backlog.put_back(batch)
         except RuntimeFault as fault:
-            self._failed(batch, fault)
+            self._fell(batch, fault)
         else:
             self._ended(batch, answers)
             self._delivery.finish()
+
+    def _stopped(self, ticket: Ticket, fault: RuntimeFault) -> None:
+        """The run of a ticket that was passed by failed: from here on all is as in a batch of its own."""
+        batch = self._backlog.begun(ticket)
+        self._metrics.inflight += 1
+        self._metrics.cut(batch.rows, [0.0])
+        self._metrics.assembled(0.0, 1)
+        if ticket.deadline < self._expiry.at:
+            self._expiry.set(ticket.deadline, ticket.arrived)
+        self._fell(batch, fault)
+        if self._backlog.depth:
+            self._dispatcher.ask()
+
+    def _fell(self, batch: Batch, fault: RuntimeFault) -> None:
+        if isinstance(fault, RunEnded):
+            # Its time depends on its data. On the launch thread the loop stays free and deadlines are kept.
+            self._place.bar(batch.shape, self._clock())
+            self._backlog.put_back(batch)
+        else:
+            self._failed(batch, fault)
 
     async def _run_elsewhere(self, batch: Batch) -> None:
         try:
@@ -255,11 +269,11 @@ class Scheduler(Requests):
     def _expire(self) -> None:
         """Answers what is over."""
         now = self._clock()
-        late = self._backlog.expire(now + EARLY_SECONDS)
-        for ticket in late:
-            self._tell(ticket, _late(ticket))
+        over = self._backlog.expire(now + EARLY_SECONDS)
+        for ticket in over:
+            self._tell(ticket, late(ticket))
         running = self._backlog.running
-        self._unawaited(bool(late) and running is not None and not running.awaited)
+        self._unawaited(bool(over) and running is not None and not running.awaited)
         self._expiry.set(self._backlog.nearest_deadline(), now)
 
     def _unawaited(self, run: bool) -> None:
@@ -283,7 +297,3 @@ class Scheduler(Requests):
     def _rouse(self) -> None:
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
-
-
-def _late(ticket: Ticket) -> DeadlineExceeded:
-    return DeadlineExceeded(f"no answer within {ticket.deadline - ticket.arrived:.3g} s; the request was dropped")

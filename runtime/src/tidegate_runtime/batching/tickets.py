@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from math import inf
 from operator import attrgetter
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from tidegate_runtime.batching.costs import ShapeCosts, Work
 from tidegate_runtime.errors import RuntimeFault
@@ -108,6 +108,13 @@ class Ticket:
 RATE_SECONDS: Final = 0.05
 
 _DUE = attrgetter("due")
+
+
+class Passed(NamedTuple):
+    """What became of a request that ran without having waited: its outputs, or None if the run failed."""
+
+    ticket: Ticket
+    outputs: Sequence[Array] | None
 
 
 class Queue:

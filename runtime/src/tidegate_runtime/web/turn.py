@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 import orjson
 
-from tidegate_runtime.batching.tickets import Taker
+from tidegate_runtime.batching.tickets import OVER, Taker
 from tidegate_runtime.errors import RuntimeFault
 from tidegate_runtime.protocol.compression import MIN_BYTES
 from tidegate_runtime.protocol.plain import Answers, Layout, Numbers, Plain
@@ -53,8 +53,11 @@ class Turn:
         come, self._come = self._come, {}
         for model, calls in come.items():
             try:
-                self._take_all(model, calls)
-                model.cut()
+                if len(calls) > 1:
+                    self._take_all(model, calls)
+                    model.cut()
+                elif not self._take_one(model, calls[0]):
+                    model.cut()
             except Exception:
                 logger.exception("a turn's requests could not be taken")
                 # No deadline reminds of what isn't queued, so it is answered now.
@@ -63,6 +66,35 @@ class Turn:
                         call.fail()
             finally:
                 model.release()
+
+    def _take_one(self, model: ServedModel, call: "HotCall") -> bool:
+        """Takes the only call of a turn; whether it ran at once, so that there is nothing to be cut."""
+        if call.response_complete:
+            return False  # Its client has left.
+        head = call.head
+        form = call.form = head.form
+        known = form.find(call.body, head.json_size) if form is not None else None
+        if known is None or form is None:
+            call.take()
+            return False
+        layout, numbers = known
+        feeds, unread = form.read(layout, (numbers,))
+        if unread:
+            call.take()
+            return False
+        asked = feeds[0], model.deadline(call.received, layout.timeout_seconds), call.deliver, call.client
+        passed = model.pass_by(layout, asked)
+        if passed is None:
+            self._submit(model, layout, [call], feeds)
+            return False
+        ticket, outputs = passed
+        call.parsed = ticket.arrived
+        if outputs is not None:
+            call.ticket = ticket
+            self.deliver_all((call,), outputs)
+        elif ticket.state != OVER:
+            call.ticket, ticket.taker = ticket, call
+        return True
 
     def _take_all(self, model: ServedModel, calls: "list[HotCall]") -> None:
         alike: dict[Layout, tuple[Plain, list[HotCall], list[Numbers]]] = {}
@@ -134,7 +166,7 @@ class Turn:
         """Writes the answers of calls whose requests ran together."""
         calls = cast("Sequence[HotCall | None]", takers)
         delivered = self._clock()
-        first = next((call for call in calls if call is not None), None)
+        first = calls[0] or next((call for call in calls if call is not None), None)
         if first is None:
             return
         try:
