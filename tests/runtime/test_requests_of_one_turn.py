@@ -23,7 +23,7 @@ from tidegate_runtime.errors import DeadlineExceeded, Overloaded, RejectedByMode
 from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.protocol.plain import Answers
 from tidegate_runtime.tensors import Array, Feeds
-from tidegate_runtime.web.turn import Turn
+from tidegate_runtime.web.turn import HttpTurn
 
 FEEDS: Feeds = {"x": np.zeros((1, 2), np.float32)}
 SIZE = 8
@@ -263,5 +263,5 @@ def test_where_a_batchs_answers_cannot_be_written_each_client_is_told() -> None:
     calls: list[Any] = [
         SimpleNamespace(form=Short(), server_state=None, fail=partial(failed.append, number)) for number in range(3)
     ]
-    Turn(lambda: 0.0).deliver_all([calls[0], None, calls[2]], [np.zeros((3, 2), np.float32)])
+    HttpTurn(lambda: 0.0).deliver_all([calls[0], None, calls[2]], [np.zeros((3, 2), np.float32)])
     assert failed == [0, 2]

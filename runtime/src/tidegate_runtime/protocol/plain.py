@@ -87,7 +87,12 @@ class Plain(Protocol):
 
 def repeatable(request: InferRequest) -> bool:
     """Whether nothing but numbers will differ in requests like this, and they ask for all outputs in one form."""
-    return request.id is None and request.outputs is None and not request.shared
+    return unnamed(request) and request.outputs is None
+
+
+def unnamed(request: InferRequest) -> bool:
+    """Whether nothing but numbers will differ in requests like this."""
+    return request.id is None and not request.shared
 
 
 def keep(known: dict[_K, _V], key: _K, value: _V, most: int) -> _V:

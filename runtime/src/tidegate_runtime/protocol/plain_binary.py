@@ -6,7 +6,7 @@ behind it, is the same request about other numbers.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple, Self, cast
 
 import numpy as np
 import orjson
@@ -31,7 +31,9 @@ _LOOKED_AT: Final = frozenset({Datatype.BOOL, Datatype.BYTES})
 """Datatypes not every byte of which is a value."""
 
 
-class _Part(NamedTuple):
+class Part(NamedTuple):
+    """Where a tensor lies in what comes behind the text, and what it is."""
+
     name: str
     begin: int
     end: int
@@ -40,8 +42,10 @@ class _Part(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _BinaryLayout(Layout):
-    parts: tuple[_Part, ...] = ()
+class BinaryLayout(Layout):
+    """`size` is of all that comes behind the text."""
+
+    parts: tuple[Part, ...] = ()
 
 
 class PlainBinary:
@@ -52,13 +56,11 @@ class PlainBinary:
         self._version = version
         self._inputs = [spec.name for spec in inputs]
         self._outputs = outputs
-        self._known: dict[bytes, _BinaryLayout] = {}
+        self._known: dict[bytes, BinaryLayout] = {}
         self._texts: dict[tuple[tuple[int, ...], ...], bytes] = {}
 
     @classmethod
-    def of(
-        cls, name: str, version: str, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]
-    ) -> "PlainBinary | None":
+    def of(cls, name: str, version: str, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> Self | None:
         """The codec for a model whose tensors are all as many bytes as they have elements of their type, else None."""
         free = all(spec.shape and isinstance(spec.shape[0], str) for spec in inputs)
         sized = _LOOKED_AT.isdisjoint({spec.datatype for spec in inputs})
@@ -76,7 +78,7 @@ class PlainBinary:
 
     def read(self, layout: Layout, numbers: Sequence[Numbers]) -> Read:
         """As `Plain` says; any bytes are numbers."""
-        assert isinstance(layout, _BinaryLayout)
+        assert isinstance(layout, BinaryLayout)
         count = len(numbers)
         joined = b"".join(cast("Sequence[bytes]", numbers))
         if len(layout.parts) == 1:
@@ -104,12 +106,12 @@ class PlainBinary:
         parts, begin = [], 0
         for tensor in request.inputs:
             array = tensor.array
-            parts.append(_Part(tensor.name, begin, begin + array.nbytes, array.dtype, array.shape))
+            parts.append(Part(tensor.name, begin, begin + array.nbytes, array.dtype, array.shape))
             begin += array.nbytes
         # A tensor whose numbers are in the JSON would make this differ.
         if begin == len(body) - json_length:
             rows = request.inputs[0].array.shape[0]
-            layout = _BinaryLayout(rows, begin, request.priority, request.timeout_seconds, tuple(parts))
+            layout = BinaryLayout(rows, begin, request.priority, request.timeout_seconds, tuple(parts))
             keep(self._known, bytes(body[:json_length]), layout, MAX_LAYOUTS)
 
     def answers(self, outputs: Sequence[Array], count: int) -> Answers:
@@ -117,7 +119,8 @@ class PlainBinary:
         shapes = tuple([shape_of_each(output, count) for output in outputs])
         text = self._texts.get(shapes) or self._text(shapes)
         blobs = [
-            _pieces(blob_of(output, spec.datatype), count) for output, spec in zip(outputs, self._outputs, strict=True)
+            pieces_of(blob_of(output, spec.datatype), count)
+            for output, spec in zip(outputs, self._outputs, strict=True)
         ]
         pieces = blobs[0] if len(blobs) == 1 else [b"".join(each) for each in zip(*blobs, strict=True)]
         return Answers(text, pieces, b"", len(text))
@@ -141,7 +144,8 @@ def _plain_outputs(outputs: Sequence[TensorSpec]) -> bool:
     return all(spec.datatype is not Datatype.BYTES for spec in outputs)
 
 
-def _pieces(blob: bytes | memoryview, count: int) -> list[bytes]:
+def pieces_of(blob: bytes | memoryview, count: int) -> list[bytes]:
+    """`blob` in `count` equal pieces."""
     each = len(blob) // count
     whole = bytes(blob)
     return [whole[begin : begin + each] for begin in range(0, len(whole), each)] if each else [b""] * count

@@ -10,11 +10,12 @@ from tidegate_runtime.naming import REFUSED_HEADER, ROUTE_HEADER, ROUTED_BY_MATC
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Call:
     """`received` is when the request's last byte came, or a stream began, by the service's clock.
 
-    `seconds_left` was left of the client's deadline then; None without one. Metadata keys are in lower case.
+    `seconds_left` was left of the client's deadline then; None without one. Metadata keys are in lower case. It isn't
+    frozen: one is made for each call, and so costs half.
     """
 
     received: float

@@ -13,7 +13,7 @@ from tidegate_runtime.errors import BodyTooLarge, DeadlineExceeded, Malformed, N
 from tidegate_runtime.rpc.call import Call, Status, status_of
 from tidegate_runtime.rpc.http2_credit import Credit
 from tidegate_runtime.rpc.http2_patience import REQUEST_BYTES
-from tidegate_runtime.rpc.http2_wire import Head, Messages
+from tidegate_runtime.rpc.http2_wire import Head, Messages, whole
 from tidegate_runtime.rpc.methods import BothStream, Method, ServerStream, Unary
 
 OK: Final = Status("OK", "")
@@ -156,6 +156,10 @@ class _OneRequest(HttpCall):
     def data(self, data: bytes) -> None:
         """A piece of the request. Raises any `RuntimeFault`."""
         self.heard += len(data)
+        if self._message is None and not self._messages.held:
+            self._message = whole(data, self._carrier.max_message_bytes)
+            if self._message is not None:
+                return
         self._messages.add(data)
         if self._message is None and (taken := self._take()) is not None:
             self._message = taken[0]

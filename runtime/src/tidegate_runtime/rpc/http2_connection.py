@@ -112,7 +112,10 @@ class Connection(asyncio.Protocol):
                 self._session.answer(call.stream, wire.HEAD, message, wire.OK)
             except Exception:
                 self._give_up()
-            self._flush_soon()
+            if self._calls:
+                self._flush_soon()
+            elif not self._flushing:  # No other answer of this connection can come with it.
+                self._flush()
 
     def finish(self, call: HttpCall, status: Status) -> None:
         """Ends the call, if it isn't over."""
@@ -206,7 +209,7 @@ class Connection(asyncio.Protocol):
             return
         head = None
         try:
-            head = wire.read_head(text)
+            head = self._shared.heads.read(text)
             method = self._shared.table.get(head.path)
             if method is None:
                 raise NotServed("no such method")

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from tidegate_nghttp2 import Scratch
 from tidegate_runtime.rpc.http2_bounds import MAX_UNSENT_BYTES
+from tidegate_runtime.rpc.http2_wire import Heads
 from tidegate_runtime.rpc.methods import Method
 
 OnRefused = Callable[[str, Mapping[str, str], str], None]
@@ -41,6 +42,7 @@ class Shared:
         self.scratch = scratch
         self.table = table
         self.clock = clock
+        self.heads = Heads()
         self.max_message_bytes = max_message_bytes
         self.max_unsent_bytes = max(MAX_UNSENT_BYTES, 2 * max_message_bytes)
         self.connections: set[Served] = set()

@@ -5,7 +5,7 @@ value with a NUL behind it.
 """
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -61,14 +61,19 @@ class NotGrpc(Exception):
         self.body = f"{text}\n".encode()
 
 
+MAX_KNOWN: Final = 256
+MAX_KNOWN_BYTES: Final = 1024
+"""Heads that are kept, and the longest of them; where there are more, all are forgotten and read anew."""
+
+
 @dataclass(slots=True)
 class Head:
-    """What a request begins with. Not frozen: it is made for every call, and so costs half."""
+    """What a request begins with. Not frozen: it is made for nearly every call, and so costs half."""
 
     path: str
     encoding: str
     timeout: str | None
-    metadata: dict[str, str]
+    metadata: Mapping[str, str]
 
 
 def read_head(data: bytes) -> Head:
@@ -91,6 +96,29 @@ def read_head(data: bytes) -> Head:
     return Head(path, encoding, timeout, fields)
 
 
+class Heads:
+    """Reads heads, most of which a client sends over and over.
+
+    They are known by the whole text of their fields. Header blocks as they were sent aren't: what those say depends on
+    all that the connection has sent before.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, Head] = {}
+
+    def read(self, data: bytes) -> Head:
+        """`read_head`; its metadata may be another call's, too."""
+        head = self._known.get(data)
+        if head is None:
+            head = read_head(data)
+            # What is left of a deadline is another number each time.
+            if head.timeout is None and len(data) <= MAX_KNOWN_BYTES:
+                if len(self._known) >= MAX_KNOWN:
+                    self._known.clear()
+                self._known[data] = head
+        return head
+
+
 def check_encoding(encoding: str) -> None:
     """Raises `NotServed` for a compression that isn't known here."""
     if encoding != "identity" and encoding not in _WINDOW_BITS:
@@ -103,6 +131,14 @@ def seconds_of(timeout: str) -> float:
     if unit is None or not 1 <= len(digits) <= 8 or not (digits.isascii() and digits.isdigit()):
         raise InvalidRequest(f'grpc-timeout "{timeout[:16]}" is not one to eight digits and one of {"".join(_UNITS)}')
     return int(digits) * unit
+
+
+def whole(data: bytes, max_bytes: int) -> bytes | None:
+    """The message that a piece of a body is, if it is one, all of it and not packed; longer ones are left alone."""
+    size = len(data) - PREFIX
+    if not 0 <= size <= max_bytes or data[0] or int.from_bytes(data[1:PREFIX]) != size:
+        return None
+    return data[PREFIX:]
 
 
 class Messages:

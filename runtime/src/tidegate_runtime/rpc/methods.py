@@ -5,12 +5,12 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 
-from tidegate_runtime.errors import Malformed
 from tidegate_runtime.rpc.administrator import Administrator
 from tidegate_runtime.rpc.call import Call
 from tidegate_runtime.rpc.health import Health
+from tidegate_runtime.rpc.messages import parsed
 from tidegate_runtime.rpc.protos import health_pb2 as health_pb
 from tidegate_runtime.rpc.protos import inference_pb2 as pb
 from tidegate_runtime.rpc.protos import reflection_pb2 as reflection_pb
@@ -24,7 +24,7 @@ HEALTH = "grpc.health.v1.Health"
 Req = TypeVar("Req", bound=Message)
 Resp = TypeVar("Resp", bound=Message)
 
-Submit = Callable[[Req, Call, Deliver], Withdraw]
+Submit = Callable[[bytes, Call, Deliver], Withdraw]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +35,7 @@ class _Typed(Generic[Req, Resp]):
 
     def parse(self, data: bytes) -> Req:
         """The request in `data`. Raises `Malformed`."""
-        try:
-            return self.request.FromString(data)
-        except DecodeError:
-            raise Malformed(f"the message is not a {self.request.DESCRIPTOR.full_name}") from None
+        return parsed(self.request, data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +43,7 @@ class Unary(_Typed[Req, Resp]):
     """One request, one answer."""
 
     function: Callable[[Req, Call], Awaitable[Resp]]
-    submit: Submit[Req] | None = None
+    submit: Submit | None = None
     """The same without a coroutine, where there is that."""
 
     async def answer(self, data: bytes, call: Call) -> bytes:
@@ -60,7 +57,7 @@ class Unary(_Typed[Req, Resp]):
         Raises `Malformed`.
         """
         assert self.submit is not None
-        return self.submit(self.parse(data), call, deliver)
+        return self.submit(data, call, deliver)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 from google.protobuf.json_format import ParseDict
@@ -13,7 +14,10 @@ from tidegate_runtime.errors import NotReady, RuntimeFault
 from tidegate_runtime.naming import SERVER_NAME
 from tidegate_runtime.rpc import codec
 from tidegate_runtime.rpc.call import Call, status_of
+from tidegate_runtime.rpc.messages import parsed
 from tidegate_runtime.rpc.protos import inference_pb2 as pb
+from tidegate_runtime.rpc.repeated_call import CallTurn, RepeatedCall
+from tidegate_runtime.rpc.repeats import Repeats
 from tidegate_runtime.rpc.streams import InOrder
 from tidegate_runtime.rpc.submission import Deliver, Submission, Withdraw, code_of_gone, status_of_gone, version_of
 from tidegate_runtime.rpc.tracing import STREAMED, UNARY, begin
@@ -36,6 +40,8 @@ class Servicer:
         self._extensions = extensions(service, administrative=administrative)
         self._streams: set[InOrder[pb.ModelInferRequest, pb.ModelStreamInferResponse]] = set()
         self._closed = False
+        self._repeats = Repeats(service)
+        self._turn = CallTurn(service.clock)
 
     def close(self) -> None:
         """Reads no more from streams; what was read is answered."""
@@ -104,9 +110,20 @@ class Servicer:
                 trace.end(request.model_name, version_of(request, metrics), code, status)
         return answer
 
-    def submit_infer(self, request: pb.ModelInferRequest, call: Call, deliver: Deliver) -> Withdraw:
-        """`model_infer` without a coroutine, for transports that can do without: see `Submission`."""
-        return Submission(self._service, request, call, deliver).withdraw
+    def submit_infer(self, data: bytes, call: Call, deliver: Deliver) -> Withdraw:
+        """`model_infer` of a serialized message without a coroutine, for transports that can do without.
+
+        `deliver` is given the serialized answer, or what `model_infer` raises, once: later, or before this returns.
+        What comes back forgets the call, its client being gone. Raises `Malformed`.
+        """
+        service, repeats = self._service, self._repeats
+        repeat = repeats.find(data) if service.tracer is None else None
+        if repeat is not None:
+            repeated = RepeatedCall(service, repeat, call, deliver, self._turn)
+            self._turn.join(repeated)
+            return repeated.withdraw
+        request = parsed(pb.ModelInferRequest, data)
+        return Submission(service, request, call, deliver, partial(repeats.learn, data, request)).withdraw
 
     async def model_stream_infer(
         self, requests: AsyncIterator[pb.ModelInferRequest], call: Call

@@ -4,13 +4,15 @@ from collections.abc import Callable
 from typing import Final
 
 from tidegate_runtime.batching.tickets import Outputs, Ticket
-from tidegate_runtime.errors import RuntimeFault
+from tidegate_runtime.errors import DeadlineExceeded, Overloaded, RuntimeFault
 from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.rpc import codec
 from tidegate_runtime.rpc.call import Call
 from tidegate_runtime.rpc.protos import inference_pb2 as pb
 from tidegate_runtime.rpc.tracing import UNARY, begin
+from tidegate_runtime.served_model import ServedModel
 from tidegate_runtime.service import Service
+from tidegate_runtime.tensors import InferRequest
 
 CLIENT_GONE: Final = 499
 """Counted for calls that were cancelled before their answer."""
@@ -55,7 +57,15 @@ class Submission:
         "_version",
     )
 
-    def __init__(self, service: Service, request: pb.ModelInferRequest, call: Call, deliver: Deliver) -> None:
+    def __init__(
+        self,
+        service: Service,
+        request: pb.ModelInferRequest,
+        call: Call,
+        deliver: Deliver,
+        learn: Callable[[InferRequest, ServedModel], None] = lambda *_: None,
+    ) -> None:
+        """`learn` is told of the request once it is known to fit its model."""
         self._service = service
         self._call = call
         self._deliver = deliver
@@ -66,9 +76,15 @@ class Submission:
         try:
             self._model = service.model(request.model_name, request.model_version or None)
             self._infer = codec.decode(request, call.seconds_left)
-            self._ticket = ticket = self._model.submit(self._infer, call.received, self._on_outcome, call.peer)
+            try:
+                self._ticket = ticket = self._model.submit(self._infer, call.received, self._on_outcome, call.peer)
+            except (Overloaded, DeadlineExceeded):
+                # It fits the model; under load it is the refusals that have to be cheap.
+                learn(self._infer, self._model)
+                raise
             ticket.trace = self._trace
             self._parsed = ticket.arrived
+            learn(self._infer, self._model)
         except Exception as error:
             self._fail(error)
 

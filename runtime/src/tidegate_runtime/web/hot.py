@@ -13,14 +13,14 @@ from tidegate_runtime.service import Service
 from tidegate_runtime.web.connection import BoundedHttpProtocol, Stage
 from tidegate_runtime.web.head import Head, Pattern, common_head, pattern_of
 from tidegate_runtime.web.hot_call import HotCall
-from tidegate_runtime.web.turn import Turn
+from tidegate_runtime.web.turn import HttpTurn
 
 
 class HotConnection(BoundedHttpProtocol):
     """A connection that answers hot requests itself and hands the others to the ASGI application."""
 
     service: Service
-    turn: Turn
+    turn: HttpTurn
 
     _hot: HotCall | None = None
     """The hot request whose body is being read."""
@@ -141,6 +141,6 @@ class HotConnection(BoundedHttpProtocol):
 
 def protocol_class(service: Service, base: type[HotConnection] = HotConnection) -> type[asyncio.Protocol]:
     """The class for uvicorn's `http=`, bound to the service."""
-    turn = Turn(service.clock)
+    turn = HttpTurn(service.clock)
     state: dict[str, Any] = {"service": service, "turn": turn, "draining": staticmethod(lambda: service.draining)}
     return type("Connection", (base,), state)

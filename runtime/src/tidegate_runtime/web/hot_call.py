@@ -10,16 +10,17 @@ from uvicorn.server import ServerState
 
 from tidegate_runtime.batching.tickets import DeliverAll, Outputs, Ticket
 from tidegate_runtime.errors import DeadlineExceeded, Overloaded, RuntimeFault
-from tidegate_runtime.protocol.compression import MIN_BYTES, Encoding, accepted_encoding, compress
-from tidegate_runtime.protocol.plain import Answers, Layout, Plain
+from tidegate_runtime.protocol.compression import MIN_BYTES, Encoding, accepted_encoding
+from tidegate_runtime.protocol.plain import Answers, Known, Layout, Plain
 from tidegate_runtime.protocol.v2_request import decode, parse_header_length
 from tidegate_runtime.protocol.v2_response import Encoded, encode
+from tidegate_runtime.served_model import ServedModel
 from tidegate_runtime.tensors import Feeds, InferRequest
-from tidegate_runtime.web.body import OFF_LOOP_BYTES
 from tidegate_runtime.web.faults import BUG, CLIENT_GONE, fault_headers
 from tidegate_runtime.web.head import Head
+from tidegate_runtime.web.packing import pack
 from tidegate_runtime.web.reply import BINARY, JSON, JSON_LENGTH, VARY, Header, reply
-from tidegate_runtime.web.turn import JOINED_BYTES, Turn
+from tidegate_runtime.web.turn import JOINED_BYTES, HttpTurn
 
 logger = logging.getLogger(__name__)
 
@@ -71,10 +72,11 @@ class HotCall:
         "turn",
     )
 
+    seconds_left = None
     response_started = False
     message_event = _NoEvent()
 
-    def __init__(self, connection: Connection, clock: Callable[[], float], turn: Turn) -> None:
+    def __init__(self, connection: Connection, clock: Callable[[], float], turn: HttpTurn) -> None:
         self.transport = connection.transport
         self.server_state = connection.server_state
         self.turn = turn
@@ -97,6 +99,16 @@ class HotCall:
         self.ticket: Ticket | None = None
         self._connection = connection
 
+    @property
+    def model(self) -> ServedModel:
+        """The model that its head names."""
+        return self.head.model
+
+    @property
+    def over(self) -> bool:
+        """Whether it was answered, or its client has left."""
+        return self.response_complete
+
     def begin(self, head: Head) -> None:
         """A request with this head is what the call is about from here on; its body follows."""
         self.response_complete = False
@@ -108,6 +120,11 @@ class HotCall:
         """Has the request, whose body is whole, answered, with others that the loop reads in the same turn."""
         self.received = self.clock()
         self.turn.join(self)
+
+    def find(self) -> Known | None:
+        """Its layout and numbers, if it repeats an earlier one but for these."""
+        form = self.form = self.head.form
+        return form.find(self.body, self.head.json_size) if form is not None else None
 
     def take(self) -> None:
         """Has the request, whose body is whole and came at `received`, answered."""
@@ -219,7 +236,7 @@ class HotCall:
         if head.accepted is not None and encoded.size >= MIN_BYTES:
             encoding = accepted_encoding(head.accepted.decode("latin-1"))
             if encoding is not None:
-                self._pack(encoded, encoding)
+                pack(encoded, encoding, self._connection.loop, self._write_packed)
                 return
         self._write(encoded, None)
 
@@ -235,18 +252,9 @@ class HotCall:
             self.transport.close()
         self._connection.on_response_complete()
 
-    def _pack(self, encoded: Encoded, encoding: Encoding) -> None:
-        """Writes the answer compressed; a long one is compressed in a thread, for other connections would wait."""
-        if encoded.size < OFF_LOOP_BYTES:
-            self._write(Encoded([*compress(encoded.parts, encoding)], encoded.json_length), encoding)
-            return
-
-        def packed(done: "asyncio.Future[list[bytes]]") -> None:
-            if not self.transport.is_closing():
-                self._write(Encoded([*done.result()], encoded.json_length), encoding)
-
-        loop = self._connection.loop
-        loop.run_in_executor(None, compress, encoded.parts, encoding).add_done_callback(packed)
+    def _write_packed(self, encoded: Encoded, encoding: Encoding) -> None:
+        if not self.transport.is_closing():
+            self._write(encoded, encoding)
 
     def _write(self, encoded: Encoded, encoding: Encoding | None) -> None:
         metrics, written = self.head.model.metrics, self.clock()

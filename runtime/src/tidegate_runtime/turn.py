@@ -1,0 +1,231 @@
+"""Requests that one turn of the event loop reads: decoded, admitted and answered together, where they are alike.
+
+Most of what a tiny request costs doesn't depend on it: reading the clock, asking the scheduler, finding the metrics.
+So it is paid once for all that a turn has brought. What isn't like others goes the same way by itself.
+"""
+
+import asyncio
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Sequence
+from typing import Generic, Protocol, TypeVar
+
+from tidegate_runtime.batching.tickets import OVER, Asked, Deliver, Taker, Ticket
+from tidegate_runtime.errors import RuntimeFault
+from tidegate_runtime.metrics import ModelMetrics
+from tidegate_runtime.protocol.plain import Answers, Known, Layout, Numbers, Plain
+from tidegate_runtime.served_model import ServedModel
+from tidegate_runtime.tensors import Array, Feeds
+
+logger = logging.getLogger(__name__)
+
+
+class Member(Taker, Protocol):
+    """A request whose last byte has come, as a turn sees it."""
+
+    received: float
+    parsed: float
+    ticket: Ticket | None
+    form: Plain | None
+    """What has read it, if it repeats an earlier one but for its numbers, and writes its answer."""
+
+    @property
+    def model(self) -> ServedModel:
+        """The model that it is for."""
+
+    @property
+    def client(self) -> Hashable:
+        """Who sent it."""
+
+    @property
+    def over(self) -> bool:
+        """Whether it was answered, or its client has left."""
+
+    @property
+    def seconds_left(self) -> float | None:
+        """What its client gave it, from `received` on; None: nothing but what it says itself."""
+
+    @property
+    def deliver(self) -> Deliver:
+        """Answers it by itself."""
+
+    def find(self) -> Known | None:
+        """Its layout and numbers, if it repeats an earlier one; then `form` is set."""
+
+    def take(self) -> None:
+        """Has it answered by itself, whatever it is."""
+
+    def submit(self, feeds: Feeds, layout: Layout) -> None:
+        """Has it answered by itself, read by its layout."""
+
+    def fail(self) -> None:
+        """Answers that the server has a fault."""
+
+
+M = TypeVar("M", bound=Member)
+
+
+class Turn(ABC, Generic[M]):
+    """The requests of one event loop that come by one protocol. `clock` runs with the loop, in seconds."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._come: dict[ServedModel, list[M]] = {}
+
+    @abstractmethod
+    def deliver_all(self, takers: Sequence[Taker | None], outputs: Sequence[Array]) -> None:
+        """Writes the answers of requests that ran together. It raises nothing."""
+
+    @abstractmethod
+    def _refuse_all(self, model: ServedModel, calls: list[M], fault: RuntimeFault) -> None:
+        """Answers each of the calls with the fault."""
+
+    def join(self, call: M) -> None:
+        """Has the call, whose request is whole, taken with all others that this turn reads."""
+        model = call.model
+        calls = self._come.get(model)
+        if calls is None:
+            if not self._come:
+                asyncio.get_running_loop().call_soon(self._take)
+            calls = self._come[model] = []
+            # It is promised that these are answered, whatever becomes of the model before the turn is over.
+            model.hold()
+        calls.append(call)
+
+    def _take(self) -> None:
+        come, self._come = self._come, {}
+        for model, calls in come.items():
+            try:
+                if len(calls) > 1:
+                    self._take_all(model, calls)
+                    model.cut()
+                elif not self._take_one(model, calls[0]):
+                    model.cut()
+            except Exception:
+                logger.exception("a turn's requests could not be taken")
+                # No deadline reminds of what isn't queued, so it is answered now.
+                for call in calls:
+                    if call.ticket is None and not call.over:
+                        call.fail()
+            finally:
+                model.release()
+
+    def _take_one(self, model: ServedModel, call: M) -> bool:
+        """Takes the only call of a turn; whether it ran at once, so that there is nothing to be cut."""
+        if call.over:
+            return False  # Its client has left.
+        known, form = call.find(), call.form
+        if known is None or form is None:
+            call.take()
+            return False
+        layout, numbers = known
+        feeds, unread = form.read(layout, (numbers,))
+        if unread:
+            call.take()
+            return False
+        limit = sooner(layout.timeout_seconds, call.seconds_left)
+        asked = feeds[0], model.deadline(call.received, limit), call.deliver, call.client
+        passed = model.pass_by(layout, asked)
+        if passed is None:
+            self._submit(model, layout, [call], feeds)
+            return False
+        ticket, outputs = passed
+        call.parsed = ticket.arrived
+        if outputs is not None:
+            call.ticket = ticket
+            self.deliver_all((call,), outputs)
+        elif ticket.state != OVER:
+            call.ticket, ticket.taker = ticket, call
+        return True
+
+    def _take_all(self, model: ServedModel, calls: list[M]) -> None:
+        alike: dict[Layout, tuple[Plain, list[M], list[Numbers]]] = {}
+        for call in calls:
+            if call.over:
+                continue  # Its client has left.
+            known, form = call.find(), call.form
+            if known is None or form is None:
+                call.take()
+                continue
+            layout, numbers = known
+            group = alike.get(layout)
+            if group is None:
+                group = alike[layout] = (form, [], [])
+            group[1].append(call)
+            group[2].append(numbers)
+        for layout, (codec, members, texts) in alike.items():
+            feeds, unread = codec.read(layout, texts)
+            if not unread:
+                self._submit(model, layout, members, feeds)
+                continue
+            others = frozenset(unread)
+            if feeds:
+                self._submit(model, layout, [call for place, call in enumerate(members) if place not in others], feeds)
+            for place in unread:
+                members[place].take()  # It says for itself what is wrong.
+
+    def _submit(self, model: ServedModel, layout: Layout, calls: list[M], feeds: list[Feeds]) -> None:
+        limit = model.limits.timeout_seconds
+        if layout.timeout_seconds is not None and layout.timeout_seconds < limit:
+            limit = layout.timeout_seconds
+        asked: list[Asked] = [
+            (each, call.received + limit, call.deliver, call.client) for each, call in zip(feeds, calls, strict=True)
+        ]
+        if any([call.seconds_left is not None for call in calls]):
+            calls, asked = _by_deadline(calls, asked)
+        try:
+            tickets = model.submit_all(layout, asked)
+        except RuntimeFault as fault:
+            self._refuse_all(model, calls, fault)
+            return
+        if tickets is None:
+            for call, (each, *_) in zip(calls, asked, strict=True):
+                call.submit(each, layout)
+            return
+        for call, ticket in zip(calls, tickets, strict=True):
+            call.ticket = ticket
+            call.parsed = ticket.arrived
+            ticket.taker = call
+
+    def _answers(self, first: M, outputs: Sequence[Array], count: int) -> Answers:
+        """The answers to `count` requests of the first one's form."""
+        assert first.form is not None
+        answers = first.form.answers(outputs, count)
+        if len(answers.pieces) != count:
+            raise ValueError(f"{len(answers.pieces)} answers to {count} requests")
+        return answers
+
+    def _count(
+        self,
+        metrics: ModelMetrics,
+        times: list[tuple[float, float]],
+        delivered: float,
+        leader_received: float | None,
+    ) -> None:
+        """Counts answers that are written; `times` are when each was received, and parsed.
+
+        `leader_received` is of the one whose time stands for that of the batch, if it is among them.
+        """
+        written = self._clock()
+        if times:
+            metrics.served_all(times, delivered, written)
+        if leader_received is not None:
+            metrics.witnessed(written - leader_received)
+
+
+def sooner(first: float | None, second: float | None) -> float | None:
+    """The smaller of two bounds, of which there may be one or none."""
+    if first is None or second is None:
+        return first if second is None else second
+    return min(first, second)
+
+
+def _by_deadline(calls: list[M], asked: list[Asked]) -> tuple[list[M], list[Asked]]:
+    """Both, in order of what is left to each, with the deadlines that clients gave their requests."""
+    own: list[Asked] = []
+    for call, (feeds, deadline, deliver, client) in zip(calls, asked, strict=True):
+        left = call.seconds_left
+        bound = deadline if left is None else min(deadline, call.received + left)
+        own.append((feeds, bound, deliver, client))
+    order = sorted(range(len(own)), key=lambda place: own[place][1])
+    return [calls[place] for place in order], [own[place] for place in order]
