@@ -79,6 +79,7 @@ _CAPACITY = (
 )
 _SHARE = "the canary was seen to answer 1049 of 21400 requests, which isn't 10 %"
 _NO_GPU = "0/4 nodes are available: 4 Insufficient nvidia.com/gpu."
+_NO_ROOM = f"{CANARY} is to have a pod more than run: no node has 1 free nvidia.com/gpu (8 of 8 in use on 4 nodes)"
 _PULL = 'Back-off pulling image "registry.example/tidegate/runtime:0.2.0"'
 _DIGEST = '{"reason": "DigestMismatch", "message": "model.onnx has SHA-256 4b1c…, spec.model.sha256 says 9f0c…"}'
 _QUOTA = (
@@ -170,7 +171,7 @@ CASES: tuple[Situation, ...] = (
     ),
     Situation(
         "Pods: no GPU is free",
-        _preparing(),
+        _preparing(conditions=[condition("CapacityAvailable", "False", "NoRoom", _NO_ROOM)]),
         _pods(
             pod(
                 CANARY,

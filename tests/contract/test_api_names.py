@@ -149,6 +149,7 @@ def test_the_page_lists_the_conditions() -> None:
         conditions.TRAFFIC_ROUTED,
         conditions.ROLLOUT_HEALTHY,
         conditions.SCALING_ACTIVE,
+        conditions.CAPACITY_AVAILABLE,
         conditions.PLATFORM_UPDATE_AVAILABLE,
     ]
 

@@ -9,7 +9,10 @@ from tidegate_operator import naming
 from tidegate_operator.analyst import Analyst
 from tidegate_operator.controller.command import WATCHED
 from tidegate_operator.desired import Manifest, Owner, metadata
+from tidegate_operator.errors import ApiError
 from tidegate_operator.evidence.readings import Calls, Readings, Source, Times
+from tidegate_operator.fit import Inventory
+from tidegate_operator.foresight import Foresight
 from tidegate_operator.install import Install
 from tidegate_operator.kube import listing
 from tidegate_operator.kube.objects import DEPLOYMENT, SERVICES
@@ -66,14 +69,40 @@ class Callers:
         return self.share
 
 
+class Nodes:
+    """A census that finds what a test says, or fails: room for everybody, unless told otherwise."""
+
+    def __init__(self) -> None:
+        offered = {"cpu": "1000", "memory": "1000Gi", "pods": "1000", "nvidia.com/gpu": "1000"}
+        self.found = Inventory([{"metadata": {"name": "n1"}, "status": {"allocatable": offered}}], {})
+        self.quota: list[Object] = []
+        self.failure: ApiError | None = None
+        self.asked = 0
+
+    def offer(self, **amounts: str) -> None:
+        """What the node has."""
+        self.found.nodes[0]["status"]["allocatable"].update(amounts)
+
+    async def inventory(self) -> Inventory:
+        self.asked += 1
+        if self.failure:
+            raise self.failure
+        return self.found
+
+    async def quotas(self, namespace: str) -> list[Object]:
+        return self.quota
+
+
 class Operator:
     """One process of the controller: its own view, its own memory."""
 
-    def __init__(self, cluster: FakeCluster, routers: Routers, callers: Callers, install: Install) -> None:
+    def __init__(
+        self, cluster: FakeCluster, routers: Routers, callers: Callers, nodes: Nodes | None, install: Install
+    ) -> None:
         self.store = Store()
         self._cluster = cluster
-        recorder = Recorder(cluster, lambda: NOW)
-        self._reconciler = Reconciler(cluster, self.store, routers, Analyst(callers), recorder, install)
+        recorder, foresight = Recorder(cluster, lambda: NOW), Foresight(nodes, install)
+        self._reconciler = Reconciler(cluster, self.store, routers, Analyst(callers), foresight, recorder, install)
 
     async def look(self) -> None:
         await listing.refresh(self._cluster, self.store, WATCHED)
@@ -89,6 +118,7 @@ class OperatedCluster:
         self.cluster = FakeCluster()
         self.routers = Routers()
         self.callers = Callers()
+        self.nodes: Nodes | None = Nodes()
         self.install = Install()
         self.now = NOW
         self.failing: set[str] = set()
@@ -96,7 +126,7 @@ class OperatedCluster:
         self.operator = self.new_operator()
 
     def new_operator(self) -> Operator:
-        return Operator(self.cluster, self.routers, self.callers, self.install)
+        return Operator(self.cluster, self.routers, self.callers, self.nodes, self.install)
 
     def change(self, **parts: Any) -> None:
         """The spec is changed, as by kubectl apply."""

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidegate_operator.desired.pod import pod_template
-from tidegate_operator.fit import Room
+from tidegate_operator.fit import Inventory, Room
+from tidegate_operator.fit import room as rooms
+from tidegate_operator.fit.nodes import used_by
 from tidegate_operator.fit.requests import limits, requests
-from tidegate_operator.fit.room import room
 from tidegate_operator.install import Install
 
 from .builders import A, Object, a_spec
@@ -39,6 +40,10 @@ def gpus(count: int, **more: Any) -> list[Object]:
 
 def a_quota(hard: dict[str, str], used: dict[str, str] | None = None, **spec: Any) -> Object:
     return {"metadata": {"name": "team"}, "spec": spec, "status": {"hard": hard, "used": used or {}}}
+
+
+def room(pod: Object, nodes: list[Object], pods: list[Object], quotas: Any = (), made: int = 0) -> Room:
+    return rooms.room(pod, Inventory(nodes, used_by(pods)), quotas, made)
 
 
 def of_spec(**parts: Any) -> Object:
@@ -153,6 +158,12 @@ QUOTAS: dict[str, tuple[Object, int]] = {
 @pytest.mark.parametrize(("quota", "count"), QUOTAS.values(), ids=QUOTAS.keys())
 def test_a_quota_leaves_room_by(quota: Object, count: int) -> None:
     assert room(PLAIN, [a_node()], [], [quota]) == Room(count)
+
+
+def test_a_quota_counts_a_pod_that_waits_for_its_node_once() -> None:
+    spent = a_quota({"pods": "2"}, {"pods": "2"})
+    assert room(PLAIN, [a_node()], [], [spent], made=1) == Room(1)
+    assert room(PLAIN, [a_node()], [], [spent]).pods == 0
 
 
 @pytest.mark.parametrize(

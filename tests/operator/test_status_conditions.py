@@ -222,6 +222,7 @@ def test_the_conditions_follow_the_rules_of_kstatus(situation: tuple[Decision, R
         "TrafficRouted",
         "RolloutHealthy",
         "ScalingActive",
+        "CapacityAvailable",
         "PlatformUpdateAvailable",
     ]
     waiting = situation[0].state.phase in ("AwaitingApproval", "Paused")

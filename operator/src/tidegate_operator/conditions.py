@@ -1,7 +1,8 @@
 """The catalogue of conditions: their types, and how a set of them changes over time. docs/api.md lists it.
 
 Ready, ModelLoaded, TrafficRouted, RolloutHealthy and ScalingActive are good when True; Reconciling and Stalled are the
-abnormal-true pair of kstatus. PlatformUpdateAvailable only tells.
+abnormal-true pair of kstatus. CapacityAvailable is a forecast: the scheduler decides.
+PlatformUpdateAvailable only tells.
 """
 
 from collections.abc import Iterable
@@ -20,6 +21,7 @@ MODEL_LOADED = "ModelLoaded"
 TRAFFIC_ROUTED = "TrafficRouted"
 ROLLOUT_HEALTHY = "RolloutHealthy"
 SCALING_ACTIVE = "ScalingActive"
+CAPACITY_AVAILABLE = "CapacityAvailable"
 PLATFORM_UPDATE_AVAILABLE = "PlatformUpdateAvailable"
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from tidegate_operator.api.status import Condition, InferenceServiceStatus
-from tidegate_operator.conditions import MODEL_LOADED, READY
+from tidegate_operator.conditions import CAPACITY_AVAILABLE, MODEL_LOADED, READY
 
 _REASONS = {
     "Initial": "RevisionCreated",
@@ -41,12 +41,12 @@ def events_of(before: InferenceServiceStatus, after: InferenceServiceStatus) -> 
     if new and new.phase and _standing(before) != _standing(after):
         kind = "Warning" if new.phase in ("Aborted", "Blocked") else "Normal"
         events.append(Event(kind, _REASONS[new.phase], new.message or ""))
-    for watched in (MODEL_LOADED, READY):
+    for watched in (CAPACITY_AVAILABLE, MODEL_LOADED, READY):
         was, now = _condition(before, watched), _condition(after, watched)
         if not now or now.status != "False" or (was and (was.status, was.reason) == (now.status, now.reason)):
             continue
         # A service that was never ready tells nothing by not being ready yet.
-        if watched == MODEL_LOADED or (was and was.status == "True"):
+        if watched != READY or (was and was.status == "True"):
             events.append(Event("Warning", now.reason, now.message))
     return events
 

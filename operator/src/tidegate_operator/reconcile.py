@@ -15,6 +15,7 @@ from tidegate_operator.analyst import Analyst
 from tidegate_operator.api.status import InferenceServiceStatus
 from tidegate_operator.desired import Manifest, children
 from tidegate_operator.events import Event, decision_of, events_of
+from tidegate_operator.foresight import Foresight
 from tidegate_operator.install import Install
 from tidegate_operator.kube.apply import Applier, NotOwned
 from tidegate_operator.kube.client import Cluster
@@ -32,6 +33,8 @@ logger = logging.getLogger(__name__)
 
 ASK_ROUTERS_AGAIN = timedelta(seconds=1)
 """Routers don't tell when they see a pod: they are asked, while it matters."""
+LOOK_FOR_ROOM_AGAIN = timedelta(seconds=30)
+"""Nor do nodes tell that they have room."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class Reconciler:
         store: Store,
         provider: Provider,
         analyst: Analyst,
+        foresight: Foresight,
         recorder: Recorder,
         install: Install,
     ) -> None:
@@ -60,6 +64,7 @@ class Reconciler:
         self._store = store
         self._provider = provider
         self._analyst = analyst
+        self._foresight = foresight
         self._recorder = recorder
         self._install = install
         self._applier = Applier(cluster, store)
@@ -104,7 +109,9 @@ class Reconciler:
         )
         decision = machine.step(memory, service.spec.rollout, service.spec.scaling, situation, now)
         bounds = capacity.bounds(decision.state, service.spec.rollout, service.spec.scaling, situation)
+        forecast = await self._foresight.forecast(service, bounds, report.workloads)
         report = status.with_planned(report, {name: service.planned(name, of.low) for name, of in bounds.items()})
+        report = status.with_forecast(report, forecast)
         # An obstacle stands until the children could be made: told away on every attempt, it would flicker.
         standing = status.standing_obstacle(service.before)
         live, events = await self._tell(service.live, service, decision, status.with_obstacle(report, standing), now)
@@ -250,6 +257,8 @@ def _due(decision: Decision, report: status.Report, now: datetime) -> timedelta 
     unseen = any(report.workload(name).ready and report.routable.get(name) is not True for name in running if name)
     if unseen or decision.state.weight:
         times.append(ASK_ROUTERS_AGAIN)
+    if report.forecast.fits is False:
+        times.append(LOOK_FOR_ROOM_AGAIN)
     return min(times, default=None)
 
 

@@ -15,6 +15,7 @@ from tidegate_operator.api.status import (
     Sample,
 )
 from tidegate_operator.conditions import (
+    CAPACITY_AVAILABLE,
     MODEL_LOADED,
     PLATFORM_UPDATE_AVAILABLE,
     READY,
@@ -28,6 +29,7 @@ from tidegate_operator.conditions import (
     settle,
 )
 from tidegate_operator.desired.platform_update import PlatformUpdate
+from tidegate_operator.fit.forecast import PLACED, Forecast
 from tidegate_operator.observed import Failure, Scaling, Workload
 from tidegate_operator.rollout.decision import Decision
 from tidegate_operator.rollout.ending import ABORTED_BY_REQUEST
@@ -57,6 +59,8 @@ class Report:
     """What the stable revision's HPA says; None where the number of pods is fixed."""
     update: PlatformUpdate | None = None
     """What this release would make of the stable revision; None if nothing else."""
+    forecast: Forecast = PLACED
+    """Whether the pods that were decided on will find a place."""
     obstacle: Failure | None = None
     """Why the children could not be made as decided."""
 
@@ -68,6 +72,11 @@ class Report:
 def with_planned(report: Report, planned: Mapping[str, Workload]) -> Report:
     """`report`, with the revisions that are to get a Deployment: told when decided, not again when it is there."""
     return replace(report, workloads={**planned, **report.workloads})
+
+
+def with_forecast(report: Report, forecast: Forecast) -> Report:
+    """`report`, with whether the pods that were decided on will find a place."""
+    return replace(report, forecast=forecast)
 
 
 def with_obstacle(report: Report, obstacle: Failure | None) -> Report:
@@ -147,10 +156,11 @@ def facts(decision: Decision, report: Report) -> list[Fact]:
     """The conditions that hold after `decision`."""
     loaded, routed = _model_loaded(decision, report), _traffic_routed(decision, report)
     rollout, scaling = _rollout_healthy(decision, report), _scaling_active(report)
+    capacity, update = _capacity_available(report.forecast), _platform_update(decision, report)
     stalled = _stalled(decision, report, loaded)
     ready = _ready(decision, report, routed)
-    reconciling, update = _reconciling(decision, report, stalled, ready), _platform_update(decision, report)
-    return [ready, reconciling, stalled, loaded, routed, rollout, scaling, update]
+    reconciling = _reconciling(decision, report, stalled, ready)
+    return [ready, reconciling, stalled, loaded, routed, rollout, scaling, capacity, update]
 
 
 def _routed(revision: str | None, weight: int, report: Report) -> RoutedRevision | None:
@@ -212,6 +222,16 @@ def _scaling_active(report: Report) -> Fact:
     if report.scaling is None:
         return Fact(SCALING_ACTIVE, "False", "FixedReplicas", "scaling.maxReplicas is not above scaling.minReplicas")
     return Fact(SCALING_ACTIVE, report.scaling.active, report.scaling.reason, report.scaling.message)
+
+
+def _capacity_available(forecast: Forecast) -> Fact:
+    match forecast.fits:
+        case True:
+            return Fact(CAPACITY_AVAILABLE, "True", "Fits", forecast.message)
+        case False:
+            return Fact(CAPACITY_AVAILABLE, "False", "NoRoom", forecast.message)
+        case _:
+            return Fact(CAPACITY_AVAILABLE, "Unknown", "NotSeen", forecast.message)
 
 
 def _platform_update(decision: Decision, report: Report) -> Fact:

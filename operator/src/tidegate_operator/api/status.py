@@ -217,7 +217,8 @@ class InferenceServiceStatus(StatusModel):
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
         ),
     ]
-    """What holds: Ready, Reconciling, Stalled, ModelLoaded, TrafficRouted, RolloutHealthy, ScalingActive."""
+    """What holds: Ready, Reconciling, Stalled, ModelLoaded, TrafficRouted, RolloutHealthy, ScalingActive,
+    CapacityAvailable, PlatformUpdateAvailable."""
     stable: RoutedRevision | None = None
     """The revision that callers rely on."""
     canary: RoutedRevision | None = None

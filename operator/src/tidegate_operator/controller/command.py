@@ -19,8 +19,10 @@ from tidegate_operator.controller.keyqueue import KeyQueue
 from tidegate_operator.controller.metrics import ControllerMetrics
 from tidegate_operator.controller.settings import ControllerSettings
 from tidegate_operator.controller.workers import Workers
+from tidegate_operator.foresight import Foresight
 from tidegate_operator.install import Install
 from tidegate_operator.kube import lease, listing, watching
+from tidegate_operator.kube.census import Census
 from tidegate_operator.kube.client import ApiServer, Cluster
 from tidegate_operator.kube.fence import Fence, Fenced
 from tidegate_operator.kube.objects import CHILDREN, ENDPOINT_SLICE, POD, SERVICES, Kind, Object, matters
@@ -66,7 +68,9 @@ class Controller:
         router = Router(install, self.store, session)
         recorder = Recorder(guarded, utc_now)
         analyst = Analyst(Callers(router, http_fetch(session)))
-        reconciler = Reconciler(guarded, self.store, router, analyst, recorder, install)
+        # Who is for some namespaces alone has no right to see nodes.
+        foresight = Foresight(None if install.watched else Census(cluster, loop_clock()), install)
+        reconciler = Reconciler(guarded, self.store, router, analyst, foresight, recorder, install)
         self.workers = Workers(self.queue, reconciler, utc_now, self.metrics)
         self.metrics.queue_keys.set_function(lambda: len(self.queue))
         for kind in WATCHED:

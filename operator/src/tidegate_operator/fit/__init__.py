@@ -5,13 +5,21 @@ selector, taints, and the namespace's quotas. It doesn't see devices of Resource
 RuntimeClass adds, nor LimitRanges: a forecast for people, which the scheduler alone makes true.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 Object = Mapping[str, Any]
 Amounts = Mapping[str, Fraction]
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """The nodes of the cluster, and what their pods ask for, by the node's name."""
+
+    nodes: Sequence[Object]
+    used: Mapping[str, Amounts]
 
 
 @dataclass(frozen=True)

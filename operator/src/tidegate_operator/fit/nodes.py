@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from tidegate_operator.fit import Amounts, Object, Room
+from tidegate_operator.fit import Amounts, Inventory, Object, Room
 from tidegate_operator.fit.requests import requests, total
 from tidegate_operator.quantities import number, told
 
@@ -28,23 +28,28 @@ class _Node:
         return max(0, min(math.floor(self.free(name) / amount) for name, amount in wanted.items() if amount))
 
 
-def on_nodes(pod: Object, nodes: Iterable[Object], pods: Iterable[Object]) -> Room:
-    """How many more pods with the spec `pod` the `nodes` hold beside the `pods` of the cluster."""
+def used_by(pods: Iterable[Object]) -> dict[str, Amounts]:
+    """What `pods` ask for, by the node that they are on; those without a node, and those that ended, take nothing."""
     placed: dict[str, list[Amounts]] = {}
-    for other in pods:
-        name = other["spec"].get("nodeName")
-        if name and other.get("status", {}).get("phase") not in ("Succeeded", "Failed"):
-            placed.setdefault(name, []).append({**requests(other["spec"]), **_POD})
-    seen = [_seen(node, placed.get(node["metadata"]["name"], []), pod) for node in nodes]
+    for pod in pods:
+        name = pod["spec"].get("nodeName")
+        if name and pod.get("status", {}).get("phase") not in ("Succeeded", "Failed"):
+            placed.setdefault(name, []).append({**requests(pod["spec"]), **_POD})
+    return {name: total(asked) for name, asked in placed.items()}
+
+
+def on_nodes(pod: Object, inventory: Inventory) -> Room:
+    """How many more pods with the spec `pod` the nodes hold."""
+    seen = [_seen(node, inventory.used.get(node["metadata"]["name"], {}), pod) for node in inventory.nodes]
     fitting = [node for node in seen if node.refusal is None]
     wanted = {**requests(pod), **_POD}
     count = sum(node.holds(wanted) for node in fitting)
     return Room(count, "" if count else _missing(seen, fitting, wanted))
 
 
-def _seen(node: Object, placed: Iterable[Amounts], pod: Object) -> _Node:
+def _seen(node: Object, used: Amounts, pod: Object) -> _Node:
     offered = node.get("status", {}).get("allocatable", {})
-    return _Node({name: number(quantity) for name, quantity in offered.items()}, total(placed), _refusal(node, pod))
+    return _Node({name: number(quantity) for name, quantity in offered.items()}, used, _refusal(node, pod))
 
 
 def _refusal(node: Object, pod: Object) -> str | None:

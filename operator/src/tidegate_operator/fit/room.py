@@ -2,17 +2,19 @@
 
 from collections.abc import Iterable
 
-from tidegate_operator.fit import Object, Room
+from tidegate_operator.fit import Inventory, Object, Room
 from tidegate_operator.fit.nodes import on_nodes
 from tidegate_operator.fit.quotas import within
 
 
-def room(pod: Object, nodes: Iterable[Object], pods: Iterable[Object], quotas: Iterable[Object] = ()) -> Room:
-    """How many more pods with the spec `pod` fit.
+def room(pod: Object, inventory: Inventory, quotas: Iterable[Object] = (), made: int = 0) -> Room:
+    """How many pods with the spec `pod` can still get a node.
 
-    `nodes` and `pods` are those of the whole cluster and `quotas` the ResourceQuotas of the pod's namespace, as the
-    API server has them. The message names each resource that is missing, what is in use, and where.
+    `quotas` are the ResourceQuotas of the pod's namespace, as the API server has them. They count `made` of these pods
+    already: those that are there and wait for a node. The message names each resource that is missing, what is in use,
+    and where.
     """
-    limits = [on_nodes(pod, nodes, pods), *(found for quota in quotas if (found := within(quota, pod)))]
+    by_quota = [found for quota in quotas if (found := within(quota, pod))]
+    limits = [on_nodes(pod, inventory), *(Room(found.pods + made, found.message) for found in by_quota)]
     count = min(limit.pods for limit in limits)
     return Room(count, "" if count else "; ".join(limit.message for limit in limits if not limit.pods))

@@ -46,6 +46,8 @@ SERVICE = Kind("Service", "", "v1", "services")
 AUTOSCALER = Kind("HorizontalPodAutoscaler", "autoscaling", "v2", "horizontalpodautoscalers")
 BUDGET = Kind("PodDisruptionBudget", "policy", "v1", "poddisruptionbudgets")
 POD = Kind("Pod", "", "v1", "pods")
+NODE = Kind("Node", "", "v1", "nodes")
+QUOTA = Kind("ResourceQuota", "", "v1", "resourcequotas")
 ENDPOINT_SLICE = Kind("EndpointSlice", "discovery.k8s.io", "v1", "endpointslices")
 
 CHILDREN = (DEPLOYMENT, RECORD, SERVICE, AUTOSCALER, BUDGET)

@@ -9,6 +9,7 @@ from tidegate_operator.cli.explanation.case import Case
 from tidegate_operator.cli.explanation.finding import Finding, Hold
 from tidegate_operator.cli.service import Object
 from tidegate_operator.cli.words import age, moment
+from tidegate_operator.conditions import CAPACITY_AVAILABLE
 from tidegate_operator.observed import Failure, Workload, workloads
 
 _LACKING = re.compile(r"(\d+) Insufficient ([a-z0-9./-]*[a-z0-9])")
@@ -36,6 +37,9 @@ def _failing(case: Case, workload: Workload, failure: Failure, pods: list[Object
     pod = _pod_behind(case, workload, failure, pods)
     hold, message, command = _next_step(case, workload.revision, failure, pod)
     evidence = [_ready(workload), f"{failure.reason}: {failure.message}"]
+    foreseen = case.service.condition(CAPACITY_AVAILABLE)
+    if failure.reason in _NO_ROOM and foreseen and foreseen.status == "False":
+        evidence.append(foreseen.message)
     if pod:
         evidence.append(f"pod {pod['metadata']['name']}{_restarts(pod)}")
     return Finding(hold, failure.reason, message, _since(pod), (*evidence, *ends), command)

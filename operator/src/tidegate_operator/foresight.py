@@ -1,0 +1,84 @@
+"""Whether the pods that a pass has decided on will find a place."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+from tidegate_operator import errors, naming
+from tidegate_operator.desired.pod import pod_template
+from tidegate_operator.fit import Inventory, Object
+from tidegate_operator.fit.forecast import PLACED, Forecast, Wanted, forecast
+from tidegate_operator.install import Install
+from tidegate_operator.kube.objects import POD
+from tidegate_operator.observed import Workload
+from tidegate_operator.rollout.capacity import Bounds
+from tidegate_operator.service import Service
+
+_UNSEEN = "this install is for some namespaces alone, and doesn't see the cluster's nodes"
+
+
+class Census(Protocol):
+    """What the cluster has; `kube.census.Census` lists it."""
+
+    async def inventory(self) -> Inventory:
+        """The nodes, and what is asked of each. Raises `errors.ApiError`."""
+
+    async def quotas(self, namespace: str) -> Sequence[Object]:
+        """The namespace's ResourceQuotas. Raises `errors.ApiError`."""
+
+
+class Foresight:
+    """Looks ahead by `census`; None where the install may not see nodes."""
+
+    def __init__(self, census: Census | None, install: Install) -> None:
+        self._census = census
+        self._install = install
+
+    async def forecast(
+        self, service: Service, bounds: Mapping[str, Bounds], workloads: Mapping[str, Workload]
+    ) -> Forecast:
+        """Whether the pods of `bounds`, and what HPAs have asked for, will get nodes.
+
+        Nobody is asked where all of them have one.
+        """
+        wanted = tuple(_wanted(service, bounds, workloads, self._install))
+        if not wanted:
+            return PLACED
+        if self._census is None:
+            return Forecast(None, _UNSEEN)
+        try:
+            inventory, quotas = await self._census.inventory(), await self._census.quotas(service.key.namespace)
+        except errors.ApiError as error:
+            return Forecast(None, f"nodes, pods or quotas can't be listed: {error}")
+        return forecast(wanted, inventory, quotas)
+
+
+def _wanted(
+    service: Service, bounds: Mapping[str, Bounds], workloads: Mapping[str, Workload], install: Install
+) -> Iterable[Wanted]:
+    for name, limits in bounds.items():
+        workload = workloads.get(name, Workload(name))
+        placed = [_placed(child) for child in service.owned if _is_pod_of(child, name)]
+        missing = max(limits.low, workload.wanted) - max(workload.ready, sum(placed))
+        if missing > 0 and (pod := _pod(service, name, install)) is not None:
+            yield Wanted(name, pod, missing, min(missing, placed.count(False)))
+
+
+def _pod(service: Service, revision: str, install: Install) -> Object | None:
+    record = service.records.get(revision)
+    if record is None and revision != service.revision.name:
+        return None  # Somebody deleted its record: what its pods are can't be told.
+    name = service.key.name
+    template = record["data"]["template"] if record else pod_template(name, revision, service.spec, install)
+    spec: Object = template["spec"]
+    return spec
+
+
+def _is_pod_of(child: Object, revision: str) -> bool:
+    metadata = child["metadata"]
+    mine = metadata.get("labels", {}).get(naming.REVISION_LABEL) == revision
+    return child["kind"] == POD.name and mine and "deletionTimestamp" not in metadata
+
+
+def _placed(pod: Object) -> bool:
+    conditions = pod.get("status", {}).get("conditions", [])
+    return any(found["type"] == "PodScheduled" and found["status"] == "True" for found in conditions)
