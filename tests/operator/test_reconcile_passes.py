@@ -35,6 +35,17 @@ async def test_a_new_service_gets_its_objects_and_serves(serving: Serving) -> No
     assert found.condition("Reconciling") == ("False", "Settled")
     assert found.status["stable"]["weight"] == 100
     assert found.status["url"] == "http://churn.ml.svc.cluster.local"
+    assert "externalUrl" not in found.status
+
+
+async def test_an_install_with_a_domain_says_where_callers_from_outside_are_answered(
+    operated: OperatedCluster,
+) -> None:
+    operated.install = Install(external_domain="models.example.com")
+    operated.operator = operated.new_operator()
+    operated.cluster.put(a_service({}))
+    await operated.settle()
+    assert operated.status["externalUrl"] == "https://churn.ml.models.example.com"
 
 
 async def test_a_new_service_takes_a_call_for_each_child_and_two_to_tell_of_it(operated: OperatedCluster) -> None:

@@ -74,6 +74,17 @@ def test_a_canary_that_gives_up_sooner_does_not_take_stables_requests_along(
 def test_a_service_goes_by_three_names(builders: Any) -> None:
     host = virtual_host(service.read(builders.service(1, stable=A)), "cluster.test")
     assert host["domains"] == ["churn.ml", "churn.ml.svc", "churn.ml.svc.cluster.test"]
+    assert "headers" not in host["routes"][0]["match"]
+
+
+def test_callers_from_outside_have_a_fourth_name_and_are_not_told_the_weights(builders: Any) -> None:
+    host = virtual_host(service.read(builders.service(1, stable=A)), "cluster.test", "models.example.com")
+    assert host["domains"][3:] == ["churn.ml.models.example.com"]
+    told = host["routes"][0]
+    assert told["direct_response"]["status"] == 200
+    assert told["match"]["headers"] == [
+        {"name": ":authority", "string_match": {"contains": ".models.example.com"}, "invert_match": True}
+    ]
 
 
 def test_every_revision_has_its_clusters_and_only_the_canary_falls_back(builders: Any) -> None:

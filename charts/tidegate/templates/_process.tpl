@@ -111,6 +111,12 @@ spec:
               valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
             - name: TIDEGATE_CLUSTER_DOMAIN
               value: {{ .context.Values.clusterDomain }}
+            {{- with .context.Values.exposure.domain }}
+            - name: TIDEGATE_EXTERNAL_DOMAIN
+              value: {{ . }}
+            - name: TIDEGATE_EXTERNAL_SCHEME
+              value: {{ $.context.Values.exposure.scheme }}
+            {{- end }}
             {{- if .context.Values.watchNamespaces }}
             - name: TIDEGATE_WATCH_NAMESPACES
               value: {{ include "tidegate.namespaces" .context | quote }}

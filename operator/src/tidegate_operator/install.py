@@ -1,6 +1,10 @@
 """What an install decides for all its services; read from the environment once, by the commands."""
 
+from typing import Literal
+
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from tidegate_operator import naming
 
 
 class Install(BaseSettings):
@@ -12,6 +16,12 @@ class Install(BaseSettings):
     """Where Tidegate itself runs."""
     cluster_domain: str = "cluster.local"
     """The domain of the cluster's Services."""
+    external_domain: str = ""
+    """The domain by which callers from outside the cluster reach services; none: they don't."""
+    external_scheme: Literal["http", "https"] = "https"
+    """What they speak there."""
+    kubernetes: tuple[int, int] | None = None
+    """The API server's version, which the controller asks for when it starts; None: nobody has asked."""
     watch_namespaces: tuple[str, ...] = ()
     """The namespaces whose services are this install's; none: all namespaces. JSON in the environment."""
     runtime_image_cpu: str = "tidegate.dev/runtime:dev"
@@ -31,6 +41,12 @@ class Install(BaseSettings):
     def watched(self) -> tuple[str, ...]:
         """The namespaces to look at, the install's own among them, since the routers are there; none: all."""
         return tuple(sorted({*self.watch_namespaces, self.namespace})) if self.watch_namespaces else ()
+
+    def external_url(self, service: str, namespace: str) -> str | None:
+        """Where a service answers callers from outside the cluster; None if there is no domain for them."""
+        if not self.external_domain:
+            return None
+        return f"{self.external_scheme}://{naming.external_host(service, namespace, self.external_domain)}"
 
     def runtime_image(self, device: str) -> str:
         """The runtime's image for a device."""

@@ -74,6 +74,11 @@ def url(service: str, namespace: str, domain: str) -> str:
     return f"http://{service}.{namespace}.svc.{domain}"
 
 
+def external_host(service: str, namespace: str, domain: str) -> str:
+    """The name by which callers from outside the cluster reach a service, where there is a domain for them."""
+    return f"{service}.{namespace}.{domain}"
+
+
 def preview_url(revision: str, namespace: str, domain: str) -> str:
     """Where a revision's own pods answer, whatever its share of requests is."""
     return f"http://{revision}.{namespace}.svc.{domain}:{DATA_PORT}"

@@ -162,7 +162,8 @@ class Reconciler:
     def _addresses(self, key: Key, canary: str | None) -> status.Addresses:
         domain = self._install.cluster_domain
         preview = naming.preview_url(canary, key.namespace, domain) if canary else None
-        return status.Addresses(naming.url(key.name, key.namespace, domain), preview)
+        external = self._install.external_url(key.name, key.namespace)
+        return status.Addresses(naming.url(key.name, key.namespace, domain), preview, external)
 
     async def _record(
         self, live: Object, before: InferenceServiceStatus, after: InferenceServiceStatus

@@ -15,6 +15,9 @@ from tidegate_operator.kube.store import Key
 from tidegate_operator.observed import Workload, to_be
 from tidegate_operator.revisions import Revision, resolved, revision_of
 
+CLAIMS_SINCE = (1, 34)
+"""Where pods may have ResourceClaims without a feature gate (KEP-4381)."""
+
 
 @dataclass(frozen=True)
 class Service:
@@ -78,11 +81,20 @@ def understand(
 
 
 def _refusal(spec: InferenceServiceSpec, install: Install) -> errors.InvalidSpec | None:
+    if spec.resources.gpu and spec.resources.gpu.claim_template and (install.kubernetes or CLAIMS_SINCE) < CLAIMS_SINCE:
+        return errors.InvalidSpec(
+            f"spec.resources.gpu.claimTemplate: needs Kubernetes {_version(CLAIMS_SINCE)}, and this is"
+            f" {_version(install.kubernetes or CLAIMS_SINCE)}, which would drop it: name a resource and a count instead"
+        )
     if spec.model.uri.startswith("http://") and not install.allow_http_models:
         return errors.InvalidSpec(
             "spec.model.uri: http:// is not allowed by this install: use https://, or set models.allowHttp"
         )
     return None
+
+
+def _version(version: tuple[int, int]) -> str:
+    return ".".join(map(str, version))
 
 
 def _resolved(service: Service, install: Install) -> Service:

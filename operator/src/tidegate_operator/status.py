@@ -47,6 +47,8 @@ class Addresses:
     url: str
     preview: str | None = None
     """The canary's own."""
+    external: str | None = None
+    """For callers from outside the cluster."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,7 @@ def compute(
     return InferenceServiceStatus(
         observed_generation=generation,
         url=addresses.url,
+        external_url=addresses.external,
         conditions=settle(before.conditions, facts(decision, report), generation, now),
         stable=stable,
         canary=canary,

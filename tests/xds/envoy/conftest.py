@@ -42,7 +42,7 @@ class XdsServer:
 
     def __init__(self, data_port: int, builders: Any) -> None:
         self.metrics = XdsMetrics()
-        self.catalogue = Catalogue("cluster.test", port=data_port)
+        self.catalogue = Catalogue("cluster.test", port=data_port, external="models.example.com")
         self.listings: list[Callable[[], None]] = []
         self.behind = asyncio.Event()
         self.discovery = Discovery(self.catalogue, self.metrics, self._fresh)

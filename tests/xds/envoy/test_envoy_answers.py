@@ -37,6 +37,18 @@ async def test_a_service_answers_to_every_form_of_its_name(serving: Any) -> None
     assert [(await _get(serving, host))[0] for host in names] == [200] * 5
 
 
+async def test_callers_from_outside_have_a_name_of_their_own_and_no_look_at_the_weights(serving: Any) -> None:
+    assert (await _get(serving, "churn.ml.models.example.com"))[0] == 200
+    assert (await _get(serving, "churn.ml.example.com"))[0] == 404
+    url = f"{serving.router.url}/.well-known/tidegate/weights"
+    answers = []
+    for host in ("churn.ml", "churn.ml.models.example.com", "churn.ml.models.example.com:443"):
+        async with serving.session.get(url, headers={"Host": host}) as response:
+            answers.append(await response.json())
+    by_a_pod = {"revision": STABLE, "bytes": 0}
+    assert answers == [{STABLE: 100}, by_a_pod, by_a_pod]
+
+
 async def test_a_pod_that_is_counted_as_healthy_answers_from_that_moment_on(mesh: Any) -> None:
     """Envoy's own default tells its workers up to a second after the count that the controller reads."""
     revisions = [f"late-{number}" for number in range(5)]

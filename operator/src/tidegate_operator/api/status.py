@@ -209,6 +209,8 @@ class InferenceServiceStatus(StatusModel):
     """The generation of the spec that this status is about."""
     url: str | None = None
     """Where the service answers."""
+    external_url: Annotated[str, Field(max_length=512)] | None = None
+    """Where it answers callers from outside the cluster, if the install has a domain for them."""
     conditions: Annotated[
         list[Condition],
         Field(

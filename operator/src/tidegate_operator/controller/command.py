@@ -29,6 +29,7 @@ from tidegate_operator.kube.objects import CHILDREN, ENDPOINT_SLICE, POD, SERVIC
 from tidegate_operator.kube.pulse import Pulse, loop_clock
 from tidegate_operator.kube.recorder import Recorder
 from tidegate_operator.kube.store import Key, Store, key_of, reference_of
+from tidegate_operator.kube.version import kubernetes_version
 from tidegate_operator.process.administration import administration
 from tidegate_operator.process.pages import http_fetch
 from tidegate_operator.process.serving import serving
@@ -142,11 +143,21 @@ async def run(install: Install, settings: ControllerSettings) -> None:
         cluster = await ApiServer.open()
         stack.push_async_callback(cluster.close)
         session = await stack.enter_async_context(aiohttp.ClientSession())
+        install = install.model_copy(update={"kubernetes": await _version_of(cluster)})
         fence = Fence()
         controller = Controller(cluster, session, install, fence)
         admin = administration(controller.registry, ready=controller.ready, healthy=controller.pulse.health)
         await stack.enter_async_context(serving(admin, settings.host, settings.admin_port))
         await _until_stopped(controller, cluster, install.namespace, identity, fence)
+
+
+async def _version_of(cluster: ApiServer) -> tuple[int, int] | None:
+    try:
+        return await kubernetes_version(cluster)
+    except errors.ApiError as error:
+        # No reason not to begin: what depends on it is one field, and whoever can't be asked takes no spec either.
+        logger.warning("the version of Kubernetes isn't known", extra={"error": str(error)})
+        return None
 
 
 async def _until_stopped(

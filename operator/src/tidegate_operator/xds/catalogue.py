@@ -71,11 +71,12 @@ class _Rendered:
 class Catalogue:
     """The objects seen, and the views of them. What is seen shows in the views from the next `publish` on.
 
-    `domain` is the cluster's, `port` where the routers listen.
+    `domain` is the cluster's, `external` that of callers from outside, `port` where the routers listen.
     """
 
-    def __init__(self, domain: str, port: int = names.DATA_PORT) -> None:
+    def __init__(self, domain: str, port: int = names.DATA_PORT, external: str = "") -> None:
         self._domain = domain
+        self._external = external
         self._listener = _json(listener(port))
         self._services: Observed[_Rendered | None] = Observed()
         self._slices: Observed[endpoints.Slice | None] = Observed()
@@ -186,7 +187,7 @@ class Catalogue:
         if read.unread:
             logger.warning("service routed by weight alone", extra={"service": "/".join(key), "error": read.unread})
         clusters = {name: _json(cluster) for name, cluster in service_clusters(read, self._domain).items()}
-        host = _json(virtual_host(read, self._domain))
+        host = _json(virtual_host(read, self._domain, self._external))
         return _Rendered(clusters, host, digest(clusters.values()).encode(), digest([host]).encode())
 
 

@@ -28,7 +28,10 @@ async def run(settings: XdsSettings) -> None:
     process is then started again, and routers keep what they have.
     """
     metrics = XdsMetrics()
-    catalogue, watched = Catalogue(settings.cluster_domain), settings.watch_namespaces
+    catalogue, watched = (
+        Catalogue(settings.cluster_domain, external=settings.external_domain),
+        settings.watch_namespaces,
+    )
     async with contextlib.AsyncExitStack() as stack:
         cluster = await ApiServer.open()
         stack.push_async_callback(cluster.close)

@@ -6,6 +6,7 @@ from tidegate_operator.naming import (
     REVISION_LABEL,
     ROUTE_HEADER,
     WEIGHTS_PATH,
+    external_host,
     service_of,
 )
 
@@ -60,9 +61,13 @@ def virtual_host(namespace: str, service: str) -> str:
     return f"{namespace}/{service}"
 
 
-def hosts(namespace: str, service: str, domain: str) -> list[str]:
-    """The names by which callers reach a service; ports are stripped before they are compared."""
-    return [f"{service}.{namespace}", f"{service}.{namespace}.svc", f"{service}.{namespace}.svc.{domain}"]
+def hosts(namespace: str, service: str, domain: str, external: str = "") -> list[str]:
+    """The names by which callers reach a service; ports are stripped before they are compared.
+
+    `external` is the domain by which callers from outside the cluster do; none: they don't.
+    """
+    inside = [f"{service}.{namespace}", f"{service}.{namespace}.svc", f"{service}.{namespace}.svc.{domain}"]
+    return [*inside, external_host(service, namespace, external)] if external else inside
 
 
 def headless_host(namespace: str, revision: str, domain: str) -> str:

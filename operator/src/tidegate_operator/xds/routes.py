@@ -19,12 +19,15 @@ size survives a pod that can't be reached, and one that is under way to a model 
 Route = dict[str, Any]
 
 
-def virtual_host(service: RoutedService, domain: str) -> dict[str, Any]:
-    """The virtual host of a service; one that has no revision yet answers 503."""
+def virtual_host(service: RoutedService, domain: str, external: str = "") -> dict[str, Any]:
+    """The virtual host of a service; one that has no revision yet answers 503.
+
+    `domain` is the cluster's, `external` that of callers from outside, if there are such.
+    """
     return {
         "name": names.virtual_host(service.namespace, service.name),
-        "domains": names.hosts(service.namespace, service.name, domain),
-        "routes": [_told_weights(service), *_matched(service), _weighted(service)],
+        "domains": names.hosts(service.namespace, service.name, domain, external),
+        "routes": [_told_weights(service, external), *_matched(service), _weighted(service)],
     }
 
 
@@ -34,10 +37,14 @@ def weights(service: RoutedService) -> dict[str, int]:
     return {revision: weight for revision, weight in shares.items() if revision and weight}
 
 
-def _told_weights(service: RoutedService) -> Route:
-    """The router's own answer to who asks by which weights it goes; so what is told is what is done."""
+def _told_weights(service: RoutedService, external: str) -> Route:
+    """The router's own answer to who asks by which weights it goes; so what is told is what is done.
+
+    Callers from outside the cluster aren't told.
+    """
+    outside = {"name": ":authority", "string_match": {"contains": f".{external}"}, "invert_match": True}
     return {
-        "match": {"path": names.WEIGHTS_PATH},
+        "match": {"path": names.WEIGHTS_PATH, **({"headers": [outside]} if external else {})},
         "direct_response": {"status": 200, "body": {"inline_string": json.dumps(weights(service))}},
     }
 

@@ -13,6 +13,8 @@ class XdsSettings(BaseSettings):
 
     cluster_domain: str = "cluster.local"
     """The domain of the cluster's Services."""
+    external_domain: str = ""
+    """The domain by which callers from outside the cluster reach services; none: they don't."""
     watch_namespaces: tuple[str, ...] = ()
     """The namespaces whose services are routed to; none: all namespaces. JSON in the environment."""
     host: str = "0.0.0.0"
