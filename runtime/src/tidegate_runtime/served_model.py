@@ -5,7 +5,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 
 from tidegate_runtime.batching.dispatcher import Clock, Dispatcher
-from tidegate_runtime.batching.tickets import Asked, Deliver, Outputs, Passed, Ticket
+from tidegate_runtime.batching.tickets import Asked, Deliver, Outputs, Passed, Tap, Ticket
 from tidegate_runtime.errors import InvalidRequest, InvalidTensor
 from tidegate_runtime.loaded import Limits, Loaded, scheduler_of
 from tidegate_runtime.metrics import ModelMetrics
@@ -61,15 +61,18 @@ class ServedModel:
         self._holders = 0
         self._let_go: asyncio.Future[None] | None = None
 
-    async def infer(self, request: InferRequest, received: float, client: Hashable = None) -> InferResponse:
+    async def infer(
+        self, request: InferRequest, received: float, client: Hashable = None, *, hop: bool = False
+    ) -> InferResponse:
         """The answer. `received` is when the request's last byte came, by the service's clock; its time starts there.
 
         `client` tells apart whose requests run alone for a while if they spoil others' batches; None: of no known one.
+        `hop` says that another server has sent the request on: it goes no further.
 
         Raises any `RuntimeFault`. If the caller is cancelled, so is the request, wherever it is.
         """
         feeds, rows, deadline = self._admitted(request, received)
-        scheduled = self._scheduler.inferred(feeds, rows, deadline, priority=request.priority, client=client)
+        scheduled = self._scheduler.inferred(feeds, rows, deadline, priority=request.priority, client=client, hop=hop)
         outputs, leads = await scheduled
         return self.answer(request, outputs, leads=leads)
 
@@ -135,6 +138,10 @@ class ServedModel:
     def submit_all_checked(self, asked: Sequence[Asked], rows: int, size: int, priority: int) -> list[Ticket] | None:
         """`submit_all` for what was held against this model's signature and limits elsewhere."""
         return self._scheduler.submit_all(asked, rows, size, priority)
+
+    def tapped(self, tap: Tap | None) -> None:
+        """`tap` gets some of the requests and their answers from here on; None: nobody does."""
+        self._scheduler.tapped(tap)
 
     def withdraw(self, ticket: Ticket) -> None:
         """Forgets a request whose client is gone: it leaves the queue, and is not delivered."""

@@ -10,7 +10,7 @@ from google.protobuf.json_format import ParseDict
 from tidegate_runtime import __version__
 from tidegate_runtime.describing import configuration, extensions, metadata, statistics_of
 from tidegate_runtime.errors import NotReady, RuntimeFault
-from tidegate_runtime.naming import SERVER_NAME
+from tidegate_runtime.naming import HOP_HEADER, SERVER_NAME
 from tidegate_runtime.rpc import codec
 from tidegate_runtime.rpc.call import Call, status_of
 from tidegate_runtime.rpc.protos import inference_pb2 as pb
@@ -149,7 +149,7 @@ class Servicer:
         model = service.model(request.model_name, request.model_version or None)
         decoded = codec.decode(request, call.seconds_left)
         parsed = service.clock()
-        response = await model.infer(decoded, call.received, call.peer)
+        response = await model.infer(decoded, call.received, call.peer, hop=HOP_HEADER in call.metadata)
         delivered = service.clock()
         answer = codec.encode(response, decoded)
         written = service.clock()

@@ -6,6 +6,7 @@ from typing import Final
 from tidegate_runtime.batching.tickets import Outputs, Ticket
 from tidegate_runtime.errors import RuntimeFault
 from tidegate_runtime.metrics import ModelMetrics
+from tidegate_runtime.naming import HOP_HEADER
 from tidegate_runtime.rpc import codec
 from tidegate_runtime.rpc.call import Call
 from tidegate_runtime.rpc.protos import inference_pb2 as pb
@@ -68,6 +69,7 @@ class Submission:
             self._infer = codec.decode(request, call.seconds_left)
             self._ticket = ticket = self._model.submit(self._infer, call.received, self._on_outcome, call.peer)
             ticket.trace = self._trace
+            ticket.hop = HOP_HEADER in call.metadata
             self._parsed = ticket.arrived
         except Exception as error:
             self._fail(error)
