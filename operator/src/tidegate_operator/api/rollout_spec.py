@@ -53,6 +53,13 @@ class AnalysisSpec(ApiModel):
     """What to do when a step's hold is over without minRequests. Hold: wait for more. Pass: go on. Fail: abort."""
 
 
+class ShadowSpec(ApiModel):
+    """Copies of stable's requests that the canary answers, too, while it has weight 0; its answers reach nobody."""
+
+    percent: Annotated[int, Field(ge=1, le=100)]
+    """The share of stable's good answers that the canary's are compared with."""
+
+
 class RolloutSpec(ApiModel):
     """How a new revision takes over from the stable one."""
 
@@ -73,6 +80,8 @@ class RolloutSpec(ApiModel):
     sticky: StickySpec | None = None
     """By which key a caller stays with one revision while the weights stay: the share is then one of keys, not of
     requests, and a request without the key is drawn on its own. Left out: each request is drawn on its own."""
+    shadow: ShadowSpec | None = None
+    """What is copied to the canary in steps of weight 0. Left out: nothing."""
     progress_deadline: Annotated[PositiveDuration, at_most("168h")] = "1h"
     """How long a canary may take to get ready for a step, or to collect its evidence, before it is aborted; time in
     which it waits for a person, or for pods beyond maxReplicas and surge, doesn't count."""
