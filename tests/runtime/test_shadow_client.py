@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tidegate_runtime.shadow.client import BadAnswer, HttpClient
+from tidegate_runtime.shadow.client import BadAnswer, HttpClient, Unreachable
 
 OK = b"HTTP/1.1 200 OK\r\nX-One: 1\r\ncontent-length: 2\r\n\r\nok"
 
@@ -119,7 +119,7 @@ async def test_nobody_there_is_a_failure() -> None:
     port = listener.sockets[0].getsockname()[1]
     listener.close()
     await listener.wait_closed()
-    with pytest.raises(ConnectionError):
+    with pytest.raises(Unreachable):
         await HttpClient("127.0.0.1", port).ask(b"GET", b"/", {})
 
 

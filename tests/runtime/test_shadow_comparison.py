@@ -116,3 +116,18 @@ def test_a_large_tensor_in_pieces_differs_as_in_one(rows: int, columns: int, dra
 def test_bfloat16_is_compared_as_it_is() -> None:
     one = np.array([[1.0, 256.0]], ml_dtypes.bfloat16)
     assert compare(one, one + one, BF16) == Difference(256.0, 0.5, False, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("difference", "same"),
+    [
+        pytest.param(Difference(0.0, 0.0, True), True, id="alike, without columns"),
+        pytest.param(Difference(1.0, 0.25, False, 3, 0), True, id="other numbers, largest where they were"),
+        pytest.param(Difference(1.0, 0.25, False, 3, 1), False, id="one row's is elsewhere"),
+        pytest.param(Difference(1e-5, 1e-5, True, 3, 1), True, id="elsewhere among equals"),
+        pytest.param(Difference(1.0, 0.25, False), False, id="other numbers, of which none is a choice"),
+        pytest.param(INCOMPARABLE, False, id="what can't be compared"),
+    ],
+)
+def test_a_choice_is_where_the_largest_value_of_each_row_is(difference: Difference, same: bool) -> None:
+    assert difference.same_choice is same

@@ -9,7 +9,7 @@ import pytest
 
 from tidegate_runtime.naming import ShadowOutcome
 from tidegate_runtime.shadow import sending
-from tidegate_runtime.shadow.client import Answer
+from tidegate_runtime.shadow.client import Answer, Unreachable
 from tidegate_runtime.shadow.copies import PACE_SECONDS, Copy, Waiting
 from tidegate_runtime.shadow.figures import ShadowFigures
 from tidegate_runtime.shadow.sending import CONNECTIONS, MAX_PODS, PAUSE_SECONDS, Sending
@@ -119,12 +119,16 @@ async def test_a_copy_is_marked_and_says_where_its_json_ends() -> None:
         (answered(), "compared"),
         (answered(ROW * 1.0001), "compared"),
         (answered(ROW * 1.01), "diverged"),
-        (answered(ROW[:, ::-1].copy()), "diverged"),
-        (answered(np.vstack([ROW, ROW])), "diverged"),
+        (answered(ROW[:, ::-1].copy()), "moved"),
+        (answered(np.vstack([ROW, ROW])), "moved"),
         (Answer(400, {}, b'{"error": "no such input"}'), "failed"),
         (Answer(503, {}, b""), "failed"),
+        # Whoever answers so is another pod, or has too much to do: that says nothing of the model.
+        (Answer(404, {}, b""), "dropped"),
+        (Answer(429, {}, b""), "dropped"),
         (Answer(200, {}, b"{}"), "failed"),
-        (ConnectionRefusedError("nobody there"), "failed"),
+        (Unreachable("nobody there"), "dropped"),
+        (ConnectionResetError("in the middle"), "failed"),
         (ArithmeticError("a bug"), "failed"),
     ],
 )

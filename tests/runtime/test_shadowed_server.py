@@ -227,7 +227,7 @@ def test_a_request_of_every_way_is_copied_and_its_answer_compared(pair: Pair, wa
     pair.afresh()
     ask, count = WAYS[way]
     ask(pair.stable, {})
-    until(lambda: outcomes(pair.stable) == {"diverged": count})
+    until(lambda: outcomes(pair.stable) == {"moved": count})
     assert metrics(pair.stable, "tidegate_shadow_argmax_changes_total") == {"y": count}
     # 8 and -8, of which the larger one, without its sign, is 8.
     assert metrics(pair.stable, "tidegate_shadow_largest_difference") == {"y": 16.0}
@@ -240,7 +240,7 @@ def test_what_another_server_has_sent_on_is_not_copied(pair: Pair, way: str) -> 
     ask, _ = WAYS[way]
     ask(pair.stable, MARK)
     infer(pair.stable, {})
-    until(lambda: outcomes(pair.stable) == {"diverged": 1})
+    until(lambda: outcomes(pair.stable) == {"moved": 1})
 
 
 def test_requests_on_one_connection_are_copied_but_for_those_that_are_marked(pair: Pair) -> None:
@@ -249,7 +249,7 @@ def test_requests_on_one_connection_are_copied_but_for_those_that_are_marked(pai
     with httpx2.Client() as client:
         for headers in ({}, {}, MARK, MARK, {}):
             assert client.post(pair.stable.url("/v2/models/m/infer"), json=content, headers=headers).status_code == 200
-    until(lambda: outcomes(pair.stable) == {"diverged": 3})
+    until(lambda: outcomes(pair.stable) == {"moved": 3})
 
 
 def test_requests_that_fail_are_not_copied(pair: Pair) -> None:
@@ -257,14 +257,14 @@ def test_requests_that_fail_are_not_copied(pair: Pair) -> None:
     before = metrics(pair.canary, "tidegate_requests_total")
     assert httpx2.post(pair.stable.url("/v2/models/m/infer"), json={"inputs": []}).status_code == 400
     infer(pair.stable, {})
-    until(lambda: outcomes(pair.stable) == {"diverged": 1})
+    until(lambda: outcomes(pair.stable) == {"moved": 1})
     assert metrics(pair.canary, "tidegate_requests_total")["200"] == before.get("200", 0) + 1
 
 
 def test_copies_go_to_the_very_revision(pair: Pair) -> None:
     pair.afresh(revision="3")
     infer(pair.stable, {})
-    until(lambda: outcomes(pair.stable) == {"failed": 1})
+    until(lambda: outcomes(pair.stable) == {"dropped": 1})
 
 
 def test_a_share_that_ends_ends_the_copies(pair: Pair) -> None:
@@ -290,13 +290,13 @@ def test_requests_are_answered_whatever_becomes_of_the_canary(tmp_path: Path) ->
         canary.popen.kill()
         canary.popen.wait()
         infer(stable, {})
-        until(lambda: outcomes(stable) == {"compared": 1, "failed": 1})
+        until(lambda: outcomes(stable) == {"compared": 1, "dropped": 1})
         # The share's server is gone, too: what was told last holds.
         share.shutdown()
         share.socket.close()
         for _ in range(3):
             infer(stable, {})
-        until(lambda: outcomes(stable) == {"compared": 1, "failed": 4})
+        until(lambda: outcomes(stable) == {"compared": 1, "dropped": 4})
         stable.popen.terminate()
         assert stable.popen.wait(SECONDS) == 0
 

@@ -60,6 +60,7 @@ class ShadowOutcome(StrEnum):
 
     COMPARED = "compared"
     DIVERGED = "diverged"
+    MOVED = "moved"
     FAILED = "failed"
     TIMEOUT = "timeout"
     DROPPED = "dropped"

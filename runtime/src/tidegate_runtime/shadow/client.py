@@ -28,6 +28,10 @@ class BadAnswer(OSError):
     """What came is no answer, or one that is too long."""
 
 
+class Unreachable(ConnectionError):
+    """No connection could be made: nothing was asked."""
+
+
 class _Stale(ConnectionError):
     """The server closed a connection before it answered: it may have been idle for too long."""
 
@@ -43,7 +47,10 @@ class Asking(Protocol):
         parts: Sequence[bytes | memoryview] = (),
         most: int = 0,
     ) -> Answer:
-        """The answer, whose body has at most `most` bytes. Raises `OSError`. It may be cancelled."""
+        """The answer, whose body has at most `most` bytes. Raises `OSError`: `Unreachable` if nothing was asked.
+
+        It may be cancelled.
+        """
 
     def close(self) -> None:
         """Ends the connection. It may be asked again."""
@@ -92,7 +99,9 @@ class HttpClient:
             async with asyncio.timeout(CONNECT_SECONDS):
                 return (await loop.create_connection(_Line, self._host, self._port))[1]
         except TimeoutError:
-            raise ConnectionError(f"no connection within {CONNECT_SECONDS:g} s") from None
+            raise Unreachable(f"no connection within {CONNECT_SECONDS:g} s") from None
+        except OSError as error:
+            raise Unreachable(str(error)) from error
 
     async def _answer(self, line: "_Line", message: Sequence[bytes | memoryview], most: int) -> Answer:
         try:

@@ -38,6 +38,11 @@ class Difference(NamedTuple):
     rows: int = 0
     moved: int = 0
 
+    @property
+    def same_choice(self) -> bool:
+        """Whether the largest value of every row is where it was; whether both are alike, where there is no such."""
+        return self.alike or (self.rows > 0 and not self.moved)
+
 
 INCOMPARABLE: Final = Difference(inf, inf, alike=False)
 """An output that is missing, or has another datatype or shape."""

@@ -56,5 +56,9 @@ class ShadowFigures:
                 output = self.outputs[name] = OutputFigures()
             if output is not None:
                 output.add(difference)
-        alike = all(difference.alike for difference in differences.values())
-        self.count(ShadowOutcome.COMPARED if alike else ShadowOutcome.DIVERGED)
+        if all(difference.alike for difference in differences.values()):
+            self.count(ShadowOutcome.COMPARED)
+        elif all(difference.same_choice for difference in differences.values()):
+            self.count(ShadowOutcome.DIVERGED)
+        else:
+            self.count(ShadowOutcome.MOVED)

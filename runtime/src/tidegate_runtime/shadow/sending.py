@@ -8,7 +8,7 @@ from typing import Final
 
 from tidegate_runtime.errors import RuntimeFault
 from tidegate_runtime.naming import HOP_HEADER, ROUTE_HEADER, ROUTED_BY_MATCH, SHADOW, ShadowOutcome
-from tidegate_runtime.shadow.client import Asking
+from tidegate_runtime.shadow.client import Asking, Unreachable
 from tidegate_runtime.shadow.comparison import Difference, differences
 from tidegate_runtime.shadow.copies import Copy, Waiting
 from tidegate_runtime.shadow.share import Target
@@ -32,6 +32,8 @@ OFF_LOOP_BYTES: Final = 256 * 1024
 """Outputs from this size on are compared in a thread: half a millisecond that requests would wait."""
 
 _BUSY: Final = (429, 503)
+_NOT_ASKED: Final = (404, 429)
+"""Answers that tell nothing of the canary: its address went to another pod, or it has too much to do."""
 
 
 class Refused(Exception):
@@ -40,6 +42,7 @@ class Refused(Exception):
     def __init__(self, status: int, said: bytes) -> None:
         super().__init__(f"it answered {status}: {said[:200].decode(errors='replace')}")
         self.busy = status in _BUSY
+        self.telling = status not in _NOT_ASKED
 
 
 class Sending:
@@ -99,7 +102,8 @@ async def _settled(copy: Copy, pod: Asking) -> Exception | None:
         figures.count(ShadowOutcome.TIMEOUT)
         return TimeoutError(f"no answer within {copy.timeout_seconds:g} s")
     except (OSError, Refused, RuntimeFault) as error:
-        figures.count(ShadowOutcome.FAILED)
+        untold = isinstance(error, Unreachable) or (isinstance(error, Refused) and not error.telling)
+        figures.count(ShadowOutcome.DROPPED if untold else ShadowOutcome.FAILED)
         return error
     except Exception as error:
         logger.exception("a copy could not be compared")
