@@ -74,6 +74,7 @@ def test_a_canary_that_gives_up_sooner_does_not_take_stables_requests_along(
 def test_a_service_goes_by_three_names(builders: Any) -> None:
     host = virtual_host(service.read(builders.service(1, stable=A)), "cluster.test")
     assert host["domains"] == ["churn.ml", "churn.ml.svc", "churn.ml.svc.cluster.test"]
+    assert host["request_headers_to_remove"] == ["x-tidegate-hop"]
 
 
 def test_every_revision_has_its_clusters_and_only_the_canary_falls_back(builders: Any) -> None:

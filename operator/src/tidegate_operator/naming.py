@@ -32,6 +32,8 @@ WEIGHTS_PATH = "/.well-known/tidegate/weights"
 """Where a router says by which weights it shares the requests of a service, at the service's own address."""
 ROUTE_HEADER = "x-tidegate-route"
 """How the router chose the revision of a request that it sends to a pod: `weight` or `match`."""
+HOP_HEADER = "x-tidegate-hop"
+"""On what one pod sends to another, which copies it to nobody; never a caller's to say."""
 XDS_SERVICE = "tidegate-xds"
 XDS_PORT = 18000
 

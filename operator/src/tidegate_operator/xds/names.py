@@ -3,6 +3,7 @@
 from tidegate_operator.naming import (
     ADMIN_PORT,
     DATA_PORT,
+    HOP_HEADER,
     REVISION_LABEL,
     ROUTE_HEADER,
     WEIGHTS_PATH,
@@ -10,7 +11,7 @@ from tidegate_operator.naming import (
     service_of,
 )
 
-__all__ = ["ADMIN_PORT", "DATA_PORT", "REVISION_LABEL", "ROUTE_HEADER", "WEIGHTS_PATH", "XDS_PORT"]
+__all__ = ["ADMIN_PORT", "DATA_PORT", "HOP_HEADER", "REVISION_LABEL", "ROUTE_HEADER", "WEIGHTS_PATH", "XDS_PORT"]
 
 XDS_CLUSTER = "xds"
 """The cluster in the routers' static bootstrap that leads to this process."""

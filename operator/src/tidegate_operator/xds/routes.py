@@ -24,6 +24,8 @@ def virtual_host(service: RoutedService, domain: str) -> dict[str, Any]:
     return {
         "name": names.virtual_host(service.namespace, service.name),
         "domains": names.hosts(service.namespace, service.name, domain),
+        # Or callers could keep their requests from being copied, and out of the evidence.
+        "request_headers_to_remove": [names.HOP_HEADER],
         "routes": [_told_weights(service), *_matched(service), _weighted(service)],
     }
 
