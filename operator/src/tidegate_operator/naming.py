@@ -38,6 +38,9 @@ XDS_SERVICE = "tidegate-xds"
 XDS_PORT = 18000
 
 EVIDENCE_METRIC = "tidegate_evidence_seconds"
+COPIES_METRIC = "tidegate_shadow_requests_total"
+SHARE_METRIC = "tidegate_share_answers_total"
+"""There on every page of a pod that asks what share of its requests it copies."""
 QUEUE_DEPTH_METRIC = "tidegate_queue_depth"
 P95_METRIC = "tidegate_p95_milliseconds"
 """Not in seconds, against Prometheus' custom: an HPA reads thousandths of the unit, too coarse for a target of 5 ms."""
