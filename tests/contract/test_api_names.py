@@ -166,6 +166,7 @@ def test_the_page_shows_every_field_of_the_status() -> None:
     assert set(shown["stable"]) == set(shown["canary"]) - {"previewUrl"}
     assert set(shown["previous"]) == set(definitions["PreviousRevision"]["properties"])
     assert set(shown["rollout"]["analysis"]) == set(definitions["AnalysisStatus"]["properties"])
+    assert set(shown["rollout"]["analysis"]["copies"]) == set(definitions["CopySample"]["properties"])
     assert set(shown["rollout"]["analysis"]["canary"]) == set(definitions["Sample"]["properties"])
     assert set(shown["retiring"][0]) == set(definitions["RetiringRevision"]["properties"])
     assert set(shown["rollout"]) == set(definitions["RolloutStatus"]["properties"])
