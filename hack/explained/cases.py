@@ -10,6 +10,7 @@ from explained.objects import (
     analysis,
     answered,
     condition,
+    copies,
     deployment,
     lease,
     pod,
@@ -36,6 +37,9 @@ _MANUAL: Object = {
     "rollout": {"steps": [{"weight": 10, "hold": "2m"}, {"weight": 50, "hold": "5m"}], "approval": "Manual"}
 }
 _AUTOMATIC: Object = {"rollout": {"steps": [{"weight": 10, "hold": "2m"}, {"weight": 50, "hold": "5m"}]}}
+_SHADOWED: Object = {
+    "rollout": {"steps": [{"weight": 0, "hold": "2m"}, {"weight": 50, "hold": "5m"}], "shadow": {"percent": 20}}
+}
 _LONG_HOLD: Object = {"rollout": {"steps": [{"weight": 10, "hold": "12m"}, {"weight": 50, "hold": "5m"}]}}
 _PASS = analysis("Pass", "NoWorse", "no worse than stable in 2,140 requests", (2140, 3), (19260, 22), slow=21)
 _RESTING: Object = {
@@ -76,6 +80,14 @@ def _stalled(reason: str, message: str) -> Object:
 _CAPACITY = (
     "50 % needs 2 canary pods beside 3 stable ones, and scaling.maxReplicas 3 + rollout.surge 1 allow 4:"
     " raise rollout.surge to 2"
+)
+_FEW_COPIES = (
+    "41 of 200 answers to copies that have to be compared; 0 of 41 answers (0 %) differed from stable's, 1 % may;"
+    " 0 of 41 copies (0 %) failed, 1 % may"
+)
+_DIVERGED = (
+    "60 of 300 answers (20 %) differed from stable's, 1 % may; 0 of 300 copies (0 %) failed, 1 % may;"
+    " by chance at most once in 485,165,195 times"
 )
 _SHARE = "the canary was seen to answer 1049 of 21400 requests, which isn't 10 %"
 _NO_GPU = "0/4 nodes are available: 4 Insufficient nvidia.com/gpu."
@@ -122,6 +134,21 @@ CASES: tuple[Situation, ...] = (
                 "Progressing",
                 analysis=analysis("Inconclusive", "TooFewRequests", "41 of 200 requests", (41, 0), (380, 1)),
             ),
+        ),
+    ),
+    Situation(
+        "Too few copies",
+        service(
+            spec=_SHADOWED,
+            status=under_way("Progressing", 0, analysis=copies("Inconclusive", "TooFewCopies", _FEW_COPIES, 41, 0)),
+        ),
+    ),
+    Situation(
+        "Given up by how it answered copies",
+        _aborted(
+            "AnswersDiverged",
+            f"was aborted: {_DIVERGED}",
+            analysis=copies("Fail", "AnswersDiverged", _DIVERGED, 300, 60),
         ),
     ),
     Situation(

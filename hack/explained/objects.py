@@ -82,6 +82,14 @@ def analysis(
     }
 
 
+def copies(verdict: str, reason: str, message: str, compared: int, diverged: int) -> Object:
+    """`status.rollout.analysis` of a step that is judged by copies."""
+    told = {"compared": compared, "diverged": diverged, "failed": 0, "dropped": 3}
+    nothing = {"requests": 0, "failures": 0, "timed": 0, "slow": 0}
+    at = {"at": "2026-11-22T09:59:40Z", "canary": nothing, "stable": nothing}
+    return {"verdict": verdict, "reason": reason, "message": message, "copies": told, **at}
+
+
 def answered(action: str, revision: str, *, accepted: bool = True, message: str, identity: str = "7d0c") -> Object:
     """`status.rollout.lastRequest`."""
     return {

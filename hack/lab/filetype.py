@@ -29,6 +29,23 @@ def another_version(version: str) -> bytes:
     return serialized
 
 
+def contrary() -> bytes:
+    """A model that takes the same, and is surest of what the real one deems least likely."""
+    import onnx  # noqa: PLC0415 - as above
+
+    changed = onnx.load_from_string(model())
+    (output,) = changed.graph.output
+    before = f"{output.name}_before"
+    for node in changed.graph.node:
+        for names in (node.input, node.output):
+            renamed = [before if name == output.name else name for name in names]
+            del names[:]
+            names.extend(renamed)
+    changed.graph.node.append(onnx.helper.make_node("Neg", [before], [output.name]))
+    serialized: bytes = changed.SerializeToString()
+    return serialized
+
+
 def digest(data: bytes) -> str:
     """The SHA-256 that an InferenceService names a model by."""
     return hashlib.sha256(data).hexdigest()

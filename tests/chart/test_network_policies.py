@@ -4,11 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from tidegate_operator.naming import revision_labels
+
 from .rendering import NAMESPACE, PROCESSES, Object, named, of_kind, render
 
 pytestmark = pytest.mark.e2e
 
 STRANGER = {"app": "something"}
+RUNTIME = revision_labels("churn", "churn-6f3c9d1a")
 
 
 def labels(objects: list[Object], process: str) -> dict[str, str]:
@@ -56,6 +59,8 @@ def may_reach(objects: list[Object], process: str, port: int, namespace: str, po
         ("xds", 18000, (NAMESPACE, "router"), True),
         ("xds", 18000, (NAMESPACE, "stranger"), False),
         ("xds", 18000, ("ml", "router"), False),
+        ("xds", 18000, ("ml", "stranger"), False),
+        ("xds", 18000, ("ml", "runtime"), True),
         ("xds", 8082, ("ml", "stranger"), False),
         # The API server is no pod that a selector could find.
         ("metrics-adapter", 6443, ("kube-system", "stranger"), True),
@@ -69,7 +74,8 @@ def test_who_reaches_what(
     rendered: list[Object], process: str, port: int, source: tuple[str, str], reached: bool
 ) -> None:
     namespace, name = source
-    pod = STRANGER if name == "stranger" else labels(rendered, name)
+    others = {"stranger": STRANGER, "runtime": RUNTIME}
+    pod = others[name] if name in others else labels(rendered, name)
     assert may_reach(rendered, process, port, namespace, pod) is reached
 
 

@@ -13,6 +13,7 @@ from explained.objects import (
     Object,
     analysis,
     condition,
+    copies,
     deployment,
     lease,
     pod,
@@ -40,6 +41,8 @@ EXPECTED: dict[str, list[tuple[str, str, float | None, str]]] = {
     "Paused by request": [("gate", "PausedByRequest", 12, "kubectl tidegate resume churn -n ml")],
     "Paused by the spec": [("gate", "PausedBySpec", 10, PATCH + """'{"spec": {"rollout": {"paused": false}}}'""")],
     "Too few requests": [("sample", "TooFewRequests", 8, PROMOTE)],
+    "Too few copies": [("sample", "TooFewCopies", 8, PROMOTE)],
+    "Given up by how it answered copies": [("sample", "AnswersDiverged", 12, RETRY)],
     "The observed share differs": [("route", "ShareDiffers", 10, RESTART + "router")],
     "Pods: the image can't be pulled": [("condition", "ImagePullBackOff", 9, f"kubectl -n ml describe pod {POD}")],
     "Pods: a container crashes": [
@@ -152,6 +155,23 @@ def test_routers_that_have_an_older_share_are_told_though_the_hold_is_not_over()
 def test_a_step_without_share_needs_no_sample() -> None:
     steps = {"rollout": {"steps": [{"weight": 0, "hold": "2m"}, {"weight": 50, "hold": "5m"}]}}
     assert reasons(service(spec=steps, status=under_way("Progressing", 0))) == []
+
+
+@pytest.mark.parametrize(
+    ("seen", "reason", "words"),
+    [
+        (None, "NothingRead", "Nothing could be read yet of the copies"),
+        (copies("Inconclusive", "StableCantCopy", "can't", 0, 0), "StableCantCopy", "made by an earlier release"),
+        (copies("Inconclusive", "TooFewCopies", "few", 7, 0), "TooFewCopies", "7 answers of"),
+        (copies("Inconclusive", "CopiesUndecided", "perhaps", 300, 4), "CopiesUndecided", "doesn't settle it yet"),
+    ],
+)
+def test_a_step_that_is_judged_by_copies_says_what_it_waits_for(seen: Object | None, reason: str, words: str) -> None:
+    steps = {"rollout": {"steps": [{"weight": 0, "hold": "2m"}], "shadow": {"percent": 20}}}
+    more: Object = {"analysis": seen} if seen else {}
+    (found,) = explain(service(spec=steps, status=under_way("Progressing", 0, **more)), (), NOW)
+    assert found.reason == reason
+    assert words in found.message
 
 
 def test_where_nothing_could_be_read_that_is_what_it_waits_for() -> None:

@@ -76,6 +76,14 @@ def test_the_tree_has_everything_that_the_status_tells() -> None:
     ]
 
 
+def test_a_step_that_is_judged_by_copies_tells_what_became_of_them() -> None:
+    status = full()
+    copies = {"compared": 1200, "diverged": 6, "failed": 1, "dropped": 30}
+    status["rollout"]["analysis"] |= {"copies": copies, "canary": {}, "stable": {}}
+    (told,) = [line for line in drawn(a_service(status)) if "copies" in line]
+    assert told == "    │   └── copies  1,200 compared, 6 differed (0.50 %); 1 failed, 30 dropped"
+
+
 def test_a_spec_that_the_controller_has_not_looked_at_is_told_first() -> None:
     assert drawn(a_service(resting(), generation=2))[1] == (
         "├── the controller hasn't looked at generation 2 yet; what follows is older"

@@ -76,7 +76,7 @@ async def test_the_routers_ask_for_the_revision_as_its_pods_are_named() -> None:
         assert (await client.get(xds.health_path(revision))).status_code == 200
     spec = InferenceServiceSpec.model_validate({"model": {"uri": "https://h/m.onnx"}})
     (runtime_container,) = pod_template("churn-model", revision, spec, Install())["spec"]["containers"]
-    told = {variable["name"]: variable["value"] for variable in runtime_container["env"]}
+    told = {variable["name"]: variable.get("value") for variable in runtime_container["env"]}
     service.model.assert_called_once_with(told["TIDEGATE_NAME"], told["TIDEGATE_MODEL_VERSION"])
     path = xds.health_path(revision).replace("churn-model/", "<service>/", 1).replace(revision, "<revision>")
     assert f"`{path}`" in section("What the router is told")
@@ -167,6 +167,7 @@ def test_the_page_shows_every_field_of_the_status() -> None:
     assert set(shown["stable"]) == set(shown["canary"]) - {"previewUrl"}
     assert set(shown["previous"]) == set(definitions["PreviousRevision"]["properties"])
     assert set(shown["rollout"]["analysis"]) == set(definitions["AnalysisStatus"]["properties"])
+    assert set(shown["rollout"]["analysis"]["copies"]) == set(definitions["CopySample"]["properties"])
     assert set(shown["rollout"]["analysis"]["canary"]) == set(definitions["Sample"]["properties"])
     assert set(shown["retiring"][0]) == set(definitions["RetiringRevision"]["properties"])
     assert set(shown["rollout"]) == set(definitions["RolloutStatus"]["properties"])

@@ -55,8 +55,8 @@ def test_the_page_lists_every_option_with_its_default() -> None:
     valued = [f"{told[name][0]}={text}" for name, text in defaults.items() if name not in flags]
     from_page = SERVE.make_context("serve", ["/m", *valued])
     assert from_page.params == SERVE.make_context("serve", ["/m"]).params
-    optional = ("MODEL_PATH", "NAME", "TLS_CERTIFICATE", "TLS_KEY", "ISOLATE", "TRACE_ENDPOINT", "WARMUP_SECONDS")
-    of_devices = ("ARENA_BYTES", "GRAPH_BYTES", "CONV_SEARCH", "ENGINE_CACHE")
+    optional = ("MODEL_PATH", "NAME", "TLS_CERTIFICATE", "TLS_KEY", "ISOLATE", "TRACE_ENDPOINT", "SHARE_URL")
+    of_devices = ("ARENA_BYTES", "GRAPH_BYTES", "CONV_SEARCH", "ENGINE_CACHE", "WARMUP_SECONDS")
     without = {f"TIDEGATE_{name}" for name in (*optional, *of_devices)}
     assert set(OPTIONS) - set(defaults) == without
 
@@ -66,7 +66,7 @@ def test_the_runtime_takes_every_setting_of_its_container(
     parts: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, runtime = containers(parts)
-    settings = {variable["name"]: variable["value"] for variable in runtime["env"]}
+    settings = {variable["name"]: variable["value"] for variable in runtime["env"] if "value" in variable}
     assert set(settings) <= set(OPTIONS)
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
@@ -92,7 +92,7 @@ def test_the_fetcher_takes_its_arguments(parts: dict[str, Any]) -> None:
 
 def test_the_crds_defaults_are_the_runtimes() -> None:
     _, runtime = containers({})
-    told = {variable["name"]: variable["value"] for variable in runtime["env"]}
+    told = {variable["name"]: variable.get("value") for variable in runtime["env"]}
     for name in (
         "MAX_BATCH_SIZE",
         "MAX_DELAY_SECONDS",

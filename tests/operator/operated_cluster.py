@@ -10,7 +10,7 @@ from tidegate_operator.analyst import Analyst
 from tidegate_operator.controller.command import WATCHED
 from tidegate_operator.desired import Manifest, Owner, metadata
 from tidegate_operator.errors import ApiError
-from tidegate_operator.evidence.readings import Calls, Readings, Source, Times
+from tidegate_operator.evidence.readings import NO_COPIES, Calls, Readings, Source, Times
 from tidegate_operator.fit import Inventory
 from tidegate_operator.foresight import Foresight
 from tidegate_operator.install import Install
@@ -61,7 +61,7 @@ class Callers:
         self, namespace: str, revisions: Iterable[str], pods: Iterable[Mapping[str, Any]]
     ) -> Mapping[str, Readings]:
         # Who has counted nothing says so.
-        nothing = Readings(calls={"router": Calls()}, times={"pod": Times()})
+        nothing = Readings(calls={"router": Calls()}, times={"pod": Times()}, copies={"pod": NO_COPIES})
         seen = {name: self.sees.get(name, nothing) for name in revisions}
         return {name: replace(found, restarts=self.restarts.get(name, 0)) for name, found in seen.items()}
 

@@ -178,7 +178,9 @@ def test_the_runtime_is_told_what_the_spec_says() -> None:
         "timeout": "2s",
     }
     (runtime,) = a_template(runtime=spec)["spec"]["containers"]
-    assert {variable["name"]: variable["value"] for variable in runtime["env"]} == {
+    namespace, *settings = runtime["env"]
+    assert namespace == {"name": "TIDEGATE_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}}
+    assert {variable["name"]: variable["value"] for variable in settings} == {
         "TIDEGATE_NAME": "churn",
         "TIDEGATE_MODEL_VERSION": A,
         "TIDEGATE_DEVICE": "cpu",
@@ -188,6 +190,7 @@ def test_the_runtime_is_told_what_the_spec_says() -> None:
         "TIDEGATE_MAX_BODY_BYTES": "10485760",
         "TIDEGATE_TIMEOUT_SECONDS": "2.0",
         "TIDEGATE_DRAIN_SECONDS": "10",
+        "TIDEGATE_SHARE_URL": f"http://tidegate-xds.tidegate-system.svc.cluster.local:18000/v1/share/$(TIDEGATE_NAMESPACE)/{A}",
     }
 
 

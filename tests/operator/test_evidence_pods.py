@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tidegate_operator.evidence.buckets import BOUNDS_SECONDS
-from tidegate_operator.evidence.page import times_of
-from tidegate_operator.evidence.readings import Readings, Times
+from tidegate_operator.evidence.page import copies_of, times_of
+from tidegate_operator.evidence.readings import NO_COPIES, Copies, Readings, Times
 from tidegate_operator.exposition import Malformed
 from tidegate_operator.routing.pods import CONCURRENCY, read_pods
 
@@ -31,6 +31,16 @@ def page_of(counts: tuple[int, ...], model: str = "churn") -> str:
         f'tidegate_evidence_seconds_bucket{{le="{bound}",model="{model}",version="1"}} {count}.0\n'
         for bound, count in zip(bounds, accumulate(counts), strict=True)
     )
+
+
+def copies_page(canary: str = B, **outcomes: int) -> str:
+    """The page of a pod that can copy, with what became of the copies to a canary."""
+    lines = ['tidegate_share_answers_total{answer="news"} 1.0']
+    lines += [
+        f'tidegate_shadow_requests_total{{canary="{canary}",model="churn",outcome="{outcome}",version="{A}"}} {count}.0'
+        for outcome, count in outcomes.items()
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def some(bucket: int, count: int) -> tuple[int, ...]:
@@ -106,12 +116,35 @@ def test_a_page_that_no_runtime_writes_is_refused(page: str, message: str) -> No
 async def test_each_revision_has_the_times_of_its_own_pods() -> None:
     fetch = answering(p1=page_of(some(5, 1)), p2=page_of(some(6, 2)), p3=page_of(some(7, 3)))
     pods = [pod("a"), pod("b", address="10.0.0.2", restarts=2), pod("c", B, address="10.0.0.3"), pod("d", None)]
+    started = {"a/0": AT, "b/2": AT, "c/0": AT}
     assert await read_pods(fetch, pods) == {
-        A: Readings(
-            times={"a/0": Times(some(5, 1)), "b/2": Times(some(6, 2))}, restarts=2, started={"a/0": AT, "b/2": AT}
-        ),
-        B: Readings(times={"c/0": Times(some(7, 3))}, started={"c/0": AT}),
+        A: Readings(times={"a/0": Times(some(5, 1)), "b/2": Times(some(6, 2))}, restarts=2, started=started, mute=1),
+        B: Readings(times={"c/0": Times(some(7, 3))}, started=started, mute=2),
     }
+
+
+async def test_copies_are_evidence_of_the_canary_that_answered_them_told_by_the_pods_that_sent_them() -> None:
+    fetch = answering(
+        p1=copies_page(compared=90, diverged=10, moved=1, failed=2, timeout=3, dropped=4),
+        p2=copies_page("churn-cccccccc", compared=7),
+        p3="",
+        p4=page_of(some(7, 3)) + copies_page("churn-aaaaaaaa", compared=1),
+    )
+    pods = [pod("a"), *(pod(name, A, address=f"10.0.0.{at}") for name, at in (("b", 2), ("c", 3)))]
+    found = await read_pods(fetch, [*pods, pod("d", B, address="10.0.0.4")])
+    assert found[B].copies == {"a/0": Copies(alike=90, diverged=10, moved=1, failed=5, dropped=4), "b/0": NO_COPIES}
+    assert found[B].mute == 0, "only one is of an older release"
+    assert found[B].times == {"d/0": Times(some(7, 3))}
+
+
+def test_what_became_of_copies_is_read_by_canary_and_models_count_together() -> None:
+    page = copies_page(compared=3) + copies_page(B, compared=4, diverged=1) + copies_page("other", failed=1)
+    assert copies_of(page) == {B: Copies(alike=7, diverged=1), "other": Copies(failed=1)}
+    assert copies_of(copies_page()) == {}
+    assert copies_of("tidegate_inflight 3\n") is None
+    assert copies_of(copies_page(heard_of_later=5)) == {B: Copies(dropped=5)}
+    with pytest.raises(Malformed, match="not a number"):
+        copies_of(copies_page().replace("1.0", "many"))
 
 
 @pytest.mark.parametrize(

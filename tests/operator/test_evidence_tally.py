@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate_operator.evidence.readings import Calls, Readings, Times
+from tidegate_operator.evidence.readings import Calls, Copies, Readings, Times
 from tidegate_operator.evidence.tally import Tally, Window
 
 from .builders import NOW, after
@@ -61,6 +61,20 @@ def test_a_source_counts_from_its_start_if_that_was_in_the_step(started: object,
     born = Readings(calls={ROUTER: Calls(40, 2)}, started={ROUTER: started})  # type: ignore[dict-item]
     assert tallied(calls(), born).requests == requests
     assert tallied(born).requests == 0, "what comes first may have been counted by whoever tallied before"
+
+
+def test_copies_count_as_calls_do() -> None:
+    first, second = (Readings(copies={POD: Copies(*counts)}) for counts in ((5, 0, 3, 7, 1), (6, 2, 3, 10, 1)))
+    assert tallied(first, second) == Window(copies=Copies(1, 2, 0, 3, 0))
+    assert tallied(first, Readings(), second) == Window(copies=Copies(1, 2, 0, 3, 0)), (
+        "what came while it was away counts"
+    )
+    anew = Readings(copies={POD: Copies(2, 2, 3, 0, 1)})
+    assert tallied(second, anew) == Window(copies=Copies(2, 2, 3, 0, 1)), "a count that shrinks began anew"
+    born = Readings(copies={POD: Copies(5, 0, 3, 7, 1), "uid/1": Copies(1, 1, 0, 0, 0)}, started={"uid/1": after(5)})
+    assert tallied(first, born) == Window(copies=Copies(1, 1, 0, 0, 0))
+    assert tallied(first, Readings(mute=3)) == Window(mute=3)
+    assert Tally(NOW).read(first).begun(after(9)).read(second).window.copies == Copies(1, 2, 0, 3, 0)
 
 
 def test_times_count_by_bucket() -> None:

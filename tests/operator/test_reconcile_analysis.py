@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tidegate_operator.evidence.buckets import BOUNDS_SECONDS, index_of
-from tidegate_operator.evidence.readings import Calls, Readings, Times
+from tidegate_operator.evidence.readings import NO_COPIES, Calls, Copies, Readings, Times
 
 from .operated_cluster import OperatedCluster
 
@@ -15,6 +15,9 @@ Serving = Callable[..., Awaitable[OperatedCluster]]
 
 STEPS = {"steps": [{"weight": 10, "hold": "1m"}, {"weight": 50, "hold": "1m"}], "scaleDownDelay": "5m"}
 NEW_MODEL = {"uri": "https://models.example/churn-2.onnx"}
+
+
+SHADOWED = {"steps": [{"weight": 0, "hold": "1m"}, {"weight": 50, "hold": "1m"}], "shadow": {"percent": 20}}
 
 
 class Traffic:
@@ -168,3 +171,73 @@ async def test_a_canary_whose_only_pod_ended_is_given_up_though_it_never_comes_b
     await traffic.flow(35)
     assert found.status["rollout"]["reason"] == "CanaryRestarted"
     assert "canary" not in found.status
+
+
+async def a_shadowed_canary(serving: Serving, **rollout: Any) -> OperatedCluster:
+    """A service with a canary at its step of weight 0."""
+    found = await serving(rollout={**SHADOWED, **rollout})
+    found.change(model=NEW_MODEL)
+    await found.settle()
+    assert found.status["rollout"]["phase"] == "Progressing"
+    assert found.status["canary"]["weight"] == 0
+    return found
+
+
+async def copied(found: OperatedCluster, seconds: int, *, diverging: int = 0, failing: int = 0, mute: int = 0) -> None:
+    """Ten copies a second by one of stable's pods, with passes as they fall due."""
+    canary = found.revision("canary")
+    for _ in range(seconds):
+        if found.status.get("canary", {}).get("revision") != canary:
+            return
+        alike, diverged, moved, failed, dropped = found.callers.sees.get(canary, Readings()).copies.get(
+            "pod", NO_COPIES
+        )
+        now = Copies(alike + 10 - diverging - failing, diverged + diverging, moved, failed + failing, dropped + 1)
+        found.callers.sees[canary] = Readings(copies={} if mute else {"pod": now}, mute=mute)
+        found.now += timedelta(seconds=1)
+        await found.settle()
+
+
+async def test_a_canary_that_answers_copies_as_stable_does_gets_its_first_requests(serving: Serving) -> None:
+    found = await a_shadowed_canary(serving)
+    await copied(found, 31)
+    analysis = found.status["rollout"]["analysis"]
+    assert (analysis["verdict"], analysis["reason"]) == ("Pass", "AnswersAlike")
+    assert analysis["copies"] == {"compared": 300, "diverged": 0, "failed": 0, "dropped": 30}
+    assert found.status["canary"]["weight"] == 0
+    await copied(found, 35)
+    assert found.status["canary"]["weight"] == 50
+
+
+async def test_a_canary_whose_answers_to_copies_differ_is_given_up_before_it_has_a_caller(serving: Serving) -> None:
+    found = await a_shadowed_canary(serving)
+    await copied(found, 35, diverging=2)
+    assert found.status["rollout"]["phase"] == "Aborted"
+    assert found.condition("RolloutHealthy") == ("False", "AnswersDiverged")
+    (told,) = [c["message"] for c in found.status["conditions"] if c["type"] == "RolloutHealthy"]
+    assert "60 of 300 answers (20 %) differed from stable's" in told
+
+
+async def test_a_canary_that_fails_copies_is_given_up(serving: Serving) -> None:
+    found = await a_shadowed_canary(serving)
+    await copied(found, 35, failing=2)
+    assert found.status["rollout"]["reason"] == "CopiesFailed"
+
+
+async def test_a_step_whose_stable_cannot_copy_waits_and_says_what_to_do(serving: Serving) -> None:
+    found = await a_shadowed_canary(serving)
+    await copied(found, 100, mute=1)
+    assert found.status["canary"]["weight"] == 0
+    assert found.status["rollout"]["analysis"]["reason"] == "StableCantCopy"
+    assert "Promote goes on without" in found.status["rollout"]["message"]
+    found.ask("Promote", found.revision("canary"))
+    await found.settle()
+    assert found.status["canary"]["weight"] == 50
+
+
+async def test_a_step_of_weight_0_without_copies_asked_for_is_not_judged(serving: Serving) -> None:
+    found = await a_shadowed_canary(serving, shadow=None)
+    await copied(found, 40, diverging=10)
+    assert found.status["rollout"].get("analysis") is None
+    await copied(found, 30)
+    assert found.status["canary"]["weight"] == 50

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from tidegate_operator import naming
-from tidegate_operator.api.rollout_spec import AnalysisSpec, RolloutSpec, StepSpec
+from tidegate_operator.api.rollout_spec import AnalysisSpec, RolloutSpec, ShadowSpec, StepSpec
 from tidegate_operator.api.scaling_spec import ScalingSpec
 from tidegate_operator.api.schema import seconds
 from tidegate_operator.api.status import Action, AnalysisStatus, InferenceServiceStatus, Request, Verdict
@@ -100,9 +100,18 @@ class Rollouts(RuleBasedStateMachine):
         surge=st.sampled_from([None, 0, 1, 5]),
         delay=st.sampled_from(["0s", "10m"]),
         on_no_data=st.sampled_from(["Hold", "Pass", "Fail"]),
+        copied=st.booleans(),
     )
-    def the_rollout_is_changed(
-        self, steps: list[int], hold: str, manual: bool, paused: bool, surge: int | None, delay: str, on_no_data: str
+    def the_rollout_is_changed(  # noqa: PLR0917 -- a spec has as many
+        self,
+        steps: list[int],
+        hold: str,
+        manual: bool,
+        paused: bool,
+        surge: int | None,
+        delay: str,
+        on_no_data: str,
+        copied: bool,
     ) -> None:
         self.change(
             rollout=RolloutSpec(
@@ -112,6 +121,7 @@ class Rollouts(RuleBasedStateMachine):
                 surge=surge,
                 scale_down_delay=delay,
                 analysis=AnalysisSpec.model_validate({"onNoData": on_no_data}),
+                shadow=ShadowSpec(percent=20) if copied else None,
             )
         )
 
@@ -137,12 +147,12 @@ class Rollouts(RuleBasedStateMachine):
         if settled:
             self.until_rest(0)
 
-    @rule(steps=weights, manual=st.booleans(), verdict=verdicts)
-    def a_canary_gets_its_weight(self, steps: list[int], manual: bool, verdict: Verdict | None) -> None:
+    @rule(steps=weights, manual=st.booleans(), verdict=verdicts, copied=st.booleans())
+    def a_canary_gets_its_weight(self, steps: list[int], manual: bool, verdict: Verdict | None, copied: bool) -> None:
         """A new spec, with all that it needs: most of what matters happens to a canary."""
         stable = self.world.state.stable
         self.the_spec_asks_for(next(name for name in (C, B, A) if name != stable))
-        self.the_rollout_is_changed(steps, "5m", manual, False, None, "10m", "Hold")
+        self.the_rollout_is_changed(steps, "5m", manual, False, None, "10m", "Hold", copied)
         self.all_is_well(None, settled=True)
         self.callers_see(verdict)
 
@@ -328,7 +338,8 @@ class Rollouts(RuleBasedStateMachine):
         assert not now.paused
         analysis = view.analysis or before.analysis
         passed = analysis is not None and analysis.verdict == "Pass"
-        assert passed or current.weight == 0 or rollout.analysis.on_no_data == "Pass"
+        unjudged = current.weight == 0 and rollout.shadow is None
+        assert passed or unjudged or rollout.analysis.on_no_data == "Pass"
 
     def check_promotion(self, view: World, before: RolloutState, now: RolloutState) -> None:
         if now.phase == "Promoting" != before.phase:

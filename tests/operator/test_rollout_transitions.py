@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import pytest
 
-from tidegate_operator.api.rollout_spec import AnalysisSpec, RolloutSpec, StepSpec
+from tidegate_operator.api.rollout_spec import AnalysisSpec, RolloutSpec, ShadowSpec, StepSpec
 from tidegate_operator.api.scaling_spec import ScalingSpec
 from tidegate_operator.api.status import AnalysisStatus, Request
 from tidegate_operator.rollout.machine import step
@@ -39,6 +39,9 @@ PROMOTING = a_state(canary=B, weight=50, step=1, phase="Promoting")
 PAUSED = a_state(canary=B, weight=10, phase="Paused", paused=True)
 ROLLING_BACK = a_state(stable=B, canary=A, phase="RollingBack", reason="RolledBack", rejected=("bbbbbbbb",))
 TOO_FEW = an_analysis("Inconclusive", "TooFewRequests")
+TOO_FEW_COPIES = an_analysis("Inconclusive", "TooFewCopies")
+AT_0 = a_state(canary=B, phase="Progressing")
+SHADOWED = a_rollout(0, 50, shadow=ShadowSpec(percent=20))
 FAILED = an_analysis("Fail", "ErrorsIncreased", "6 of 100 requests failed")
 ABORTED = a_state(phase="Aborted", rejected=("bbbbbbbb",))
 
@@ -281,6 +284,57 @@ CASES = {
         at=after(60),
         rollout=a_rollout(0),
         analysis=None,
+    ),
+    "a canary that answers copies waits for enough of them": Case(
+        AT_0,
+        BOTH,
+        {"phase": "Progressing", "weight": 0, "analysis": TOO_FEW_COPIES},
+        at=after(60),
+        rollout=SHADOWED,
+        analysis=TOO_FEW_COPIES,
+    ),
+    "a canary of whose copies nothing could be read waits": Case(
+        AT_0, BOTH, {"phase": "Progressing", "weight": 0}, at=after(60), rollout=SHADOWED, analysis=None
+    ),
+    "a canary that answers copies as stable does goes on": Case(
+        AT_0,
+        BOTH,
+        {"phase": "Preparing", "weight": 0, "step": 1, "analysis": None},
+        at=after(60),
+        rollout=SHADOWED,
+        analysis=an_analysis("Pass", "AnswersAlike"),
+    ),
+    "a canary whose answers to copies differ is given up": Case(
+        AT_0,
+        BOTH,
+        {"phase": "Aborted", "canary": None, "reason": "AnswersDiverged", "rejected": ("bbbbbbbb",)},
+        at=after(5),
+        rollout=SHADOWED,
+        analysis=an_analysis("Fail", "AnswersDiverged"),
+    ),
+    "a canary that copies speak against is given up though a person is asked": Case(
+        a_state(canary=B, phase="AwaitingApproval"),
+        BOTH,
+        {"phase": "Aborted", "canary": None, "reason": "CopiesFailed"},
+        at=after(90),
+        rollout=a_rollout(0, 50, approval="Manual", shadow=ShadowSpec(percent=20)),
+        analysis=an_analysis("Fail", "CopiesFailed"),
+    ),
+    "a canary without copies to compare goes on where the spec says so": Case(
+        AT_0,
+        BOTH,
+        {"phase": "Preparing", "step": 1},
+        at=after(60),
+        rollout=a_rollout(0, 50, shadow=ShadowSpec(percent=20), analysis=AnalysisSpec(on_no_data="Pass")),
+        analysis=TOO_FEW_COPIES,
+    ),
+    "a person may let a canary go on without copies": Case(
+        AT_0,
+        BOTH,
+        {"phase": "Preparing", "step": 1},
+        rollout=SHADOWED,
+        request=a_request("Promote"),
+        analysis=TOO_FEW_COPIES,
     ),
     "blue-green: the new revision takes all requests in one step": Case(
         a_state(canary=B, phase="Promoting"),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tidegate_runtime.combinations import share_refusal
 from tidegate_runtime.errors import StartupFailure
 from tidegate_runtime.naming import Reason
 from tidegate_runtime.termination import MAX_BYTES, message
@@ -29,6 +30,38 @@ def run(tmp_path: Path, *arguments: str, **environment: str) -> tuple[int, dict[
         check=False,
     )
     return result.returncode, json.loads(log.read_text() or "{}"), result.stderr
+
+
+SHARE = "http://xds:18000/v1/share/ml/churn-6f3c9d1a"
+
+
+@pytest.mark.parametrize(
+    ("url", "workers", "tls", "said"),
+    [
+        ("", 4, True, None),
+        (SHARE, 1, False, None),
+        ("http://[fd00::1]/share?x=y", 1, False, None),
+        (SHARE, 2, False, "--workers"),
+        (SHARE, 1, True, "plain HTTP"),
+        *[
+            (url, 1, False, "must be a URL like http://")
+            for url in (
+                "xds:18000",
+                "https://xds/share",
+                "http://",
+                "http://xds:0/",
+                "http://xds:x/",
+                "http://a@xds/",
+                "http://xds/a b",
+                "http://xds/\r\nhost: y",
+                "http://[xds/",
+            )
+        ],
+    ],
+)
+def test_a_share_that_cant_be_asked_for_is_refused(url: str, workers: int, tls: bool, said: str | None) -> None:
+    refusal = share_refusal(url, workers, tls=tls)
+    assert refusal is None if said is None else said in (refusal or "")
 
 
 def test_fetch_brings_the_model(tmp_path: Path) -> None:

@@ -48,7 +48,9 @@ class Doubling:
     def interrupt(self) -> None: ...
 
 
-async def leading(values: Sequence[float], leave: Sequence[int] = (), rows: int = 4) -> list[bool]:
+async def leading(
+    values: Sequence[float], leave: Sequence[int] = (), rows: int = 4, hops: Sequence[int] = ()
+) -> list[bool]:
     """Of requests that come together, which led their batch of at most `rows` when they were told."""
     loop = asyncio.get_running_loop()
     scheduler = Scheduler(Doubling(), BatchPolicy(rows, 0.0, 100), ModelMetrics("m", "1", "cpu"), loop.time)
@@ -63,6 +65,7 @@ async def leading(values: Sequence[float], leave: Sequence[int] = (), rows: int 
     for number, value in enumerate(values):
         feeds = {"x": np.full((1, 4), value, np.float32)}
         tickets.append(scheduler.submit(feeds, 1, loop.time() + 10, deliver(number)))
+        tickets[-1].hop = number in hops
     await asyncio.sleep(0.005)
     for number in leave:
         scheduler.withdraw(tickets[number])
@@ -88,6 +91,13 @@ async def test_one_request_of_each_batch_that_was_answered_leads(
     values: list[float], leave: list[int], expected: list[bool]
 ) -> None:
     assert await leading(values, leave) == expected
+
+
+@pytest.mark.asyncio
+@pytest.mark.looptime
+@pytest.mark.parametrize(("hops", "expected"), [([0], [False, True, False]), ([0, 1, 2], [False, False, False])])
+async def test_what_another_server_has_sent_on_leads_nobody(hops: list[int], expected: list[bool]) -> None:
+    assert await leading([1, 2, 3], hops=hops) == expected
 
 
 def test_a_leaders_time_is_counted_in_the_buckets_of_its_own() -> None:

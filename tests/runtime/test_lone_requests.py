@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import looptime
 import numpy as np
@@ -17,7 +18,7 @@ from tidegate_runtime.batching.engine import Ran
 from tidegate_runtime.batching.policy import BatchPolicy
 from tidegate_runtime.batching.rows import compatibility
 from tidegate_runtime.batching.scheduler import Scheduler
-from tidegate_runtime.batching.tickets import OVER, Asked, Outputs, Taker, Ticket
+from tidegate_runtime.batching.tickets import OVER, Asked, Outputs, Taker, Tap, Ticket
 from tidegate_runtime.errors import (
     DeadlineExceeded,
     NodeFailed,
@@ -274,6 +275,23 @@ def test_only_what_would_run_on_the_loop_at_once_passes_by(unlike: dict[str, Any
         for each in (world, other):
             each.scheduler.close()
         await asyncio.gather(*serving)
+
+    on_virtual_time(ask())
+
+
+def test_nothing_passes_by_while_some_of_it_is_copied() -> None:
+    async def ask() -> None:
+        world = World(True)
+        serving = asyncio.create_task(world.scheduler.run())
+        await asyncio.sleep(0.001)
+        for tap, passed in ((None, 1), (Mock(Tap, choose=lambda _: ()), 1), (None, 2)):
+            world.scheduler.tapped(tap)
+            world.turn([1.0], 1, 60.0, "a")
+            await asyncio.sleep(0.01)
+            assert world.passed == passed
+        assert world.told == [(number, [[2.0]]) for number in (0, 100, 200)]
+        world.scheduler.close()
+        await serving
 
     on_virtual_time(ask())
 

@@ -75,6 +75,7 @@ def test_a_service_goes_by_three_names(builders: Any) -> None:
     host = virtual_host(service.read(builders.service(1, stable=A)), "cluster.test")
     assert host["domains"] == ["churn.ml", "churn.ml.svc", "churn.ml.svc.cluster.test"]
     assert "headers" not in host["routes"][0]["match"]
+    assert host["request_headers_to_remove"] == ["x-tidegate-hop"]
 
 
 def test_callers_from_outside_have_a_fourth_name_and_are_not_told_the_weights(builders: Any) -> None:

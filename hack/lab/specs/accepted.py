@@ -1,6 +1,6 @@
 """Specs that the API server accepts."""
 
-from lab.specs.parts import Object, steps, variables, with_, with_model
+from lab.specs.parts import Object, shadowed, steps, variables, with_, with_model
 
 ACCEPTED: dict[str, Object] = {
     "the least": with_model(),
@@ -35,5 +35,6 @@ ACCEPTED: dict[str, Object] = {
         {"name": "OTEL_RESOURCE_ATTRIBUTES", "configMap": {"name": "churn", "key": "attributes"}},
     ),
     "twenty steps": steps(*range(1, 21)),
+    "copies before there are callers": shadowed(percent=100, compare="ArgMax", maxDivergence="0.25%"),
     "the longest name": with_model(),
 }

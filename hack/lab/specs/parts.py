@@ -19,6 +19,10 @@ def steps(*weights: Any) -> Object:
     return with_("rollout", steps=[{"weight": weight} for weight in weights])
 
 
+def shadowed(**shadow: Any) -> Object:
+    return with_("rollout", steps=[{"weight": 0}, {"weight": 50}], shadow=shadow)
+
+
 def metric(kind: str, target: int | str) -> Object:
     return with_("scaling", maxReplicas=2, metrics=[{"type": kind, "target": target}])
 

@@ -5,7 +5,7 @@ Held against a real API server by `tests/e2e` and, without one, against the sche
 
 import re
 
-from lab.specs.parts import Object, metric, steps, with_, with_model
+from lab.specs.parts import Object, metric, shadowed, steps, with_, with_model
 from lab.specs.refused_pods import REFUSED_PODS
 
 BAD_NAMES = {"too long": "x" * 46, "starting with a digit": "1churn", "with a dot": "churn.v2"}
@@ -66,6 +66,17 @@ REFUSED: dict[str, tuple[Object, str]] = {
     "a third of a percent": (steps(33.3), "spec.rollout.steps[0].weight"),
     "steps that descend": (steps(50, 10), "spec.rollout.steps: Invalid value"),
     "a step twice": (steps(10, 10), "spec.rollout.steps: Invalid value"),
+    "copies without a step for them": (with_("rollout", shadow={"percent": 20}), "spec.rollout: Invalid value"),
+    "copies of more than there is": (shadowed(percent=101), "spec.rollout.shadow.percent: Invalid value"),
+    "copies of no part": (shadowed(), "spec.rollout.shadow.percent: Required value"),
+    "answers compared in a way nobody knows": (
+        shadowed(percent=20, compare="Cosine"),
+        "spec.rollout.shadow.compare: Unsupported value",
+    ),
+    "a divergence that is no share": (
+        shadowed(percent=20, maxDivergence="0.01"),
+        "spec.rollout.shadow.maxDivergence: Invalid value",
+    ),
     "no steps": (steps(), "spec.rollout.steps: Invalid value"),
     "too many steps": (steps(*range(1, 22)), "spec.rollout.steps: Too many"),
     "ten thousand steps": (steps(*[1] * 10_000), "spec.rollout.steps: Too many"),

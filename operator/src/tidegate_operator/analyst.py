@@ -14,11 +14,13 @@ from tidegate_operator.api.schema import seconds
 from tidegate_operator.api.status import AnalysisStatus, Sample
 from tidegate_operator.evidence.buckets import added, p95_ms
 from tidegate_operator.evidence.chance import share_differs
+from tidegate_operator.evidence.copies import judge_copies
 from tidegate_operator.evidence.judge import judge
 from tidegate_operator.evidence.readings import Readings
 from tidegate_operator.evidence.tally import Tally, Window
 from tidegate_operator.kube.objects import Object
 from tidegate_operator.kube.store import Key
+from tidegate_operator.rollout.shadow import judged_by_copies
 from tidegate_operator.rollout.state import RolloutState
 
 
@@ -65,16 +67,16 @@ class Analyst:
     async def analyse(
         self, key: Key, rollout: RolloutSpec, state: RolloutState, pods: Iterable[Object], now: datetime
     ) -> AnalysisStatus | None:
-        """The verdict on a canary with weight, once in each interval; None if there is no news.
+        """The verdict on a canary with weight, or copies, once in each interval; None if there is no news.
 
         One that has lost its weight is still looked at, for what ended its pods: then only a Fail is news.
         """
         if state.stable is None or state.canary is None or state.phase == "RollingBack":
             self.forget(key)
             return None
-        step = self._steps.get(key)
+        step, copied = self._steps.get(key), judged_by_copies(state, rollout)
         if step is None or (step.stable, step.canary) != (state.stable, state.canary):
-            if not state.weight:
+            if not state.weight and not copied:
                 return None
             tallies = {name: Tally(state.since) for name in (state.stable, state.canary)}
             step = await self._read(key, _Step(state.stable, state.canary, state.since, tallies), pods)
@@ -84,9 +86,10 @@ class Analyst:
             return None
         step = self._steps[key] = await self._read(key, step, pods)
         verdict = self._verdict(rollout, state, step, now)
-        if not state.weight:
+        if not state.weight and not copied:
             return verdict if verdict.verdict == "Fail" else None
-        verdict = await self._as_shared(key, rollout, state, verdict)
+        if not copied:
+            verdict = await self._as_shared(key, rollout, state, verdict)
         self._steps[key] = replace(step, told=verdict)
         return verdict
 
@@ -96,6 +99,9 @@ class Analyst:
 
     def _verdict(self, rollout: RolloutSpec, state: RolloutState, step: _Step, now: datetime) -> AnalysisStatus:
         canary, stable = step.tallies[step.canary].window, step.tallies[step.stable].window
+        if rollout.shadow is not None and judged_by_copies(state, rollout):
+            steps = len(rollout.steps)
+            return judge_copies(rollout.analysis, rollout.shadow, state.analysis, canary, now, steps=steps)
         verdict = judge(rollout.analysis, state.analysis, canary, stable, now, steps=len(rollout.steps))
         samples = {"canary": _timed(verdict.canary, canary), "stable": _timed(verdict.stable, stable)}
         return verdict.model_copy(update=samples)

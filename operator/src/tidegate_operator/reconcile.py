@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 from tidegate_operator import errors, naming, status
 from tidegate_operator.analyst import Analyst
+from tidegate_operator.api.rollout_spec import RolloutSpec
 from tidegate_operator.api.status import InferenceServiceStatus
 from tidegate_operator.desired import Manifest, children
 from tidegate_operator.events import Event, decision_of, events_of
@@ -25,6 +26,7 @@ from tidegate_operator.kube.store import Key, Reference, Store, reference_of
 from tidegate_operator.observed import Failure, scaling_of, workloads
 from tidegate_operator.rollout import capacity, machine
 from tidegate_operator.rollout.decision import Decision
+from tidegate_operator.rollout.shadow import judged_by_copies
 from tidegate_operator.rollout.state import Seen, Situation, recall
 from tidegate_operator.routing.provider import Provider
 from tidegate_operator.service import Service, understand
@@ -125,7 +127,7 @@ class Reconciler:
             raise
         if standing:
             await self._tell_and_record(live, service, decision, report, now)
-        return Outcome(_due(decision, report, now))
+        return Outcome(_due(decision, service.spec.rollout, report, now))
 
     async def _observe(self, service: Service) -> status.Report:
         found = workloads(service.owned)
@@ -252,11 +254,11 @@ def _generation(live: Object) -> int:
     return generation
 
 
-def _due(decision: Decision, report: status.Report, now: datetime) -> timedelta | None:
+def _due(decision: Decision, rollout: RolloutSpec, report: status.Report, now: datetime) -> timedelta | None:
     times = [decision.look_again - now] if decision.look_again else []
     running = (decision.state.stable, decision.state.canary)
     unseen = any(report.workload(name).ready and report.routable.get(name) is not True for name in running if name)
-    if unseen or decision.state.weight:
+    if unseen or decision.state.weight or judged_by_copies(decision.state, rollout):
         times.append(ASK_ROUTERS_AGAIN)
     if report.forecast.fits is False:
         times.append(LOOK_FOR_ROOM_AGAIN)

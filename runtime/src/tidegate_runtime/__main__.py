@@ -5,34 +5,18 @@ import logging
 import os
 import sys
 from collections.abc import Callable
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from tidegate_runtime import logs, termination
-from tidegate_runtime.combinations import combination_refusal
+from tidegate_runtime.combinations import combination_refusal, share_refusal
 from tidegate_runtime.errors import StartupFailure
 from tidegate_runtime.model.device import DeviceOptions, refusal
-from tidegate_runtime.naming import ADMIN_PORT, DATA_PORT, GRPC_PORT, GrpcTransport, env, fetch_env
+from tidegate_runtime.naming import ADMIN_PORT, DATA_PORT, GRPC_PORT, ConvSearch, Device, GrpcTransport, env, fetch_env
 
 app = typer.Typer(name="tidegate-runtime", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-
-
-class Device(StrEnum):
-    """Where the model runs; there is no fallback from one to the other."""
-
-    CPU = "cpu"
-    CUDA = "cuda"
-    TENSORRT = "tensorrt"
-
-
-class ConvSearch(StrEnum):
-    """How cuDNN's kernel for a convolution is chosen."""
-
-    HEURISTIC = "heuristic"
-    EXHAUSTIVE = "exhaustive"
 
 
 @app.command()
@@ -182,6 +166,13 @@ def serve(  # noqa: PLR0913, PLR0917 -- one parameter per option is how typer re
             help="What regions of shared memory that clients on this host register may have together; 0: none.",
         ),
     ] = 0,
+    share_url: Annotated[
+        str,
+        typer.Option(
+            envvar=env("SHARE_URL"),
+            help="Where to ask what share of requests is copied to a canary, over HTTP; left out, none is.",
+        ),
+    ] = "",
     admin_on_data_port: Annotated[
         bool,
         typer.Option(
@@ -209,6 +200,7 @@ def serve(  # noqa: PLR0913, PLR0917 -- one parameter per option is how typer re
         raise typer.BadParameter("a process of its own for the model needs Linux: give --no-isolate")
 
     refused = combination_refusal(workers, grpc_port, grpc_transport, admin_on_data_port, shared_memory_bytes)
+    refused = refused or share_refusal(share_url, workers, tls=tls_certificate is not None)
     if refused is not None:
         raise typer.BadParameter(refused)
 
@@ -244,6 +236,7 @@ def serve(  # noqa: PLR0913, PLR0917 -- one parameter per option is how typer re
             shared_memory_bytes=shared_memory_bytes,
             workers=workers,
             warmup_seconds=warmup_seconds,
+            share_url=share_url,
         )
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve_model(settings))

@@ -1,6 +1,7 @@
 """Options that can't be honoured together, or not on this system. Pure, but for what system it is."""
 
 import sys
+from urllib.parse import urlsplit
 
 from tidegate_runtime.naming import GrpcTransport
 
@@ -27,3 +28,27 @@ def combination_refusal(
     if admin_on_data_port:
         return "front ends serve no administration: leave out --admin-on-data-port, or --workers"
     return None
+
+
+def share_refusal(share_url: str, workers: int, *, tls: bool) -> str | None:
+    """Why the share can't be asked for there, or not with these, with the way out; None if it can, or isn't."""
+    if not share_url:
+        return None
+    if not _plain_http(share_url):
+        return "--share-url must be a URL like http://tidegate-xds.tidegate-system:18000/v1/share/ml/churn-6f3c9d1a"
+    if workers > 1:
+        return (
+            "front ends don't tell the models' process which requests are copies: leave out --share-url, or --workers"
+        )
+    if tls:
+        return "copies are sent over plain HTTP: leave out --share-url, or --tls-certificate and --tls-key"
+    return None
+
+
+def _plain_http(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        plain = parts.scheme == "http" and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    return plain and url.isascii() and url.isprintable() and " " not in url and parts.username is None

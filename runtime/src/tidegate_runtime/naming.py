@@ -16,6 +16,14 @@ METRICS_PATH: Final = "/metrics"
 
 REFUSED_HEADER: Final = "Tidegate-Refused"
 
+HOP_HEADER: Final = "x-tidegate-hop"
+"""On a request that one server has sent on to another: it is answered where it arrives."""
+SHADOW: Final = "shadow"
+"""That header's value on copies, whose answers are compared and reach nobody."""
+ROUTE_HEADER: Final = "x-tidegate-route"
+ROUTED_BY_MATCH: Final = "match"
+"""By which a router says that a request came to this revision for what it is, not by chance: it is no evidence then."""
+
 FETCHED_FILE: Final = "model.onnx"
 
 SERVER_NAME: Final = "tidegate"
@@ -30,6 +38,41 @@ def env(option: str) -> str:
 def fetch_env(option: str) -> str:
     """The environment variable of one of `fetch`'s options."""
     return f"TIDEGATE_FETCH_{option}"
+
+
+class Device(StrEnum):
+    """Where a model runs; there is no fallback from one to the other."""
+
+    CPU = "cpu"
+    CUDA = "cuda"
+    TENSORRT = "tensorrt"
+
+
+class ConvSearch(StrEnum):
+    """How cuDNN's kernel for a convolution is chosen."""
+
+    HEURISTIC = "heuristic"
+    EXHAUSTIVE = "exhaustive"
+
+
+class ShadowOutcome(StrEnum):
+    """What became of a copy."""
+
+    COMPARED = "compared"
+    DIVERGED = "diverged"
+    MOVED = "moved"
+    FAILED = "failed"
+    TIMEOUT = "timeout"
+    DROPPED = "dropped"
+
+
+class ShareAnswer(StrEnum):
+    """What came of a question about the share."""
+
+    NEWS = "news"
+    UNCHANGED = "unchanged"
+    UNREADABLE = "unreadable"
+    FAILED = "failed"
 
 
 class GrpcTransport(StrEnum):
@@ -81,9 +124,13 @@ FRONT_END_CPU: Final = "tidegate_front_end_cpu_seconds_total"
 FRONT_END_MEMORY: Final = "tidegate_front_end_resident_memory_bytes"
 GRPC_INFO: Final = "tidegate_grpc_info"
 
-ROUTE_HEADER: Final = "x-tidegate-route"
-ROUTED_BY_MATCH: Final = "match"
-"""By which a router says that a request came to this revision for what it is, not by chance: it is no evidence then."""
+SHADOW_REQUESTS: Final = "tidegate_shadow_requests_total"
+SHADOW_RELATIVE: Final = "tidegate_shadow_relative_difference"
+SHADOW_LARGEST: Final = "tidegate_shadow_largest_difference"
+SHADOW_ROWS: Final = "tidegate_shadow_argmax_rows_total"
+SHADOW_MOVED: Final = "tidegate_shadow_argmax_changes_total"
+SHADOW_PERCENT: Final = "tidegate_shadow_percent"
+SHARE_ANSWERS: Final = "tidegate_share_answers_total"
 
 REFUSALS: Final = ("QueueFull", "QueueBytes", "Deadline")
 """Why requests are refused for load: the values of `Tidegate-Refused` and of the label `reason`."""
@@ -93,6 +140,9 @@ DURATION_BOUNDS: Final = tuple(0.0001 * 1.25**k for k in range(61))
 
 EVIDENCE_BOUNDS: Final = tuple(0.0001 * 1.2 ** (k / 4) for k in range(305))
 """Upper bounds of the histogram by which a canary is judged, in seconds: the operator's own list has to be the same."""
+
+DIFFERENCE_BOUNDS: Final = (0.0, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+"""Upper bounds of the histogram of relative differences; what can't be compared is beyond them."""
 
 BATCH_ROWS_BOUNDS: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0)
 """Upper bounds of the batch size histogram, in rows."""

@@ -1,67 +1,21 @@
 """One model version that answers: what it takes of a request, and the scheduler that runs it."""
 
 import asyncio
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 
-from tidegate_runtime.batching.costs import CostTable
 from tidegate_runtime.batching.dispatcher import Clock, Dispatcher
-from tidegate_runtime.batching.engine import Engine
-from tidegate_runtime.batching.padding import Padding
-from tidegate_runtime.batching.policy import BatchPolicy
-from tidegate_runtime.batching.requests import Requests
-from tidegate_runtime.batching.scheduler import Scheduler
-from tidegate_runtime.batching.tickets import Asked, Deliver, Outputs, Passed, Ticket
+from tidegate_runtime.batching.tickets import Asked, Deliver, Outputs, Passed, Tap, Ticket
 from tidegate_runtime.errors import InvalidRequest, InvalidTensor
+from tidegate_runtime.loaded import Limits, Loaded, scheduler_of
 from tidegate_runtime.metrics import ModelMetrics
-from tidegate_runtime.model.batchability import Verdict
-from tidegate_runtime.model.graph_policy import NO_GRAPHS, Graphs
-from tidegate_runtime.model.signature import Signature
-from tidegate_runtime.model.triton_config import ModelConfig
 from tidegate_runtime.protocol.plain import Layout
 from tidegate_runtime.protocol.plain_binary import PlainBinary
 from tidegate_runtime.protocol.plain_json import PlainJson
 from tidegate_runtime.shared_memory.regions import OFF, Regions
 from tidegate_runtime.tensors import Feeds, InferRequest, InferResponse, Tensor
 
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Bounds on a request and on a model's queue; the command line's options of the same names."""
-
-    max_batch_size: int
-    max_delay_seconds: float
-    queue_size: int
-    max_body_bytes: int
-    timeout_seconds: float
-    queue_bytes: int = 512 * 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """What is known of a model once it is warm, and the engine that runs it, or what takes its requests `elsewhere`.
-
-    `labels` names the classes of outputs that are scores; `config` is what its config.pbtxt says, None without one.
-    """
-
-    signature: Signature
-    verdict: Verdict
-    engine: Engine | None
-    costs: CostTable | None = None
-    labels: Mapping[str, tuple[str, ...]] | None = None
-    config: ModelConfig | None = None
-    drop: Callable[[], object] | None = None
-    """Called once the engine has nothing more to do."""
-    engine_ready: Callable[[], bool] = lambda: True
-    """Whether the engine can take a batch now: not while its process is started again."""
-    ends_runs: bool = False
-    """Whether the engine ends a run that hangs by itself, whatever that takes."""
-    elsewhere: Requests | None = None
-    """Takes the requests, where `engine` is None."""
-    graphs: Graphs = NO_GRAPHS
-    device: str = ""
-    """Models of one device take turns at it. "" is this process's launch thread, whatever device that uses."""
+__all__ = ["Limits", "Loaded", "ServedModel"]
 
 
 class ServedModel:
@@ -102,20 +56,23 @@ class ServedModel:
         self._batched = loaded.verdict.batched
         metrics.batched, metrics.reason = loaded.verdict.batched, loaded.verdict.reason
         metrics.graphs, metrics.graphs_reason = len(loaded.graphs.rows), loaded.graphs.reason
-        self._scheduler = loaded.elsewhere or _scheduler(loaded, limits, metrics, clock, dispatcher, on_stuck)
+        self._scheduler = loaded.elsewhere or scheduler_of(loaded, limits, metrics, clock, dispatcher, on_stuck)
         self._running = asyncio.create_task(self._scheduler.run(), name="scheduler")
         self._holders = 0
         self._let_go: asyncio.Future[None] | None = None
 
-    async def infer(self, request: InferRequest, received: float, client: Hashable = None) -> InferResponse:
+    async def infer(
+        self, request: InferRequest, received: float, client: Hashable = None, *, hop: bool = False
+    ) -> InferResponse:
         """The answer. `received` is when the request's last byte came, by the service's clock; its time starts there.
 
         `client` tells apart whose requests run alone for a while if they spoil others' batches; None: of no known one.
+        `hop` says that another server has sent the request on: it goes no further.
 
         Raises any `RuntimeFault`. If the caller is cancelled, so is the request, wherever it is.
         """
         feeds, rows, deadline = self._admitted(request, received)
-        scheduled = self._scheduler.inferred(feeds, rows, deadline, priority=request.priority, client=client)
+        scheduled = self._scheduler.inferred(feeds, rows, deadline, priority=request.priority, client=client, hop=hop)
         outputs, leads = await scheduled
         return self.answer(request, outputs, leads=leads)
 
@@ -181,6 +138,10 @@ class ServedModel:
     def submit_all_checked(self, asked: Sequence[Asked], rows: int, size: int, priority: int) -> list[Ticket] | None:
         """`submit_all` for what was held against this model's signature and limits elsewhere."""
         return self._scheduler.submit_all(asked, rows, size, priority)
+
+    def tapped(self, tap: Tap | None) -> None:
+        """`tap` gets some of the requests and their answers from here on; None: nobody does."""
+        self._scheduler.tapped(tap)
 
     def withdraw(self, ticket: Ticket) -> None:
         """Forgets a request whose client is gone: it leaves the queue, and is not delivered."""
@@ -260,41 +221,3 @@ class ServedModel:
 
     def _too_many(self, rows: int) -> InvalidRequest:
         return InvalidRequest(f"{rows} rows in one request; the limit is {self.limits.max_batch_size}, so split it")
-
-
-def _scheduler(
-    loaded: Loaded,
-    limits: Limits,
-    metrics: ModelMetrics,
-    clock: Clock,
-    dispatcher: Dispatcher | None,
-    on_stuck: Callable[[], None] | None,
-) -> Scheduler:
-    assert loaded.engine is not None
-    assert dispatcher is not None
-    policy = BatchPolicy(
-        max_rows=limits.max_batch_size if loaded.verdict.batched else 1,
-        max_delay_seconds=limits.max_delay_seconds,
-        queue_size=limits.queue_size,
-        queue_bytes=limits.queue_bytes,
-        run_seconds=limits.timeout_seconds,
-        preferred=loaded.config.preferred_rows if loaded.config is not None else (),
-    )
-    return Scheduler(
-        loaded.engine,
-        policy,
-        metrics,
-        clock,
-        loaded.costs,
-        None if loaded.ends_runs else on_stuck,
-        dispatcher,
-        loaded.engine_ready,
-        _padding(loaded),
-    )
-
-
-def _padding(loaded: Loaded) -> Padding | None:
-    declared = loaded.config.padding if loaded.config is not None else None
-    if declared is None or not loaded.verdict.batched:
-        return None
-    return replace(declared, names=tuple(spec.name for spec in loaded.signature.outputs))

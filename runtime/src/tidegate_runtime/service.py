@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 from tidegate_runtime.batching.dispatcher import Clock, Dispatcher
+from tidegate_runtime.batching.tickets import Tap
 from tidegate_runtime.errors import NotFound, NotReady
 from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.served_model import Limits, Loaded, ServedModel
@@ -64,6 +65,7 @@ class Service:
         """What was counted of each version that is known, in all processes that serve it."""
         self.spread: Callable[[], Awaitable[None]] = _known_at_once
         """Has all processes that serve this know what was set, not loaded; returns once they go by it."""
+        self._tap_of: Callable[[ServedModel], Tap | None] = _untapped
         self._models: dict[str, dict[str, Version]] = {}
         self._awaited: set[tuple[str, str]] = set()
         self._started = False
@@ -103,6 +105,7 @@ class Service:
         known.model = ServedModel(
             loaded, limits or self.limits, known.metrics, self.clock, dispatcher, self._on_stuck, self.regions
         )
+        known.model.tapped(self._tap_of(known.model))
         known.state, known.reason = State.READY, ""
         self._awaited.discard((name, version))
         self._started = self._started or not self._awaited
@@ -204,6 +207,13 @@ class Service:
         self.draining = True
         await asyncio.gather(*(known.model.end() for known in self.index() if known.model is not None))
 
+    def tap(self, tap_of: Callable[[ServedModel], Tap | None]) -> None:
+        """Has all models tapped, later ones, too, each by what `tap_of` gives for it; None: by nobody."""
+        self._tap_of = tap_of
+        for known in self.index():
+            if known.model is not None:
+                known.model.tapped(tap_of(known.model))
+
     async def _counted_here(self) -> Sequence[ModelMetrics]:
         return [known.metrics for known in self.index()]
 
@@ -220,6 +230,10 @@ class Service:
 
 async def _known_at_once() -> None:
     pass
+
+
+def _untapped(_model: ServedModel) -> None:
+    return None
 
 
 def _rank(version: str) -> tuple[int, str]:

@@ -46,6 +46,8 @@ class ServeSettings:
     """Processes that read requests; with more than one the models are in another one."""
     warmup_seconds: float | None = None
     """What a run of a model's warm-up may take; None: what is usual."""
+    share_url: str = ""
+    """Where to ask what share of requests is copied to a canary; "": none is."""
 
 
 def encode_settings(settings: ServeSettings) -> str:

@@ -78,6 +78,14 @@ async def test_callers_cannot_say_how_they_were_routed(mesh: Any) -> None:
     assert canary.seen[0].headers.getall("x-tidegate-route") == ["match"]
 
 
+async def test_callers_cannot_keep_their_requests_from_being_copied(mesh: Any) -> None:
+    stable, canary = await serving(mesh, 0, MATCH)
+    forged = {"x-tidegate-hop": "shadow", "X-Tidegate-HOP": "1"}
+    assert await mesh.load().once(headers=forged) == (200, STABLE)
+    assert await mesh.load().once(headers={**forged, "x-model": "canary"}) == (200, CANARY)
+    assert all("x-tidegate-hop" not in request.headers for request in (*stable.seen, *canary.seen))
+
+
 async def test_matching_requests_fall_back_to_stable(mesh: Any, controller: Any) -> None:
     stable, canary = await serving(mesh, 0, MATCH)
     canary.ready = False

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from tidegate_operator.api.match_spec import Matches, StickySpec
 from tidegate_operator.api.schema import ApiModel, Duration, Percent, PositiveDuration, at_most, rules
@@ -14,7 +14,8 @@ class StepSpec(ApiModel):
     """One step of a rollout."""
 
     weight: Annotated[int, Field(ge=0, le=100)]
-    """The canary's share of requests in percent. 0: its pods run and answer under status.canary.previewUrl alone."""
+    """The canary's share of requests in percent. 0: its pods run and answer under status.canary.previewUrl,
+    and copies by rollout.shadow, alone."""
     hold: Annotated[Duration, at_most("168h")] = "2m"
     """How long the step lasts at least."""
     approval: Approval | None = None
@@ -40,7 +41,8 @@ class AnalysisSpec(ApiModel):
     interval: Annotated[PositiveDuration, at_most("1h")] = "30s"
     """How often it is judged."""
     min_requests: Annotated[int, Field(ge=0, le=1_000_000)] = 200
-    """Requests that the canary has to have answered in a step before it may pass. 0: none."""
+    """Requests that the canary has to have answered in a step before it may pass; in one with copies, answers that were
+    compared. 0: none."""
     max_error_increase: Percent = "1%"
     """By how much the canary's share of failed requests may be above stable's."""
     max_p95_increase: Annotated[str, Field(max_length=5, pattern=r"^[0-9]{1,4}%$")] = "20%"
@@ -53,8 +55,31 @@ class AnalysisSpec(ApiModel):
     """What to do when a step's hold is over without minRequests. Hold: wait for more. Pass: go on. Fail: abort."""
 
 
+class ShadowSpec(ApiModel):
+    """Copies of stable's requests that the canary answers, too, while it has weight 0; its answers reach nobody."""
+
+    percent: Annotated[int, Field(ge=1, le=100)]
+    """The share of stable's good answers that the canary's are compared with."""
+    compare: Literal["Values", "ArgMax"] = "Values"
+    """When two answers differ. Values: if any number does beyond its type's tolerance, as fits the same model exported,
+    quantised or run otherwise. ArgMax: only if in any row the largest value is in another column, as fits a classifier
+    that was trained anew; outputs without such columns as by Values."""
+    max_divergence: Percent = "1%"
+    """The share of the canary's answers that may differ from stable's."""
+
+
 class RolloutSpec(ApiModel):
     """How a new revision takes over from the stable one."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "!has(self.shadow) || self.steps.exists(s, s.weight == 0)",
+                "shadow is for steps of weight 0, of which there are none: begin steps with {weight: 0, hold: 10m}, or"
+                " drop shadow",
+            ),
+        )
+    )
 
     steps: StepWeights = Field(
         default=[StepSpec(weight=5, hold="2m"), StepSpec(weight=25, hold="5m"), StepSpec(weight=50, hold="5m")]
@@ -73,6 +98,9 @@ class RolloutSpec(ApiModel):
     sticky: StickySpec | None = None
     """By which key a caller stays with one revision while the weights stay: the share is then one of keys, not of
     requests, and a request without the key is drawn on its own. Left out: each request is drawn on its own."""
+    shadow: ShadowSpec | None = None
+    """What is copied to the canary in steps of weight 0, which then pass only if its answers are as stable's. Left out:
+    nothing, and such steps pass without evidence."""
     progress_deadline: Annotated[PositiveDuration, at_most("168h")] = "1h"
     """How long a canary may take to get ready for a step, or to collect its evidence, before it is aborted; time in
     which it waits for a person, or for pods beyond maxReplicas and surge, doesn't count."""

@@ -136,6 +136,19 @@ class Sample(StatusModel):
     """Their 95th percentile in milliseconds."""
 
 
+class CopySample(StatusModel):
+    """What became of the copies of stable's requests in the current step."""
+
+    compared: int = 0
+    """Copies whose answers were compared with stable's."""
+    diverged: int = 0
+    """Those whose answers differed."""
+    failed: int = 0
+    """Copies that the canary answered with an error, or not in time."""
+    dropped: int = 0
+    """Copies that weren't sent, or refused for load: they tell nothing."""
+
+
 class AnalysisStatus(StatusModel):
     """What the canary is judged on, in the current step."""
 
@@ -157,6 +170,10 @@ class AnalysisStatus(StatusModel):
     """That the canary fails more than it may: the logarithm of the wealth of each bet on it."""
     p95_evidence: Evidence | None = None
     """That more than 5 in 100 of the canary's requests are slow: the logarithm of the wealth of each bet on it."""
+    copies: CopySample | None = None
+    """What became of copies, where the step is judged by them."""
+    divergence_evidence: Evidence | None = None
+    """That more of the canary's answers differ from stable's than may: the logarithm of the wealth of each bet."""
 
 
 class RolloutStatus(StatusModel):

@@ -6,7 +6,14 @@ from typing import Final
 from rich.text import Text
 from rich.tree import Tree
 
-from tidegate_operator.api.status import AnalysisStatus, AnsweredRequest, Condition, RoutedRevision, Sample
+from tidegate_operator.api.status import (
+    AnalysisStatus,
+    AnsweredRequest,
+    Condition,
+    CopySample,
+    RoutedRevision,
+    Sample,
+)
 from tidegate_operator.cli.service import Service
 from tidegate_operator.cli.sparkline import Seen, Series, sparkline
 from tidegate_operator.cli.words import age, count, percent, plain, span, step_of
@@ -126,6 +133,9 @@ def _analysis(branch: Tree, analysis: AnalysisStatus, now: datetime) -> None:
     line.append(f"  {age(analysis.at, now)} ago", DIM)
     line.append(f"  {plain(analysis.message)}")
     judged = branch.add(line)
+    if analysis.copies is not None:
+        judged.add(Text.assemble(("copies  ", DIM), copies_words(analysis.copies)))
+        return
     for role, sample in (("canary", analysis.canary), ("stable", analysis.stable)):
         judged.add(Text.assemble((f"{role}  ", DIM), sample_words(sample, analysis.slow_after_ms)))
 
@@ -139,6 +149,14 @@ def sample_words(sample: Sample, slow_after_ms: float | None) -> str:
         return told
     slow = f"{count(sample.slow)} of {count(sample.timed)} above {slow_after_ms:g} ms"
     return f"{told}; {slow} ({percent(sample.slow, sample.timed)})"
+
+
+def copies_words(copies: CopySample) -> str:
+    """What became of copies, with the counts that it rests on."""
+    told = f"{count(copies.compared)} compared, {count(copies.diverged)} differed"
+    if copies.compared:
+        told += f" ({percent(copies.diverged, copies.compared)})"
+    return f"{told}; {count(copies.failed)} failed, {count(copies.dropped)} dropped"
 
 
 def _answered(answered: AnsweredRequest, now: datetime) -> Text:

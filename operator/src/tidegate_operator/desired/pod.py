@@ -16,6 +16,7 @@ UID = 10001
 DRAIN_SECONDS = 10
 """A pod that ends still answers this long: the routers' health checks (1 s) and their DNS (5 s) have to notice."""
 
+_NAMESPACE = "TIDEGATE_NAMESPACE"
 _MODELS, _CLAIM, _TMP = "/models", "/pvc", "/tmp"
 
 
@@ -70,10 +71,13 @@ def _runtime(service: str, revision: str, spec: InferenceServiceSpec, install: I
         "MAX_BODY_BYTES": size_in_bytes(spec.runtime.limits.max_body_bytes),
         "TIMEOUT_SECONDS": seconds(spec.runtime.timeout),
         "DRAIN_SECONDS": DRAIN_SECONDS,
+        "SHARE_URL": _share_url(revision, install),
     }
+    # By the pod itself, so that the same spec makes the same pods in every namespace.
+    namespace = {"name": _NAMESPACE, "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}}
     return {
         **_container("runtime", ["serve", _MODELS], spec, install),
-        "env": [*environment.settings(settings), *map(environment.variable, spec.runtime.environment)],
+        "env": [namespace, *environment.settings(settings), *map(environment.variable, spec.runtime.environment)],
         "ports": [
             {"name": "http", "containerPort": naming.DATA_PORT},
             {"name": "admin", "containerPort": naming.ADMIN_PORT},
@@ -83,6 +87,12 @@ def _runtime(service: str, revision: str, spec: InferenceServiceSpec, install: I
         "resources": _resources(spec),
         "volumeMounts": [_mount("model", _MODELS, read_only=True), _mount("tmp", _TMP)],
     }
+
+
+def _share_url(revision: str, install: Install) -> str:
+    """Where the pod asks what share of its requests it copies, whether or not its service says anything of that now."""
+    server = f"{naming.XDS_SERVICE}.{install.namespace}.svc.{install.cluster_domain}:{naming.XDS_PORT}"
+    return f"http://{server}/v1/share/$({_NAMESPACE})/{revision}"
 
 
 def _container(name: str, arguments: list[str], spec: InferenceServiceSpec, install: Install) -> Manifest:

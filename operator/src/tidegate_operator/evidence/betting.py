@@ -50,6 +50,11 @@ def begun() -> tuple[float, ...]:
     return (0.0,) * len(STAKES)
 
 
+def known(wealth: list[float] | None) -> Wealth:
+    """The wealth that a status holds. One of another length is another release's, whose grid isn't known: it begins."""
+    return wealth if wealth is not None and len(wealth) == len(STAKES) else begun()
+
+
 def after(wealth: Wealth, bad: int, good: int, share: float) -> tuple[float, ...]:
     """The wealth after so many bad and good requests, of which at most `share` may be bad.
 

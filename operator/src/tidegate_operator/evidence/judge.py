@@ -7,12 +7,11 @@ Fail, for good. So is a container that ended and was started again, at once: it 
 
 from dataclasses import dataclass
 from datetime import datetime
-from math import exp
 from typing import Literal
 
 from tidegate_operator.api.rollout_spec import AnalysisSpec
 from tidegate_operator.api.status import AnalysisStatus, Sample, Verdict
-from tidegate_operator.evidence import betting
+from tidegate_operator.evidence import betting, words
 from tidegate_operator.evidence.allowance import (
     LEAST_COMPARED,
     LEAST_TIMED,
@@ -95,9 +94,9 @@ def _seen(analysis: AnalysisSpec, before: AnalysisStatus | None, canary: Window,
     canary_before = before.canary if before is not None else Sample()
     failing = failures_allowed(analysis, stable_before, stable)
     slow = slow_allowed(analysis, stable)
-    errors = _wealth(before.error_evidence if before is not None else None)
+    errors = betting.known(before.error_evidence if before is not None else None)
     errors = betting.after(errors, canary.failures, canary.requests - canary.failures, failing.share)
-    times = _wealth(before.p95_evidence if before is not None else None)
+    times = betting.known(before.p95_evidence if before is not None else None)
     if slow is not None:
         bad, of = above(canary.counts, slow.index), sum(canary.counts)
         times = betting.after(times, bad, of - bad, slow.share)
@@ -115,14 +114,14 @@ def _seen(analysis: AnalysisSpec, before: AnalysisStatus | None, canary: Window,
 def _finding(analysis: AnalysisSpec, seen: _Seen, steps: int) -> _Finding:
     canary, stable = seen.canary, seen.stable
     if seen.restarts:
-        ended = f"{_count(seen.restarts, 'container')} of the canary ended and had to be started again"
+        ended = f"{words.count(seen.restarts, 'container')} of the canary ended and had to be started again"
         return _Finding("Fail", "CanaryRestarted", f"{ended}; {_told_failures(seen)}")
     if betting.won(seen.errors, steps):
         reason: Reason = "ErrorsIncreased" if seen.failing.compared else "ErrorRateExceeded"
-        return _Finding("Fail", reason, f"{_told_failures(seen)}; {_odds(seen.errors)}")
+        return _Finding("Fail", reason, f"{_told_failures(seen)}; {words.odds(seen.errors)}")
     if betting.won(seen.times, steps):
         reason = "P95Exceeded" if seen.slow is not None and not seen.slow.compared else "P95Increased"
-        return _Finding("Fail", reason, f"{_told_times(seen)}; {_odds(seen.times)}")
+        return _Finding("Fail", reason, f"{_told_times(seen)}; {words.odds(seen.times)}")
     told = f"{_told_failures(seen)}; {_told_times(seen)}"
     if canary.requests < analysis.min_requests:
         few = f"{canary.requests} of {analysis.min_requests} requests that the canary has to have answered"
@@ -138,42 +137,19 @@ def _finding(analysis: AnalysisSpec, seen: _Seen, steps: int) -> _Finding:
 
 def _told_failures(seen: _Seen) -> str:
     canary, stable = seen.canary, seen.stable
-    told = f"the canary failed {_part(canary.failures, canary.requests, 'request')}"
+    told = f"the canary failed {words.part(canary.failures, canary.requests, 'request')}"
     if stable.requests:
-        told += f", stable {_part(stable.failures, stable.requests, 'request')}"
-    return f"{told}, and {_percent(seen.failing.share)} are allowed"
+        told += f", stable {words.part(stable.failures, stable.requests, 'request')}"
+    return f"{told}, and {words.percent(seen.failing.share)} are allowed"
 
 
 def _told_times(seen: _Seen) -> str:
     canary, slow = seen.canary, seen.slow
     if slow is None:
         return "no p95 to hold the canary's against is known"
-    told = f"{_part(canary.slow, canary.timed, 'timed request')} of the canary were slow"
-    told += f", above {1000 * bound(slow.index):.4g} ms by now, and {_percent(slow.share)} are allowed"
-    return f"{told} by {_count(slow.of, 'timed request')} of stable" if slow.compared else told
-
-
-def _odds(wealth: betting.Wealth) -> str:
-    odds = exp(min(betting.log_evidence(wealth), 20.0))
-    return f"by chance at most once in {odds:,.0f} times"
-
-
-def _part(part: int, whole: int, thing: str) -> str:
-    told = f"{part} of {_count(whole, thing)}"
-    return f"{told} ({_percent(part / whole)})" if whole else told
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.3g} %"
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
-
-
-def _wealth(known: list[float] | None) -> betting.Wealth:
-    # A list of another length is another release's, whose grid isn't known: it begins anew.
-    return known if known is not None and len(known) == len(betting.STAKES) else betting.begun()
+    told = f"{words.part(canary.slow, canary.timed, 'timed request')} of the canary were slow"
+    told += f", above {1000 * bound(slow.index):.4g} ms by now, and {words.percent(slow.share)} are allowed"
+    return f"{told} by {words.count(slow.of, 'timed request')} of stable" if slow.compared else told
 
 
 def _more(before: Sample, window: Window, slow: SlowAllowance | None) -> Sample:

@@ -1,14 +1,23 @@
-"""The times that a pod's `/metrics` page tells. Pure."""
+"""What a pod's `/metrics` page tells: the times of its requests, and what became of those it copied. Pure."""
 
 from collections.abc import Mapping
 from math import inf
+from typing import Final
 
 from tidegate_operator.evidence.buckets import BOUNDS_SECONDS, added
-from tidegate_operator.evidence.readings import Times
+from tidegate_operator.evidence.readings import NO_COPIES, Copies, Times, plus
 from tidegate_operator.exposition import Malformed, histograms, samples
-from tidegate_operator.naming import EVIDENCE_METRIC
+from tidegate_operator.naming import COPIES_METRIC, EVIDENCE_METRIC, SHARE_METRIC
 
 _BUCKETS = f"{EVIDENCE_METRIC}_bucket"
+_OUTCOMES: Final = {
+    "compared": "alike",
+    "diverged": "diverged",
+    "moved": "moved",
+    "failed": "failed",
+    "timeout": "failed",
+}
+"""The runtime's outcomes of a copy, and what they count as here; of all others nothing is known."""
 
 
 def times_of(page: str) -> Times | None:
@@ -20,6 +29,22 @@ def times_of(page: str) -> Times | None:
     for series in histograms(samples(page, (_BUCKETS,))):
         counts = added(counts, _by_bucket(series))
     return Times(counts) if counts else None
+
+
+def copies_of(page: str) -> Mapping[str, Copies] | None:
+    """What became of copies, by the canary that was to answer them; None where the pod asks for no share to copy.
+
+    That of an older release doesn't, nor one whose template is from one. Raises Malformed as `samples` does.
+    """
+    found: dict[str, Copies] = {}
+    can_copy = False
+    for name, labels, value in samples(page, (SHARE_METRIC, COPIES_METRIC)):
+        can_copy = can_copy or name == SHARE_METRIC
+        if name == COPIES_METRIC:
+            one = Copies(**{_OUTCOMES.get(labels.get("outcome", ""), "dropped"): int(value)})
+            canary = labels.get("canary", "")
+            found[canary] = plus(found.get(canary, NO_COPIES), one)
+    return found if can_copy else None
 
 
 def _by_bucket(series: Mapping[float, int]) -> tuple[int, ...]:

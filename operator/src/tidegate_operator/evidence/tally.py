@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from tidegate_operator.evidence.buckets import added
-from tidegate_operator.evidence.readings import Calls, Readings, Source, Times
+from tidegate_operator.evidence.readings import NO_COPIES, Calls, Copies, Readings, Source, Times, minus, plus
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,10 @@ class Window:
     """Containers that ended and were started again."""
     earlier: tuple[int, ...] = ()
     """`counts` of all windows of this step before, as far as they are remembered."""
+    copies: Copies = NO_COPIES
+    """What became of copies that others' pods sent to it."""
+    mute: int = 0
+    """By the last reading, those that could be asked, where none of them can send any."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ class Tally:
     window: Window = field(default_factory=Window)
     calls: Mapping[Source, Calls] = field(default_factory=dict)
     times: Mapping[Source, Times] = field(default_factory=dict)
+    copies: Mapping[Source, Copies] = field(default_factory=dict)
     """What each source said last."""
     restarts: int | None = None
     """The same of restarts; None before the first reading."""
@@ -59,17 +64,27 @@ class Tally:
         counts = self.window.counts
         for source, times in readings.times.items():
             counts = added(counts, _increase(self._times_before(source, times, readings), times.counts))
+        copies = self.window.copies
+        for source, copied in readings.copies.items():
+            copies = plus(copies, minus(copied, self._copies_before(source, copied, readings)))
         ended = 0 if self.restarts is None else max(0, readings.restarts - self.restarts)
         window = replace(
-            self.window, requests=requests, failures=failures, counts=counts, restarts=self.window.restarts + ended
+            self.window,
+            requests=requests,
+            failures=failures,
+            counts=counts,
+            restarts=self.window.restarts + ended,
+            copies=copies,
+            mute=readings.mute,
         )
         return replace(
             self,
             window=window,
             calls={**self.calls, **readings.calls},
             times={**self.times, **readings.times},
+            copies={**self.copies, **readings.copies},
             restarts=readings.restarts,
-            present=frozenset(readings.calls.keys() | readings.times.keys()),
+            present=frozenset(readings.calls.keys() | readings.times.keys() | readings.copies.keys()),
         )
 
     def judged(self) -> "Tally":
@@ -84,6 +99,7 @@ class Tally:
             window=Window(),
             calls={source: calls for source, calls in self.calls.items() if source in self.present},
             times={source: times for source, times in self.times.items() if source in self.present},
+            copies={source: copies for source, copies in self.copies.items() if source in self.present},
         )
 
     def _calls_before(self, source: Source, now: Calls, readings: Readings) -> Calls:
@@ -100,6 +116,12 @@ class Tally:
             later < earlier for later, earlier in zip(now.counts, before.counts, strict=False)
         )
         return () if shrunk else before.counts
+
+    def _copies_before(self, source: Source, now: Copies, readings: Readings) -> Copies:
+        before = self.copies.get(source)
+        if before is None:
+            return NO_COPIES if self._born(source, readings) else now
+        return NO_COPIES if any(later < earlier for later, earlier in zip(now, before, strict=True)) else before
 
     def _born(self, source: Source, readings: Readings) -> bool:
         if self.restarts is None:  # Whoever tallied before has counted it, perhaps.

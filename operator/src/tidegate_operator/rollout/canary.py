@@ -19,6 +19,7 @@ from tidegate_operator.api.status import Phase
 from tidegate_operator.rollout.capacity import Need, canary_need
 from tidegate_operator.rollout.decision import Decision
 from tidegate_operator.rollout.ending import DEADLINE_EXCEEDED, NO_DATA, aborted, promoted, told
+from tidegate_operator.rollout.shadow import judged_by_copies
 from tidegate_operator.rollout.state import RolloutState, Seen, Situation
 
 
@@ -52,6 +53,11 @@ class Trial:
     def weight(self) -> int:
         """The current step's, in percent."""
         return self.rollout.steps[self.state.step].weight
+
+    @property
+    def copied(self) -> bool:
+        """Whether it is judged by copies."""
+        return judged_by_copies(self.state, self.rollout)
 
     @property
     def held(self) -> str | None:
@@ -97,11 +103,11 @@ def _advance(trial: Trial, *, full: bool = False) -> Decision:
 
 
 def _judged(trial: Trial) -> Trial:
-    """`trial` with what is known by now of how its callers fare, or fared until it lost its weight."""
+    """`trial` with what is known by now of how its callers fare, or fared until it lost its weight, or its copies."""
     analysis = trial.situation.analysis
     if analysis is None or trial.state.phase == "RollingBack":
         return trial
-    if not trial.state.weight and analysis.verdict != "Fail":
+    if not trial.state.weight and not trial.copied and analysis.verdict != "Fail":
         return trial
     return replace(trial, state=replace(trial.state, analysis=analysis))
 
@@ -151,7 +157,8 @@ def _progress(trial: Trial) -> Decision:
         return _stay(
             trial, "AwaitingApproval", f"{trial.name} at {trial.state.weight} % waits for status.rollout.request"
         )
-    if not trial.weight or (analysis is not None and analysis.verdict == "Pass"):
+    unjudged = not trial.weight and not trial.copied
+    if unjudged or (analysis is not None and analysis.verdict == "Pass"):
         return _advance(trial)
     return _without_evidence(trial, until)
 
@@ -167,7 +174,8 @@ def _without_evidence(trial: Trial, held_until: datetime) -> Decision:
     if until <= trial.now:
         return _give_up(trial, DEADLINE_EXCEEDED)
     analysis = trial.state.analysis
-    why = analysis.message if analysis else "nothing could be read yet of what its callers see"
+    unread = "what became of its copies" if trial.copied else "what its callers see"
+    why = analysis.message if analysis else f"nothing could be read yet of {unread}"
     return _stay(trial, "Progressing", f"{trial.name} stays at {trial.state.weight} %: {why}", until)
 
 

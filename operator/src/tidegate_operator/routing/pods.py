@@ -4,13 +4,13 @@ import asyncio
 import logging
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
 import aiohttp
 
 from tidegate_operator import naming
-from tidegate_operator.evidence.page import times_of
-from tidegate_operator.evidence.readings import Readings, Source, Times
+from tidegate_operator.evidence.page import copies_of, times_of
+from tidegate_operator.evidence.readings import NO_COPIES, Copies, Readings, Source, Times
 from tidegate_operator.exposition import Malformed
 from tidegate_operator.process.pages import Fetch, page_url
 
@@ -32,6 +32,15 @@ class _Pod(NamedTuple):
     started: datetime | None
 
 
+class _Told(NamedTuple):
+    times: Times | None
+    copies: Mapping[str, Copies] | None
+
+    @classmethod
+    def by(cls, page: str) -> Self:
+        return cls(times_of(page), copies_of(page))
+
+
 async def read_pods(fetch: Fetch, pods: Iterable[Object]) -> dict[str, Readings]:
     """What the pods tell now, by revision. One that doesn't answer, or not as it should, isn't a source.
 
@@ -40,25 +49,31 @@ async def read_pods(fetch: Fetch, pods: Iterable[Object]) -> dict[str, Readings]
     known = [found for pod in pods if (found := _known(pod)) is not None]
     slots = asyncio.Semaphore(CONCURRENCY)
     answers = await asyncio.gather(*(_ask(fetch, pod, slots) for pod in known))
-    told = {pod.source: times for pod, times in zip(known, answers, strict=True) if times is not None}
-    readings = {}
-    for revision in {pod.revision for pod in known}:
-        own = [pod for pod in known if pod.revision == revision]
-        readings[revision] = Readings(
-            times={pod.source: told[pod.source] for pod in own if pod.source in told},
-            restarts=sum(pod.restarts for pod in own),
-            started={pod.source: pod.started for pod in own if pod.started is not None},
-        )
-    return readings
+    told = {pod: answer for pod, answer in zip(known, answers, strict=True) if answer is not None}
+    return {revision: _readings(revision, known, told) for revision in {pod.revision for pod in known}}
 
 
-async def _ask(fetch: Fetch, pod: _Pod, slots: asyncio.Semaphore) -> Times | None:
+def _readings(revision: str, known: Iterable[_Pod], told: Mapping[_Pod, _Told]) -> Readings:
+    own = [pod for pod in known if pod.revision == revision]
+    others = {pod.source: answer.copies for pod, answer in told.items() if pod.revision != revision}
+    copying = {source: copies for source, copies in others.items() if copies is not None}
+    times = {pod.source: told[pod].times for pod in own if pod in told}
+    return Readings(
+        times={source: counted for source, counted in times.items() if counted is not None},
+        restarts=sum(pod.restarts for pod in own),
+        started={pod.source: pod.started for pod in known if pod.started is not None},
+        copies={source: copies.get(revision, NO_COPIES) for source, copies in copying.items()},
+        mute=0 if copying else len(others),
+    )
+
+
+async def _ask(fetch: Fetch, pod: _Pod, slots: asyncio.Semaphore) -> _Told | None:
     if pod.address is None:
         return None
     async with slots:
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
-                return times_of(await fetch(page_url(pod.address)))
+                return _Told.by(await fetch(page_url(pod.address)))
         except (TimeoutError, aiohttp.ClientError, OSError, Malformed) as error:
             why = str(error) or type(error).__name__
             logger.warning("a pod can't be asked", extra={"address": pod.address, "error": why})

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from tidegate_operator.errors import InvalidSpec
-from tidegate_operator.xds import endpoints, names, service
+from tidegate_operator.xds import endpoints, names, service, share
 from tidegate_operator.xds.clusters import Resource, service_clusters
 from tidegate_operator.xds.listener import listener
 from tidegate_operator.xds.observed import Key, Observed
@@ -24,7 +24,8 @@ logger = logging.getLogger(__name__)
 
 Manifest = Mapping[str, Any]
 Topic = tuple[str, str]
-"""An xDS type (`listeners`, `clusters`, `routes`, `endpoints`), and for endpoints the cluster."""
+"""An xDS type (`listeners`, `clusters`, `routes`, `endpoints`), and for endpoints the cluster; or `share`, and whose:
+`<namespace>/<revision>`."""
 
 LISTENERS: Topic = ("listeners", "")
 CLUSTERS: Topic = ("clusters", "")
@@ -46,18 +47,22 @@ _ROUTE_CONFIGURATION = {
 }
 
 
+def _discovery_response(version: Version, resources: Iterable[bytes]) -> bytes:
+    return b'{"version_info":"%s","resources":[' % str(version).encode() + b",".join(resources) + b"]}"
+
+
 @dataclass(frozen=True)
 class View:
-    """The content of one topic."""
+    """The content of one topic, and the `form` in which it is told."""
 
     version: Version
     resources: Callable[[], Iterable[bytes]]
+    form: Callable[[Version, Iterable[bytes]], bytes] = _discovery_response
 
     @cached_property
     def body(self) -> bytes:
-        """The `DiscoveryResponse`, as JSON."""
-        head = b'{"version_info":"%s","resources":[' % str(self.version).encode()
-        return head + b",".join(self.resources()) + b"]}"
+        """The `DiscoveryResponse`, or the share's document, as JSON."""
+        return self.form(self.version, self.resources())
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,7 @@ class _Rendered:
     virtual_host: bytes
     clusters_digest: bytes
     virtual_host_digest: bytes
+    shadowed: share.ShadowedService | None
 
 
 class Catalogue:
@@ -82,6 +88,8 @@ class Catalogue:
         self._slices: Observed[endpoints.Slice | None] = Observed()
         self._touched: set[Topic] = set()
         self._assignments: dict[str, bytes] = {}
+        self._shares: dict[str, bytes] = {}
+        self._shares_version = 0
         self._slices_version = 0
         self._views: dict[Topic, View] = {}
         self.publish()
@@ -131,7 +139,7 @@ class Catalogue:
 
     def publish(self) -> set[Topic]:
         """Show what was seen since the last call; the topics whose content changed."""
-        changed = self._publish_services() | self._publish_slices()
+        changed = self._publish_services() | self._publish_slices() | self._publish_shares()
         self._touched.clear()
         return changed
 
@@ -139,6 +147,9 @@ class Catalogue:
         """The published content of a topic; a cluster without EndpointSlices has no endpoints, which is news too."""
         if view := self._views.get(topic):
             return view
+        if topic[0] == "share":
+            told = self._shares.get(topic[1], share.content(None, ()))
+            return View(Version(self._shares_version, digest([told])), lambda: [told], share.document)
         body = self._assignments.get(topic[1]) or _empty_assignment(topic[1])
         return View(Version(self._slices_version, digest([body])), lambda: [body])
 
@@ -169,6 +180,22 @@ class Catalogue:
         self._slices_version = self._slices.resource_version
         return changed
 
+    def _publish_shares(self) -> set[Topic]:
+        """A service without a shadow, which is nearly every one, costs nothing."""
+        shadowed = [each.shadowed for _, each in self._services if each and each.shadowed]
+        slices: defaultdict[tuple[str, str], list[endpoints.Slice]] = defaultdict(list)
+        for _, slice_ in self._slices if shadowed else ():
+            if slice_:
+                slices[slice_.namespace, slice_.revision].append(slice_)
+        # Both kinds have a part in it, and their versions are comparable.
+        self._shares_version = max(self._services.resource_version, self._slices.resource_version)
+        before = self._shares
+        self._shares = now = {
+            f"{each.namespace}/{each.stable}": share.content(each, slices[each.namespace, each.canary])
+            for each in shadowed
+        }
+        return {("share", name) for name in before.keys() | now.keys() if before.get(name) != now.get(name)}
+
     def _view(self, parts: Iterable[bytes], resources: Callable[[], Iterable[bytes]]) -> View:
         return View(Version(self._services.resource_version, digest(parts)), resources)
 
@@ -188,7 +215,9 @@ class Catalogue:
             logger.warning("service routed by weight alone", extra={"service": "/".join(key), "error": read.unread})
         clusters = {name: _json(cluster) for name, cluster in service_clusters(read, self._domain).items()}
         host = _json(virtual_host(read, self._domain, self._external))
-        return _Rendered(clusters, host, digest(clusters.values()).encode(), digest([host]).encode())
+        return _Rendered(
+            clusters, host, digest(clusters.values()).encode(), digest([host]).encode(), share.read(manifest, read)
+        )
 
 
 def _clusters(rendered: Iterable[_Rendered]) -> Iterable[bytes]:

@@ -22,10 +22,14 @@ HOLD_SECONDS: Mapping[str, float] = {"listeners": 25, "clusters": 25, "routes": 
 Every revision has a subscription of its own for endpoints, and each question repeats 77 kB that describe Envoy: these
 are held longer.
 """
+SHARE_HOLD_SECONDS = 25.0
+"""The same for a pod's question about its share; below what the runtime waits, which docs/api.md tells."""
 REJECTION_PAUSE_SECONDS = 1.0
 PUBLISH_DELAY_SECONDS = 0.01
 """Events of different objects overtake each other by about a millisecond; what comes together is shown together."""
 _REMEMBERED = 1024
+_OF_ONE = frozenset({"endpoints", "share"})
+"""Kinds of which each question is about one thing, by its name."""
 
 
 class Node(BaseModel):
@@ -59,7 +63,7 @@ class Discovery:
         self._catalogue = catalogue
         self._metrics = metrics
         self._freshen = freshen
-        self._hold_seconds = hold_seconds
+        self._hold_seconds = {"share": SHARE_HOLD_SECONDS, **hold_seconds}
         self._waiting: dict[Topic, set[asyncio.Future[None]]] = {}
         self._sent: OrderedDict[tuple[str, Topic], Version] = OrderedDict()
         self._publication: asyncio.TimerHandle | None = None
@@ -87,7 +91,7 @@ class Discovery:
 
     async def ask(self, kind: str, request: DiscoveryRequest) -> bytes | None:
         """The `DiscoveryResponse` for a router that asks for `kind`, once there is one; None if nothing changed."""
-        topic = (kind, request.resource_names[0] if kind == "endpoints" and request.resource_names else "")
+        topic = (kind, request.resource_names[0] if kind in _OF_ONE and request.resource_names else "")
         hold = self._hold_seconds[kind] * random.uniform(0.9, 1.0)
         view = None
         with contextlib.suppress(TimeoutError):
@@ -101,7 +105,7 @@ class Discovery:
         return view.body
 
     async def _news(self, topic: Topic, caller: Version | None, node: str) -> View | None:
-        patient = topic[0] != "endpoints" and caller is not None
+        patient = topic[0] not in _OF_ONE and caller is not None
         while not self._closed:
             view = self._catalogue.view(topic)
             match standing(view.version, caller):
@@ -142,7 +146,7 @@ class Discovery:
                     change.set_result(None)
 
     def _remember(self, asked: tuple[str, Topic], version: Version) -> None:
-        if asked[1][0] == "endpoints":
+        if asked[1][0] in _OF_ONE:
             return
         self._sent[asked] = version
         self._sent.move_to_end(asked)

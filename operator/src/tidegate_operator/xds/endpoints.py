@@ -48,16 +48,20 @@ def read(manifest: Mapping[str, Any]) -> Slice | None:
     )
 
 
-def assignment(namespace: str, revision: str, slices: Iterable[Slice]) -> Resource:
-    """The endpoints of a revision, each once, in a fixed order; of a dual-stack Service, those of one family."""
+def hosts(slices: Iterable[Slice]) -> list[tuple[str, int]]:
+    """Addresses and ports, each once, in a fixed order; of a dual-stack Service, those of one family."""
     told = [each for each in slices if each.addresses]
     family = next((f for f in _FAMILIES if any(each.family == f for each in told)), None)
-    hosts = {(address, each.port) for each in told if each.family == family for address in each.addresses}
+    return sorted({(address, each.port) for each in told if each.family == family for address in each.addresses})
+
+
+def assignment(namespace: str, revision: str, slices: Iterable[Slice]) -> Resource:
+    """The endpoints of a revision."""
     return {
         "@type": _ASSIGNMENT,
         **load_assignment(
             names.pods_cluster(namespace, revision),
-            [endpoint(address, port, revision) for address, port in sorted(hosts)],
+            [endpoint(address, port, revision) for address, port in hosts(slices)],
         ),
     }
 

@@ -3,16 +3,17 @@
 from tidegate_operator.naming import (
     ADMIN_PORT,
     DATA_PORT,
+    HOP_HEADER,
     REVISION_LABEL,
     ROUTE_HEADER,
     WEIGHTS_PATH,
+    XDS_PORT,
     external_host,
     service_of,
 )
 
-__all__ = ["ADMIN_PORT", "DATA_PORT", "REVISION_LABEL", "ROUTE_HEADER", "WEIGHTS_PATH"]
+__all__ = ["ADMIN_PORT", "DATA_PORT", "HOP_HEADER", "REVISION_LABEL", "ROUTE_HEADER", "WEIGHTS_PATH", "XDS_PORT"]
 
-XDS_PORT = 18000
 XDS_CLUSTER = "xds"
 """The cluster in the routers' static bootstrap that leads to this process."""
 

@@ -27,6 +27,8 @@ def virtual_host(service: RoutedService, domain: str, external: str = "") -> dic
     return {
         "name": names.virtual_host(service.namespace, service.name),
         "domains": names.hosts(service.namespace, service.name, domain, external),
+        # Or callers could keep their requests from being copied, and out of the evidence.
+        "request_headers_to_remove": [names.HOP_HEADER],
         "routes": [_told_weights(service, external), *_matched(service), _weighted(service)],
     }
 

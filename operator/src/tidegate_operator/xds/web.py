@@ -1,4 +1,4 @@
-"""The HTTP face of the `xds` command towards routers."""
+"""The HTTP face of the `xds` command towards routers and runtime pods."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -16,7 +16,7 @@ _MAX_BODY_BYTES = 4 * 1024 * 1024
 
 
 def discovery_app(discovery: Discovery, metrics: XdsMetrics) -> Starlette:
-    """`POST /v3/discovery:{listeners,clusters,routes,endpoints}` (Envoy's REST xDS, JSON)."""
+    """`POST /v3/discovery:{listeners,clusters,routes,endpoints}` (Envoy's REST xDS, JSON), and `GET /v1/share/…`."""
 
     async def discover(request: Request) -> Response:
         kind = request.path_params["kind"]
@@ -25,13 +25,27 @@ def discovery_app(discovery: Discovery, metrics: XdsMetrics) -> Starlette:
         question = await _question(request)
         if isinstance(question, Response):
             return question
+        return await answered(request, kind, question)
+
+    async def told_share(request: Request) -> Response:
+        async for _ in request.stream():
+            pass  # Or its end, which a GET has, too, would be taken for that of the connection.
+        known = request.headers.get("if-none-match", "").strip().removeprefix("W/").strip('"')
+        revision = f"{request.path_params['namespace']}/{request.path_params['revision']}"
+        return await answered(request, "share", DiscoveryRequest(version_info=known, resource_names=[revision]))
+
+    async def answered(request: Request, kind: str, question: DiscoveryRequest) -> Response:
         if not discovery.ready:
             metrics.answered(kind, "unready")
             return JSONResponse({"error": "InferenceServices and EndpointSlices are still being listed"}, 503)
         news = await _unless_gone(request, discovery.ask(kind, question))
         return Response(status_code=304) if news is None else Response(news, media_type="application/json")
 
-    return Starlette(routes=[Route("/v3/discovery:{kind}", discover, methods=["POST"])])
+    routes = [
+        Route("/v3/discovery:{kind}", discover, methods=["POST"]),
+        Route("/v1/share/{namespace}/{revision}", told_share),
+    ]
+    return Starlette(routes=routes)
 
 
 def readiness(discovery: Discovery) -> tuple[bool, str]:

@@ -11,7 +11,7 @@ from math import inf
 from typing import Final
 
 from tidegate_runtime.batching.runner import Answers
-from tidegate_runtime.batching.tickets import OVER, RAN, RUNNING, Batch, DeliverAll, Outputs, Ticket
+from tidegate_runtime.batching.tickets import OVER, RAN, RUNNING, Batch, Chosen, DeliverAll, Outputs, Tap, Ticket
 from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.tensors import Array
 
@@ -35,6 +35,9 @@ class Delivery:
         self._answers: Answers | None = None
         self._position = 0
         self._asked = False
+        self._chosen: Sequence[Chosen] = ()
+        self.tap: Tap | None = None
+        """Who else gets some of the answers, after those who asked."""
 
     def take(self, batch: Batch, answers: Answers) -> None:
         """The batch ran; `finish` or `soon` follows. What was left of the one before is told first."""
@@ -43,12 +46,15 @@ class Delivery:
         for ticket in batch.tickets:
             if ticket.state == RUNNING:
                 ticket.state = RAN
-                if leader is None:
+                if leader is None and not ticket.hop:
                     leader = ticket
         if leader is not None:
             # The first: which one it is mustn't depend on how long any of them took, and it has waited for the others.
             leader.leads = True
         self._batch, self._answers, self._position = batch, answers, 0
+        if self.tap is not None:
+            # Now, since whoever is told may let go of a request's inputs.
+            self._chosen = self.tap.choose(batch.tickets)
 
     def finish(self) -> None:
         """Tells all that is left, at once."""
@@ -86,6 +92,14 @@ class Delivery:
         if self._position >= count:
             # What lies in another process's memory isn't held until the next batch.
             self._batch = self._answers = None
+            if self._chosen:
+                self._hand_on(batch, answers)
+
+    def _hand_on(self, batch: Batch, answers: Answers) -> None:
+        chosen, self._chosen = self._chosen, ()
+        if self.tap is not None:
+            for each in chosen:
+                self.tap.take(each, _outputs(batch, answers, each.position))
 
     def _tell_together(self, batch: Batch, deliver_all: DeliverAll, whole: Sequence[Array], *, apart: bool) -> None:
         """Tells all that are left, or, `apart`, those of a portion."""
@@ -106,3 +120,14 @@ class Delivery:
             deliver_all(takers, whole)
         except Exception:
             logger.exception("answers could not be delivered")
+
+
+def _outputs(batch: Batch, answers: Answers, position: int) -> Outputs:
+    """The outputs for the batch's request at `position`."""
+    if answers.deliver_all is None:
+        return answers.each[position]
+    count = len(batch.tickets)
+    if count == 1:
+        return tuple(answers.whole)
+    each = batch.rows // count
+    return tuple([output[position * each : (position + 1) * each] for output in answers.whole])

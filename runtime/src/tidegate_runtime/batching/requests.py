@@ -4,7 +4,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
 
-from tidegate_runtime.batching.tickets import Asked, Deliver, Outputs, Passed, Ticket
+from tidegate_runtime.batching.tickets import Asked, Deliver, Outputs, Passed, Tap, Ticket
 from tidegate_runtime.errors import RuntimeFault
 from tidegate_runtime.tensors import Feeds
 from tidegate_runtime.tracing.request import current
@@ -57,18 +57,39 @@ class Requests(ABC):
     def cut(self) -> None:  # noqa: B027 -- where `submit_all` takes nothing there is nothing to do
         """Has what `submit_all` has queued run, as soon as it may: no more of it comes in this turn of the loop."""
 
+    def tapped(self, tap: Tap | None) -> None:
+        """`tap` gets some of the requests and their answers from here on; None: nobody does.
+
+        Without effect where another process runs them.
+        """
+        del tap
+
     async def infer(
-        self, feeds: Feeds, rows: int, deadline: float, *, priority: int = 0, client: Hashable = None
+        self,
+        feeds: Feeds,
+        rows: int,
+        deadline: float,
+        *,
+        priority: int = 0,
+        client: Hashable = None,
+        hop: bool = False,
     ) -> Outputs:
         """The outputs for these rows alone, in declared order. Raises what `submit` raises or delivers.
 
-        If the caller is cancelled, the request is withdrawn, wherever it is.
+        `hop` is `Ticket.hop`. If the caller is cancelled, the request is withdrawn, wherever it is.
         """
-        outputs, _ = await self.inferred(feeds, rows, deadline, priority=priority, client=client)
+        outputs, _ = await self.inferred(feeds, rows, deadline, priority=priority, client=client, hop=hop)
         return outputs
 
     async def inferred(
-        self, feeds: Feeds, rows: int, deadline: float, *, priority: int = 0, client: Hashable = None
+        self,
+        feeds: Feeds,
+        rows: int,
+        deadline: float,
+        *,
+        priority: int = 0,
+        client: Hashable = None,
+        hop: bool = False,
     ) -> tuple[Outputs, bool]:
         """What `infer` says, and whether the request led its batch (`Ticket.leads`)."""
         future: asyncio.Future[Outputs] = asyncio.get_running_loop().create_future()
@@ -83,6 +104,7 @@ class Requests(ABC):
 
         ticket = self.submit(feeds, rows, deadline, deliver, priority=priority, client=client)
         ticket.trace = current.get()
+        ticket.hop = hop
         try:
             return await future, ticket.leads
         finally:

@@ -21,7 +21,7 @@ from tidegate_runtime.batching.place import Place
 from tidegate_runtime.batching.policy import BatchPolicy
 from tidegate_runtime.batching.requests import Requests
 from tidegate_runtime.batching.runner import Answers, Runner
-from tidegate_runtime.batching.tickets import OVER, RUNNING, Asked, Batch, Deliver, Outputs, Passed, Ticket
+from tidegate_runtime.batching.tickets import OVER, RUNNING, Asked, Batch, Deliver, Outputs, Passed, Tap, Ticket
 from tidegate_runtime.errors import ExecutionFailed, NotReady, OutOfDeviceMemory, Overloaded, RunEnded, RuntimeFault
 from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.tensors import Feeds
@@ -120,7 +120,7 @@ class Scheduler(Requests):
 
     def pass_by(self, asked: Asked, rows: int, size: int) -> Passed | None:
         """As `Requests` says."""
-        now, taken = self._clock(), not self._closing and not self._dispatcher.asked
+        now, taken = self._clock(), not self._closing and not self._dispatcher.asked and self._delivery.tap is None
         ticket = self._backlog.pass_by(asked, rows, size, now) if taken else None
         if ticket is None:
             return None
@@ -140,6 +140,10 @@ class Scheduler(Requests):
         """As `Requests` says."""
         self._dispatcher.cut_if_free()
 
+    def tapped(self, tap: Tap | None) -> None:
+        """As `Requests` says."""
+        self._delivery.tap = tap
+
     def withdraw(self, ticket: Ticket) -> None:
         """Forgets a request: it is not answered any more. Ends a run that nobody waits for then. Never too late."""
         if ticket.state != OVER:
@@ -148,7 +152,6 @@ class Scheduler(Requests):
 
     async def run(self) -> None:
         """Serves until `close` was called and nothing waits any more."""
-        loop = asyncio.get_running_loop()
         self._place.hop_seconds = self._costs.overhead_seconds = await self._runner.hop()
         self._dispatcher.join(self._backlog, self)
         while True:
@@ -161,7 +164,7 @@ class Scheduler(Requests):
                 self._delivery.soon()
             if self._closing and not self._backlog.depth:
                 break
-            self._wake = loop.create_future()
+            self._wake = asyncio.get_running_loop().create_future()
             await self._wake
         self._delivery.finish()
         self._expiry.clear()
@@ -175,9 +178,8 @@ class Scheduler(Requests):
 
     def begin(self, batch: Batch, now: float) -> None:
         """Its turn has come: runs the batch, or has it run."""
-        metrics = self._metrics
-        metrics.queue_depth = self._backlog.depth
-        metrics.cut(batch.rows, [now - ticket.arrived for ticket in batch.tickets])
+        self._metrics.queue_depth = self._backlog.depth
+        self._metrics.cut(batch.rows, [now - ticket.arrived for ticket in batch.tickets])
         self._offers.note(self._backlog.offered_seconds, now)
         if batch.on_loop:
             self._run_here(batch)
@@ -235,8 +237,7 @@ class Scheduler(Requests):
                 self._delivery.finish()
 
     def _ended(self, batch: Batch, answers: Answers) -> None:
-        now = self._clock()
-        seconds = answers.seconds
+        now, seconds = self._clock(), answers.seconds
         self._backlog.ended(batch, seconds, now)
         self._metrics.ran(batch.rows, len(batch.tickets), seconds, now)
         for ticket in batch.tickets:
@@ -286,11 +287,10 @@ class Scheduler(Requests):
     def _stuck(self) -> None:
         """Tells whoever still waits that the engine is lost."""
         logger.critical("a run can't be ended")
-        batch = self._backlog.running
-        if batch is not None:
-            for ticket in batch.tickets:
-                if ticket.state == RUNNING:
-                    self._tell(ticket, ExecutionFailed("the model did not end; the server restarts"))
+        running = self._backlog.running
+        for ticket in running.tickets if running is not None else ():
+            if ticket.state == RUNNING:
+                self._tell(ticket, ExecutionFailed("the model did not end; the server restarts"))
         if self._on_stuck is not None:
             self._on_stuck()
 

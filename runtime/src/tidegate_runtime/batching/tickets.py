@@ -35,6 +35,25 @@ class Taker(Protocol):
 
 DeliverAll = Callable[[Sequence[Taker | None], Sequence[Array]], None]
 
+
+class Chosen(NamedTuple):
+    """A request of a batch, by its position there: its inputs, and their bytes."""
+
+    position: int
+    feeds: Feeds
+    size: int
+
+
+class Tap(Protocol):
+    """Who gets some of the requests, each with its answer once that is told. It raises nothing."""
+
+    def choose(self, tickets: "Sequence[Ticket]") -> Sequence[Chosen]:
+        """Of a batch that gave answers, the requests that it wants."""
+
+    def take(self, chosen: Chosen, outputs: Outputs) -> None:
+        """One of them, and all outputs of the model for it: both are read only, and may lie in others' memory."""
+
+
 NOTHING: Final = Work(0.0, 0.0)
 
 Asked = tuple[Feeds, float, Deliver, Hashable]
@@ -58,6 +77,7 @@ class Ticket:
         "deliver",
         "due",
         "feeds",
+        "hop",
         "leads",
         "level",
         "queue",
@@ -99,6 +119,8 @@ class Ticket:
         self.trial = False
         self.leads = False
         """Whether its time stands for that of its batch, which ran."""
+        self.hop = False
+        """Set by who asked, if another server has sent it on: it goes no further, and stands for nobody's time."""
         self.trace: RequestTrace | None = None
         """Set by who asked, if the request is recorded."""
         self.taker: Taker | None = None

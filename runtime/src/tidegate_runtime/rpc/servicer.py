@@ -11,7 +11,7 @@ from google.protobuf.json_format import ParseDict
 from tidegate_runtime import __version__
 from tidegate_runtime.describing import configuration, extensions, metadata, statistics_of
 from tidegate_runtime.errors import NotReady, RuntimeFault
-from tidegate_runtime.naming import SERVER_NAME
+from tidegate_runtime.naming import HOP_HEADER, SERVER_NAME
 from tidegate_runtime.rpc import codec
 from tidegate_runtime.rpc.call import Call, status_of
 from tidegate_runtime.rpc.messages import parsed
@@ -117,7 +117,9 @@ class Servicer:
         What comes back forgets the call, its client being gone. Raises `Malformed`.
         """
         service, repeats = self._service, self._repeats
-        repeat = repeats.find(data) if service.tracer is None else None
+        # What is recorded, or came on from another server, is told apart by its ticket.
+        alone = service.tracer is not None or HOP_HEADER in call.metadata
+        repeat = None if alone else repeats.find(data)
         if repeat is not None:
             repeated = RepeatedCall(service, repeat, call, deliver, self._turn)
             self._turn.join(repeated)
@@ -166,7 +168,7 @@ class Servicer:
         model = service.model(request.model_name, request.model_version or None)
         decoded = codec.decode(request, call.seconds_left)
         parsed = service.clock()
-        response = await model.infer(decoded, call.received, call.peer)
+        response = await model.infer(decoded, call.received, call.peer, hop=HOP_HEADER in call.metadata)
         delivered = service.clock()
         answer = codec.encode(response, decoded)
         written = service.clock()

@@ -6,6 +6,7 @@ from typing import Final
 from tidegate_runtime.batching.tickets import Outputs, Ticket
 from tidegate_runtime.errors import DeadlineExceeded, Overloaded, RuntimeFault
 from tidegate_runtime.metrics import ModelMetrics
+from tidegate_runtime.naming import HOP_HEADER
 from tidegate_runtime.rpc import codec
 from tidegate_runtime.rpc.call import Call
 from tidegate_runtime.rpc.protos import inference_pb2 as pb
@@ -83,6 +84,7 @@ class Submission:
                 learn(self._infer, self._model)
                 raise
             ticket.trace = self._trace
+            ticket.hop = HOP_HEADER in call.metadata
             self._parsed = ticket.arrived
             learn(self._infer, self._model)
         except Exception as error:

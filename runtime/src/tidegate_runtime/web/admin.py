@@ -1,9 +1,12 @@
 """The administration port: metrics, probes, and what changes what is served. It knows no inference request."""
 
+from collections.abc import Callable, Iterable
+
 import orjson
 from fastapi import FastAPI, Response
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
 
 from tidegate_runtime.hosting import Host
 from tidegate_runtime.metrics import ModelMetrics
@@ -34,27 +37,22 @@ def create_admin_app(
     *,
     triton: bool = False,
     front_ends: Several | None = None,
+    more: Iterable[Collector] = (),
 ) -> FastAPI:
-    """The application of the administration port."""
+    """The application of the administration port. What `more` collect is among the metrics."""
     counted: list[ModelMetrics] = []
 
     def models() -> list[ModelMetrics]:
         return counted
 
-    registry = CollectorRegistry()
-    registry.register(ModelCollector(models, service.clock))
-    if triton:
-        registry.register(TritonCollector(models))
-    if traces is not None:
-        registry.register(TraceCollector(traces))
-    ProcessCollector(registry=registry)
-    registry.register(GrpcCollector(lambda: (service.grpc_transport, service.grpc_reason)))
-    if front_ends is not None:
-        registry.register(FrontEndCollector(front_ends))
-    if host.isolated:
-        # Between two processes there is no such file under /proc, and the collector has nothing to tell.
-        ProcessCollector("tidegate_engine", lambda: host.engine_pid, registry=registry)
-        registry.register(EngineCollector(lambda: host.engine_restarts))
+    registry = _registry(service, host, models, triton=triton)
+    optional = [
+        TraceCollector(traces) if traces is not None else None,
+        FrontEndCollector(front_ends) if front_ends is not None else None,
+        *more,
+    ]
+    for collector in filter(None, optional):
+        registry.register(collector)
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
 
     @app.get(METRICS_PATH)
@@ -78,3 +76,20 @@ def create_admin_app(
     app.include_router(administration(service, host))
     faults.install(app)
     return app
+
+
+def _registry(
+    service: Service, host: Host, models: Callable[[], list[ModelMetrics]], *, triton: bool
+) -> CollectorRegistry:
+    """What there is to tell of any server."""
+    registry = CollectorRegistry()
+    registry.register(ModelCollector(models, service.clock))
+    if triton:
+        registry.register(TritonCollector(models))
+    ProcessCollector(registry=registry)
+    registry.register(GrpcCollector(lambda: (service.grpc_transport, service.grpc_reason)))
+    if host.isolated:
+        # Between two processes there is no such file under /proc, and the collector has nothing to tell.
+        ProcessCollector("tidegate_engine", lambda: host.engine_pid, registry=registry)
+        registry.register(EngineCollector(lambda: host.engine_restarts))
+    return registry

@@ -8,7 +8,7 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from tidegate_runtime import __version__
 from tidegate_runtime.describing import extensions
 from tidegate_runtime.hosting import Host
-from tidegate_runtime.naming import LIVE_PATH, READY_PATH, SERVER_NAME
+from tidegate_runtime.naming import HOP_HEADER, LIVE_PATH, READY_PATH, SERVER_NAME
 from tidegate_runtime.protocol import v2_request, v2_response
 from tidegate_runtime.served_model import ServedModel
 from tidegate_runtime.service import Service
@@ -89,7 +89,8 @@ async def _inferred(service: Service, request: Request, model: ServedModel) -> R
     received = service.clock()
     decoded = v2_request.decode(body, media.json_length, model.signature.inputs)
     parsed = service.clock()
-    answer = await unless_client_leaves(request, model.infer(decoded, received, request.client))
+    hop = HOP_HEADER in request.headers
+    answer = await unless_client_leaves(request, model.infer(decoded, received, request.client, hop=hop))
     delivered = service.clock()
     encoded = v2_response.encode(answer, decoded)
     response = await response_of(encoded, request.headers.get("accept-encoding"))

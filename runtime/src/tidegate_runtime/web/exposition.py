@@ -244,7 +244,7 @@ def _histograms(models: Sequence[ModelMetrics]) -> Iterator[Metric]:
     for (name, help_text), histogram in of.items():
         family = HistogramMetricFamily(name, help_text, labels=_MODEL)
         for metrics in models:
-            family.add_metric(_model(metrics), _cumulative(histogram(metrics)), histogram(metrics).total)
+            family.add_metric(_model(metrics), cumulative(histogram(metrics)), histogram(metrics).total)
         yield family
 
 
@@ -264,6 +264,7 @@ def _model(metrics: ModelMetrics) -> list[str]:
     return [metrics.model, metrics.version]
 
 
-def _cumulative(histogram: Histogram) -> list[tuple[str, float]]:
+def cumulative(histogram: Histogram) -> list[tuple[str, float]]:
+    """Upper bounds as Prometheus writes them, and how much was up to each."""
     bounds = [*map(floatToGoString, histogram.bounds), "+Inf"]
     return list(zip(bounds, map(float, accumulate(histogram.counts)), strict=True))

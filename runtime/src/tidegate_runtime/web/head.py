@@ -3,13 +3,14 @@
 import re
 from typing import Final, NamedTuple
 
-from tidegate_runtime.naming import ROUTE_HEADER, ROUTED_BY_MATCH
+from tidegate_runtime.naming import HOP_HEADER, ROUTE_HEADER, ROUTED_BY_MATCH
 from tidegate_runtime.protocol.plain import Plain
 from tidegate_runtime.served_model import ServedModel
 from tidegate_runtime.web.connection import MAX_HEAD_BYTES, MAX_HEADERS
 from tidegate_runtime.web.reply import JSON_LENGTH, Header
 
 MAX_PATTERN_BYTES: Final = 2048
+HOP: Final = HOP_HEADER.encode()
 
 _NEVER_HOT: Final = frozenset(
     {
@@ -45,6 +46,8 @@ class Head(NamedTuple):
     traceparent: bytes | None = None
     tracestate: bytes | None = None
     """Both are only read where requests are recorded."""
+    hop: bool = False
+    """Whether another server has sent the request on."""
 
 
 class Pattern(NamedTuple):
@@ -90,9 +93,11 @@ def common_head(url: bytes, given: list[Header], model: ServedModel, keep_alive:
     ):
         return None
     json_length = headers.get(JSON_LENGTH)
-    form = model.plain if json_length is None else model.plain_binary
+    hop = HOP in headers
+    # Those that are read by a layout are asked for nothing more, so what has a mark isn't one of them.
+    form = None if hop else model.plain if json_length is None else model.plain_binary
     accepted, chosen = headers.get(b"accept-encoding"), headers.get(_ROUTE) == _BY_MATCH
-    return Head(url, model, keep_alive, json_length, _number(json_length), accepted, form, chosen)
+    return Head(url, model, keep_alive, json_length, _number(json_length), accepted, form, chosen, hop=hop)
 
 
 def _number(digits: bytes | None) -> int | None:

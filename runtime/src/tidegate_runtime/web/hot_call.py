@@ -179,6 +179,8 @@ class HotCall:
         self.parsed = ticket.arrived
         if self.form is not None:
             ticket.taker = self
+        elif self.head.hop:
+            ticket.hop = True
 
     def lost(self, *, reading: bool) -> None:
         """The client left: its request leaves the queue. `reading` says that its body wasn't whole."""

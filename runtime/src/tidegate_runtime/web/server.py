@@ -22,11 +22,13 @@ from tidegate_runtime.model.store import open_store
 from tidegate_runtime.placing import Placement
 from tidegate_runtime.service import Service
 from tidegate_runtime.settings import ServeSettings
+from tidegate_runtime.shadow.shadowing import TaughtShadowing
 from tidegate_runtime.shared_memory.regions import Regions
 from tidegate_runtime.web.admin import create_admin_app
 from tidegate_runtime.web.connection import bounded_class
 from tidegate_runtime.web.doors import Doors, Front, grace_seconds, trace_sender
 from tidegate_runtime.web.http_server import HttpServer
+from tidegate_runtime.web.shadow_exposition import ShadowCollector
 from tidegate_runtime.web.stopping import Stop
 from tidegate_runtime.workers.pool import FrontEnds
 
@@ -66,7 +68,11 @@ async def serve(settings: ServeSettings) -> None:
         front_ends = front if isinstance(front, FrontEnds) else None
         # Front ends send their own; this process' sender, which has nothing to send, has checked that they can.
         traces = (front_ends or sender) if sender is not None else None
-        admin_app = create_admin_app(service, host, traces, triton=settings.triton_metrics, front_ends=front_ends)
+        shadowing = TaughtShadowing.begun(service, settings.share_url)
+        more = [ShadowCollector(shadowing.shadowing, shadowing.answers)] if shadowing is not None else []
+        admin_app = create_admin_app(
+            service, host, traces, triton=settings.triton_metrics, front_ends=front_ends, more=more
+        )
         # Not the hot class: it would answer inference requests on this port, too.
         admin_class = bounded_class(lambda: service.draining)
         admin_server = HttpServer(admin_app, admin_class, admin, grace_seconds(settings))
@@ -84,6 +90,8 @@ async def serve(settings: ServeSettings) -> None:
             await front.close()
             await asyncio.gather(service.close(), host.close())
             await admin_server.close()
+            if shadowing is not None:
+                await shadowing.close()
             if sender is not None:
                 await asyncio.to_thread(sender.close)
     logger.info("stopped")

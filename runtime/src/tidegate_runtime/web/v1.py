@@ -4,6 +4,7 @@ import orjson
 from fastapi import APIRouter, Request, Response
 
 from tidegate_runtime.errors import UnsupportedMedia
+from tidegate_runtime.naming import HOP_HEADER
 from tidegate_runtime.protocol import v1_json
 from tidegate_runtime.protocol.v2_response import Encoded
 from tidegate_runtime.served_model import ServedModel
@@ -48,7 +49,8 @@ async def _predicted(service: Service, request: Request, model: ServedModel) -> 
     received = service.clock()
     decoded = v1_json.decode(body, model.signature.inputs)
     parsed = service.clock()
-    answer = await unless_client_leaves(request, model.infer(decoded.infer, received, request.client))
+    hop = HOP_HEADER in request.headers
+    answer = await unless_client_leaves(request, model.infer(decoded.infer, received, request.client, hop=hop))
     delivered = service.clock()
     encoded = Encoded([v1_json.encode(answer, decoded.rows)])
     response = await response_of(encoded, request.headers.get("accept-encoding"))

@@ -57,6 +57,11 @@ class Case:
         return steps[number] if number is not None and number < len(steps) else None
 
     @property
+    def copied(self) -> bool:
+        """Whether the step under way is judged by copies of stable's requests."""
+        return self.steps.shadow is not None and self.step is not None and not self.step.weight
+
+    @property
     def held_until(self) -> datetime | None:
         """When the step's hold is over."""
         if self.step is None or self.since is None:

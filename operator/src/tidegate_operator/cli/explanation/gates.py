@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from tidegate_operator.api.schema import seconds
+from tidegate_operator.api.status import AnalysisStatus
 from tidegate_operator.cli.explanation.case import Case
 from tidegate_operator.cli.explanation.finding import Finding, Hold
 from tidegate_operator.cli.explanation.routes import DIFFERENT_SHARE
-from tidegate_operator.cli.tree import sample_words
+from tidegate_operator.cli.tree import copies_words, sample_words
 from tidegate_operator.cli.words import age, span
 
 _ENDS: dict[str, tuple[Hold, str]] = {
@@ -18,6 +19,7 @@ _ENDS: dict[str, tuple[Hold, str]] = {
 }
 
 _BY_EVIDENCE: tuple[Hold, str] = ("sample", "by what its callers saw")
+_BY_COPIES: tuple[Hold, str] = ("sample", "by how it answered copies of stable's requests")
 
 
 def aborted(case: Case) -> Iterator[Finding]:
@@ -25,7 +27,8 @@ def aborted(case: Case) -> Iterator[Finding]:
     rollout = case.service.rollout
     if rollout.phase != "Aborted":
         return
-    hold, how = _ENDS.get(rollout.reason or "AbortedByRequest", _BY_EVIDENCE)
+    by_evidence = _BY_COPIES if rollout.analysis and rollout.analysis.copies else _BY_EVIDENCE
+    hold, how = _ENDS.get(rollout.reason or "AbortedByRequest", by_evidence)
     evidence = [rollout.message] if rollout.message else []
     if rollout.last_request and rollout.last_request.action in ("Abort", "Rollback"):
         last = rollout.last_request
@@ -111,29 +114,45 @@ def hold(case: Case) -> Iterator[Finding]:
 
 
 def sample(case: Case) -> Iterator[Finding]:
-    """The hold is over, and what callers saw doesn't suffice to pass."""
+    """The hold is over, and what callers saw, or what became of copies, doesn't suffice to pass."""
     canary, analysis, until = case.canary, case.service.rollout.analysis, case.held_until
-    if case.phase != "Progressing" or canary is None or not canary.weight or until is None or until > case.now:
+    if case.phase != "Progressing" or canary is None or until is None or until > case.now:
+        return
+    if not canary.weight and not case.copied:
         return
     if analysis and (analysis.verdict == "Pass" or analysis.reason in DIFFERENT_SHARE):
         return
     least = case.steps.analysis.min_requests
     left = until + timedelta(seconds=seconds(case.steps.progress_deadline)) - case.now
-    if analysis is None:
-        reason, message = "NothingRead", f"Nothing could be read yet of what callers of {canary.revision} see."
-    elif analysis.canary.requests < least:
-        reason = analysis.reason
-        message = f"{canary.revision} has answered {analysis.canary.requests} requests in this step, and needs {least}."
-    else:
-        reason, message = analysis.reason, f"What callers of {canary.revision} saw doesn't settle it yet."
+    lacking = _lacking_copies if case.copied else _lacking_calls
     yield Finding(
         hold="sample",
-        reason=reason,
-        message=f"{message} Promoting goes on without; waiting ends with an abort in {span(left)}.",
+        reason=analysis.reason if analysis else "NothingRead",
+        message=f"{lacking(canary.revision, analysis, least)} Promoting goes on without; waiting ends with an abort in"
+        f" {span(left)}.",
         since=until,
         evidence=(f"spec.rollout.analysis.minRequests is {least}", *_judged(case)),
         command=case.tidegate("promote", "--step", str(case.service.rollout.step or 0)),
     )
+
+
+def _lacking_calls(canary: str, analysis: AnalysisStatus | None, least: int) -> str:
+    if analysis is None:
+        return f"Nothing could be read yet of what callers of {canary} see."
+    if analysis.canary.requests < least:
+        return f"{canary} has answered {analysis.canary.requests} requests in this step, and needs {least}."
+    return f"What callers of {canary} saw doesn't settle it yet."
+
+
+def _lacking_copies(canary: str, analysis: AnalysisStatus | None, least: int) -> str:
+    if analysis is None or analysis.copies is None:
+        return f"Nothing could be read yet of the copies that {canary} answers."
+    if analysis.reason == "StableCantCopy":
+        return "Stable's pods were made by an earlier release and can't copy requests."
+    if analysis.copies.compared < least:
+        compared = analysis.copies.compared
+        return f"{compared} answers of {canary} were compared with stable's in this step, and {least} have to be."
+    return f"How {canary} answered copies doesn't settle it yet."
 
 
 def _judged(case: Case) -> list[str]:
@@ -141,6 +160,8 @@ def _judged(case: Case) -> list[str]:
     if analysis is None:
         return []
     lines = [f"judged {age(analysis.at, case.now)} ago: {analysis.verdict}, {analysis.message}"]
+    if analysis.copies is not None:
+        return [*lines, f"copies: {copies_words(analysis.copies)}"]
     for role, seen in (("canary", analysis.canary), ("stable", analysis.stable)):
         lines.append(f"{role}: {sample_words(seen, analysis.slow_after_ms)}")
     return lines

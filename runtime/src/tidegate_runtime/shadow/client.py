@@ -1,0 +1,195 @@
+"""One connection to an HTTP/1.1 server, kept open, with one question on it at a time.
+
+The framing is httptools', which the server uses, too. There is no client among what the runtime depends on, and the
+smallest that keeps connections would bring more than this.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple, Protocol, cast
+
+import httptools
+
+MAX_HEAD_BYTES: Final = 32 * 1024
+
+CONNECT_SECONDS: Final = 3.0
+
+
+class Answer(NamedTuple):
+    """Header names are in lower case."""
+
+    status: int
+    headers: Mapping[bytes, bytes]
+    body: bytes
+
+
+class BadAnswer(OSError):
+    """What came is no answer, or one that is too long."""
+
+
+class Unreachable(ConnectionError):
+    """No connection could be made: nothing was asked."""
+
+
+class _Stale(ConnectionError):
+    """The server closed a connection before it answered: it may have been idle for too long."""
+
+
+class Asking(Protocol):
+    """Whom questions are put to."""
+
+    async def ask(
+        self,
+        method: bytes,
+        path: bytes,
+        headers: Mapping[bytes, bytes],
+        parts: Sequence[bytes | memoryview] = (),
+        most: int = 0,
+    ) -> Answer:
+        """The answer, whose body has at most `most` bytes. Raises `OSError`: `Unreachable` if nothing was asked.
+
+        It may be cancelled.
+        """
+
+    def close(self) -> None:
+        """Ends the connection. It may be asked again."""
+
+
+class HttpClient:
+    """Asks one server. The connection is made by the first question, and by one that finds it closed."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._host = host
+        self._port = port
+        bracketed = f"[{host}]" if ":" in host else host
+        self._name = f"{bracketed}:{port}".encode()
+        self._line: _Line | None = None
+
+    async def ask(
+        self,
+        method: bytes,
+        path: bytes,
+        headers: Mapping[bytes, bytes],
+        parts: Sequence[bytes | memoryview] = (),
+        most: int = 0,
+    ) -> Answer:
+        """As `Asking` says. What a server closed while it was idle is asked again, once, on a new connection."""
+        head = [b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (method, path, self._name)]
+        head += [b"%b: %b\r\n" % header for header in headers.items()]
+        if parts:
+            head.append(b"content-length: %d\r\n" % sum(map(len, parts)))
+        message = [b"".join([*head, b"\r\n"]), *parts]
+        kept = self._line
+        if kept is not None and kept.usable:
+            with contextlib.suppress(_Stale):
+                return await self._answer(kept, message, most)
+        self._line = line = await self._connected()
+        return await self._answer(line, message, most)
+
+    def close(self) -> None:
+        """As `Asking` says."""
+        line, self._line = self._line, None
+        if line is not None:
+            line.close()
+
+    async def _connected(self) -> "_Line":
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                return (await loop.create_connection(_Line, self._host, self._port))[1]
+        except TimeoutError:
+            raise Unreachable(f"no connection within {CONNECT_SECONDS:g} s") from None
+        except OSError as error:
+            raise Unreachable(str(error)) from error
+
+    async def _answer(self, line: "_Line", message: Sequence[bytes | memoryview], most: int) -> Answer:
+        try:
+            return await line.ask(message, most)
+        except BaseException:
+            # Whatever else came on it would be taken for the next answer.
+            self.close()
+            raise
+
+
+class _Line(asyncio.Protocol):
+    """A connection, from its making to its end."""
+
+    def __init__(self) -> None:
+        self._transport: asyncio.Transport | None = None
+        self._answer: asyncio.Future[Answer] | None = None
+        self._most = 0
+        self._begin()
+
+    @property
+    def usable(self) -> bool:
+        """Whether it can take a question."""
+        return self._transport is not None and not self._transport.is_closing()
+
+    def ask(self, message: Sequence[bytes | memoryview], most: int) -> "asyncio.Future[Answer]":
+        """The answer to come."""
+        assert self._transport is not None
+        self._begin()
+        self._most = most
+        self._answer = answer = asyncio.get_running_loop().create_future()
+        self._transport.writelines(message)
+        return answer
+
+    def close(self) -> None:
+        """Ends it at once: nothing that is still to be written is wanted."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """It is there."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """A piece of an answer."""
+        self._heard = True
+        if self._answer is None or self._answer.done():
+            self.close()  # Nothing was asked.
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            self._fail(BadAnswer(str(error.__context__ or error)))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is gone."""
+        kind = ConnectionResetError if self._heard else _Stale
+        self._fail(kind(f"the connection was closed before the answer was whole{f' ({exc})' if exc else ''}"))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header of the answer."""
+        self._head_bytes += len(name) + len(value)
+        if self._head_bytes > MAX_HEAD_BYTES:
+            raise ValueError(f"its head is over {MAX_HEAD_BYTES} bytes")
+        self._headers[name.lower()] = value
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of its body."""
+        if len(self._body) + len(body) > self._most:
+            raise ValueError(f"its body is over {self._most} bytes")
+        self._body += body
+
+    def on_message_complete(self) -> None:
+        """It is whole."""
+        if self._answer is None or self._answer.done():
+            return
+        status = self._parser.get_status_code()
+        self._answer.set_result(Answer(status, self._headers, bytes(self._body)))
+        if not self._parser.should_keep_alive() and self._transport is not None:
+            self._transport.close()
+
+    def _begin(self) -> None:
+        self._parser = httptools.HttpResponseParser(self)
+        self._headers: dict[bytes, bytes] = {}
+        self._body = bytearray()
+        self._head_bytes = 0
+        self._heard = False
+
+    def _fail(self, error: Exception) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(error)
+        self.close()
