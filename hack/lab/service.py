@@ -93,6 +93,16 @@ class Service:
         return answer
 
 
+def small(model: Object) -> Object:
+    """A spec that fits a small node, with one canary step at 10 % that waits for approval."""
+    return {
+        "model": model,
+        "runtime": {"device": "cpu"},
+        "resources": {"requests": {"cpu": "50m", "memory": "512Mi"}},
+        "rollout": {"steps": [{"weight": 10, "hold": "1s"}], "approval": "Manual", "scaleDownDelay": "1s"},
+    }
+
+
 def condition(status: Object, kind: str) -> Object | None:
     """A condition of a status by its type."""
     found: list[Object] = [entry for entry in status.get("conditions", []) if entry["type"] == kind]
