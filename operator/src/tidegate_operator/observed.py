@@ -18,12 +18,12 @@ _WAITING_IN_VAIN = frozenset(
         "CreateContainerConfigError",
         "CreateContainerError",
         "ErrImageNeverPull",
-        "ErrImagePull",
-        "ImagePullBackOff",
         "InvalidImageName",
         "RunContainerError",
     }
 )
+_PULLED_AGAIN = frozenset({"ErrImagePull", "ImagePullBackOff"})
+"""A registry may be away, or get the image a moment later; the kubelet tries again, for ever."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,8 @@ class Failure:
     message: str
     passing: bool = False
     """Whether it may well pass by itself, such as a pod that waits for a node."""
+    retried: bool = False
+    """Whether it is passing only for as long as a rollout may take to get on."""
 
 
 @dataclass(frozen=True)
@@ -129,8 +131,10 @@ def _pod_failures(pod: Object) -> Iterable[tuple[int, Failure]]:
             if (terminated := ended.get("terminated")) and terminated.get("exitCode", 0) != 0:
                 yield 2, _said(container["name"], terminated)
         waiting = container.get("state", {}).get("waiting", {})
-        if waiting.get("reason") in _WAITING_IN_VAIN:
-            yield 1, Failure(waiting["reason"], f"container {container['name']}: {waiting.get('message', '')}")
+        if (reason := waiting.get("reason")) in _WAITING_IN_VAIN | _PULLED_AGAIN:
+            again = reason in _PULLED_AGAIN
+            message = f"container {container['name']}: {waiting.get('message', '')}"
+            yield 1, Failure(reason, message, passing=again, retried=again)
     for condition in status.get("conditions", []):
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
             yield 0, Failure(condition.get("reason", "Unschedulable"), condition.get("message", ""), passing=True)

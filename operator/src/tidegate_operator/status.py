@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from tidegate_operator.api.schema import duration
+from tidegate_operator.api.schema import duration, seconds
 from tidegate_operator.api.spec import InferenceServiceSpec
 from tidegate_operator.api.status import (
     InferenceServiceStatus,
@@ -75,6 +75,17 @@ def with_obstacle(report: Report, obstacle: Failure | None) -> Report:
     return replace(report, obstacle=obstacle)
 
 
+def _out_of_patience(report: Report) -> Report:
+    """`report`, in which what was tried again and again isn't taken for passing any more."""
+    workloads = {
+        name: replace(found, failure=replace(found.failure, passing=False))
+        if found.failure and found.failure.retried
+        else found
+        for name, found in report.workloads.items()
+    }
+    return replace(report, workloads=workloads)
+
+
 def standing_obstacle(before: InferenceServiceStatus) -> Failure | None:
     """The obstacle that the status tells of; None if there is none."""
     for condition in before.conditions:
@@ -94,6 +105,8 @@ def compute(
 ) -> InferenceServiceStatus:
     """The status that is true after `decision`; equal to `before` if nothing has changed."""
     state = decision.state
+    if now - state.since >= timedelta(seconds=seconds(spec.rollout.progress_deadline)):
+        report = _out_of_patience(report)
     request = before.rollout.request if before.rollout else None
     under_way = state.canary is not None and state.phase != "RollingBack"
     stable = _routed(state.stable, 100 - state.weight, report)
