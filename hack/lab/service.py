@@ -43,6 +43,12 @@ class Service:
         found: Object = self.kubectl.get(*self.words).get("status", {})
         return found
 
+    def events(self) -> list[Object]:
+        """Its events, in the order in which they were written."""
+        about = f"involvedObject.name={self.name}"
+        found = self.kubectl.get("-n", self.namespace, "events", "--field-selector", about)
+        return sorted(found["items"], key=lambda event: str(event["firstTimestamp"]))
+
     def until(self, reached: Callable[[Object], bool], for_what: str, seconds: float = 90) -> Object:
         """The first status that `reached` accepts; see `Kubectl.wait`."""
         item = self.kubectl.wait(

@@ -7,7 +7,7 @@ says, and a pass that starts from a stale view writes nothing.
 import asyncio
 import logging
 from collections.abc import Coroutine, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from tidegate_operator import errors, naming, status
@@ -16,7 +16,7 @@ from tidegate_operator.api.status import InferenceServiceStatus
 from tidegate_operator.desired import Manifest, children
 from tidegate_operator.events import Event, decision_of, events_of
 from tidegate_operator.install import Install
-from tidegate_operator.kube.apply import Applier, NotOwned
+from tidegate_operator.kube.apply import Applier, NotOwned, Quarrel
 from tidegate_operator.kube.client import Cluster
 from tidegate_operator.kube.objects import AUTOSCALER, CHILDREN, DEPLOYMENT, POD, SERVICES, Object, owned_by
 from tidegate_operator.kube.recorder import Recorder
@@ -42,6 +42,17 @@ class Outcome:
     """After how long the next pass is due if nothing happens before."""
     gone: bool = False
     """Whether there is nothing to do for the service any more."""
+
+
+@dataclass
+class _Acts:
+    """What a pass does to the children of one owner."""
+
+    uid: str
+    """The owner's."""
+    now: datetime
+    events: list[Event] = field(default_factory=list)
+    """What it is worth telling."""
 
 
 class Reconciler:
@@ -110,15 +121,22 @@ class Reconciler:
         live, events = await self._tell(service.live, service, decision, status.with_obstacle(report, standing), now)
         plan = children.Plan(None if service.problem else service.revision, decision.state, bounds)
         try:
-            await self._act_and_record(live, service, plan, events)
+            await self._act_and_record(live, service, plan, events, now)
         except (NotOwned, errors.Forbidden, errors.Invalid) as refusal:
             reason = "NotOwned" if isinstance(refusal, NotOwned) else "ChildRefused"
             obstacle = Failure(reason, str(refusal))
             await self._tell_and_record(live, service, decision, status.with_obstacle(report, obstacle), now)
             raise
-        if standing:
+        quarrels = self._quarrels(service, now)
+        if quarrels:
+            report = status.with_obstacle(report, Failure("FieldsContested", quarrels[0].told))
+        if standing or quarrels:
             await self._tell_and_record(live, service, decision, report, now)
-        return Outcome(_due(decision, report, now))
+        return Outcome(_due(decision, report, now, [quarrel.until for quarrel in quarrels]))
+
+    def _quarrels(self, service: Service, now: datetime) -> list[Quarrel]:
+        found = (self._applier.quarrel(reference_of(child), now) for child in service.owned)
+        return [quarrel for quarrel in found if quarrel is not None]
 
     async def _observe(self, service: Service) -> status.Report:
         found = workloads(service.owned)
@@ -172,16 +190,18 @@ class Reconciler:
         return answer, events_of(before, after)
 
     async def _act_and_record(
-        self, live: Object, service: Service, plan: children.Plan, events: Iterable[Event]
+        self, live: Object, service: Service, plan: children.Plan, events: Iterable[Event], now: datetime
     ) -> None:
         # Beside each other: nobody waits for an event, and an API server has time for both.
         recording = asyncio.create_task(self._recorder.record_all(live, events))
+        acts = _Acts(service.uid, now)
         try:
-            await self._act(live, service, plan)
+            await self._act(live, service, plan, acts)
         finally:
             await recording
+            await self._recorder.record_all(live, acts.events)
 
-    async def _act(self, live: Object, service: Service, plan: children.Plan) -> None:
+    async def _act(self, live: Object, service: Service, plan: children.Plan, acts: _Acts) -> None:
         records = {name: dict(record) for name, record in service.records.items()}
         scaled = frozenset(c["metadata"]["name"] for c in service.owned if c["kind"] == AUTOSCALER.name)
         wanted = children.build(live, service.spec, plan, records, scaled, self._install)
@@ -193,21 +213,25 @@ class Reconciler:
         await self._prune([c for c in service.owned if c["metadata"]["name"] not in wanted.untouched], kept)
         deployments = [manifest for manifest in manifests if manifest["kind"] == DEPLOYMENT.name]
         others = [manifest for manifest in manifests if manifest["kind"] != DEPLOYMENT.name]
-        await _all(self._run_pods(wanted, deployments, service.uid), self._apply(others, naming.MANAGER, service.uid))
+        await _all(self._run_pods(wanted, deployments, acts), self._apply(others, naming.MANAGER, acts))
 
-    async def _run_pods(self, wanted: children.Children, deployments: list[Manifest], uid: str) -> None:
+    async def _run_pods(self, wanted: children.Children, deployments: list[Manifest], acts: _Acts) -> None:
         # What pods are made from is recorded before there are any, and an HPA wants something to scale.
-        await self._apply(wanted.records, naming.MANAGER, uid)
-        await self._apply(deployments, naming.MANAGER, uid)
+        await self._apply(wanted.records, naming.MANAGER, acts)
+        await self._apply(deployments, naming.MANAGER, acts)
         fixed = [count for count in wanted.replicas if self._has(count) != count["spec"]["replicas"]]
         floors = [floor for floor in wanted.floors if self._has(floor) < floor["spec"]["replicas"]]
-        await self._apply((*fixed, *floors), naming.REPLICAS_MANAGER, uid)
-        await self._apply(wanted.autoscalers, naming.MANAGER, uid)
+        await self._apply((*fixed, *floors), naming.REPLICAS_MANAGER, acts)
+        await self._apply(wanted.autoscalers, naming.MANAGER, acts)
 
-    async def _apply(self, manifests: Iterable[Manifest], manager: str, uid: str) -> None:
+    async def _apply(self, manifests: Iterable[Manifest], manager: str, acts: _Acts) -> None:
         # Most of the time nothing is to be done: that takes no task for each.
-        due = [manifest for manifest in manifests if not self._applier.stands(manifest, manager, uid)]
-        await _all(*(self._applier.apply(manifest, manager, uid) for manifest in due))
+        due = [manifest for manifest in manifests if not self._applier.stands(manifest, manager, acts.uid)]
+        await _all(*(self._apply_one(manifest, manager, acts) for manifest in due))
+
+    async def _apply_one(self, manifest: Manifest, manager: str, acts: _Acts) -> None:
+        if (told := await self._applier.apply(manifest, manager, acts.uid, acts.now)) is not None:
+            acts.events.append(Event("Warning", "ChildSetBack", f"{told}; set back to what the service asks for"))
 
     def _has(self, deployment: Manifest) -> int:
         """The replicas of a Deployment that was applied before."""
@@ -215,7 +239,7 @@ class Reconciler:
         count: int = live["spec"].get("replicas", 1) if live else 1
         return count
 
-    async def _prune(self, owned: Iterable[Object], wanted: Iterable[Manifest]) -> None:
+    async def _prune(self, owned: Iterable[Object], wanted: Iterable[Object]) -> None:
         kept = {reference_of(manifest) for manifest in wanted}
         kinds = {kind.name for kind in CHILDREN}
         for child in owned:
@@ -244,8 +268,8 @@ def _generation(live: Object) -> int:
     return generation
 
 
-def _due(decision: Decision, report: status.Report, now: datetime) -> timedelta | None:
-    times = [decision.look_again - now] if decision.look_again else []
+def _due(decision: Decision, report: status.Report, now: datetime, moments: Iterable[datetime]) -> timedelta | None:
+    times = [moment - now for moment in (decision.look_again, *moments) if moment]
     running = (decision.state.stable, decision.state.canary)
     unseen = any(report.workload(name).ready and report.routable.get(name) is not True for name in running if name)
     if unseen or decision.state.weight:

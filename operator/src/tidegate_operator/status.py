@@ -34,8 +34,8 @@ from tidegate_operator.rollout.ending import ABORTED_BY_REQUEST
 
 _WAITING_FOR_A_PERSON = frozenset({"AwaitingApproval", "Paused"})
 
-OBSTACLES = frozenset({"NotOwned", "ChildRefused"})
-"""Reasons for which the children could not be made as decided."""
+OBSTACLES = frozenset({"NotOwned", "ChildRefused", "FieldsContested"})
+"""Reasons for which the children could not be made, or kept, as decided."""
 
 
 @dataclass(frozen=True)
