@@ -1,5 +1,6 @@
 """The two commands as a pod runs them."""
 
+import hashlib
 import json
 import os
 import socket
@@ -34,7 +35,7 @@ def run(tmp_path: Path, *arguments: str, **environment: str) -> tuple[int, dict[
 def test_fetch_brings_the_model(tmp_path: Path) -> None:
     (tmp_path / "a.onnx").write_bytes(b"model")
     code, termination, log = run(tmp_path, "fetch", f"file://{tmp_path}/a.onnx", str(tmp_path / "to"))
-    assert (code, termination) == (0, {})
+    assert (code, termination) == (0, {"sha256": hashlib.sha256(b"model").hexdigest()})
     assert (tmp_path / "to" / "model.onnx").read_bytes() == b"model"
     assert json.loads(log.splitlines()[-1])["message"] == "model fetched"
 

@@ -12,6 +12,7 @@ Object = Mapping[str, Any]
 
 _REASON = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
 
+_DIGEST = re.compile(r'\{"sha256": "([0-9a-f]{64})"\}')
 _WAITING_IN_VAIN = frozenset(
     {
         "CrashLoopBackOff",
@@ -59,6 +60,8 @@ class Workload:
     failure: Failure | None = None
     timeout_seconds: float | None = None
     """How long its pods were told to take for a request at most."""
+    sha256: str | None = None
+    """The digest of the model that the first of its ready pods has fetched; None where none tells."""
 
 
 def workloads(children: Iterable[Object]) -> dict[str, Workload]:
@@ -90,7 +93,17 @@ def _workload(deployment: Object, pods: Sequence[Object]) -> Workload:
     current = status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0)
     settled = current and ready == wanted == status.get("updatedReplicas", 0) == status.get("replicas", 0)
     failure = None if settled else _failure(own) or _refusal(status)
-    return Workload(revision, wanted, ready, settled, failure, _timeout(spec))
+    return Workload(revision, wanted, ready, settled, failure, _timeout(spec), _fetched(own))
+
+
+def _fetched(pods: Iterable[Object]) -> str | None:
+    ready = (pod for pod in pods if _is_ready(pod.get("status", {})) and "deletionTimestamp" not in pod["metadata"])
+    for pod in sorted(ready, key=lambda pod: (pod["metadata"].get("creationTimestamp", ""), _name(pod))):
+        for container in pod["status"].get("initContainerStatuses", []):
+            said = container.get("state", {}).get("terminated", {}).get("message") or ""
+            if container["name"] == naming.FETCHER and (found := _DIGEST.fullmatch(said.strip())):
+                return found[1]
+    return None
 
 
 def _timeout(spec: Object) -> float | None:

@@ -16,9 +16,10 @@ from tidegate_operator.api.status import InferenceServiceStatus
 from tidegate_operator.desired import Manifest, children
 from tidegate_operator.events import Event, decision_of, events_of
 from tidegate_operator.install import Install
+from tidegate_operator.kube import config_maps
 from tidegate_operator.kube.apply import Applier, NotOwned, Quarrel
 from tidegate_operator.kube.client import Cluster
-from tidegate_operator.kube.objects import AUTOSCALER, CHILDREN, DEPLOYMENT, POD, SERVICES, Object, owned_by
+from tidegate_operator.kube.objects import AUTOSCALER, CHILDREN, CONFIG_MAP, DEPLOYMENT, POD, SERVICES, Object, owned_by
 from tidegate_operator.kube.recorder import Recorder
 from tidegate_operator.kube.store import Key, Reference, Store, reference_of
 from tidegate_operator.observed import Failure, scaling_of, workloads
@@ -26,12 +27,14 @@ from tidegate_operator.rollout import capacity, machine
 from tidegate_operator.rollout.decision import Decision
 from tidegate_operator.rollout.state import Seen, Situation, recall
 from tidegate_operator.routing.provider import Provider
-from tidegate_operator.service import Service, understand
+from tidegate_operator.service import Service, config_maps_of, plan_of, understand
 
 logger = logging.getLogger(__name__)
 
 ASK_ROUTERS_AGAIN = timedelta(seconds=1)
 """Routers don't tell when they see a pod: they are asked, while it matters."""
+ASK_CONFIG_MAPS_AGAIN = timedelta(seconds=5)
+"""Those of users aren't watched: where a value is missing it is looked for again."""
 
 
 @dataclass(frozen=True)
@@ -88,14 +91,18 @@ class Reconciler:
             self._analyst.forget(key)
             return Outcome(gone=True)
         before = InferenceServiceStatus.model_validate(live.get("status", {}))
+        owned = tuple(child for child in self._store.children(key) if _belongs(child, live["metadata"]["uid"]))
+        values = await config_maps.read(self._cluster, key.namespace, config_maps_of(live, before, owned))
         try:
-            owned = (child for child in self._store.children(key) if _belongs(child, live["metadata"]["uid"]))
-            service = understand(live, key, before, tuple(owned), self._install)
+            service = understand(live, key, before, owned, self._install, values)
         except errors.InvalidSpec as problem:
             refused = status.refused(before, _invalid(problem), _generation(live), now)
             await self._recorder.record_all(*await self._record(live, before, refused))
-            return Outcome()
-        return await self._pass(service, now)
+            return Outcome(ASK_CONFIG_MAPS_AGAIN if values else None)
+        outcome = await self._pass(service, now)
+        if service.problem and values:
+            return Outcome(min(ASK_CONFIG_MAPS_AGAIN, outcome.due or ASK_CONFIG_MAPS_AGAIN))
+        return outcome
 
     async def _pass(self, service: Service, now: datetime) -> Outcome:
         report = await self._observe(service)
@@ -115,11 +122,11 @@ class Reconciler:
         )
         decision = machine.step(memory, service.spec.rollout, service.spec.scaling, situation, now)
         bounds = capacity.bounds(decision.state, service.spec.rollout, service.spec.scaling, situation)
-        report = status.with_planned(report, {name: service.planned(name, of.low) for name, of in bounds.items()})
+        plan = plan_of(service, decision.state, bounds, report.workloads)
+        report = status.with_planned(report, {name: service.planned(name, of.low) for name, of in plan.bounds.items()})
         # An obstacle stands until the children could be made: told away on every attempt, it would flicker.
         standing = status.standing_obstacle(service.before)
         live, events = await self._tell(service.live, service, decision, status.with_obstacle(report, standing), now)
-        plan = children.Plan(None if service.problem else service.revision, decision.state, bounds)
         try:
             await self._act_and_record(live, service, plan, events, now)
         except (NotOwned, errors.Forbidden, errors.Invalid) as refusal:
@@ -204,12 +211,14 @@ class Reconciler:
     async def _act(self, live: Object, service: Service, plan: children.Plan, acts: _Acts) -> None:
         records = {name: dict(record) for name, record in service.records.items()}
         scaled = frozenset(c["metadata"]["name"] for c in service.owned if c["kind"] == AUTOSCALER.name)
-        wanted = children.build(live, service.spec, plan, records, scaled, self._install)
+        wanted = children.build(live, service.filled or service.spec, plan, records, scaled, self._install)
         manifests = (*wanted.manifests, *self._provider.entrance(live))
         needed = frozenset(manifest["metadata"]["name"] for manifest in manifests)
         needed |= frozenset([plan.state.previous] if plan.state.previous else [])
         remembered = children.kept_records(records, needed, service.spec.rollout.history_limit)
-        kept = (*wanted.records, *manifests, *wanted.autoscalers, *(records[n] for n in remembered if n in records))
+        pins = (c for c in service.owned if c["kind"] == CONFIG_MAP.name and c["metadata"]["name"] in remembered)
+        records_kept = (records[name] for name in remembered if name in records)
+        kept = (*wanted.records, *wanted.pins, *manifests, *wanted.autoscalers, *records_kept, *pins)
         await self._prune([c for c in service.owned if c["metadata"]["name"] not in wanted.untouched], kept)
         deployments = [manifest for manifest in manifests if manifest["kind"] == DEPLOYMENT.name]
         others = [manifest for manifest in manifests if manifest["kind"] != DEPLOYMENT.name]
@@ -217,7 +226,7 @@ class Reconciler:
 
     async def _run_pods(self, wanted: children.Children, deployments: list[Manifest], acts: _Acts) -> None:
         # What pods are made from is recorded before there are any, and an HPA wants something to scale.
-        await self._apply(wanted.records, naming.MANAGER, acts)
+        await self._apply((*wanted.records, *wanted.pins), naming.MANAGER, acts)
         await self._apply(deployments, naming.MANAGER, acts)
         fixed = [count for count in wanted.replicas if self._has(count) != count["spec"]["replicas"]]
         floors = [floor for floor in wanted.floors if self._has(floor) < floor["spec"]["replicas"]]
