@@ -19,7 +19,7 @@ test: ## Everything: checks, unit, contract, integration and end-to-end tests on
 	hack/test
 
 ##@ Inner loop
-.PHONY: check fix unit integration conformance e2e measure scale bench fuzz histories power soak h2spec
+.PHONY: check fix unit integration conformance e2e upgrade measure scale bench fuzz histories power soak h2spec
 check: .venv ## Formatting, lint, types, layers, and drift of generated files
 	$(RUN) ruff format --check .
 	$(RUN) ruff check .
@@ -36,7 +36,7 @@ fix: .venv ## Format, and mend what the linter can
 	$(RUN) ruff check --fix .
 
 unit: .venv ## Unit and contract tests, without a cluster
-	$(RUN) pytest -m "not integration and not e2e"
+	$(RUN) pytest -m "not integration and not e2e and not upgrade"
 
 integration: .venv ## Tests that start real servers on this machine
 	$(RUN) pytest -m integration
@@ -46,6 +46,9 @@ conformance: .venv ## Named checks of the protocol against our runtime; ARGS="--
 
 e2e: cluster-up images-load .venv ## End-to-end tests on the cluster
 	$(RUN) pytest --e2e -m e2e
+
+upgrade: cluster-up images-load release-load .venv ## From the last release to this tree, on a cluster without Tidegate
+	$(RUN) pytest --e2e -m upgrade
 
 h2spec: .venv ## HTTP/2 conformance of the nghttp2 transport, by h2spec
 	$(RUN) python -m h2spec
@@ -72,7 +75,7 @@ power: .venv ## What the analysis of canaries finds, and how often it is wrong: 
 	$(RUN) python -m power $(POWER)
 
 ##@ Parts
-.PHONY: crds pages protos images images-load cluster-up cluster-down cluster-status setup clean
+.PHONY: crds pages protos images images-load release-load cluster-up cluster-down cluster-status setup clean
 crds: .venv ## Make the CRD, and docs/spec.md, from the models
 	$(RUN) python -m tidegate_operator.api.crd > crds/tidegate.dev_inferenceservices.yaml
 	cp crds/tidegate.dev_inferenceservices.yaml charts/tidegate/files/crd.yaml
@@ -90,6 +93,9 @@ images: ## Build the images whose files have changed
 
 images-load: images ## ... and bring them into the cluster
 	hack/cluster load $$(hack/images archive)
+
+release-load: ## The last release's images, built as they were, into the cluster
+	hack/cluster load $$(hack/release archive)
 
 cluster-up: ## A one-node cluster: kind, your own (CLUSTER=current), or upstream binaries
 	hack/cluster up

@@ -10,7 +10,8 @@ from hypothesis import settings
 settings.register_profile("shared machine", deadline=None)
 settings.load_profile("shared machine")
 
-E2E = Path(__file__).parent / "e2e"
+_ON_A_CLUSTER = ("e2e", "upgrade")
+"""Folders of tests, and their marks."""
 
 
 def pytest_sessionstart() -> None:
@@ -19,14 +20,17 @@ def pytest_sessionstart() -> None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--e2e", action="store_true", help="also run the tests marked e2e, on KUBECONFIG's cluster")
+    parser.addoption(
+        "--e2e", action="store_true", help="also run the tests marked e2e or upgrade, on hack/cluster's cluster"
+    )
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    skip = pytest.mark.skip(reason="needs a cluster: run with --e2e, and KUBECONFIG set")
+    skip = pytest.mark.skip(reason="needs a cluster: run with --e2e")
     for item in items:
-        if E2E in item.path.parents:
-            item.add_marker(pytest.mark.e2e)
-        if item.get_closest_marker("e2e") and not config.getoption("--e2e"):
+        for name in _ON_A_CLUSTER:
+            if Path(__file__).parent / name in item.path.parents:
+                item.add_marker(name)
+        if any(item.get_closest_marker(name) for name in _ON_A_CLUSTER) and not config.getoption("--e2e"):
             item.add_marker(skip)

@@ -9,7 +9,7 @@ local status = obj.status or {}
 if obj.metadata.deletionTimestamp ~= nil then
   return health("Progressing", "it is being deleted")
 end
-if status.observedGeneration == nil then
+if status.observedGeneration == nil or status.observedGeneration < 0 then
   return health("Progressing", "the controller has not seen it yet")
 end
 if status.observedGeneration ~= obj.metadata.generation then

@@ -329,6 +329,13 @@ CASES: tuple[Situation, ...] = (
         _stalled("ChildRefused", 'poddisruptionbudgets.policy "churn-a81e0213" is forbidden: policy no-pdb'),
     ),
     Situation(
+        "Somebody goes on editing an object",
+        _stalled(
+            "FieldsContested",
+            f"Deployment {STABLE}: .spec.template.spec.containers, set by argocd-controller",
+        ),
+    ),
+    Situation(
         "The controller isn't running",
         service(spec=_MANUAL, status={"observedGeneration": 6, **_RESTING}),
         (lease(renewed="2026-11-22T09:12:00.000000Z"),),

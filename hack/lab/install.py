@@ -7,8 +7,9 @@ import yaml
 from lab.kubectl import ROOT, Failed, Kubectl, Object
 
 NAMESPACE = "tidegate-system"
-IMAGES = ROOT / "artifacts" / "images.yaml"
-"""The Helm values that name the images built last; `make images` writes it."""
+CRD = "inferenceservices.tidegate.dev"
+_IMAGES = Path("artifacts/images.yaml")
+"""In a tree: the Helm values that name the images built from it last; `hack/images` writes it."""
 
 
 def namespace(kubectl: Kubectl, name: str) -> None:
@@ -17,21 +18,38 @@ def namespace(kubectl: Kubectl, name: str) -> None:
     kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
 
 
-def chart(kubectl: Kubectl, *values: Path) -> None:
-    """Install the chart, or upgrade it, and wait until all of it is ready."""
+def chart(kubectl: Kubectl, *values: Path, tree: Path = ROOT) -> None:
+    """Install the chart of a tree, or upgrade to it, and wait until all of it is ready."""
     namespace(kubectl, NAMESPACE)
-    files = [argument for path in (IMAGES, *values) for argument in ("-f", str(path))]
+    files = [argument for path in (_images(tree), *values) for argument in ("-f", str(path))]
     kubectl.run(
-        *("upgrade", "--install", "tidegate", str(ROOT / "charts/tidegate")),
+        *("upgrade", "--install", "tidegate", str(tree / "charts/tidegate")),
         # A CRD that was applied by hand, or left by an install of another name, is taken over.
         *("--namespace", NAMESPACE, "--take-ownership", "--wait", "--timeout", "3m", *files),
         program="helm",
     )
 
 
-def runtime_image() -> str:
-    """The runtime's image, as built last."""
-    if not IMAGES.exists():
-        raise Failed(f"{IMAGES} is missing: make images")
-    image: Object = yaml.safe_load(IMAGES.read_text())["images"]["runtime"]
+def remove(kubectl: Kubectl) -> None:
+    """Uninstall the chart, and remove the CRD, which outlives it; raises Failed where a service would go with it."""
+    if not kubectl.names("crd", CRD, "--ignore-not-found"):
+        return
+    if kubectl.names("isv", "--all-namespaces"):
+        raise Failed(
+            "the cluster has InferenceServices, which would go with their CRD: delete them, or make cluster-down"
+        )
+    kubectl.run("uninstall", "tidegate", "--namespace", NAMESPACE, "--ignore-not-found", "--wait", program="helm")
+    kubectl.run("delete", "crd", CRD, "--wait")
+
+
+def runtime_image(tree: Path = ROOT) -> str:
+    """The runtime's image, as built last from a tree."""
+    image: Object = yaml.safe_load(_images(tree).read_text())["images"]["runtime"]
     return f"{image['repository']}:{image['tag']}"
+
+
+def _images(tree: Path) -> Path:
+    path = tree / _IMAGES
+    if not path.exists():
+        raise Failed(f"{path} is missing: make images")
+    return path

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lab import filetype
 from lab.kubectl import Failed, Kubectl, Object
 
 _LOAD = Path(__file__).with_name("load.py")
@@ -159,6 +160,22 @@ class Pods:
                 },
             },
         }
+
+
+class Models:
+    """Models in a namespace's store, by what they are."""
+
+    def __init__(self, pods: Pods) -> None:
+        self._pods = pods
+
+    def version(self, number: int) -> Object:
+        """`spec.model` for a version of the file-type classifier."""
+        data = filetype.model() if number == 1 else filetype.another_version(str(number))
+        return {"uri": self._pods.put(f"filetype-{number}.onnx", data), "sha256": filetype.digest(data)}
+
+    def file(self, name: str, data: bytes) -> Object:
+        """`spec.model` for any file, without a digest."""
+        return {"uri": self._pods.put(name, data)}
 
 
 def _answers(client: "subprocess.Popen[str]") -> Answers:

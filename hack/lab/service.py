@@ -43,6 +43,12 @@ class Service:
         found: Object = self.kubectl.get(*self.words).get("status", {})
         return found
 
+    def events(self) -> list[Object]:
+        """Its events, in the order in which they were written."""
+        about = f"involvedObject.name={self.name}"
+        found = self.kubectl.get("-n", self.namespace, "events", "--field-selector", about)
+        return sorted(found["items"], key=lambda event: str(event["firstTimestamp"]))
+
     def until(self, reached: Callable[[Object], bool], for_what: str, seconds: float = 90) -> Object:
         """The first status that `reached` accepts; see `Kubectl.wait`."""
         item = self.kubectl.wait(
@@ -91,6 +97,16 @@ class Service:
         )
         answer: Object = status["rollout"]["lastRequest"]
         return answer
+
+
+def small(model: Object) -> Object:
+    """A spec that fits a small node, with one canary step at 10 % that waits for approval."""
+    return {
+        "model": model,
+        "runtime": {"device": "cpu"},
+        "resources": {"requests": {"cpu": "50m", "memory": "512Mi"}},
+        "rollout": {"steps": [{"weight": 10, "hold": "1s"}], "approval": "Manual", "scaleDownDelay": "1s"},
+    }
 
 
 def condition(status: Object, kind: str) -> Object | None:

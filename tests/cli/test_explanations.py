@@ -74,6 +74,14 @@ EXPECTED: dict[str, list[tuple[str, str, float | None, str]]] = {
     "The spec isn't taken": [("condition", "InvalidSpec", 10, "kubectl -n ml edit isv churn")],
     "A name is taken": [("condition", "NotOwned", 10, "kubectl -n ml delete service/churn")],
     "An object is refused": [("condition", "ChildRefused", 10, "kubectl -n ml describe isv/churn")],
+    "Somebody goes on editing an object": [
+        (
+            "condition",
+            "FieldsContested",
+            10,
+            "kubectl -n ml get deployment/churn-6f3c9d1a -o yaml --show-managed-fields",
+        )
+    ],
     "The controller isn't running": [
         ("condition", "ControllerNotRunning", 48, RESTART + "controller"),
         ("condition", "ControllerBehind", 21 * 24 * 60 + 120, LOGS + "controller"),

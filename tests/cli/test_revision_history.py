@@ -80,7 +80,7 @@ def test_a_revision_is_told_by_what_it_changed(before: Object, after: Object, ch
 
 def test_a_revision_of_another_release_alone_says_so() -> None:
     newest, _ = history(a_service(resting()), [a_record(A, 1), a_record(B, 2)])
-    assert newest.changes == ("the same spec, as another release of Tidegate makes pods of it",)
+    assert newest.changes == ("the same spec, with what another release of Tidegate, or a ConfigMap, makes of it",)
 
 
 def test_the_model_is_told_as_the_spec_named_it() -> None:

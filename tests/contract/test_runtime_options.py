@@ -1,5 +1,6 @@
 """What the operator tells the runtime is what the runtime takes, for every spec that the CRD lets through."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -88,6 +89,28 @@ def test_the_fetcher_takes_its_arguments(parts: dict[str, Any]) -> None:
     assert taken["uri"] == parts.get("model", {}).get("uri", "https://h/m.onnx")
     assert taken["sha256"] == parts.get("model", {}).get("sha256", "")
     assert taken["directory"].as_posix() == runtime["args"][1]
+
+
+def test_the_fetcher_takes_the_digest_that_a_revision_is_held_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    fetcher, _ = containers({})
+    (variable,) = fetcher["env"]
+    monkeypatch.setenv(variable["name"], "a" * 64)
+    assert FETCH.make_context("fetch", fetcher["args"][1:]).params["sha256"] == "a" * 64
+
+
+def test_what_the_fetcher_says_as_it_ends_is_what_later_pods_are_held_to(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    log = tmp_path / "termination"
+    log.touch()
+    monkeypatch.setenv(naming.TERMINATION_LOG_ENV, str(log))
+    termination.tell_fetched("a" * 64)
+    labels = {"tidegate.dev/revision": "churn-6f3c9d1a"}
+    ended = {"name": "fetch-model", "state": {"terminated": {"exitCode": 0, "message": log.read_text()}}}
+    ready = {"conditions": [{"type": "Ready", "status": "True"}], "initContainerStatuses": [ended]}
+    pod = {"kind": "Pod", "metadata": {"name": "p", "labels": labels}, "status": ready}
+    deployment = {"kind": "Deployment", "metadata": {"name": "churn-6f3c9d1a", "labels": labels}, "spec": {}}
+    assert workloads([deployment, pod])["churn-6f3c9d1a"].sha256 == "a" * 64
 
 
 def test_the_crds_defaults_are_the_runtimes() -> None:

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from lab import diagnosis, filetype, install
+from lab import diagnosis, install
 from lab.kubectl import ROOT, Kubectl, Object
-from lab.pods import Pods
-from lab.service import Service
+from lab.pods import Models, Pods
+from lab.service import Service, small
 
 # A name of its own for each run: the one before may still be on its way out.
 NAMESPACE = f"tidegate-e2e-{uuid.uuid4().hex[:6]}"
@@ -38,22 +38,6 @@ def pods(kubectl: Kubectl, installed: None) -> Iterator[Pods]:
     kubectl.run("delete", "namespace", NAMESPACE, "--wait=false")
 
 
-class Models:
-    """Models in the store, by what they are."""
-
-    def __init__(self, pods: Pods) -> None:
-        self._pods = pods
-
-    def version(self, number: int) -> Object:
-        """`spec.model` for a version of the file-type classifier."""
-        data = filetype.model() if number == 1 else filetype.another_version(str(number))
-        return {"uri": self._pods.put(f"filetype-{number}.onnx", data), "sha256": filetype.digest(data)}
-
-    def file(self, name: str, data: bytes) -> Object:
-        """`spec.model` for any file, without a digest."""
-        return {"uri": self._pods.put(name, data)}
-
-
 @pytest.fixture(scope="session")
 def models(pods: Pods) -> Models:
     return Models(pods)
@@ -63,17 +47,7 @@ def models(pods: Pods) -> Models:
 def spec(models: Models) -> Callable[..., Object]:
     def build(version: int = 1, **more: Any) -> Object:
         """A spec that fits a small node, with one canary step at 10 % that waits for approval."""
-        return {
-            "model": models.version(version),
-            "runtime": {"device": "cpu"},
-            "resources": {"requests": {"cpu": "50m", "memory": "512Mi"}},
-            "rollout": {
-                "steps": [{"weight": 10, "hold": "1s"}],
-                "approval": "Manual",
-                "scaleDownDelay": "1s",
-            },
-            **more,
-        }
+        return {**small(models.version(version)), **more}
 
     return build
 

@@ -32,7 +32,7 @@ def judged(ready: Service, spec: Callable[..., Object]) -> Callable[..., None]:
 
 
 def test_a_version_that_is_as_good_is_promoted_step_by_step_without_a_lost_request(
-    ready: Service, judged: Callable[..., None], pods: Pods, kubectl: Kubectl
+    ready: Service, judged: Callable[..., None], pods: Pods
 ) -> None:
     stable = ready.status["stable"]["revision"]
     with pods.load(ready.url, BODY) as load:
@@ -44,7 +44,7 @@ def test_a_version_that_is_as_good_is_promoted_step_by_step_without_a_lost_reque
         status = ready.until(lambda status: status["stable"]["revision"] != stable, "to have promoted", 180)
     assert load.answers.failures == 0, load.answers.failed
     assert status["previous"]["revision"] == stable
-    weights = [event["message"] for event in events(kubectl, ready) if event["reason"] == "CanaryWeighted"]
+    weights = [event["message"] for event in ready.events() if event["reason"] == "CanaryWeighted"]
     assert [message.split(" gets ")[1] for message in weights] == ["20 % of requests", "50 % of requests"]
 
 
@@ -127,10 +127,3 @@ def end_container(kubectl: Kubectl, service: Service, revision: str) -> None:
     (pod,) = kubectl.names("-n", service.namespace, "pods", "-l", f"tidegate.dev/revision={revision}")
     killed = "import os, signal; os.kill(1, signal.SIGTERM)"
     kubectl.run("exec", "-n", service.namespace, pod, "-c", "runtime", "--", "python", "-c", killed)
-
-
-def events(kubectl: Kubectl, service: Service) -> list[Object]:
-    """A service's events in the order in which they were written."""
-    found = kubectl.get("-n", service.namespace, "events", "--field-selector", f"involvedObject.name={service.name}")
-    ordered: list[Object] = sorted(found["items"], key=lambda event: event["firstTimestamp"])
-    return ordered

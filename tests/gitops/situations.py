@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, get_args
 
+from tidegate_operator.api.crd import UNSEEN
 from tidegate_operator.api.spec import InferenceServiceSpec
 from tidegate_operator.api.status import InferenceServiceStatus, Phase
 from tidegate_operator.observed import Failure, Scaling, Workload
@@ -68,14 +69,14 @@ class Situation:
         return an_object(self.status.dump())
 
 
-def an_object(status: Mapping[str, Any] | None, *, generation: int = GENERATION, **metadata: str) -> Object:
+def an_object(status: Mapping[str, Any], *, generation: int = GENERATION, **metadata: str) -> Object:
     """An InferenceService at `generation`, with what is given of its metadata."""
     return {
         "apiVersion": "tidegate.dev/v1alpha1",
         "kind": "InferenceService",
         "metadata": {"name": "churn", "namespace": "ml", "generation": generation, **metadata},
         "spec": SPEC,
-        **({} if status is None else {"status": dict(status)}),
+        "status": dict(status),
     }
 
 
@@ -90,7 +91,7 @@ _AT_10 = Situation("Progressing", canary=pods(CANARY, 1, 1), weight=10)
 _WAITS = Situation("AwaitingApproval", canary=pods(CANARY, 1, 1), weight=10)
 
 SITUATIONS: dict[str, Object] = {
-    "a new object that the controller hasn't seen": an_object(None, generation=1),
+    "a new object that the controller hasn't seen": an_object(UNSEEN, generation=1),
     "a spec that the controller hasn't seen": an_object(_SERVES.status.dump(), generation=GENERATION + 1),
     "an object that is being deleted": an_object(_SERVES.status.dump(), deletionTimestamp="2026-11-22T10:00:00Z"),
     "the first revision loads its model": _LOADING.object,

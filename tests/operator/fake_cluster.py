@@ -63,7 +63,8 @@ class FakeCluster:
         for other, fields in declared.items():
             contested = {f for f in fields & set(wanted) if _at(after, f) != wanted[f]} if other != manager else set()
             if contested and not force:
-                raise errors.Conflict(f"{path}: {sorted(contested)} belong to {other}", 409)
+                held = [("." + ".".join(field), other) for field in sorted(contested)]
+                raise errors.FieldsHeld(f"Apply failed with {len(held)} conflicts", 409, held)
             fields.difference_update(contested)
         others = set[Field]().union(*(fields for other, fields in declared.items() if other != manager))
         for field in declared.get(manager, set()) - set(wanted) - others:
@@ -99,10 +100,16 @@ class FakeCluster:
         kind, metadata = BY_NAME[item["kind"]], item["metadata"]
         return self._store(kind.path(metadata["namespace"], metadata["name"]), copy.deepcopy(item))
 
-    def edit(self, path: str, change: Callable[[Object], None]) -> Object:
-        """What someone else changes."""
-        after = copy.deepcopy(self._found(path))
+    def edit(self, path: str, change: Callable[[Object], None], manager: str | None = None) -> Object:
+        """What someone else changes; the fields are theirs by then, if it is told who they are."""
+        before = self._found(path)
+        after = copy.deepcopy(before)
         change(after)
+        if manager is not None:
+            changed = {field for field, value in _fields(after) if _at(before, field) != value}
+            for fields in self._declared[path].values():
+                fields.difference_update(changed)
+            self._declared[path].setdefault(manager, set()).update(changed)
         return self._store(path, after)
 
     def remove(self, path: str) -> Object:

@@ -9,6 +9,7 @@ from tidegate_operator.kube.apply import Applier, NotOwned
 from tidegate_operator.kube.objects import SERVICE
 from tidegate_operator.kube.store import Store
 
+from .builders import NOW
 from .fake_cluster import FakeCluster
 
 PATH = SERVICE.path("ml", "churn")
@@ -36,50 +37,50 @@ def applier(cluster: FakeCluster, store: Store) -> Applier:
 
 
 async def test_what_is_there_as_declared_is_not_sent_again(applier: Applier, cluster: FakeCluster) -> None:
-    await applier.apply(a_manifest(), "m", "uid-churn")
-    await applier.apply(a_manifest(), "m", "uid-churn")
+    await applier.apply(a_manifest(), "m", "uid-churn", NOW)
+    await applier.apply(a_manifest(), "m", "uid-churn", NOW)
     assert len(cluster.writes) == 1
 
 
 async def test_a_changed_manifest_is_sent(applier: Applier, cluster: FakeCluster) -> None:
-    await applier.apply(a_manifest(80), "m", "uid-churn")
-    await applier.apply(a_manifest(81), "m", "uid-churn")
+    await applier.apply(a_manifest(80), "m", "uid-churn", NOW)
+    await applier.apply(a_manifest(81), "m", "uid-churn", NOW)
     assert cluster.objects[PATH]["spec"] == {"port": 81}
 
 
 async def test_a_status_that_changed_calls_for_no_apply(applier: Applier, cluster: FakeCluster, store: Store) -> None:
-    await applier.apply(a_manifest(), "m", "uid-churn")
+    await applier.apply(a_manifest(), "m", "uid-churn", NOW)
     store.put(cluster.edit(PATH, lambda item: item.update(status={"loadBalancer": {}})))
-    await applier.apply(a_manifest(), "m", "uid-churn")
+    await applier.apply(a_manifest(), "m", "uid-churn", NOW)
     assert len(cluster.writes) == 1
 
 
 async def test_an_apply_from_a_stale_view_is_a_conflict(applier: Applier, cluster: FakeCluster) -> None:
-    await applier.apply(a_manifest(80), "m", "uid-churn")
+    await applier.apply(a_manifest(80), "m", "uid-churn", NOW)
     changed = cluster.edit(PATH, lambda item: item["spec"].update(port=99))
     with pytest.raises(errors.Conflict):
-        await applier.apply(a_manifest(81), "m", "uid-churn")
+        await applier.apply(a_manifest(81), "m", "uid-churn", NOW)
     assert cluster.objects[PATH] == changed
 
 
 async def test_an_object_of_ours_that_no_watch_told_of_is_taken(applier: Applier, cluster: FakeCluster) -> None:
     cluster.put(a_manifest(99))
-    await applier.apply(a_manifest(80), "m", "uid-churn")
+    await applier.apply(a_manifest(80), "m", "uid-churn", NOW)
     assert cluster.objects[PATH]["spec"] == {"port": 80}
 
 
 async def test_a_new_object_takes_one_call(applier: Applier, cluster: FakeCluster) -> None:
-    await applier.apply(a_manifest(), "m", "uid-churn")
+    await applier.apply(a_manifest(), "m", "uid-churn", NOW)
     assert cluster.calls == [("apply", PATH)]
 
 
 async def test_what_kubernetes_notes_on_an_object_calls_for_no_apply(
     applier: Applier, cluster: FakeCluster, store: Store
 ) -> None:
-    await applier.apply(a_manifest(), "m", "uid-churn")
+    await applier.apply(a_manifest(), "m", "uid-churn", NOW)
     noted = {"deployment.kubernetes.io/revision": "1"}
     store.put(cluster.edit(PATH, lambda item: item["metadata"].update(annotations=noted)))
-    await applier.apply(a_manifest(), "m", "uid-churn")
+    await applier.apply(a_manifest(), "m", "uid-churn", NOW)
     assert len(cluster.writes) == 1
 
 
@@ -91,7 +92,7 @@ async def test_somebody_elses_object_is_left_alone(
     if known:
         store.put(foreign)
     with pytest.raises(NotOwned, match="Service churn exists and isn't owned by this InferenceService"):
-        await applier.apply(a_manifest(80), "m", "uid-churn")
+        await applier.apply(a_manifest(80), "m", "uid-churn", NOW)
     assert cluster.objects[PATH] == foreign
 
 
@@ -113,11 +114,11 @@ async def test_deleting_spares_a_namesake(applier: Applier, cluster: FakeCluster
 
 
 async def test_a_deleted_object_is_applied_anew(applier: Applier, cluster: FakeCluster, store: Store) -> None:
-    await applier.apply(a_manifest(), "m", "uid-churn")
+    await applier.apply(a_manifest(), "m", "uid-churn", NOW)
     item = cluster.objects[PATH]
     await applier.delete(item)
     store.remove(item)
-    await applier.apply(a_manifest(), "m", "uid-churn")
+    await applier.apply(a_manifest(), "m", "uid-churn", NOW)
     assert cluster.objects[PATH]["spec"] == {"port": 80}
 
 

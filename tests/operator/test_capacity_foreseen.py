@@ -143,7 +143,7 @@ async def test_a_pod_is_missing_until_a_node_has_taken_it(
     nodes.offer(**{GPU: str(offered)})
     service = a_service({})
     service["metadata"].update(uid="u", generation=1)
-    understood = understand(service, KEY, InferenceServiceStatus(), tuple(pods), Install())
+    understood = understand(service, KEY, InferenceServiceStatus(), tuple(pods), Install(), {})
     bounds = {understood.revision.name: Bounds(low, 9)}
     # The builders' revision and the one of this spec are the same one to this test.
     for pod in pods:

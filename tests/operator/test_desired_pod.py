@@ -29,7 +29,7 @@ SPECS: dict[str, dict[str, Any]] = {
     "accelerators": {"resources": {"gpu": {"count": 2, "resource": "nvidia.com/mig-1g.10gb"}}},
     "a claim template": {"resources": {"gpu": {"claimTemplate": "one-a100"}}},
     "a place": {"placement": PLACEMENT},
-    "variables": {"runtime": {"environment": [{"name": "A", "configMap": {"name": "a", "key": "b"}}]}},
+    "variables": {"runtime": {"environment": [{"name": "A", "value": "b"}]}},
 }
 
 
@@ -246,16 +246,8 @@ def variables(*items: Object) -> list[Object]:
 def test_the_runtime_gets_the_variables_of_the_spec() -> None:
     assert variables(
         {"name": "OMP_WAIT_POLICY", "value": "PASSIVE"},
-        {"name": "OTEL_RESOURCE_ATTRIBUTES", "configMap": {"name": "churn", "key": "attributes"}},
         {"name": "EMPTY", "value": ""},
-    ) == [
-        {"name": "OMP_WAIT_POLICY", "value": "PASSIVE"},
-        {
-            "name": "OTEL_RESOURCE_ATTRIBUTES",
-            "valueFrom": {"configMapKeyRef": {"name": "churn", "key": "attributes"}},
-        },
-        {"name": "EMPTY", "value": ""},
-    ]
+    ) == [{"name": "OMP_WAIT_POLICY", "value": "PASSIVE"}, {"name": "EMPTY", "value": ""}]
 
 
 @pytest.mark.parametrize(
@@ -267,5 +259,7 @@ def test_a_variable_has_its_value_as_it_is(value: str, rendered: str) -> None:
 
 
 def test_the_fetcher_gets_none_of_them() -> None:
-    (fetcher,) = a_template(runtime={"environment": [{"name": "A", "value": "1"}]})["spec"]["initContainers"]
+    model = {"uri": "https://models.example/churn.onnx", "sha256": "a" * 64}
+    template = a_template(model=model, runtime={"environment": [{"name": "A", "value": "1"}]})
+    (fetcher,) = template["spec"]["initContainers"]
     assert "env" not in fetcher

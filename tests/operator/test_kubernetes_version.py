@@ -49,10 +49,10 @@ def test_claims_are_taken_where_pods_may_have_them(version: tuple[int, int] | No
     live["metadata"].update(uid="u", generation=1)
     install = Install(kubernetes=version)
     if taken:
-        assert understand(live, KEY, InferenceServiceStatus(), (), install).problem is None
+        assert understand(live, KEY, InferenceServiceStatus(), (), install, {}).problem is None
         return
     with pytest.raises(InvalidSpec) as refused:
-        understand(live, KEY, InferenceServiceStatus(), (), install)
+        understand(live, KEY, InferenceServiceStatus(), (), install, {})
     assert str(refused.value) == (
         "spec.resources.gpu.claimTemplate: needs Kubernetes 1.34, and this is 1.33, which would drop it: name a"
         " resource and a count instead"

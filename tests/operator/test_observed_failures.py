@@ -62,7 +62,7 @@ POD_FAILURES = {
     ),
     "an image that can't be pulled": (
         init(state=waiting("ImagePullBackOff", "Back-off pulling image x")),
-        Failure("ImagePullBackOff", "container fetch-model: Back-off pulling image x"),
+        Failure("ImagePullBackOff", "container fetch-model: Back-off pulling image x", passing=True, retried=True),
     ),
     "a pod that no node takes may still get one": (
         {"conditions": [UNSCHEDULABLE]},

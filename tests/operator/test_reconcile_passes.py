@@ -72,7 +72,8 @@ async def test_a_new_service_takes_a_call_for_each_child_and_two_to_tell_of_it(o
 
 
 async def test_what_a_new_service_is_to_have_is_told_before_it_is_there(operated: OperatedCluster) -> None:
-    operated.cluster.put(a_service({"scaling": {"minReplicas": 3}, "runtime": {"timeout": "7s"}}))
+    model = {"uri": "https://models.example/churn.onnx", "sha256": "a" * 64}
+    operated.cluster.put(a_service({"model": model, "scaling": {"minReplicas": 3}, "runtime": {"timeout": "7s"}}))
     await operated.operator.look()
     await operated.operator.reconcile(operated.now)
     told = operated.status["stable"]

@@ -21,6 +21,7 @@ from .builders import NOW, A, B, a_spec, a_state, after, an_analysis
 SERVING, EMPTY = Workload(A, 1, 1, settled=True), Workload(A, 1, 0)
 CANARY = Workload(B, 1, 1, settled=True)
 MISMATCH, NO_NODE = Failure("DigestMismatch", "got 77aa"), Failure("Unschedulable", "no node", passing=True)
+NO_IMAGE = Failure("ImagePullBackOff", "back-off 10s", passing=True, retried=True)
 
 ADDRESSES = Addresses("http://u", "http://preview")
 
@@ -272,6 +273,27 @@ def test_the_weights_add_up_and_the_memory_comes_back() -> None:
     assert found.rollout is not None
     assert (found.rollout.step, found.rollout.steps) == (1, 2)
     assert recall(InferenceServiceStatus.model_validate(found.dump()), {}, A, NOW) == state
+
+
+@pytest.mark.parametrize(
+    ("failure", "seconds", "loaded", "stalled"),
+    [
+        (NO_IMAGE, 0, "Unknown", "False"),
+        (NO_IMAGE, 599, "Unknown", "False"),
+        (NO_IMAGE, 600, "False", "True"),
+        (NO_NODE, 600, "Unknown", "False"),
+        (MISMATCH, 0, "False", "True"),
+    ],
+)
+def test_an_image_is_waited_for_as_long_as_a_rollout_may_take_to_get_on(
+    failure: Failure, seconds: int, loaded: str, stalled: str
+) -> None:
+    spec, report = a_spec(rollout={"progressDeadline": "10m"}), a_report(Workload(A, 1, 0, failure=failure))
+    found = compute(InferenceServiceStatus(), spec, Decision(INITIAL, "m"), report, ADDRESSES, 7, after(seconds))
+    told = {condition.type: (condition.status, condition.reason) for condition in found.conditions}
+    assert told["ModelLoaded"] == (loaded, failure.reason)
+    assert told["Stalled"][0] == stalled
+    assert told["Ready"] == ("False", failure.reason)
 
 
 def test_the_same_decision_makes_the_same_status() -> None:

@@ -1,5 +1,6 @@
 """The two commands as a pod runs them."""
 
+import hashlib
 import json
 import os
 import socket
@@ -67,7 +68,7 @@ def test_a_share_that_cant_be_asked_for_is_refused(url: str, workers: int, tls: 
 def test_fetch_brings_the_model(tmp_path: Path) -> None:
     (tmp_path / "a.onnx").write_bytes(b"model")
     code, termination, log = run(tmp_path, "fetch", f"file://{tmp_path}/a.onnx", str(tmp_path / "to"))
-    assert (code, termination) == (0, {})
+    assert (code, termination) == (0, {"sha256": hashlib.sha256(b"model").hexdigest()})
     assert (tmp_path / "to" / "model.onnx").read_bytes() == b"model"
     assert json.loads(log.splitlines()[-1])["message"] == "model fetched"
 

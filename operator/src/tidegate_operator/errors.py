@@ -1,5 +1,7 @@
 """What can go wrong towards Kubernetes and the routers, as the rest of the operator distinguishes it."""
 
+from collections.abc import Sequence
+
 
 class OperatorError(Exception):
     """A failure that is not a bug."""
@@ -22,7 +24,18 @@ class NotFound(ApiError):
 
 
 class Conflict(ApiError):
-    """409: the object exists, or changed since it was read, or another field manager holds a field."""
+    """409: the object exists, or changed since it was read."""
+
+
+class FieldsHeld(Conflict):
+    """409: fields that an apply declares were set to something else by other field managers.
+
+    `held` is each field's path with who holds it, in the server's order.
+    """
+
+    def __init__(self, message: str, status: int, held: Sequence[tuple[str, str]]) -> None:
+        super().__init__(message, status)
+        self.held = tuple(held)
 
 
 class Forbidden(ApiError):

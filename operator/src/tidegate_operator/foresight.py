@@ -67,10 +67,10 @@ def _pod(service: Service, revision: str, install: Install) -> Object | None:
     record = service.records.get(revision)
     if record is None and revision != service.revision.name:
         return None  # Somebody deleted its record: what its pods are can't be told.
-    name = service.key.name
-    template = record["data"]["template"] if record else pod_template(name, revision, service.spec, install)
-    spec: Object = template["spec"]
-    return spec
+    name, spec = service.key.name, service.filled or service.spec
+    template = record["data"]["template"] if record else pod_template(name, revision, spec, install)
+    pod: Object = template["spec"]
+    return pod
 
 
 def _is_pod_of(child: Object, revision: str) -> bool:

@@ -23,6 +23,10 @@ REVISION_LABEL = f"{GROUP}/revision"
 MANAGED_SELECTOR = f"{MANAGED_BY_LABEL}={MANAGED_BY}"
 CHILDREN_SELECTOR = f"{MANAGED_SELECTOR},{COMPONENT_LABEL}={COMPONENT}"
 
+FETCHER = "fetch-model"
+DIGEST_VARIABLE = "TIDEGATE_FETCH_SHA256"
+DIGEST_KEY = "sha256"
+"""Of the ConfigMap that has a revision's name, and of what its fetcher says as it ends: the model's SHA-256."""
 TIMEOUT_VARIABLE = "TIDEGATE_TIMEOUT_SECONDS"
 
 DATA_PORT = 8080

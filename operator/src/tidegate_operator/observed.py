@@ -12,18 +12,19 @@ Object = Mapping[str, Any]
 
 _REASON = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
 
+_DIGEST = re.compile(r'\{"sha256": "([0-9a-f]{64})"\}')
 _WAITING_IN_VAIN = frozenset(
     {
         "CrashLoopBackOff",
         "CreateContainerConfigError",
         "CreateContainerError",
         "ErrImageNeverPull",
-        "ErrImagePull",
-        "ImagePullBackOff",
         "InvalidImageName",
         "RunContainerError",
     }
 )
+_PULLED_AGAIN = frozenset({"ErrImagePull", "ImagePullBackOff"})
+"""A registry may be away, or get the image a moment later; the kubelet tries again, for ever."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class Failure:
     message: str
     passing: bool = False
     """Whether it may well pass by itself, such as a pod that waits for a node."""
+    retried: bool = False
+    """Whether it is passing only for as long as a rollout may take to get on."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,8 @@ class Workload:
     failure: Failure | None = None
     timeout_seconds: float | None = None
     """How long its pods were told to take for a request at most."""
+    sha256: str | None = None
+    """The digest of the model that the first of its ready pods has fetched; None where none tells."""
 
 
 def workloads(children: Iterable[Object]) -> dict[str, Workload]:
@@ -88,7 +93,17 @@ def _workload(deployment: Object, pods: Sequence[Object]) -> Workload:
     current = status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0)
     settled = current and ready == wanted == status.get("updatedReplicas", 0) == status.get("replicas", 0)
     failure = None if settled else _failure(own) or _refusal(status)
-    return Workload(revision, wanted, ready, settled, failure, _timeout(spec))
+    return Workload(revision, wanted, ready, settled, failure, _timeout(spec), _fetched(own))
+
+
+def _fetched(pods: Iterable[Object]) -> str | None:
+    ready = (pod for pod in pods if _is_ready(pod.get("status", {})) and "deletionTimestamp" not in pod["metadata"])
+    for pod in sorted(ready, key=lambda pod: (pod["metadata"].get("creationTimestamp", ""), _name(pod))):
+        for container in pod["status"].get("initContainerStatuses", []):
+            said = container.get("state", {}).get("terminated", {}).get("message") or ""
+            if container["name"] == naming.FETCHER and (found := _DIGEST.fullmatch(said.strip())):
+                return found[1]
+    return None
 
 
 def _timeout(spec: Object) -> float | None:
@@ -129,8 +144,10 @@ def _pod_failures(pod: Object) -> Iterable[tuple[int, Failure]]:
             if (terminated := ended.get("terminated")) and terminated.get("exitCode", 0) != 0:
                 yield 2, _said(container["name"], terminated)
         waiting = container.get("state", {}).get("waiting", {})
-        if waiting.get("reason") in _WAITING_IN_VAIN:
-            yield 1, Failure(waiting["reason"], f"container {container['name']}: {waiting.get('message', '')}")
+        if (reason := waiting.get("reason")) in _WAITING_IN_VAIN | _PULLED_AGAIN:
+            again = reason in _PULLED_AGAIN
+            message = f"container {container['name']}: {waiting.get('message', '')}"
+            yield 1, Failure(reason, message, passing=again, retried=again)
     for condition in status.get("conditions", []):
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
             yield 0, Failure(condition.get("reason", "Unschedulable"), condition.get("message", ""), passing=True)

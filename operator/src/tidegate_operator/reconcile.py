@@ -7,36 +7,34 @@ says, and a pass that starts from a stale view writes nothing.
 import asyncio
 import logging
 from collections.abc import Coroutine, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from tidegate_operator import errors, naming, status
 from tidegate_operator.analyst import Analyst
-from tidegate_operator.api.rollout_spec import RolloutSpec
 from tidegate_operator.api.status import InferenceServiceStatus
 from tidegate_operator.desired import Manifest, children
+from tidegate_operator.due import due
 from tidegate_operator.events import Event, decision_of, events_of
 from tidegate_operator.foresight import Foresight
 from tidegate_operator.install import Install
-from tidegate_operator.kube.apply import Applier, NotOwned
+from tidegate_operator.kube import config_maps
+from tidegate_operator.kube.apply import Applier, NotOwned, Quarrel
 from tidegate_operator.kube.client import Cluster
-from tidegate_operator.kube.objects import AUTOSCALER, CHILDREN, DEPLOYMENT, POD, SERVICES, Object, owned_by
+from tidegate_operator.kube.objects import AUTOSCALER, CHILDREN, CONFIG_MAP, DEPLOYMENT, POD, SERVICES, Object, owned_by
 from tidegate_operator.kube.recorder import Recorder
 from tidegate_operator.kube.store import Key, Reference, Store, reference_of
 from tidegate_operator.observed import Failure, scaling_of, workloads
 from tidegate_operator.rollout import capacity, machine
 from tidegate_operator.rollout.decision import Decision
-from tidegate_operator.rollout.shadow import judged_by_copies
 from tidegate_operator.rollout.state import Seen, Situation, recall
 from tidegate_operator.routing.provider import Provider
-from tidegate_operator.service import Service, understand
+from tidegate_operator.service import Service, config_maps_of, plan_of, understand
 
 logger = logging.getLogger(__name__)
 
-ASK_ROUTERS_AGAIN = timedelta(seconds=1)
-"""Routers don't tell when they see a pod: they are asked, while it matters."""
-LOOK_FOR_ROOM_AGAIN = timedelta(seconds=30)
-"""Nor do nodes tell that they have room."""
+ASK_CONFIG_MAPS_AGAIN = timedelta(seconds=5)
+"""Those of users aren't watched: where a value is missing it is looked for again."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +45,17 @@ class Outcome:
     """After how long the next pass is due if nothing happens before."""
     gone: bool = False
     """Whether there is nothing to do for the service any more."""
+
+
+@dataclass
+class _Acts:
+    """What a pass does to the children of one owner."""
+
+    uid: str
+    """The owner's."""
+    now: datetime
+    events: list[Event] = field(default_factory=list)
+    """What it is worth telling."""
 
 
 class Reconciler:
@@ -84,14 +93,18 @@ class Reconciler:
             self._analyst.forget(key)
             return Outcome(gone=True)
         before = InferenceServiceStatus.model_validate(live.get("status", {}))
+        owned = tuple(child for child in self._store.children(key) if _belongs(child, live["metadata"]["uid"]))
+        values = await config_maps.read(self._cluster, key.namespace, config_maps_of(live, before, owned))
         try:
-            owned = (child for child in self._store.children(key) if _belongs(child, live["metadata"]["uid"]))
-            service = understand(live, key, before, tuple(owned), self._install)
+            service = understand(live, key, before, owned, self._install, values)
         except errors.InvalidSpec as problem:
             refused = status.refused(before, _invalid(problem), _generation(live), now)
             await self._recorder.record_all(*await self._record(live, before, refused))
-            return Outcome()
-        return await self._pass(service, now)
+            return Outcome(ASK_CONFIG_MAPS_AGAIN if values else None)
+        outcome = await self._pass(service, now)
+        if service.problem and values:
+            return Outcome(min(ASK_CONFIG_MAPS_AGAIN, outcome.due or ASK_CONFIG_MAPS_AGAIN))
+        return outcome
 
     async def _pass(self, service: Service, now: datetime) -> Outcome:
         report = await self._observe(service)
@@ -111,23 +124,30 @@ class Reconciler:
         )
         decision = machine.step(memory, service.spec.rollout, service.spec.scaling, situation, now)
         bounds = capacity.bounds(decision.state, service.spec.rollout, service.spec.scaling, situation)
-        forecast = await self._foresight.forecast(service, bounds, report.workloads)
-        report = status.with_planned(report, {name: service.planned(name, of.low) for name, of in bounds.items()})
+        plan = plan_of(service, decision.state, bounds, report.workloads)
+        forecast = await self._foresight.forecast(service, plan.bounds, report.workloads)
+        report = status.with_planned(report, {name: service.planned(name, of.low) for name, of in plan.bounds.items()})
         report = status.with_forecast(report, forecast)
         # An obstacle stands until the children could be made: told away on every attempt, it would flicker.
         standing = status.standing_obstacle(service.before)
         live, events = await self._tell(service.live, service, decision, status.with_obstacle(report, standing), now)
-        plan = children.Plan(None if service.problem else service.revision, decision.state, bounds)
         try:
-            await self._act_and_record(live, service, plan, events)
+            await self._act_and_record(live, service, plan, events, now)
         except (NotOwned, errors.Forbidden, errors.Invalid) as refusal:
             reason = "NotOwned" if isinstance(refusal, NotOwned) else "ChildRefused"
             obstacle = Failure(reason, str(refusal))
             await self._tell_and_record(live, service, decision, status.with_obstacle(report, obstacle), now)
             raise
-        if standing:
+        quarrels = self._quarrels(service, now)
+        if quarrels:
+            report = status.with_obstacle(report, Failure("FieldsContested", quarrels[0].told))
+        if standing or quarrels:
             await self._tell_and_record(live, service, decision, report, now)
-        return Outcome(_due(decision, service.spec.rollout, report, now))
+        return Outcome(due(decision, service.spec.rollout, report, now, [quarrel.until for quarrel in quarrels]))
+
+    def _quarrels(self, service: Service, now: datetime) -> list[Quarrel]:
+        found = (self._applier.quarrel(reference_of(child), now) for child in service.owned)
+        return [quarrel for quarrel in found if quarrel is not None]
 
     async def _observe(self, service: Service) -> status.Report:
         found = workloads(service.owned)
@@ -182,42 +202,50 @@ class Reconciler:
         return answer, events_of(before, after)
 
     async def _act_and_record(
-        self, live: Object, service: Service, plan: children.Plan, events: Iterable[Event]
+        self, live: Object, service: Service, plan: children.Plan, events: Iterable[Event], now: datetime
     ) -> None:
         # Beside each other: nobody waits for an event, and an API server has time for both.
         recording = asyncio.create_task(self._recorder.record_all(live, events))
+        acts = _Acts(service.uid, now)
         try:
-            await self._act(live, service, plan)
+            await self._act(live, service, plan, acts)
         finally:
             await recording
+            await self._recorder.record_all(live, acts.events)
 
-    async def _act(self, live: Object, service: Service, plan: children.Plan) -> None:
+    async def _act(self, live: Object, service: Service, plan: children.Plan, acts: _Acts) -> None:
         records = {name: dict(record) for name, record in service.records.items()}
         scaled = frozenset(c["metadata"]["name"] for c in service.owned if c["kind"] == AUTOSCALER.name)
-        wanted = children.build(live, service.spec, plan, records, scaled, self._install)
+        wanted = children.build(live, service.filled or service.spec, plan, records, scaled, self._install)
         manifests = (*wanted.manifests, *self._provider.entrance(live))
         needed = frozenset(manifest["metadata"]["name"] for manifest in manifests)
         needed |= frozenset([plan.state.previous] if plan.state.previous else [])
         remembered = children.kept_records(records, needed, service.spec.rollout.history_limit)
-        kept = (*wanted.records, *manifests, *wanted.autoscalers, *(records[n] for n in remembered if n in records))
+        pins = (c for c in service.owned if c["kind"] == CONFIG_MAP.name and c["metadata"]["name"] in remembered)
+        records_kept = (records[name] for name in remembered if name in records)
+        kept = (*wanted.records, *wanted.pins, *manifests, *wanted.autoscalers, *records_kept, *pins)
         await self._prune([c for c in service.owned if c["metadata"]["name"] not in wanted.untouched], kept)
         deployments = [manifest for manifest in manifests if manifest["kind"] == DEPLOYMENT.name]
         others = [manifest for manifest in manifests if manifest["kind"] != DEPLOYMENT.name]
-        await _all(self._run_pods(wanted, deployments, service.uid), self._apply(others, naming.MANAGER, service.uid))
+        await _all(self._run_pods(wanted, deployments, acts), self._apply(others, naming.MANAGER, acts))
 
-    async def _run_pods(self, wanted: children.Children, deployments: list[Manifest], uid: str) -> None:
+    async def _run_pods(self, wanted: children.Children, deployments: list[Manifest], acts: _Acts) -> None:
         # What pods are made from is recorded before there are any, and an HPA wants something to scale.
-        await self._apply(wanted.records, naming.MANAGER, uid)
-        await self._apply(deployments, naming.MANAGER, uid)
+        await self._apply((*wanted.records, *wanted.pins), naming.MANAGER, acts)
+        await self._apply(deployments, naming.MANAGER, acts)
         fixed = [count for count in wanted.replicas if self._has(count) != count["spec"]["replicas"]]
         floors = [floor for floor in wanted.floors if self._has(floor) < floor["spec"]["replicas"]]
-        await self._apply((*fixed, *floors), naming.REPLICAS_MANAGER, uid)
-        await self._apply(wanted.autoscalers, naming.MANAGER, uid)
+        await self._apply((*fixed, *floors), naming.REPLICAS_MANAGER, acts)
+        await self._apply(wanted.autoscalers, naming.MANAGER, acts)
 
-    async def _apply(self, manifests: Iterable[Manifest], manager: str, uid: str) -> None:
+    async def _apply(self, manifests: Iterable[Manifest], manager: str, acts: _Acts) -> None:
         # Most of the time nothing is to be done: that takes no task for each.
-        due = [manifest for manifest in manifests if not self._applier.stands(manifest, manager, uid)]
-        await _all(*(self._applier.apply(manifest, manager, uid) for manifest in due))
+        due = [manifest for manifest in manifests if not self._applier.stands(manifest, manager, acts.uid)]
+        await _all(*(self._apply_one(manifest, manager, acts) for manifest in due))
+
+    async def _apply_one(self, manifest: Manifest, manager: str, acts: _Acts) -> None:
+        if (told := await self._applier.apply(manifest, manager, acts.uid, acts.now)) is not None:
+            acts.events.append(Event("Warning", "ChildSetBack", f"{told}; set back to what the service asks for"))
 
     def _has(self, deployment: Manifest) -> int:
         """The replicas of a Deployment that was applied before."""
@@ -225,7 +253,7 @@ class Reconciler:
         count: int = live["spec"].get("replicas", 1) if live else 1
         return count
 
-    async def _prune(self, owned: Iterable[Object], wanted: Iterable[Manifest]) -> None:
+    async def _prune(self, owned: Iterable[Object], wanted: Iterable[Object]) -> None:
         kept = {reference_of(manifest) for manifest in wanted}
         kinds = {kind.name for kind in CHILDREN}
         for child in owned:
@@ -252,17 +280,6 @@ def _invalid(problem: errors.InvalidSpec) -> Failure:
 def _generation(live: Object) -> int:
     generation: int = live["metadata"]["generation"]
     return generation
-
-
-def _due(decision: Decision, rollout: RolloutSpec, report: status.Report, now: datetime) -> timedelta | None:
-    times = [decision.look_again - now] if decision.look_again else []
-    running = (decision.state.stable, decision.state.canary)
-    unseen = any(report.workload(name).ready and report.routable.get(name) is not True for name in running if name)
-    if unseen or decision.state.weight or judged_by_copies(decision.state, rollout):
-        times.append(ASK_ROUTERS_AGAIN)
-    if report.forecast.fits is False:
-        times.append(LOOK_FOR_ROOM_AGAIN)
-    return min(times, default=None)
 
 
 def utc_now() -> datetime:

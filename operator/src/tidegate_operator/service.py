@@ -1,5 +1,6 @@
 """An InferenceService as a pass understands it: its spec, what it asks for, and what it has. Pure."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from pydantic import ValidationError
@@ -8,12 +9,18 @@ from tidegate_operator import errors
 from tidegate_operator.api.schema import seconds
 from tidegate_operator.api.spec import InferenceServiceSpec
 from tidegate_operator.api.status import InferenceServiceStatus
+from tidegate_operator.desired.children import Plan
+from tidegate_operator.desired.config_maps import ConfigMaps, filled, named_in
 from tidegate_operator.desired.platform_update import PlatformUpdate, platform_update
+from tidegate_operator.desired.revision import is_pinned
 from tidegate_operator.install import Install
-from tidegate_operator.kube.objects import RECORD, Object
+from tidegate_operator.kube.objects import CONFIG_MAP, RECORD, Object
 from tidegate_operator.kube.store import Key
+from tidegate_operator.naming import DIGEST_KEY
 from tidegate_operator.observed import Workload, to_be
 from tidegate_operator.revisions import Revision, resolved, revision_of
+from tidegate_operator.rollout.capacity import Bounds
+from tidegate_operator.rollout.state import RolloutState
 
 CLAIMS_SINCE = (1, 34)
 """Where pods may have ResourceClaims without a feature gate (KEP-4381)."""
@@ -34,6 +41,8 @@ class Service:
     """What this release would make of the stable revision."""
     problem: errors.InvalidSpec | None = None
     """Why this install doesn't take the spec's revision."""
+    filled: InferenceServiceSpec | None = None
+    """The spec with what it takes from ConfigMaps; None where its revision has a record, which holds that."""
 
     @property
     def uid(self) -> str:
@@ -53,6 +62,13 @@ class Service:
             return to_be(revision, replicas, record["data"]["template"])
         return Workload(revision, replicas, timeout_seconds=seconds(self.spec.runtime.timeout))
 
+    def is_held(self, revision: str) -> bool:
+        """Whether all its pods are held to what the first one has fetched."""
+        record = self.records.get(revision)
+        if record is None:
+            return self.spec.model.sha256 is None
+        return is_pinned(record["data"]["template"], revision)
+
     @property
     def target(self) -> str:
         """The revision to come to: the spec's, or the one under way where the spec's isn't taken."""
@@ -61,9 +77,14 @@ class Service:
 
 
 def understand(
-    live: Object, key: Key, before: InferenceServiceStatus, owned: tuple[Object, ...], install: Install
+    live: Object,
+    key: Key,
+    before: InferenceServiceStatus,
+    owned: tuple[Object, ...],
+    install: Install,
+    config_maps: ConfigMaps,
 ) -> Service:
-    """What `live` with its children `owned` asks for.
+    """What `live` with its children `owned` asks for; `config_maps` are those that `config_maps_of` names.
 
     Raises:
         errors.InvalidSpec: this release, or this install, can't honour the spec, and nothing runs yet.
@@ -74,10 +95,42 @@ def understand(
         first = error.errors()[0]
         field = ".".join(str(part) for part in ("spec", *first["loc"]))
         raise errors.InvalidSpec(f"{field}: {first['msg']}") from error
-    problem = _refusal(spec, install)
-    if problem and before.stable is None:
-        raise problem
-    return _resolved(Service(live, key, spec, before, owned, revision_of(key.name, spec), problem=problem), install)
+    service = Service(live, key, spec, before, owned, revision_of(key.name, spec), problem=_refusal(spec, install))
+    service = _filled(_resolved(service, install, config_maps), config_maps)
+    if service.problem and before.stable is None:
+        raise service.problem
+    return service
+
+
+def config_maps_of(live: Object, before: InferenceServiceStatus, owned: Iterable[Object]) -> frozenset[str]:
+    """The ConfigMaps that the spec takes values from, and those that the stable revision took them from."""
+    stable = before.stable.revision if before.stable else None
+    records = (child for child in owned if child["kind"] == RECORD.name and child["metadata"]["name"] == stable)
+    contents = (live["spec"], *(record["data"].get("content") or {} for record in records))
+    return frozenset(name for content in contents for name in named_in(content))
+
+
+def plan_of(
+    service: Service, state: RolloutState, bounds: Mapping[str, Bounds], workloads: Mapping[str, Workload]
+) -> Plan:
+    """What is to be made of a decision, with pods by `bounds`.
+
+    Where the spec promises no digest, all pods of a revision are held to what its first ready one has fetched; until
+    then one pod is all there is. One that is ready and doesn't tell, since its runtime is older, holds up nobody.
+    A revision that has served keeps its pods, whatever can be seen of it.
+    """
+    pins = (child for child in service.owned if child["kind"] == CONFIG_MAP.name)
+    pinned = {pin["metadata"]["name"]: pin["data"][DIGEST_KEY] for pin in pins if DIGEST_KEY in pin.get("data", {})}
+    told = {name: found.sha256 for name, found in workloads.items() if found.sha256}
+    digests = {**told, **pinned}
+    ready = {name for name, found in workloads.items() if found.ready}
+    new = {state.canary, state.stable if state.phase == "Initial" else None} & bounds.keys()
+    unpinned = frozenset(name for name in new - digests.keys() - ready if name and service.is_held(name))
+    narrowed = {
+        name: Bounds(min(1, limits.low), min(1, limits.low)) if name in unpinned else limits
+        for name, limits in bounds.items()
+    }
+    return Plan(None if service.problem else service.revision, state, narrowed, digests, unpinned)
 
 
 def _refusal(spec: InferenceServiceSpec, install: Install) -> errors.InvalidSpec | None:
@@ -97,12 +150,22 @@ def _version(version: tuple[int, int]) -> str:
     return ".".join(map(str, version))
 
 
-def _resolved(service: Service, install: Install) -> Service:
+def _filled(service: Service, config_maps: ConfigMaps) -> Service:
+    """`service` with the spec that its revision is to be rendered from, if it is."""
+    if service.revision.name in service.records or service.problem:
+        return service
+    try:
+        return replace(service, filled=filled(service.spec, config_maps))
+    except errors.InvalidSpec as problem:
+        return replace(service, problem=problem)
+
+
+def _resolved(service: Service, install: Install, config_maps: ConfigMaps) -> Service:
     """`service` with the revision, of those made from the same part of a spec, that stands for its spec."""
     before, records = service.before, service.records
     stable = before.stable.revision if before.stable else ""
     record = records.get(stable)
-    update = platform_update(service.key.name, stable, record, install) if record else None
+    update = platform_update(service.key.name, stable, record, install, config_maps) if record else None
     under_way = update and before.canary and before.canary.revision == update.revision.name
     rejected = (before.rollout.rejected if before.rollout else None) or []
     revision = resolved(service.revision, records, rejected, update.revision if update and under_way else None)

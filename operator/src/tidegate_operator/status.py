@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from tidegate_operator.api.schema import duration
+from tidegate_operator.api.schema import duration, seconds
 from tidegate_operator.api.spec import InferenceServiceSpec
 from tidegate_operator.api.status import (
     InferenceServiceStatus,
@@ -36,8 +36,8 @@ from tidegate_operator.rollout.ending import ABORTED_BY_REQUEST
 
 _WAITING_FOR_A_PERSON = frozenset({"AwaitingApproval", "Paused"})
 
-OBSTACLES = frozenset({"NotOwned", "ChildRefused"})
-"""Reasons for which the children could not be made as decided."""
+OBSTACLES = frozenset({"NotOwned", "ChildRefused", "FieldsContested"})
+"""Reasons for which the children could not be made, or kept, as decided."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,17 @@ def with_obstacle(report: Report, obstacle: Failure | None) -> Report:
     return replace(report, obstacle=obstacle)
 
 
+def _out_of_patience(report: Report) -> Report:
+    """`report`, in which what was tried again and again isn't taken for passing any more."""
+    workloads = {
+        name: replace(found, failure=replace(found.failure, passing=False))
+        if found.failure and found.failure.retried
+        else found
+        for name, found in report.workloads.items()
+    }
+    return replace(report, workloads=workloads)
+
+
 def standing_obstacle(before: InferenceServiceStatus) -> Failure | None:
     """The obstacle that the status tells of; None if there is none."""
     for condition in before.conditions:
@@ -105,6 +116,8 @@ def compute(
 ) -> InferenceServiceStatus:
     """The status that is true after `decision`; equal to `before` if nothing has changed."""
     state = decision.state
+    if now - state.since >= timedelta(seconds=seconds(spec.rollout.progress_deadline)):
+        report = _out_of_patience(report)
     request = before.rollout.request if before.rollout else None
     under_way = state.canary is not None and state.phase != "RollingBack"
     stable = _routed(state.stable, 100 - state.weight, report)

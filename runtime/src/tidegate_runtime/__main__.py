@@ -263,7 +263,8 @@ def fetch(
     def run() -> None:
         from tidegate_runtime.fetch.fetcher import fetch_model  # noqa: PLC0415
 
-        fetch_model(uri, directory, expected_sha256=sha256, pvc_root=pvc_root, max_bytes=max_bytes)
+        fetched = fetch_model(uri, directory, expected_sha256=sha256, pvc_root=pvc_root, max_bytes=max_bytes)
+        termination.tell_fetched(fetched)
 
     _leave(_exit_code(run))
 

@@ -1,4 +1,4 @@
-"""The last word of a command that can't go on, where Kubernetes picks it up."""
+"""The last word of a command, where Kubernetes picks it up: why it can't go on, or what came of it."""
 
 import json
 import logging
@@ -18,11 +18,20 @@ MAX_BYTES: Final = 4096
 def report(failure: StartupFailure) -> None:
     """Logs the failure and writes it to the termination log, if there is one: a file that the kubelet has mounted."""
     logger.error("can't go on", extra={"reason": failure.reason.value, "detail": failure.message})
+    _write(message(failure))
+
+
+def tell_fetched(sha256: str) -> None:
+    """Writes to the termination log which model was fetched, so that later pods can be held to the same."""
+    _write(json.dumps({"sha256": sha256}))
+
+
+def _write(text: str) -> None:
     path = Path(os.environ.get(TERMINATION_LOG_ENV, TERMINATION_LOG))
     if not path.exists():
         return
     try:
-        path.write_text(message(failure))
+        path.write_text(text)
     except OSError as error:
         logger.warning("termination log not written", extra={"error": str(error)})
 

@@ -22,6 +22,11 @@ _COLUMNS = (
 )
 
 
+UNSEEN = {"observedGeneration": -1}
+"""The status of an object that the controller hasn't seen. The API server drops what a creator says of the status, then
+fills in defaults; without a status kstatus takes an object for current, with one of another generation it doesn't."""
+
+
 def custom_resource_definition() -> dict[str, Any]:
     """The CRD as `kubectl apply` takes it."""
     return {
@@ -87,7 +92,7 @@ def _version() -> dict[str, Any]:
                     "kind": {"type": "string"},
                     "metadata": {"type": "object"},
                     "spec": structural(InferenceServiceSpec),
-                    "status": structural(InferenceServiceStatus),
+                    "status": {**structural(InferenceServiceStatus), "default": UNSEEN},
                 },
                 **name_rules,
             }

@@ -76,7 +76,8 @@ class VariableSpec(ApiModel):
     value: Annotated[str, Field(max_length=1024, pattern=r"^[ -~]*$")] | None = None
     """Its value, as it is: no other variable is put in. No place for secrets."""
     config_map: ConfigMapKey | None = None
-    """Where its value is. Read when a pod starts: a change there is no new revision."""
+    """Where its value is, of at most 4096 characters. Read when a revision is made, and kept with it: a change there
+    changes no pod, is told as PlatformUpdateAvailable, and rolled out by an Update."""
 
 
 Environment = Annotated[

@@ -38,4 +38,5 @@ class ModelSpec(ApiModel):
     uri: ModelUri
     """Where the ONNX model is: https://host/path, http://host/path where the install allows it, or pvc://claim/path."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
-    """The file's SHA-256 in hex; a pod whose file differs doesn't start."""
+    """The file's SHA-256 in hex; a pod whose file differs doesn't start. Left out, all pods of a revision are held to
+    what its first ready one has fetched."""

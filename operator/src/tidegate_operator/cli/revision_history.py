@@ -86,7 +86,7 @@ def _content(record: Object) -> dict[str, Any]:
 def _changes(before: Object, after: Object) -> Iterator[str]:
     old, new = dict(_leaves(_content(before))), dict(_leaves(_content(after)))
     if old == new:
-        yield "the same spec, as another release of Tidegate makes pods of it"
+        yield "the same spec, with what another release of Tidegate, or a ConfigMap, makes of it"
     for field in sorted({*old, *new}):
         was, now = old.get(field), new.get(field)
         if was != now:

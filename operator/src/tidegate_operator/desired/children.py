@@ -1,7 +1,7 @@
 """Everything that should exist for an InferenceService, in the order in which it is applied."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tidegate_operator.api.spec import InferenceServiceSpec
 from tidegate_operator.desired import Manifest, Owner, revision
@@ -18,6 +18,10 @@ class Plan:
     target: Revision | None
     state: RolloutState
     bounds: Mapping[str, Bounds]
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """SHA-256 of the models that revisions are held to, as far as that is known."""
+    unpinned: frozenset[str] = frozenset()
+    """Revisions of whose model that isn't known yet: one pod is to tell."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,8 @@ class Children:
 
     records: tuple[Manifest, ...]
     """ControllerRevisions to create; those that exist are never written again."""
+    pins: tuple[Manifest, ...]
+    """ConfigMaps with the digests of models; before there are more pods that could fetch something else."""
     manifests: tuple[Manifest, ...]
     """Services, Deployments and disruption budgets."""
     replicas: tuple[Manifest, ...]
@@ -53,6 +59,7 @@ def build(
     autoscaler, so its replicas stay as they are.
     """
     created: list[Manifest] = []
+    pins: list[Manifest] = []
     manifests: list[Manifest] = []
     replicas: list[Manifest] = []
     floors: list[Manifest] = []
@@ -71,16 +78,24 @@ def build(
         manifests.append(revision.headless_service(owner, name))
         manifests.append(revision.deployment(owner, name, record))
         manifests.append(revision.disruption_budget(owner, name))
+        if (sha256 := plan.digests.get(name)) and revision.is_pinned(record["data"]["template"], name):
+            pins.append(revision.pin(owner, name, sha256))
         if limits := plan.bounds.get(name):
             floor = revision.replicas(owner, name, limits.low)
-            if not autoscaled(spec.scaling) or not limits.low:
+            if not autoscaled(spec.scaling) or not limits.low or name in plan.unpinned:
                 replicas.append(floor)
                 continue
             autoscalers.append(revision.autoscaler(owner, name, spec.scaling, limits))
             if name not in scaled:
                 floors.append(floor)
     return Children(
-        tuple(created), tuple(manifests), tuple(replicas), tuple(floors), tuple(autoscalers), frozenset(untouched)
+        records=tuple(created),
+        pins=tuple(pins),
+        manifests=tuple(manifests),
+        replicas=tuple(replicas),
+        floors=tuple(floors),
+        autoscalers=tuple(autoscalers),
+        untouched=frozenset(untouched),
     )
 
 

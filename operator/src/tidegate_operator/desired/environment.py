@@ -12,7 +12,5 @@ def settings(values: Mapping[str, object]) -> list[Manifest]:
 
 
 def variable(spec: VariableSpec) -> Manifest:
-    """A variable that the spec names. Kubernetes would read `$(NAME)` as another's value: each `$` is doubled."""
-    if spec.config_map:
-        return {"name": spec.name, "valueFrom": {"configMapKeyRef": spec.config_map.dump()}}
+    """A variable of the spec, with its value. Kubernetes reads `$(NAME)` as another's value: each `$` is doubled."""
     return {"name": spec.name, "value": (spec.value or "").replace("$", "$$")}

@@ -1,6 +1,7 @@
 """What this release would make of a revision that runs: told, and rolled out only when somebody asks for it.
 
-An operator that is brought to a newer release, or is given another image of the runtime, changes no running pod.
+An operator that is brought to a newer release, or is given another image of the runtime, changes no running pod. Nor
+does a ConfigMap that a spec takes values from.
 """
 
 from collections.abc import Iterator, Mapping
@@ -9,7 +10,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from tidegate_operator import errors
 from tidegate_operator.api.spec import InferenceServiceSpec
+from tidegate_operator.desired.config_maps import ConfigMaps, filled
 from tidegate_operator.desired.pod import pod_template
 from tidegate_operator.install import Install
 from tidegate_operator.revisions import Revision, digest_of
@@ -27,15 +30,18 @@ class PlatformUpdate:
     """What differs, for people."""
 
 
-def platform_update(service: str, revision: str, record: Mapping[str, Any], install: Install) -> PlatformUpdate | None:
+def platform_update(
+    service: str, revision: str, record: Mapping[str, Any], install: Install, config_maps: ConfigMaps
+) -> PlatformUpdate | None:
     """The update that there is for a revision with `record`; None if its pods would be the same.
 
-    None, too, if this release can't read what the record was made from: then only a changed spec helps.
+    None, too, if this release can't read what the record was made from: then only a changed spec helps. And if a value
+    is no longer where it was taken from: the record has it.
     """
     content = record["data"].get("content")
     try:
-        spec = InferenceServiceSpec.model_validate(content)
-    except ValidationError:
+        spec = filled(InferenceServiceSpec.model_validate(content), config_maps)
+    except (ValidationError, errors.InvalidSpec):
         return None
     running, rendered = record["data"]["template"], pod_template(service, revision, spec, install)
     if rendered == running:

@@ -33,7 +33,7 @@ def pod_template(service: str, revision: str, spec: InferenceServiceSpec, instal
             "fsGroup": UID,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "initContainers": [_fetcher(spec, install)],
+        "initContainers": [_fetcher(revision, spec, install)],
         "containers": [_runtime(service, revision, spec, install)],
         "volumes": _volumes(spec, install),
         **placement.pod_fields(spec.placement, service, revision, install.image_pull_secrets),
@@ -42,7 +42,7 @@ def pod_template(service: str, revision: str, spec: InferenceServiceSpec, instal
     return {"metadata": {"labels": naming.revision_labels(service, revision)}, "spec": pod}
 
 
-def _fetcher(spec: InferenceServiceSpec, install: Install) -> Manifest:
+def _fetcher(revision: str, spec: InferenceServiceSpec, install: Install) -> Manifest:
     arguments = ["fetch", spec.model.uri, _MODELS, "--max-bytes", str(install.max_model_bytes)]
     if spec.model.sha256:
         arguments += ["--sha256", spec.model.sha256]
@@ -51,13 +51,20 @@ def _fetcher(spec: InferenceServiceSpec, install: Install) -> Manifest:
         arguments += ["--pvc-root", _CLAIM]
         mounts.append(_mount("claim", _CLAIM, read_only=True))
     return {
-        **_container("fetch-model", arguments, spec, install),
+        **_container(naming.FETCHER, arguments, spec, install),
+        **({} if spec.model.sha256 else {"env": [pinned_digest(revision)]}),
         "resources": {
             "requests": {"cpu": "100m", "memory": "128Mi"},
             "limits": {"memory": "512Mi"},
         },
         "volumeMounts": mounts,
     }
+
+
+def pinned_digest(revision: str) -> Manifest:
+    """The variable by which the fetcher is told what the revision's first pod has fetched, once that is known."""
+    source = {"name": revision, "key": naming.DIGEST_KEY, "optional": True}
+    return {"name": naming.DIGEST_VARIABLE, "valueFrom": {"configMapKeyRef": source}}
 
 
 def _runtime(service: str, revision: str, spec: InferenceServiceSpec, install: Install) -> Manifest:

@@ -5,7 +5,7 @@ from tidegate_operator.api.scaling_spec import MetricSpec, ScalingSpec
 from tidegate_operator.api.schema import seconds
 from tidegate_operator.api.spec import InferenceServiceSpec
 from tidegate_operator.desired import Manifest, Owner, metadata
-from tidegate_operator.desired.pod import pod_template
+from tidegate_operator.desired.pod import pinned_digest, pod_template
 from tidegate_operator.install import Install
 from tidegate_operator.revisions import Revision
 from tidegate_operator.rollout.capacity import Bounds
@@ -29,6 +29,23 @@ def record(owner: Owner, revision: Revision, spec: InferenceServiceSpec, install
             "template": pod_template(revision.service, revision.name, spec, install),
         },
     }
+
+
+def pin(owner: Owner, revision: str, sha256: str) -> Manifest:
+    """What the model of `revision` has to be from now on: what its first pod has fetched."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": metadata.of_revision(owner, revision),
+        "immutable": True,
+        "data": {naming.DIGEST_KEY: sha256},
+    }
+
+
+def is_pinned(template: Manifest, revision: str) -> bool:
+    """Whether pods by `template` are held to what the first one has fetched."""
+    variable = pinned_digest(revision)
+    return any(variable in container.get("env", []) for container in template["spec"].get("initContainers", []))
 
 
 def deployment(owner: Owner, revision: str, recorded: Manifest) -> Manifest:

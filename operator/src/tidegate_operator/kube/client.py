@@ -5,6 +5,7 @@ five times the CPU of the same bytes sent directly, on every pass of every servi
 """
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -19,6 +20,8 @@ from tidegate_operator.kube.sessions import open_session
 Manifest = Mapping[str, Any]
 """A Kubernetes object, as JSON has it."""
 
+_HELD = "FieldManagerConflict"
+_HOLDER = re.compile(r'conflict with "([^"]*)"')
 _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _TIMEOUT = aiohttp.ClientTimeout(total=30, connect=5)
 
@@ -34,7 +37,10 @@ class Cluster(Protocol):
         ...
 
     async def apply(self, path: str, manifest: Manifest, manager: str, *, force: bool = True) -> Manifest:
-        """The object after a server-side apply of `manifest` by field manager `manager`."""
+        """The object after a server-side apply of `manifest` by field manager `manager`.
+
+        Fields that others have set to something else are taken from them by `force`; without it, FieldsHeld.
+        """
         ...
 
     async def create(self, path: str, manifest: Manifest) -> Manifest:
@@ -125,9 +131,21 @@ class ApiServer:
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise errors.Unavailable(f"{method} {path}: {error or type(error).__name__}", 0) from error
         if response.status >= 400:
-            message = answer.get("message") if isinstance(answer, Mapping) else None
-            raise errors.of_status(response.status, message or f"{method} {path}: HTTP {response.status}")
+            raise refusal(response.status, answer, f"{method} {path}: HTTP {response.status}")
         return answer
+
+
+def refusal(status: int, answer: Any, otherwise: str) -> errors.ApiError:
+    """The error that the API server's answer stands for."""
+    if not isinstance(answer, Mapping):
+        return errors.of_status(status, otherwise)
+    message = answer.get("message") or otherwise
+    causes = [cause for cause in (answer.get("details") or {}).get("causes") or [] if cause.get("reason") == _HELD]
+    if status == 409 and causes:
+        holders = [_HOLDER.search(cause["message"]) for cause in causes]
+        named = [holder[1] if holder else "another manager" for holder in holders]
+        return errors.FieldsHeld(message, status, list(zip((c["field"] for c in causes), named, strict=True)))
+    return errors.of_status(status, message)
 
 
 async def load_configuration() -> Configuration:

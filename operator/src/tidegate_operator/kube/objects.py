@@ -48,9 +48,10 @@ BUDGET = Kind("PodDisruptionBudget", "policy", "v1", "poddisruptionbudgets")
 POD = Kind("Pod", "", "v1", "pods")
 NODE = Kind("Node", "", "v1", "nodes")
 QUOTA = Kind("ResourceQuota", "", "v1", "resourcequotas")
+CONFIG_MAP = Kind("ConfigMap", "", "v1", "configmaps")
 ENDPOINT_SLICE = Kind("EndpointSlice", "discovery.k8s.io", "v1", "endpointslices")
 
-CHILDREN = (DEPLOYMENT, RECORD, SERVICE, AUTOSCALER, BUDGET)
+CHILDREN = (DEPLOYMENT, RECORD, SERVICE, AUTOSCALER, BUDGET, CONFIG_MAP)
 """What the controller makes for an InferenceService, and removes when it is no longer wanted."""
 
 BY_NAME = {kind.name: kind for kind in (SERVICES, *CHILDREN, POD, ENDPOINT_SLICE)}

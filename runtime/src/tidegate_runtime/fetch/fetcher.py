@@ -19,10 +19,11 @@ logger = logging.getLogger(__name__)
 _SHA256: Final = re.compile(r"[0-9a-fA-F]{64}")
 
 
-def fetch_model(uri: str, directory: Path, *, expected_sha256: str, pvc_root: Path, max_bytes: int) -> None:
+def fetch_model(uri: str, directory: Path, *, expected_sha256: str, pvc_root: Path, max_bytes: int) -> str:
     """Brings the model to `directory`/model.onnx. An older file is replaced in one step, or left alone on failure.
 
-    `expected_sha256` is 64 hex digits, or empty to take what comes. Raises `StartupFailure` with its reason.
+    Returns its SHA-256. `expected_sha256` is 64 hex digits, or empty to take what comes. Raises `StartupFailure` with
+    its reason.
     """
     if expected_sha256 and not _SHA256.fullmatch(expected_sha256):
         raise StartupFailure(Reason.DIGEST_MISMATCH, "the expected sha256 must be 64 hex digits")
@@ -39,3 +40,4 @@ def fetch_model(uri: str, directory: Path, *, expected_sha256: str, pvc_root: Pa
         digest = incoming.commit(expected_sha256.lower())
         seconds = time.monotonic() - started
         logger.info("model fetched", extra={"bytes": incoming.received, "sha256": digest, "seconds": round(seconds, 3)})
+        return digest

@@ -17,6 +17,7 @@ _RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     obstacles.invalid_spec,
     obstacles.not_owned,
     obstacles.refused,
+    obstacles.contested,
     gates.aborted,
     pods.not_ready,
     routes.stable_not_routed,

@@ -8,6 +8,7 @@ from tidegate_operator.cli.explanation.finding import Finding
 from tidegate_operator.conditions import ROLLOUT_HEALTHY, SCALING_ACTIVE
 
 _FOREIGN = re.compile(r"([A-Z][A-Za-z]+) (\S+) exists and isn't owned")
+_CONTESTED = re.compile(r"([A-Z][A-Za-z]+) (\S+): ")
 _SURGE = re.compile(r"raise rollout\.surge to (\d+)")
 
 
@@ -56,6 +57,24 @@ def refused(case: Case) -> Iterator[Finding]:
         since=stalled.last_transition_time,
         evidence=(stalled.message,),
         command=case.kubectl("describe", "resourcequota" if over else f"isv/{case.service.name}"),
+    )
+
+
+def contested(case: Case) -> Iterator[Finding]:
+    """Somebody goes on setting fields of an object that the controller makes."""
+    stalled = case.service.stalled
+    if not stalled or stalled.reason != "FieldsContested":
+        return
+    found = _CONTESTED.match(stalled.message)
+    what = f"{found[1].lower()}/{found[2]}" if found else f"isv/{case.service.name}"
+    yield Finding(
+        hold="condition",
+        reason=stalled.reason,
+        message="Someone goes on setting fields of an object that the controller makes, which sets them back ever less"
+        " often: have them stop, and say what is wanted in the InferenceService.",
+        since=stalled.last_transition_time,
+        evidence=(stalled.message,),
+        command=case.kubectl("get", what, "-o", "yaml", "--show-managed-fields"),
     )
 
 
