@@ -10,3 +10,6 @@ class RoutingSpec(ApiModel):
 
     provider: Literal["Router"] = "Router"
     """Router: the bundled Envoy."""
+    grpc: bool = False
+    """Whether callers reach the service by gRPC, too, on ports 80 and 8081 of the same address. Each router then keeps
+    twice as many connections and health checks for it."""
