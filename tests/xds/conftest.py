@@ -85,8 +85,10 @@ def inference_service(
     ready: int = 0,
     rollout: dict[str, Any] | None = None,
     grpc: bool = False,
+    provider: str = "Router",
+    routing: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """`ready` pods of the canary, and `rollout` and `routing.grpc` of the spec."""
+    """`ready` pods of the canary, `rollout`, `routing.grpc` and `provider` of the spec, `routing` of the status."""
     status: dict[str, Any] = {}
     if stable:
         status["stable"] = {"revision": stable, "weight": 100 - (canary[1] if canary else 0), "timeout": timeout}
@@ -97,6 +99,8 @@ def inference_service(
             "readyReplicas": ready,
             "timeout": timeout,
         }
+    if routing:
+        status["routing"] = routing
     if retiring:
         status["retiring"] = [{"revision": each, "until": "2026-11-22T10:00:00Z"} for each in retiring]
     return {
@@ -104,7 +108,7 @@ def inference_service(
         "spec": {
             "model": {"uri": "https://models/x"},
             "rollout": rollout or {},
-            "routing": {"provider": "Router", "grpc": grpc},
+            "routing": {"provider": provider, "grpc": grpc},
         },
         "status": status,
     }

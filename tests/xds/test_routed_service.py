@@ -5,6 +5,7 @@ import pytest
 
 from tidegate_operator.errors import InvalidSpec
 from tidegate_operator.xds import service
+from tidegate_operator.xds.catalogue import ROUTES, Catalogue
 from tidegate_operator.xds.clusters import service_clusters
 from tidegate_operator.xds.routes import virtual_host
 
@@ -253,3 +254,29 @@ def test_what_is_not_true_does_not_ask_for_grpc(builders: Any, grpc: Any) -> Non
     manifest = builders.service(1, stable=A)
     manifest["spec"]["routing"] = {"grpc": grpc}
     assert not service.read(manifest).grpc
+
+
+WAYS: list[tuple[str, dict[str, Any] | None, bool]] = [
+    ("Router", None, True),
+    ("Gateway", {"provider": "Gateway"}, True),
+    ("Service", None, True),
+    ("Service", {"provider": "Service"}, False),
+    ("Service", {"provider": "Router", "coming": "Service"}, True),
+    ("Service", {"provider": "Service", "leaving": "Router"}, True),
+    ("Service", {"provider": "Service", "leaving": "Gateway"}, True),
+    ("Router", {"provider": "Service"}, True),
+    ("Router", {"provider": "Service", "coming": "Router"}, True),
+]
+
+
+@pytest.mark.parametrize(("provider", "routing", "expected"), WAYS)
+def test_the_routers_know_a_service_as_long_as_anybody_may_come_by_them(
+    builders: Any, provider: str, routing: dict[str, Any] | None, expected: bool
+) -> None:
+    manifest = builders.service(1, stable=A, provider=provider, routing=routing)
+    assert service.read(manifest).by_router is expected
+    catalogue = Catalogue("cluster.test")
+    catalogue.see_service(manifest)
+    catalogue.publish()
+    told = json.loads(catalogue.view(ROUTES).body)["resources"][0]["virtual_hosts"]
+    assert len(told) == expected

@@ -34,6 +34,7 @@ WEIGHTS_PATH = "/.well-known/tidegate/weights"
 ROUTE_HEADER = "x-tidegate-route"
 """How the router chose the revision of a request that it sends to a pod: `weight` or `match`."""
 
+REQUESTS_METRIC = "tidegate_requests_total"
 EVIDENCE_METRIC = "tidegate_evidence_seconds"
 QUEUE_DEPTH_METRIC = "tidegate_queue_depth"
 P95_METRIC = "tidegate_p95_milliseconds"
@@ -68,6 +69,21 @@ def revision_labels(service: str, revision: str) -> dict[str, str]:
 def pod_selector(service: str, revision: str) -> dict[str, str]:
     """The labels that tell a revision's pods from all others."""
     return {SERVICE_LABEL: service, REVISION_LABEL: revision}
+
+
+def pods_service(service: str) -> str:
+    """The name of the Service that leads to a service's pods, with nothing between."""
+    return f"{service}-pods"
+
+
+def hosts(service: str, namespace: str, domain: str) -> list[str]:
+    """The names that a service has in the cluster, without those that depend on who asks."""
+    return [f"{service}.{namespace}", f"{service}.{namespace}.svc", f"{service}.{namespace}.svc.{domain}"]
+
+
+def router_host(namespace: str, domain: str) -> str:
+    """The name of the routers of the install in `namespace`."""
+    return f"{ROUTER_SERVICE}.{namespace}.svc.{domain}"
 
 
 def url(service: str, namespace: str, domain: str) -> str:

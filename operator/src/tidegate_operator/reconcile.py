@@ -18,14 +18,14 @@ from tidegate_operator.events import Event, decision_of, events_of
 from tidegate_operator.install import Install
 from tidegate_operator.kube.apply import Applier, NotOwned
 from tidegate_operator.kube.client import Cluster
-from tidegate_operator.kube.objects import AUTOSCALER, CHILDREN, DEPLOYMENT, POD, SERVICES, Object, owned_by
+from tidegate_operator.kube.objects import AUTOSCALER, CHILDREN, DEPLOYMENT, POD, ROUTES, SERVICES, Object, owned_by
 from tidegate_operator.kube.recorder import Recorder
 from tidegate_operator.kube.store import Key, Reference, Store, reference_of
 from tidegate_operator.observed import Failure, scaling_of, workloads
 from tidegate_operator.rollout import capacity, machine
 from tidegate_operator.rollout.decision import Decision
 from tidegate_operator.rollout.state import Seen, Situation, recall
-from tidegate_operator.routing.provider import Provider
+from tidegate_operator.routing.ways import Look, Ways
 from tidegate_operator.service import Service, understand
 
 logger = logging.getLogger(__name__)
@@ -51,14 +51,14 @@ class Reconciler:
         self,
         cluster: Cluster,
         store: Store,
-        provider: Provider,
+        ways: Ways,
         analyst: Analyst,
         recorder: Recorder,
         install: Install,
     ) -> None:
         self._cluster = cluster
         self._store = store
-        self._provider = provider
+        self._ways = ways
         self._analyst = analyst
         self._recorder = recorder
         self._install = install
@@ -87,7 +87,7 @@ class Reconciler:
         return await self._pass(service, now)
 
     async def _pass(self, service: Service, now: datetime) -> Outcome:
-        report = await self._observe(service)
+        look, report = await self._observe(service, now)
         seen = {
             name: Seen(found.wanted, found.ready, report.routable.get(name)) for name, found in report.workloads.items()
         }
@@ -100,6 +100,7 @@ class Reconciler:
             request=request,
             analysis=await self._analyst.analyse(service.key, service.spec.rollout, memory, pods, now),
             kept=frozenset(service.records),
+            awaited=look.outlook.awaited,
             update=service.update.revision.name if service.update else None,
         )
         decision = machine.step(memory, service.spec.rollout, service.spec.scaling, situation, now)
@@ -109,8 +110,10 @@ class Reconciler:
         standing = status.standing_obstacle(service.before)
         live, events = await self._tell(service.live, service, decision, status.with_obstacle(report, standing), now)
         plan = children.Plan(None if service.problem else service.revision, decision.state, bounds)
+        canary_ready = report.workload(decision.state.canary).ready > 0
+        paths = self._ways.manifests(service.subject, look.move, decision.state, canary_ready=canary_ready)
         try:
-            await self._act_and_record(live, service, plan, events)
+            await self._act_and_record(live, service, plan, paths, events)
         except (NotOwned, errors.Forbidden, errors.Invalid) as refusal:
             reason = "NotOwned" if isinstance(refusal, NotOwned) else "ChildRefused"
             obstacle = Failure(reason, str(refusal))
@@ -118,17 +121,19 @@ class Reconciler:
             raise
         if standing:
             await self._tell_and_record(live, service, decision, report, now)
-        return Outcome(_due(decision, report, now))
+        return Outcome(_due(decision, report, look, now))
 
-    async def _observe(self, service: Service) -> status.Report:
+    async def _observe(self, service: Service, now: datetime) -> tuple[Look, status.Report]:
         found = workloads(service.owned)
         ready = [name for name, workload in found.items() if workload.ready]
-        routable = await self._provider.routable(service.key.namespace, ready) if ready else {}
+        look = await self._ways.look(service.subject, service.before, ready, now, stay=service.problem is not None)
         stable = service.before.stable.revision if service.before.stable else None
         hpa = next((c for c in service.owned if c["kind"] == AUTOSCALER.name and c["metadata"]["name"] == stable), None)
-        return status.Report(
+        return look, status.Report(
             workloads=found,
-            routable=routable,
+            routable=dict(look.outlook.routable),
+            way=look.outlook.obstacle,
+            routing=look.told,
             scaling=scaling_of(hpa) if capacity.autoscaled(service.spec.scaling) else None,
             update=service.update,
         )
@@ -172,20 +177,20 @@ class Reconciler:
         return answer, events_of(before, after)
 
     async def _act_and_record(
-        self, live: Object, service: Service, plan: children.Plan, events: Iterable[Event]
+        self, live: Object, service: Service, plan: children.Plan, paths: tuple[Manifest, ...], events: Iterable[Event]
     ) -> None:
         # Beside each other: nobody waits for an event, and an API server has time for both.
         recording = asyncio.create_task(self._recorder.record_all(live, events))
         try:
-            await self._act(live, service, plan)
+            await self._act(live, service, plan, paths)
         finally:
             await recording
 
-    async def _act(self, live: Object, service: Service, plan: children.Plan) -> None:
+    async def _act(self, live: Object, service: Service, plan: children.Plan, paths: tuple[Manifest, ...]) -> None:
         records = {name: dict(record) for name, record in service.records.items()}
         scaled = frozenset(c["metadata"]["name"] for c in service.owned if c["kind"] == AUTOSCALER.name)
         wanted = children.build(live, service.spec, plan, records, scaled, self._install)
-        manifests = (*wanted.manifests, *self._provider.entrance(live))
+        manifests = (*wanted.manifests, *paths)
         needed = frozenset(manifest["metadata"]["name"] for manifest in manifests)
         needed |= frozenset([plan.state.previous] if plan.state.previous else [])
         remembered = children.kept_records(records, needed, service.spec.rollout.history_limit)
@@ -217,7 +222,7 @@ class Reconciler:
 
     async def _prune(self, owned: Iterable[Object], wanted: Iterable[Manifest]) -> None:
         kept = {reference_of(manifest) for manifest in wanted}
-        kinds = {kind.name for kind in CHILDREN}
+        kinds = {kind.name for kind in (*CHILDREN, *ROUTES)}
         for child in owned:
             if child["kind"] in kinds and reference_of(child) not in kept:
                 await self._applier.delete(child)
@@ -244,12 +249,14 @@ def _generation(live: Object) -> int:
     return generation
 
 
-def _due(decision: Decision, report: status.Report, now: datetime) -> timedelta | None:
+def _due(decision: Decision, report: status.Report, look: Look, now: datetime) -> timedelta | None:
     times = [decision.look_again - now] if decision.look_again else []
     running = (decision.state.stable, decision.state.canary)
     unseen = any(report.workload(name).ready and report.routable.get(name) is not True for name in running if name)
     if unseen or decision.state.weight:
         times.append(ASK_ROUTERS_AGAIN)
+    if (again := look.due(now)) is not None:
+        times.append(again)
     return min(times, default=None)
 
 

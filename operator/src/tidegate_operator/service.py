@@ -14,6 +14,8 @@ from tidegate_operator.kube.objects import RECORD, Object
 from tidegate_operator.kube.store import Key
 from tidegate_operator.observed import Workload, to_be
 from tidegate_operator.revisions import Revision, resolved, revision_of
+from tidegate_operator.routing import abilities
+from tidegate_operator.routing.provider import Subject
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,11 @@ class Service:
         """The object's uid."""
         uid: str = self.live["metadata"]["uid"]
         return uid
+
+    @property
+    def subject(self) -> Subject:
+        """The same as ways of routing see it."""
+        return Subject(self.live, self.spec)
 
     @property
     def records(self) -> dict[str, Object]:
@@ -78,6 +85,8 @@ def understand(
 
 
 def _refusal(spec: InferenceServiceSpec, install: Install) -> errors.InvalidSpec | None:
+    if told := abilities.refusal(spec, install):
+        return errors.InvalidSpec(told)
     if spec.model.uri.startswith("http://") and not install.allow_http_models:
         return errors.InvalidSpec(
             "spec.model.uri: http:// is not allowed by this install: use https://, or set models.allowHttp"

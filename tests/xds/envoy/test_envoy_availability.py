@@ -176,3 +176,33 @@ async def test_dns_leads_to_new_pods_while_xds_is_away(mesh: Any, until: Any) ->
         await until(lambda: unknown.served > 100, "the pod that only DNS knows answers")
     assert set(load.statuses) == {200}
     resolver.close()
+
+
+async def test_no_request_is_lost_while_a_service_leaves_the_router_and_comes_back(mesh: Any, until: Any) -> None:
+    """Callers who don't know yet still come by the router; those who do aren't its concern."""
+    mesh.xds.endpoints(101, STABLE, await mesh.pod(STABLE))
+    mesh.xds.service(102, stable=STABLE)
+    await mesh.start()
+    await mesh.sees(STABLE, 1)
+    coming = {"provider": "Router", "coming": "Service"}
+    leaving = {"provider": "Service", "leaving": "Router"}
+    async with mesh.load().constant() as load:
+        for version, provider, routing in [
+            (110, "Service", coming),
+            (111, "Service", leaving),
+            (112, "Router", leaving),
+            (113, "Router", {"provider": "Router", "leaving": "Service"}),
+            (114, "Router", None),
+        ]:
+            mesh.xds.service(version, stable=STABLE, provider=provider, routing=routing)
+            await load.more(200)
+    assert set(load.statuses) == {200}
+    mesh.xds.service(120, stable=STABLE, provider="Service", routing={"provider": "Service"})
+    await mesh.sees(STABLE, 0)
+    mesh.xds.service(121, stable=STABLE, routing={"provider": "Service", "coming": "Router"})
+    await mesh.sees(STABLE, 1)
+
+    async def answers() -> Any:
+        return await mesh.load().once() == (200, STABLE)
+
+    await until(answers, "the router leads there again")

@@ -1,14 +1,15 @@
-"""The times that a pod's `/metrics` page tells. Pure."""
+"""The times, and counts of requests, that a pod's `/metrics` page tells. Pure."""
 
 from collections.abc import Mapping
 from math import inf
 
 from tidegate_operator.evidence.buckets import BOUNDS_SECONDS, added
-from tidegate_operator.evidence.readings import Times
+from tidegate_operator.evidence.readings import Calls, Times
 from tidegate_operator.exposition import Malformed, histograms, samples
-from tidegate_operator.naming import EVIDENCE_METRIC
+from tidegate_operator.naming import EVIDENCE_METRIC, REQUESTS_METRIC
 
 _BUCKETS = f"{EVIDENCE_METRIC}_bucket"
+_NO_REQUESTS = frozenset({"429", "499"})
 
 
 def times_of(page: str) -> Times | None:
@@ -20,6 +21,20 @@ def times_of(page: str) -> Times | None:
     for series in histograms(samples(page, (_BUCKETS,))):
         counts = added(counts, _by_bucket(series))
     return Times(counts) if counts else None
+
+
+def calls_of(page: str) -> Calls | None:
+    """The requests of all models on the page that were answered, and those that failed; None where it tells of none.
+
+    As routers count them: a refusal for load (429) is no request, nor is one whose caller left before the answer (499).
+
+    Raises Malformed where a count isn't one.
+    """
+    told = list(samples(page, (REQUESTS_METRIC,)))
+    counted = [(sample.labels.get("code", ""), int(sample.value)) for sample in told]
+    answered = [(code, count) for code, count in counted if code not in _NO_REQUESTS]
+    failures = sum(count for code, count in answered if code[:1] in ("4", "5"))
+    return Calls(sum(count for _, count in answered), failures) if told else None
 
 
 def _by_bucket(series: Mapping[float, int]) -> tuple[int, ...]:

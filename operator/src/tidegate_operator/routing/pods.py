@@ -9,8 +9,8 @@ from typing import Any, Final, NamedTuple
 import aiohttp
 
 from tidegate_operator import naming
-from tidegate_operator.evidence.page import times_of
-from tidegate_operator.evidence.readings import Readings, Source, Times
+from tidegate_operator.evidence.page import calls_of, times_of
+from tidegate_operator.evidence.readings import Calls, Readings, Source, Times
 from tidegate_operator.exposition import Malformed
 from tidegate_operator.process.pages import Fetch, page_url
 
@@ -32,19 +32,28 @@ class _Pod(NamedTuple):
     started: datetime | None
 
 
-async def read_pods(fetch: Fetch, pods: Iterable[Object]) -> dict[str, Readings]:
+class _Page(NamedTuple):
+    times: Times | None
+    calls: Calls | None
+
+
+async def read_pods(fetch: Fetch, pods: Iterable[Object], *, counting: bool = False) -> dict[str, Readings]:
     """What the pods tell now, by revision. One that doesn't answer, or not as it should, isn't a source.
 
-    `pods` are objects of Kubernetes; those without a revision's label are passed over.
+    `pods` are objects of Kubernetes; those without a revision's label are passed over. What they count of requests and
+    failures is read where nobody else does, `counting`.
     """
     known = [found for pod in pods if (found := _known(pod)) is not None]
     slots = asyncio.Semaphore(CONCURRENCY)
-    answers = await asyncio.gather(*(_ask(fetch, pod, slots) for pod in known))
-    told = {pod.source: times for pod, times in zip(known, answers, strict=True) if times is not None}
+    answers = await asyncio.gather(*(_ask(fetch, pod, slots, counting) for pod in known))
+    pages = {pod.source: page for pod, page in zip(known, answers, strict=True) if page is not None}
+    told = {source: page.times for source, page in pages.items() if page.times is not None}
+    counted = {source: page.calls for source, page in pages.items() if page.calls is not None}
     readings = {}
     for revision in {pod.revision for pod in known}:
         own = [pod for pod in known if pod.revision == revision]
         readings[revision] = Readings(
+            calls={pod.source: counted[pod.source] for pod in own if pod.source in counted},
             times={pod.source: told[pod.source] for pod in own if pod.source in told},
             restarts=sum(pod.restarts for pod in own),
             started={pod.source: pod.started for pod in own if pod.started is not None},
@@ -52,13 +61,14 @@ async def read_pods(fetch: Fetch, pods: Iterable[Object]) -> dict[str, Readings]
     return readings
 
 
-async def _ask(fetch: Fetch, pod: _Pod, slots: asyncio.Semaphore) -> Times | None:
+async def _ask(fetch: Fetch, pod: _Pod, slots: asyncio.Semaphore, counting: bool) -> _Page | None:
     if pod.address is None:
         return None
     async with slots:
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
-                return times_of(await fetch(page_url(pod.address)))
+                page = await fetch(page_url(pod.address))
+            return _Page(times_of(page), calls_of(page) if counting else None)
         except (TimeoutError, aiohttp.ClientError, OSError, Malformed) as error:
             why = str(error) or type(error).__name__
             logger.warning("a pod can't be asked", extra={"address": pod.address, "error": why})

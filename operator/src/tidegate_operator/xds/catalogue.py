@@ -189,6 +189,9 @@ class Catalogue:
             return self._services.get(key)
         if read.unread:
             logger.warning("service routed by weight alone", extra={"service": "/".join(key), "error": read.unread})
+        if not read.by_router:
+            # Nothing of it, rather than routes and clusters that nobody uses.
+            return None
         clusters = {name: _json(cluster) for name, cluster in service_clusters(read, self._domain).items()}
         host = _json(virtual_host(read, self._domain))
         return _Rendered(clusters, host, digest(clusters.values()).encode(), digest([host]).encode())

@@ -2,6 +2,7 @@
 
 from typing import Final, NamedTuple
 
+from tidegate_operator import naming
 from tidegate_operator.naming import (
     ADMIN_PORT,
     DATA_PORT,
@@ -76,7 +77,7 @@ def virtual_host(namespace: str, service: str) -> str:
 
 def hosts(namespace: str, service: str, domain: str) -> list[str]:
     """The names by which callers reach a service; ports are stripped before they are compared."""
-    return [f"{service}.{namespace}", f"{service}.{namespace}.svc", f"{service}.{namespace}.svc.{domain}"]
+    return naming.hosts(service, namespace, domain)
 
 
 def headless_host(namespace: str, revision: str, domain: str) -> str:
