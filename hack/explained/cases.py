@@ -263,6 +263,24 @@ CASES: tuple[Situation, ...] = (
         ),
     ),
     Situation(
+        "The Gateway doesn't take the route",
+        service(
+            spec=_AUTOMATIC,
+            status=under_way(
+                "Preparing",
+                0,
+                message="waiting until the Gateway has accepted the service's routes as they are",
+                canary=routed(CANARY, 0, ready=0),
+                conditions=[
+                    condition(
+                        *("TrafficRouted", "False", "RouteNotAccepted"),
+                        "Gateway gateways/public: HTTPRoute churn has Accepted False, NoMatchingParent: none",
+                    )
+                ],
+            ),
+        ),
+    ),
+    Situation(
         "More pods are needed than allowed",
         service(
             spec={"rollout": {**_AUTOMATIC["rollout"], "surge": 1}, "scaling": {"minReplicas": 3, "maxReplicas": 3}},

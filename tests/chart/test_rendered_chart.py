@@ -110,8 +110,12 @@ def test_only_the_metrics_adapter_reads_a_secret_and_only_its_own(rendered: list
 
 
 def test_services_have_the_names_and_ports_that_others_rely_on(rendered: list[Object]) -> None:
-    services = {found["metadata"]["name"]: found["spec"]["ports"][0]["port"] for found in of_kind(rendered, "Service")}
-    assert services == {naming.ROUTER_SERVICE: 80, "tidegate-xds": 18000, "tidegate-metrics-adapter": 443}
+    services = {
+        found["metadata"]["name"]: [port["port"] for port in found["spec"]["ports"]]
+        for found in of_kind(rendered, "Service")
+    }
+    router = [80, naming.GRPC_PORT]
+    assert services == {naming.ROUTER_SERVICE: router, "tidegate-xds": [18000], "tidegate-metrics-adapter": [443]}
 
 
 def test_the_routers_bootstrap_asks_the_xds_service_of_the_same_release(rendered: list[Object]) -> None:

@@ -64,6 +64,9 @@ EXPECTED: dict[str, list[tuple[str, str, float | None, str]]] = {
     "The routers can't be asked": [
         ("route", "RouterUnreachable", 10, "kubectl -n tidegate-system rollout status deployment/tidegate-router")
     ],
+    "The Gateway doesn't take the route": [
+        ("route", "RouteNotAccepted", 10, "kubectl -n ml describe httproute,grpcroute -l tidegate.dev/service=churn")
+    ],
     "More pods are needed than allowed": [
         ("quota", "CapacityExceeded", 10, PATCH + """'{"spec": {"rollout": {"surge": 2}}}'""")
     ],

@@ -20,9 +20,11 @@ from tidegate_operator.controller.metrics import ControllerMetrics
 from tidegate_operator.desired.pod import pod_template
 from tidegate_operator.install import Install
 from tidegate_operator.xds import names as xds
+from tidegate_operator.xds.clusters import STREAMS_PER_CONNECTION
 from tidegate_operator.xds.metrics import XdsMetrics
 from tidegate_runtime import naming as runtime
 from tidegate_runtime.metrics import CostFigure, ModelMetrics
+from tidegate_runtime.rpc import grpcio_server, http2_bounds
 from tidegate_runtime.web.app import create_app
 from tidegate_runtime.web.exposition import EngineCollector, FrontEndCollector, GrpcCollector, ModelCollector
 
@@ -61,10 +63,15 @@ def test_every_side_has_the_ports_of_the_page() -> None:
     told = {int(row[0]): row[1] for row in table("Ports")}
     assert "runtime, router" in told[operator.DATA_PORT]
     assert operator.DATA_PORT == runtime.DATA_PORT == xds.DATA_PORT
+    assert operator.GRPC_PORT == runtime.GRPC_PORT == xds.GRPC_PORT
     assert "controller" in told[operator.ADMIN_PORT]
     assert operator.ADMIN_PORT == runtime.ADMIN_PORT == xds.ADMIN_PORT
     assert told[xds.XDS_PORT] == "xds"
     assert told[AdapterSettings.model_fields["port"].default] == "metrics adapter"
+
+
+def test_routers_put_fewer_calls_on_a_connection_than_pods_take() -> None:
+    assert STREAMS_PER_CONNECTION < http2_bounds.MAX_STREAMS == grpcio_server.MAX_STREAMS
 
 
 async def test_the_routers_ask_for_the_revision_as_its_pods_are_named() -> None:

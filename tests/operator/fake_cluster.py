@@ -45,9 +45,12 @@ class FakeCluster:
 
     async def get(self, path: str, query: Mapping[str, str] | None = None) -> Object:
         self.calls.append(("get", path))
-        kind = next((kind for kind in BY_NAME.values() if kind.collection() == path), None)
-        if kind is not None:
-            return self._list(kind, (query or {}).get("labelSelector", ""))
+        if path == "/apis":
+            served = [each["groupVersion"] for each in self.objects.values() if each["kind"] == "APIResourceList"]
+            return {"groups": [{"versions": [{"groupVersion": version}]} for version in served]}
+        for kind in BY_NAME.values():
+            if path.endswith(f"/{kind.plural}"):
+                return self._list(kind, path, (query or {}).get("labelSelector", ""))
         return copy.deepcopy(self._found(path))
 
     async def apply(self, path: str, manifest: Mapping[str, Any], manager: str, *, force: bool = True) -> Object:
@@ -136,12 +139,14 @@ class FakeCluster:
             item.get("status", {}).pop("observedGeneration", None)
         return found
 
-    def _list(self, kind: Kind, selector: str) -> Object:
+    def _list(self, kind: Kind, path: str, selector: str) -> Object:
         wanted = dict(part.split("=") for part in selector.split(",") if part)
         items = [
             {key: copy.deepcopy(value) for key, value in item.items() if key not in ("kind", "apiVersion")}
             for item in self.objects.values()
-            if item["kind"] == kind.name and wanted.items() <= item["metadata"].get("labels", {}).items()
+            if item["kind"] == kind.name
+            and path in (kind.collection(), kind.collection(item["metadata"].get("namespace")))
+            and wanted.items() <= item["metadata"].get("labels", {}).items()
         ]
         return {"metadata": {"resourceVersion": str(self._version)}, "items": items}
 

@@ -8,7 +8,7 @@ from typing import Any
 from tidegate_operator import naming
 from tidegate_operator.analyst import Analyst
 from tidegate_operator.controller.command import WATCHED
-from tidegate_operator.desired import Manifest, Owner, metadata
+from tidegate_operator.desired import Manifest
 from tidegate_operator.errors import ApiError
 from tidegate_operator.evidence.readings import NO_COPIES, Calls, Readings, Source, Times
 from tidegate_operator.fit import Inventory
@@ -19,6 +19,11 @@ from tidegate_operator.kube.objects import DEPLOYMENT, SERVICES
 from tidegate_operator.kube.recorder import Recorder
 from tidegate_operator.kube.store import Key, Store
 from tidegate_operator.reconcile import Outcome, Reconciler
+from tidegate_operator.rollout.state import RolloutState
+from tidegate_operator.routing.gateway import Gateway
+from tidegate_operator.routing.plain import PlainService
+from tidegate_operator.routing.provider import Outlook, Subject
+from tidegate_operator.routing.ways import Ways
 
 from .builders import NOW, Object
 from .fake_cluster import FakeCluster, Killed
@@ -34,13 +39,15 @@ class Routers:
         self.answer: bool | None = True
         self.when_asked: Callable[[], None] = lambda: None
 
-    def entrance(self, owner: Owner) -> tuple[Manifest, ...]:
-        spec = {"type": "ExternalName", "externalName": "tidegate-router.tidegate-system.svc.cluster.local"}
-        return ({"apiVersion": "v1", "kind": "Service", "metadata": metadata.of_service(owner), "spec": spec},)
+    def host(self, subject: Subject) -> str:
+        return "tidegate-router.tidegate-system.svc.cluster.local"
 
-    async def routable(self, namespace: str, revisions: Iterable[str]) -> dict[str, bool | None]:
+    def manifests(self, subject: Subject, state: RolloutState, *, canary_ready: bool) -> tuple[Manifest, ...]:
+        return ()
+
+    async def outlook(self, subject: Subject, revisions: Iterable[str]) -> Outlook:
         self.when_asked()
-        return dict.fromkeys(revisions, self.answer)
+        return Outlook(dict.fromkeys(revisions, self.answer))
 
     async def calls(self, namespace: str, revisions: Iterable[str]) -> dict[str, dict[Source, Calls]]:
         return {}
@@ -67,6 +74,9 @@ class Callers:
 
     async def shared(self, key: Key, weights: Mapping[str, int]) -> bool | None:
         return self.share
+
+    def exact(self, key: Key, *, matches: bool) -> bool:
+        return True
 
 
 class Nodes:
@@ -102,7 +112,9 @@ class Operator:
         self.store = Store()
         self._cluster = cluster
         recorder, foresight = Recorder(cluster, lambda: NOW), Foresight(nodes, install)
-        self._reconciler = Reconciler(cluster, self.store, routers, Analyst(callers), foresight, recorder, install)
+        plain, gateway = PlainService(install, self.store, cluster), Gateway(install, self.store, cluster)
+        ways = Ways({"Router": routers, "Service": plain, "Gateway": gateway}, self.store)
+        self._reconciler = Reconciler(cluster, self.store, ways, Analyst(callers), foresight, recorder, install)
 
     async def look(self) -> None:
         await listing.refresh(self._cluster, self.store, WATCHED)

@@ -222,7 +222,9 @@ NOT_OFFERED = (
 
 @pytest.mark.parametrize("name", NOT_OFFERED)
 def test_no_field_gives_away_the_pod(name: str) -> None:
-    assert not [field for field in FIELDS if field.startswith("spec") and field.endswith(f".{name}")]
+    # A Gateway may be in another namespace, and says itself whose routes it takes.
+    offered = [field for field in FIELDS if field.startswith("spec") and not field.startswith("spec.routing.gateway.")]
+    assert not [field for field in offered if field.endswith(f".{name}")]
 
 
 @pytest.mark.parametrize(

@@ -184,3 +184,11 @@ def test_records_that_run_stay_beside_the_newest() -> None:
     records = {f"churn-{number:08x}": a_record("", number) for number in range(5)}
     kept = kept_records(records, frozenset({"churn-00000000"}), history=2)
     assert kept == {"churn-00000000", "churn-00000003", "churn-00000004"}
+
+
+def test_the_headless_service_leads_to_grpc_only_where_the_spec_asks_and_the_pods_stay_as_they_are() -> None:
+    state, bounds = a_state(stable=TARGET.name), Bounds(1, 1)
+    plain, asked = (a_build(a_spec(routing={"grpc": grpc}), state, stable=bounds) for grpc in (False, True))
+    ports = [[port["targetPort"] for port in of_kind(each, "Service")[0]["spec"]["ports"]] for each in (plain, asked)]
+    assert ports == [["http"], ["http", 8081]]
+    assert plain.records == asked.records

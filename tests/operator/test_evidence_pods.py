@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tidegate_operator.evidence.buckets import BOUNDS_SECONDS
-from tidegate_operator.evidence.page import copies_of, times_of
-from tidegate_operator.evidence.readings import NO_COPIES, Copies, Readings, Times
+from tidegate_operator.evidence.page import calls_of, copies_of, times_of
+from tidegate_operator.evidence.readings import NO_COPIES, Calls, Copies, Readings, Times
 from tidegate_operator.exposition import Malformed
 from tidegate_operator.routing.pods import CONCURRENCY, read_pods
 
@@ -111,6 +111,31 @@ def test_a_pages_models_count_together_and_an_older_release_tells_of_none() -> N
 def test_a_page_that_no_runtime_writes_is_refused(page: str, message: str) -> None:
     with pytest.raises(Malformed, match=message):
         times_of(page)
+
+
+COUNTED = """
+tidegate_requests_total{model="churn",version="1",code="200"} 90
+tidegate_requests_total{model="churn",version="1",code="400"} 3
+tidegate_requests_total{model="churn",version="1",code="504"} 2
+tidegate_requests_total{model="churn",version="1",code="429"} 50
+tidegate_requests_total{model="churn",version="1",code="499"} 7
+tidegate_requests_total_created{model="churn"} 1e9
+"""
+
+
+def test_a_pods_own_counts_are_those_of_a_router() -> None:
+    assert calls_of(COUNTED) == Calls(95, 5)
+    assert calls_of('tidegate_requests_total{code="429"} 3') == Calls()
+    assert calls_of("") is None
+
+
+async def test_pods_count_for_their_revision_where_nobody_else_does() -> None:
+    fetch = answering(p1=COUNTED, p2=page_of(some(6, 2)))
+    pods = [pod("a"), pod("b", address="10.0.0.2")]
+    counted, uncounted = await read_pods(fetch, pods, counting=True), await read_pods(fetch, pods)
+    assert counted[A].calls == {"a/0": Calls(95, 5)}
+    assert uncounted[A].calls == {}
+    assert counted[A].times == uncounted[A].times == {"b/0": Times(some(6, 2))}
 
 
 async def test_each_revision_has_the_times_of_its_own_pods() -> None:

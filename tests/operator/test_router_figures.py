@@ -22,6 +22,14 @@ STATISTICS = {
     "cluster.ml/churn-aaaaaaaa.upstream_rq_completed": True,
     "cluster.ml/churn-aaaaaaaa.upstream_rq_5xx": True,
     "cluster.ml/churn-aaaaaaaa.upstream_rq_500": False,
+    "cluster.ml/churn-aaaaaaaa/grpc/pods.membership_healthy": True,
+    "cluster.ml/churn-bbbbbbbb/grpc/fallback.upstream_rq_total": True,
+    "cluster.ml/churn-aaaaaaaa/grpc.grpc.total": True,
+    "cluster.ml/churn-aaaaaaaa/grpc.grpc.failure": True,
+    "cluster.ml/churn-aaaaaaaa/grpc.grpc.8": True,
+    "cluster.ml/churn-aaaaaaaa/grpc.grpc.success": False,
+    "cluster.ml/churn-aaaaaaaa/grpc.upstream_rq_completed": False,
+    "cluster.ml/churn-aaaaaaaa/grpc/pods.grpc.total": False,
     "cluster.ml/churn-aaaaaaaa.external.upstream_rq_5xx": False,
     "cluster.ml/churn-aaaaaaaa.retry.upstream_rq_completed": False,
     "cluster.ml/churn-aaaaaaaa/pods.upstream_rq_total": False,
@@ -35,6 +43,12 @@ STATISTICS = {
 @pytest.mark.parametrize(("name", "asked"), STATISTICS.items())
 def test_a_router_is_asked_for(name: str, asked: bool) -> None:
     assert bool(re.search(FILTER, name)) is asked
+
+
+def test_a_revision_is_as_healthy_as_by_the_worse_of_its_protocols() -> None:
+    told = {"ml/a/pods": 2, "ml/a/grpc/pods": 1, "ml/b/pods": 0, "ml/b/grpc/pods": 3, "ml/c/pods": 4}
+    stats = [{"name": f"cluster.{name}.membership_healthy", "value": count} for name, count in told.items()]
+    assert figures_of({"stats": stats}).healthy == {"ml/a": 1, "ml/b": 0, "ml/c": 4}
 
 
 def test_figures_are_read_by_revision() -> None:
@@ -79,6 +93,14 @@ CALLS: list[tuple[dict[str, int], Calls]] = [
     ({".upstream_rq_completed": 9, ".upstream_rq_4xx": 3, ".upstream_rq_429": 2}, Calls(7, 1)),
     ({".upstream_rq_completed": 9, ".upstream_rq_4xx": 9, ".upstream_rq_429": 9}, Calls(0, 0)),
     ({"/fallback.upstream_rq_total": 1}, Calls(0, 0)),
+    ({"/grpc.grpc.total": 9, "/grpc.grpc.failure": 3}, Calls(9, 3)),
+    ({"/grpc.grpc.total": 9, "/grpc.grpc.failure": 3, "/grpc.grpc.8": 2}, Calls(7, 1)),
+    ({"/grpc.grpc.total": 9, "/grpc/fallback.upstream_rq_total": 4}, Calls(9, 4)),
+    (
+        {".upstream_rq_completed": 5, ".upstream_rq_5xx": 1, "/grpc.grpc.total": 9, "/grpc.grpc.failure": 3},
+        Calls(14, 4),
+    ),
+    ({".upstream_rq_completed": 5, "/grpc.grpc.total": 2, "/grpc/fallback.upstream_rq_total": 9}, Calls(7, 2)),
 ]
 
 

@@ -9,14 +9,16 @@ import pytest
 from aiohttp import web
 
 from tidegate_operator import naming
+from tidegate_operator.desired.entrance import entrance
 from tidegate_operator.evidence.readings import Calls
 from tidegate_operator.install import Install
 from tidegate_operator.kube.store import Store
 from tidegate_operator.routing import router as routing
 from tidegate_operator.routing.figures import FILTER
+from tidegate_operator.routing.provider import Subject
 from tidegate_operator.routing.router import Look, Router, View, healthy_everywhere, router_addresses
 
-from .builders import NOW, A, B, a_service
+from .builders import NOW, A, B, a_service, a_spec
 
 VIEWS: list[tuple[str, list[dict[str, int]], bool, bool | None]] = [
     ("every router sees a pod", [{"ml/r": 1}, {"ml/r": 3}], True, True),
@@ -206,8 +208,8 @@ async def test_a_cancelled_look_does_not_spoil_it_for_others(router: Router) -> 
     assert await second == {A: True}
 
 
-async def test_the_entrance_leads_to_the_installs_router(router: Router) -> None:
-    (entrance,) = router.entrance(a_service())
-    assert entrance["metadata"]["name"] == "churn"
-    assert entrance["spec"]["type"] == "ExternalName"
-    assert entrance["spec"]["externalName"] == "tidegate-router.tidegate-system.svc.cluster.local"
+async def test_the_services_name_stands_for_the_installs_router(router: Router) -> None:
+    front = entrance(a_service(), router.host(Subject(a_service(), a_spec())))
+    assert front["metadata"]["name"] == "churn"
+    assert front["spec"]["type"] == "ExternalName"
+    assert front["spec"]["externalName"] == "tidegate-router.tidegate-system.svc.cluster.local"

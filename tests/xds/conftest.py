@@ -84,8 +84,11 @@ def inference_service(
     timeout: str = "30s",
     ready: int = 0,
     rollout: dict[str, Any] | None = None,
+    grpc: bool = False,
+    provider: str = "Router",
+    routing: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """`ready` pods of the canary, and `rollout` of the spec."""
+    """`ready` pods of the canary, `rollout`, `routing.grpc` and `provider` of the spec, `routing` of the status."""
     status: dict[str, Any] = {}
     if stable:
         status["stable"] = {"revision": stable, "weight": 100 - (canary[1] if canary else 0), "timeout": timeout}
@@ -96,16 +99,24 @@ def inference_service(
             "readyReplicas": ready,
             "timeout": timeout,
         }
+    if routing:
+        status["routing"] = routing
     if retiring:
         status["retiring"] = [{"revision": each, "until": "2026-11-22T10:00:00Z"} for each in retiring]
     return {
         "metadata": {"namespace": "ml", "name": name, "resourceVersion": str(version)},
-        "spec": {"model": {"uri": "https://models/x"}, "rollout": rollout or {}},
+        "spec": {
+            "model": {"uri": "https://models/x"},
+            "rollout": rollout or {},
+            "routing": {"provider": provider, "grpc": grpc},
+        },
         "status": status,
     }
 
 
-def endpoint_slice(version: int, revision: str, pods: Any, **metadata: Any) -> dict[str, Any]:
+def endpoint_slice(
+    version: int, revision: str, pods: Any, grpc_port: int | None = None, **metadata: Any
+) -> dict[str, Any]:
     """One slice per pod's port would be needed in Kubernetes too: here every pod has a port of its own."""
     ports = {pod.port for pod in pods}
     assert len(ports) <= 1, "pods of one slice share a port: give them addresses of their own"
@@ -118,7 +129,10 @@ def endpoint_slice(version: int, revision: str, pods: Any, **metadata: Any) -> d
             **metadata,
         },
         "addressType": "IPv4",
-        "ports": [{"name": "http", "port": port} for port in ports],
+        "ports": [
+            *({"name": "http", "port": port} for port in ports),
+            *([{"name": "grpc", "port": grpc_port}] if grpc_port else []),
+        ],
         "endpoints": [{"addresses": [pod.address], "conditions": {"ready": True}} for pod in pods],
     }
 

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from tidegate_operator.xds import endpoints
+from tidegate_operator.xds import endpoints, names
 
 A = "churn-aaaaaaaa"
 
@@ -79,3 +79,24 @@ def test_endpoints_carry_their_revision_and_one_healthy_pod_is_enough() -> None:
     (endpoint,) = assignment["endpoints"][0]["lb_endpoints"]
     assert endpoint["metadata"] == {"filter_metadata": {"tidegate": {"revision": A}}}
     assert assignment["policy"]["overprovisioning_factor"] >= 100 * 1000, "1 of 1,000 pods carries 100 %"
+
+
+def test_a_port_for_grpc_is_checked_by_the_one_for_http() -> None:
+    manifest = slice_of({"ready": True}, port=8080)
+    manifest["ports"].append({"name": "grpc", "port": 8081})
+    found = endpoints.read(manifest)
+    assert found is not None
+    assignment = endpoints.assignment("ml", A, [found], names.GRPC)
+    assert assignment["cluster_name"] == f"ml/{A}/grpc/pods"
+    (host,) = assignment["endpoints"][0]["lb_endpoints"]
+    assert host["endpoint"] == {
+        "address": {"socket_address": {"address": "10.0.0.1", "port_value": 8081}},
+        "health_check_config": {"port_value": 8080},
+    }
+    assert host["metadata"] == {"filter_metadata": {"tidegate": {"revision": A}}}
+
+
+def test_without_a_port_for_grpc_nobody_is_told_for_it() -> None:
+    found = endpoints.read(slice_of({"ready": True}))
+    assert found is not None
+    assert endpoints.assignment("ml", A, [found], names.GRPC)["endpoints"] == []

@@ -5,6 +5,7 @@ import pytest
 
 from tidegate_operator.errors import InvalidSpec
 from tidegate_operator.xds import service
+from tidegate_operator.xds.catalogue import ROUTES, Catalogue
 from tidegate_operator.xds.clusters import service_clusters
 from tidegate_operator.xds.routes import virtual_host
 
@@ -39,13 +40,13 @@ def test_requests_are_shared_by_the_status(builders: Any, status: Any, expected:
 def test_weights_that_do_not_sum_to_100_still_leave_the_rest_to_stable(builders: Any) -> None:
     manifest = builders.service(1, stable=A, canary=(B, 10))
     manifest["status"]["stable"]["weight"] = 55
-    told, weighted = routes(manifest)
+    told, *_, weighted = routes(manifest)
     assert [each["weight"] for each in weighted["route"]["weighted_clusters"]["clusters"]] == [90, 10]
     assert json.loads(told["direct_response"]["body"]["inline_string"]) == {A: 90, B: 10}
 
 
 def test_a_service_without_a_revision_answers_503_itself(builders: Any) -> None:
-    told, route = routes(builders.service(1))
+    told, *_, route = routes(builders.service(1))
     assert route["direct_response"]["status"] == 503
     assert json.loads(told["direct_response"]["body"]["inline_string"]) == {}
 
@@ -129,13 +130,13 @@ def test_a_cluster_for_matches_is_there_before_routes_name_it_and_after(
 ) -> None:
     manifest = builders.service(1, **status)
     assert ("ml/churn/match" in service_clusters(service.read(manifest), "cluster.test")) is known
-    assert [route["route"].get("cluster") for route in routes(manifest)[1:-1]] == ["ml/churn/match"] * count
+    assert [route["route"].get("cluster") for route in routes(manifest)[2:-1]] == ["ml/churn/match"] * count
 
 
 def test_matches_come_before_the_weights_and_say_so(builders: Any) -> None:
     match = {"header": {"x-model": "b", "x-team": "c"}, "cookie": {"tester": "yes"}}
     manifest = builders.service(1, stable=A, canary=(B, 10), ready=1, rollout={"match": [match]})
-    _, matched, weighted = routes(manifest)
+    *_, matched, weighted = routes(manifest)
     assert matched["match"] == {
         "prefix": "/",
         "headers": [
@@ -221,3 +222,73 @@ def test_an_object_that_the_routers_would_refuse_is_invalid(builders: Any, path:
     parent[path[-1]] = value
     with pytest.raises(InvalidSpec, match=path[-1] if value != "soon" else "soon"):
         service.read(manifest)
+
+
+def test_a_service_that_does_not_ask_for_grpc_has_no_clusters_for_it_and_says_so(builders: Any) -> None:
+    plain = service.read(builders.service(1, stable=A, canary=(B, 10)))
+    assert not [name for name in service_clusters(plain, "cluster.test") if "/grpc" in name]
+    _, refusal, _ = virtual_host(plain, "cluster.test")["routes"]
+    assert refusal["match"] == {"prefix": "/", "grpc": {}}
+    assert "spec.routing.grpc" in refusal["direct_response"]["body"]["inline_string"]
+
+
+def test_grpc_goes_by_the_same_conditions_and_weights_to_clusters_of_its_own(builders: Any) -> None:
+    rollout = {"match": [{"header": {"x-model": "canary"}}], "sticky": {"header": "x-user"}}
+    manifest = builders.service(1, stable=A, canary=(B, 10), ready=1, rollout=rollout, grpc=True)
+    _, stream_match, stream, match, weighted, http_match, http = routes(manifest)
+    assert [each["match"].get("grpc") for each in (stream_match, stream, match, weighted)] == [{}] * 4
+    assert [each["match"].get("grpc") for each in (http_match, http)] == [None] * 2
+    assert match["match"] == {**http_match["match"], "grpc": {}}
+    assert match["route"] == {**http_match["route"], "cluster": "ml/churn/grpc/match"}
+    clusters = [{**each, "name": each["name"] + "/grpc"} for each in http["route"]["weighted_clusters"]["clusters"]]
+    shares = {**http["route"]["weighted_clusters"], "clusters": clusters}
+    assert weighted["route"] == {**http["route"], "weighted_clusters": shares}
+    patience = {"timeout": "0s", "idle_timeout": "3600s"}
+    assert stream["route"] == {**weighted["route"], **patience}
+    assert stream_match["route"] == {**match["route"], **patience}
+    assert "prefix" not in stream["match"]
+
+
+def test_every_cluster_has_its_counterpart_for_grpc(builders: Any) -> None:
+    rollout = {"match": [{"header": {"x-model": "canary"}}]}
+    manifest = builders.service(1, stable=A, canary=(B, 10), retiring=[C], rollout=rollout, grpc=True)
+    clusters = service_clusters(service.read(manifest), "cluster.test")
+    http = {name for name in clusters if "/grpc" not in name}
+    assert len(http) == 11
+    for name in http:
+        head = "/".join(name.split("/")[:2])
+        assert head + "/grpc" + name.removeprefix(head) in clusters
+    assert len(clusters) == 22
+
+
+@pytest.mark.parametrize("grpc", ["true", 1, None, {"port": 1}])
+def test_what_is_not_true_does_not_ask_for_grpc(builders: Any, grpc: Any) -> None:
+    manifest = builders.service(1, stable=A)
+    manifest["spec"]["routing"] = {"grpc": grpc}
+    assert not service.read(manifest).grpc
+
+
+WAYS: list[tuple[str, dict[str, Any] | None, bool]] = [
+    ("Router", None, True),
+    ("Gateway", {"provider": "Gateway"}, True),
+    ("Service", None, True),
+    ("Service", {"provider": "Service"}, False),
+    ("Service", {"provider": "Router", "coming": "Service"}, True),
+    ("Service", {"provider": "Service", "leaving": "Router"}, True),
+    ("Service", {"provider": "Service", "leaving": "Gateway"}, True),
+    ("Router", {"provider": "Service"}, True),
+    ("Router", {"provider": "Service", "coming": "Router"}, True),
+]
+
+
+@pytest.mark.parametrize(("provider", "routing", "expected"), WAYS)
+def test_the_routers_know_a_service_as_long_as_anybody_may_come_by_them(
+    builders: Any, provider: str, routing: dict[str, Any] | None, expected: bool
+) -> None:
+    manifest = builders.service(1, stable=A, provider=provider, routing=routing)
+    assert service.read(manifest).by_router is expected
+    catalogue = Catalogue("cluster.test")
+    catalogue.see_service(manifest)
+    catalogue.publish()
+    told = json.loads(catalogue.view(ROUTES).body)["resources"][0]["virtual_hosts"]
+    assert len(told) == expected

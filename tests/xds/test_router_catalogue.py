@@ -59,6 +59,20 @@ def test_endpoints_of_one_revision_are_no_news_of_another(catalogue: Catalogue, 
     assert len(body(catalogue, PODS_A)["resources"][0]["endpoints"]) == 1
 
 
+def test_a_slice_with_a_port_for_grpc_is_news_for_both_and_one_that_loses_it_again(
+    catalogue: Catalogue, builders: Any
+) -> None:
+    grpc_a = ("endpoints", f"ml/{A}/grpc/pods")
+    catalogue.see_slice(builders.slice(8, A, [Host], grpc_port=8081))
+    assert catalogue.publish() == {grpc_a}
+    assert len(body(catalogue, grpc_a)["resources"][0]["endpoints"]) == 1
+    catalogue.see_slice(builders.slice(9, A, [Host]))
+    assert catalogue.publish() == {grpc_a}
+    (gone,) = body(catalogue, grpc_a)["resources"]
+    assert (gone["cluster_name"], gone["endpoints"]) == (f"ml/{A}/grpc/pods", [])
+    assert len(body(catalogue, PODS_A)["resources"][0]["endpoints"]) == 1
+
+
 def test_a_revision_without_slices_has_no_endpoints_rather_than_no_answer(catalogue: Catalogue) -> None:
     (assignment,) = body(catalogue, ("endpoints", "ml/unheard-of/pods"))["resources"]
     assert (assignment["cluster_name"], assignment["endpoints"]) == ("ml/unheard-of/pods", [])

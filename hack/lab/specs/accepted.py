@@ -29,6 +29,24 @@ ACCEPTED: dict[str, Object] = {
         priorityClass="high",
         imagePullSecrets=["registry", "mirror"],
     ),
+    "gRPC": with_("routing", grpc=True),
+    "no proxy": with_("routing", provider="Service", grpc=True),
+    "a gateway": {
+        **with_(
+            "routing",
+            provider="Gateway",
+            grpc=True,
+            gateway={
+                "name": "public",
+                "namespace": "gateways",
+                "sectionName": "https",
+                "hostnames": ["churn.example", "*.models.example"],
+                "grpcHostnames": ["grpc.churn.example"],
+            },
+        ),
+        "rollout": {"match": [{"header": {"x-model": "canary"}}]},
+    },
+    "the install's gateway": with_("routing", provider="Gateway"),
     "a place anywhere": with_("placement", nodeSelector={}, tolerations=[], imagePullSecrets=[]),
     "variables": variables(
         *({"name": f"A{number}", "value": "a" * 1024} for number in range(31)),

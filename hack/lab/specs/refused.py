@@ -88,6 +88,31 @@ REFUSED: dict[str, tuple[Object, str]] = {
     "labels of its own": (with_model() | {"labels": {"app": "other"}}, 'unknown field "spec.labels"'),
     "annotations of its own": (with_model() | {"annotations": {}}, 'unknown field "spec.annotations"'),
     "a fixed number beside the scaling": ({**with_model(), "replicas": 3}, 'unknown field "spec.replicas"'),
+    "an unknown provider": (with_("routing", provider="Mesh"), "spec.routing.provider: Unsupported value"),
+    "keys without the router": (
+        {**with_("routing", provider="Service"), "rollout": {"sticky": {"header": "x-user"}}},
+        "rollout.sticky: only routing.provider Router",
+    ),
+    "keys at a gateway": (
+        {**with_("routing", provider="Gateway"), "rollout": {"sticky": {"cookie": "user"}}},
+        "rollout.sticky: only routing.provider Router",
+    ),
+    "matches without anything that could match": (
+        {**with_("routing", provider="Service"), "rollout": {"match": [{"header": {"x-model": "b"}}]}},
+        "rollout.match: routing.provider Service can't match",
+    ),
+    "cookies at a gateway": (
+        {**with_("routing", provider="Gateway"), "rollout": {"match": [{"cookie": {"tester": "yes"}}]}},
+        "rollout.match: routing.provider Gateway can't match cookies",
+    ),
+    "a gateway for the router": (
+        with_("routing", gateway={"name": "public"}),
+        "spec.routing: Invalid value…gateway is read by provider Gateway alone",
+    ),
+    "a name for callers that isn't one": (
+        with_("routing", provider="Gateway", gateway={"hostnames": ["churn_1.example"]}),
+        "spec.routing.gateway.hostnames[0]: Invalid value",
+    ),
     **REFUSED_PODS,
 }
 

@@ -35,6 +35,10 @@ class Sources(Protocol):
         """Whether requests are shared by `weights` everywhere; None if that can't be found out."""
         ...
 
+    def exact(self, key: Key, *, matches: bool) -> bool:
+        """Whether the requests that are counted are shared by weights at all; `matches` if some are chosen apart."""
+        ...
+
 
 @dataclass(frozen=True)
 class _Step:
@@ -123,7 +127,8 @@ class Analyst:
             return _held(verdict, "RoutesDiffer", told)
         canary, stable = verdict.canary.requests, verdict.stable.requests
         # By keys, of which some ask often and others seldom, a share of requests isn't to be had.
-        if rollout.sticky is None and share_differs(canary, stable, state.weight):
+        exact = rollout.sticky is None and self._sources.exact(key, matches=bool(rollout.match))
+        if exact and share_differs(canary, stable, state.weight):
             told = f"the canary was seen to answer {canary} of {canary + stable} requests, which isn't {state.weight} %"
             return _held(verdict, "ShareDiffers", told)
         return verdict

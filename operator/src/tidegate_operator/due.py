@@ -15,9 +15,17 @@ LOOK_FOR_ROOM_AGAIN = timedelta(seconds=30)
 
 
 def due(
-    decision: Decision, rollout: RolloutSpec, report: status.Report, now: datetime, moments: Iterable[datetime]
+    decision: Decision,
+    rollout: RolloutSpec,
+    report: status.Report,
+    look: timedelta | None,
+    now: datetime,
+    moments: Iterable[datetime],
 ) -> timedelta | None:
-    """After how long; None: not before something happens. `moments` are times at which more is to be done."""
+    """After how long; None: not before something happens.
+
+    `look` is when providers are to be asked again, and `moments` are times at which more is to be done.
+    """
     times = [moment - now for moment in (decision.look_again, *moments) if moment]
     running = (decision.state.stable, decision.state.canary)
     unseen = any(report.workload(name).ready and report.routable.get(name) is not True for name in running if name)
@@ -25,4 +33,6 @@ def due(
         times.append(ASK_ROUTERS_AGAIN)
     if report.forecast.fits is False:
         times.append(LOOK_FOR_ROOM_AGAIN)
+    if look is not None:
+        times.append(look)
     return min(times, default=None)

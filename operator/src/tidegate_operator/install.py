@@ -37,6 +37,15 @@ class Install(BaseSettings):
     max_model_bytes: int = 32 * 2**30
     """Bytes of a model at most; also the size of the pod's model volume."""
 
+    gateway_enabled: bool = False
+    """Whether services may have routes of the Gateway API."""
+    gateway_name: str = ""
+    """The Gateway of services that name none."""
+    gateway_namespace: str = ""
+    """Its namespace; the service's own if this is empty."""
+    gateway_section_name: str = ""
+    """The one of its listeners that is meant; all, if this is empty."""
+
     @property
     def watched(self) -> tuple[str, ...]:
         """The namespaces to look at, the install's own among them, since the routers are there; none: all."""

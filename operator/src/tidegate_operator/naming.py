@@ -30,6 +30,7 @@ DIGEST_KEY = "sha256"
 TIMEOUT_VARIABLE = "TIDEGATE_TIMEOUT_SECONDS"
 
 DATA_PORT = 8080
+GRPC_PORT = 8081
 ADMIN_PORT = 8082
 ROUTER_SERVICE = "tidegate-router"
 WEIGHTS_PATH = "/.well-known/tidegate/weights"
@@ -41,6 +42,7 @@ HOP_HEADER = "x-tidegate-hop"
 XDS_SERVICE = "tidegate-xds"
 XDS_PORT = 18000
 
+REQUESTS_METRIC = "tidegate_requests_total"
 EVIDENCE_METRIC = "tidegate_evidence_seconds"
 COPIES_METRIC = "tidegate_shadow_requests_total"
 SHARE_METRIC = "tidegate_share_answers_total"
@@ -78,6 +80,21 @@ def revision_labels(service: str, revision: str) -> dict[str, str]:
 def pod_selector(service: str, revision: str) -> dict[str, str]:
     """The labels that tell a revision's pods from all others."""
     return {SERVICE_LABEL: service, REVISION_LABEL: revision}
+
+
+def pods_service(service: str) -> str:
+    """The name of the Service that leads to a service's pods, with nothing between."""
+    return f"{service}-pods"
+
+
+def hosts(service: str, namespace: str, domain: str) -> list[str]:
+    """The names that a service has in the cluster, without those that depend on who asks."""
+    return [f"{service}.{namespace}", f"{service}.{namespace}.svc", f"{service}.{namespace}.svc.{domain}"]
+
+
+def router_host(namespace: str, domain: str) -> str:
+    """The name of the routers of the install in `namespace`."""
+    return f"{ROUTER_SERVICE}.{namespace}.svc.{domain}"
 
 
 def url(service: str, namespace: str, domain: str) -> str:

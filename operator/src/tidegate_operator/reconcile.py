@@ -21,14 +21,24 @@ from tidegate_operator.install import Install
 from tidegate_operator.kube import config_maps
 from tidegate_operator.kube.apply import Applier, NotOwned, Quarrel
 from tidegate_operator.kube.client import Cluster
-from tidegate_operator.kube.objects import AUTOSCALER, CHILDREN, CONFIG_MAP, DEPLOYMENT, POD, SERVICES, Object, owned_by
+from tidegate_operator.kube.objects import (
+    AUTOSCALER,
+    CHILDREN,
+    CONFIG_MAP,
+    DEPLOYMENT,
+    POD,
+    ROUTES,
+    SERVICES,
+    Object,
+    owned_by,
+)
 from tidegate_operator.kube.recorder import Recorder
 from tidegate_operator.kube.store import Key, Reference, Store, reference_of
 from tidegate_operator.observed import Failure, scaling_of, workloads
 from tidegate_operator.rollout import capacity, machine
 from tidegate_operator.rollout.decision import Decision
 from tidegate_operator.rollout.state import Seen, Situation, recall
-from tidegate_operator.routing.provider import Provider
+from tidegate_operator.routing.ways import Look, Ways
 from tidegate_operator.service import Service, config_maps_of, plan_of, understand
 
 logger = logging.getLogger(__name__)
@@ -65,7 +75,7 @@ class Reconciler:
         self,
         cluster: Cluster,
         store: Store,
-        provider: Provider,
+        ways: Ways,
         analyst: Analyst,
         foresight: Foresight,
         recorder: Recorder,
@@ -73,7 +83,7 @@ class Reconciler:
     ) -> None:
         self._cluster = cluster
         self._store = store
-        self._provider = provider
+        self._ways = ways
         self._analyst = analyst
         self._foresight = foresight
         self._recorder = recorder
@@ -107,7 +117,7 @@ class Reconciler:
         return outcome
 
     async def _pass(self, service: Service, now: datetime) -> Outcome:
-        report = await self._observe(service)
+        look, report = await self._observe(service, now)
         seen = {
             name: Seen(found.wanted, found.ready, report.routable.get(name)) for name, found in report.workloads.items()
         }
@@ -120,6 +130,7 @@ class Reconciler:
             request=request,
             analysis=await self._analyst.analyse(service.key, service.spec.rollout, memory, pods, now),
             kept=frozenset(service.records),
+            awaited=look.outlook.awaited,
             update=service.update.revision.name if service.update else None,
         )
         decision = machine.step(memory, service.spec.rollout, service.spec.scaling, situation, now)
@@ -131,8 +142,10 @@ class Reconciler:
         # An obstacle stands until the children could be made: told away on every attempt, it would flicker.
         standing = status.standing_obstacle(service.before)
         live, events = await self._tell(service.live, service, decision, status.with_obstacle(report, standing), now)
+        canary_ready = report.workload(decision.state.canary).ready > 0
+        paths = self._ways.manifests(service.subject, look.move, decision.state, canary_ready=canary_ready)
         try:
-            await self._act_and_record(live, service, plan, events, now)
+            await self._act_and_record(live, service, plan, paths, events, now)
         except (NotOwned, errors.Forbidden, errors.Invalid) as refusal:
             reason = "NotOwned" if isinstance(refusal, NotOwned) else "ChildRefused"
             obstacle = Failure(reason, str(refusal))
@@ -143,21 +156,24 @@ class Reconciler:
             report = status.with_obstacle(report, Failure("FieldsContested", quarrels[0].told))
         if standing or quarrels:
             await self._tell_and_record(live, service, decision, report, now)
-        return Outcome(due(decision, service.spec.rollout, report, now, [quarrel.until for quarrel in quarrels]))
+        moments = [quarrel.until for quarrel in quarrels]
+        return Outcome(due(decision, service.spec.rollout, report, look.due(now), now, moments))
 
     def _quarrels(self, service: Service, now: datetime) -> list[Quarrel]:
         found = (self._applier.quarrel(reference_of(child), now) for child in service.owned)
         return [quarrel for quarrel in found if quarrel is not None]
 
-    async def _observe(self, service: Service) -> status.Report:
+    async def _observe(self, service: Service, now: datetime) -> tuple[Look, status.Report]:
         found = workloads(service.owned)
         ready = [name for name, workload in found.items() if workload.ready]
-        routable = await self._provider.routable(service.key.namespace, ready) if ready else {}
+        look = await self._ways.look(service.subject, service.before, ready, now, stay=service.problem is not None)
         stable = service.before.stable.revision if service.before.stable else None
         hpa = next((c for c in service.owned if c["kind"] == AUTOSCALER.name and c["metadata"]["name"] == stable), None)
-        return status.Report(
+        return look, status.Report(
             workloads=found,
-            routable=routable,
+            routable=dict(look.outlook.routable),
+            way=look.outlook.obstacle,
+            routing=look.told,
             scaling=scaling_of(hpa) if capacity.autoscaled(service.spec.scaling) else None,
             update=service.update,
         )
@@ -202,22 +218,30 @@ class Reconciler:
         return answer, events_of(before, after)
 
     async def _act_and_record(
-        self, live: Object, service: Service, plan: children.Plan, events: Iterable[Event], now: datetime
+        self,
+        live: Object,
+        service: Service,
+        plan: children.Plan,
+        paths: tuple[Manifest, ...],
+        events: Iterable[Event],
+        now: datetime,
     ) -> None:
         # Beside each other: nobody waits for an event, and an API server has time for both.
         recording = asyncio.create_task(self._recorder.record_all(live, events))
         acts = _Acts(service.uid, now)
         try:
-            await self._act(live, service, plan, acts)
+            await self._act(live, service, plan, paths, acts)
         finally:
             await recording
             await self._recorder.record_all(live, acts.events)
 
-    async def _act(self, live: Object, service: Service, plan: children.Plan, acts: _Acts) -> None:
+    async def _act(
+        self, live: Object, service: Service, plan: children.Plan, paths: tuple[Manifest, ...], acts: _Acts
+    ) -> None:
         records = {name: dict(record) for name, record in service.records.items()}
         scaled = frozenset(c["metadata"]["name"] for c in service.owned if c["kind"] == AUTOSCALER.name)
         wanted = children.build(live, service.filled or service.spec, plan, records, scaled, self._install)
-        manifests = (*wanted.manifests, *self._provider.entrance(live))
+        manifests = (*wanted.manifests, *paths)
         needed = frozenset(manifest["metadata"]["name"] for manifest in manifests)
         needed |= frozenset([plan.state.previous] if plan.state.previous else [])
         remembered = children.kept_records(records, needed, service.spec.rollout.history_limit)
@@ -255,7 +279,7 @@ class Reconciler:
 
     async def _prune(self, owned: Iterable[Object], wanted: Iterable[Object]) -> None:
         kept = {reference_of(manifest) for manifest in wanted}
-        kinds = {kind.name for kind in CHILDREN}
+        kinds = {kind.name for kind in (*CHILDREN, *ROUTES)}
         for child in owned:
             if child["kind"] in kinds and reference_of(child) not in kept:
                 await self._applier.delete(child)

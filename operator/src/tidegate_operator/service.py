@@ -21,6 +21,8 @@ from tidegate_operator.observed import Workload, to_be
 from tidegate_operator.revisions import Revision, resolved, revision_of
 from tidegate_operator.rollout.capacity import Bounds
 from tidegate_operator.rollout.state import RolloutState
+from tidegate_operator.routing import abilities
+from tidegate_operator.routing.provider import Subject
 
 CLAIMS_SINCE = (1, 34)
 """Where pods may have ResourceClaims without a feature gate (KEP-4381)."""
@@ -49,6 +51,11 @@ class Service:
         """The object's uid."""
         uid: str = self.live["metadata"]["uid"]
         return uid
+
+    @property
+    def subject(self) -> Subject:
+        """The same as ways of routing see it."""
+        return Subject(self.live, self.spec)
 
     @property
     def records(self) -> dict[str, Object]:
@@ -139,6 +146,8 @@ def _refusal(spec: InferenceServiceSpec, install: Install) -> errors.InvalidSpec
             f"spec.resources.gpu.claimTemplate: needs Kubernetes {_version(CLAIMS_SINCE)}, and this is"
             f" {_version(install.kubernetes or CLAIMS_SINCE)}, which would drop it: name a resource and a count instead"
         )
+    if told := abilities.refusal(spec, install):
+        return errors.InvalidSpec(told)
     if spec.model.uri.startswith("http://") and not install.allow_http_models:
         return errors.InvalidSpec(
             "spec.model.uri: http:// is not allowed by this install: use https://, or set models.allowHttp"

@@ -12,6 +12,7 @@ from tidegate_operator.api.status import (
     RetiringRevision,
     RolloutStatus,
     RoutedRevision,
+    RoutingStatus,
     Sample,
 )
 from tidegate_operator.conditions import (
@@ -65,6 +66,10 @@ class Report:
     """Whether the pods that were decided on will find a place."""
     obstacle: Failure | None = None
     """Why the children could not be made as decided."""
+    way: Failure | None = None
+    """What, other than pods, stands in the way of requests."""
+    routing: RoutingStatus | None = None
+    """By which way callers come, where that isn't the bundled router alone."""
 
     def workload(self, revision: str | None) -> Workload:
         """What is known of `revision`'s pods."""
@@ -149,6 +154,7 @@ def compute(
             last_request=state.answered,
             rejected=list(state.rejected) or None,
         ),
+        routing=report.routing,
     )
 
 
@@ -213,7 +219,12 @@ def _traffic_routed(decision: Decision, report: Report) -> Fact:
     stable = decision.state.stable
     if not report.workload(stable).ready:
         return Fact(TRAFFIC_ROUTED, "False", "NoReadyPod", f"{stable} has no ready pod")
+    if report.way:
+        truth: Truth = "Unknown" if report.way.passing else "False"
+        return Fact(TRAFFIC_ROUTED, truth, report.way.reason, report.way.message)
     match report.routable.get(stable or ""):
+        case True if report.routing and report.routing.provider != "Router":
+            return Fact(TRAFFIC_ROUTED, "True", "Routed", f"{report.routing.provider} leads to ready pods of {stable}")
         case True:
             return Fact(TRAFFIC_ROUTED, "True", "Routed", f"every router sees a healthy pod of {stable}")
         case False:
@@ -263,6 +274,8 @@ def _stalled(decision: Decision, report: Report, loaded: Fact) -> Fact:
         return Fact(STALLED, "True", report.obstacle.reason, report.obstacle.message)
     if decision.obstacle:
         return Fact(STALLED, "True", "CapacityExceeded", decision.message)
+    if report.way and not report.way.passing:
+        return Fact(STALLED, "True", report.way.reason, report.way.message)
     if loaded.status == "False":
         return Fact(STALLED, "True", loaded.reason, loaded.message)
     return Fact(STALLED, "False", "Progressing", "nothing stands in the way")

@@ -74,8 +74,8 @@ class XdsServer:
         self.catalogue.see_service(self._builders.service(version, name, **status))
         self.discovery.noticed()
 
-    def endpoints(self, version: int, revision: str, *pods: Any) -> None:
-        self.catalogue.see_slice(self._builders.slice(version, revision, pods))
+    def endpoints(self, version: int, revision: str, *pods: Any, grpc_port: int | None = None) -> None:
+        self.catalogue.see_slice(self._builders.slice(version, revision, pods, grpc_port))
         self.discovery.noticed()
 
 

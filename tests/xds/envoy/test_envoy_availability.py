@@ -2,10 +2,11 @@
 
 import asyncio
 import io
-import struct
 from typing import Any
 
 import pytest
+
+from .name_server import Resolver
 
 pytestmark = pytest.mark.integration
 
@@ -177,41 +178,31 @@ async def test_dns_leads_to_new_pods_while_xds_is_away(mesh: Any, until: Any) ->
     resolver.close()
 
 
-class Resolver(asyncio.DatagramProtocol):
-    """A name server with a few A records; everything else doesn't exist."""
+async def test_no_request_is_lost_while_a_service_leaves_the_router_and_comes_back(mesh: Any, until: Any) -> None:
+    """Callers who don't know yet still come by the router; those who do aren't its concern."""
+    mesh.xds.endpoints(101, STABLE, await mesh.pod(STABLE))
+    mesh.xds.service(102, stable=STABLE)
+    await mesh.start()
+    await mesh.sees(STABLE, 1)
+    coming = {"provider": "Router", "coming": "Service"}
+    leaving = {"provider": "Service", "leaving": "Router"}
+    async with mesh.load().constant() as load:
+        for version, provider, routing in [
+            (110, "Service", coming),
+            (111, "Service", leaving),
+            (112, "Router", leaving),
+            (113, "Router", {"provider": "Router", "leaving": "Service"}),
+            (114, "Router", None),
+        ]:
+            mesh.xds.service(version, stable=STABLE, provider=provider, routing=routing)
+            await load.more(200)
+    assert set(load.statuses) == {200}
+    mesh.xds.service(120, stable=STABLE, provider="Service", routing={"provider": "Service"})
+    await mesh.sees(STABLE, 0)
+    mesh.xds.service(121, stable=STABLE, routing={"provider": "Service", "coming": "Router"})
+    await mesh.sees(STABLE, 1)
 
-    def __init__(self, records: dict[str, str]) -> None:
-        self._records = records
-        self._transport: Any = None
+    async def answers() -> Any:
+        return await mesh.load().once() == (200, STABLE)
 
-    @classmethod
-    async def start(cls, records: dict[str, str]) -> "Resolver":
-        loop = asyncio.get_running_loop()
-        _, resolver = await loop.create_datagram_endpoint(lambda: cls(records), ("127.0.0.1", 0))
-        return resolver
-
-    @property
-    def address(self) -> tuple[str, int]:
-        host, port = self._transport.get_extra_info("sockname")
-        return host, port
-
-    def close(self) -> None:
-        self._transport.close()
-
-    def connection_made(self, transport: Any) -> None:
-        self._transport = transport
-
-    def datagram_received(self, data: bytes, addr: Any) -> None:
-        labels, at = [], 12
-        while data[at]:
-            labels.append(data[at + 1 : at + 1 + data[at]].decode())
-            at += 1 + data[at]
-        question = data[12 : at + 5]
-        wants_address = struct.unpack("!H", data[at + 1 : at + 3])[0] == 1
-        known = self._records.get(".".join(labels))
-        answer = b""
-        if known and wants_address:
-            answer = b"\xc0\x0c" + struct.pack("!HHIH4B", 1, 1, 5, 4, *map(int, known.split(".")))
-        flags = 0x8180 if known else 0x8183
-        head = data[:2] + struct.pack("!HHHHH", flags, 1, bool(answer), 0, 0)
-        self._transport.sendto(head + question + answer, addr)
+    await until(answers, "the router leads there again")

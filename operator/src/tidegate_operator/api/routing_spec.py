@@ -2,11 +2,32 @@
 
 from typing import Literal
 
-from tidegate_operator.api.schema import ApiModel
+from pydantic import ConfigDict
+
+from tidegate_operator.api.gateway_spec import GatewaySpec
+from tidegate_operator.api.schema import ApiModel, rules
+
+ProviderName = Literal["Router", "Service", "Gateway"]
 
 
 class RoutingSpec(ApiModel):
     """How requests reach the pods."""
 
-    provider: Literal["Router"] = "Router"
-    """Router: the bundled Envoy."""
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "self.provider == 'Gateway' || !has(self.gateway)",
+                "gateway is read by provider Gateway alone: drop it, or set provider: Gateway",
+            ),
+        )
+    )
+
+    provider: ProviderName = "Router"
+    """Router: the bundled Envoy, by exact weights. Service: no proxy between callers and pods; a canary's share follows
+    its part of the pods, by connections. Gateway: routes of the Gateway API, by the weights of a Gateway that is there
+    already; callers within the cluster come by the bundled Envoy."""
+    grpc: bool = False
+    """Whether callers reach the service by gRPC, too: on ports 80 and 8081 of the same address, with provider Service
+    on 8081 alone. Each router then keeps twice as many connections and health checks for it."""
+    gateway: GatewaySpec | None = None
+    """Which Gateway, with provider Gateway."""

@@ -21,6 +21,19 @@ class InferenceServiceSpec(ApiModel):
                 "self.runtime.device != 'cpu' || !has(self.resources.gpu)",
                 "resources.gpu is of no use to runtime.device cpu: drop it, or set runtime.device: cuda",
             ),
+            (
+                "self.routing.provider == 'Router' || !has(self.rollout.sticky)",
+                "rollout.sticky: only routing.provider Router keeps callers with a revision: drop it, or use Router",
+            ),
+            (
+                "self.routing.provider != 'Service' || !has(self.rollout.match) || self.rollout.match.size() == 0",
+                "rollout.match: routing.provider Service can't match requests: drop it, or use Router",
+            ),
+            (
+                "self.routing.provider != 'Gateway' || !has(self.rollout.match)"
+                " || !self.rollout.match.exists(m, has(m.cookie))",
+                "rollout.match: routing.provider Gateway can't match cookies: drop them, or use Router",
+            ),
         )
     )
 

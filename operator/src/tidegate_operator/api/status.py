@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
+from tidegate_operator.api.routing_spec import ProviderName
 from tidegate_operator.api.schema import ApiModel, rules
 
 Action = Literal["Promote", "Abort", "Pause", "Resume", "Rollback", "Update", "Retry"]
@@ -219,6 +220,25 @@ class RolloutStatus(StatusModel):
     """Hashes of revisions that were aborted; not tried again until the spec changes."""
 
 
+class RoutingStatus(StatusModel):
+    """By which way callers come, where that isn't the bundled router, or wasn't lately."""
+
+    provider: ProviderName
+    """The way by which callers are sent."""
+    weights: Literal["Exact", "Approximate"]
+    """Whether a revision's share of requests is its weight, or follows its part of the pods."""
+    message: Annotated[str, Field(max_length=1024)] | None = None
+    """The same for people."""
+    coming: ProviderName | None = None
+    """The way that is built beside it, to go over to."""
+    coming_since: datetime | None = None
+    """Since when that is seen to work."""
+    leaving: ProviderName | None = None
+    """The way before, which stays for callers who still use it."""
+    leaving_until: datetime | None = None
+    """Until when."""
+
+
 class InferenceServiceStatus(StatusModel):
     """What is true now."""
 
@@ -248,3 +268,5 @@ class InferenceServiceStatus(StatusModel):
     """Revisions without requests whose pods are still there."""
     rollout: RolloutStatus | None = None
     """Where the rollout stands."""
+    routing: RoutingStatus | None = None
+    """By which way callers come; left out for the bundled router alone."""

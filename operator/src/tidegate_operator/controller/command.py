@@ -35,7 +35,10 @@ from tidegate_operator.process.pages import http_fetch
 from tidegate_operator.process.serving import serving
 from tidegate_operator.reconcile import Reconciler, utc_now
 from tidegate_operator.routing.callers import Callers
+from tidegate_operator.routing.gateway import Gateway
+from tidegate_operator.routing.plain import PlainService
 from tidegate_operator.routing.router import Router
+from tidegate_operator.routing.ways import Ways
 
 logger = logging.getLogger(__name__)
 
@@ -68,10 +71,12 @@ class Controller:
         guarded = Fenced(Counted(cluster, self.metrics.writes), fence)
         router = Router(install, self.store, session)
         recorder = Recorder(guarded, utc_now)
-        analyst = Analyst(Callers(router, http_fetch(session)))
+        plain, gateway = PlainService(install, self.store, guarded), Gateway(install, self.store, guarded)
+        ways = Ways({"Router": router, "Service": plain, "Gateway": gateway}, self.store)
+        analyst = Analyst(Callers(ways, http_fetch(session)))
         # Who is for some namespaces alone has no right to see nodes.
         foresight = Foresight(None if install.watched else Census(cluster, loop_clock()), install)
-        reconciler = Reconciler(guarded, self.store, router, analyst, foresight, recorder, install)
+        reconciler = Reconciler(guarded, self.store, ways, analyst, foresight, recorder, install)
         self.workers = Workers(self.queue, reconciler, utc_now, self.metrics)
         self.metrics.queue_keys.set_function(lambda: len(self.queue))
         for kind in WATCHED:

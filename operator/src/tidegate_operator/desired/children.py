@@ -75,7 +75,7 @@ def build(
             number = 1 + max((int(known["revision"]) for known in records.values()), default=0)
             record = revision.record(owner, plan.target, spec, install, number)
             created.append(record)
-        manifests.append(revision.headless_service(owner, name))
+        manifests.append(revision.headless_service(owner, name, grpc=spec.routing.grpc))
         manifests.append(revision.deployment(owner, name, record))
         manifests.append(revision.disruption_budget(owner, name))
         if (sha256 := plan.digests.get(name)) and revision.is_pinned(record["data"]["template"], name):

@@ -80,8 +80,14 @@ def replicas(owner: Owner, revision: str, count: int) -> Manifest:
     }
 
 
-def headless_service(owner: Owner, revision: str) -> Manifest:
-    """The Service whose EndpointSlices and DNS name lead to the revision's pods."""
+def headless_service(owner: Owner, revision: str, *, grpc: bool = False) -> Manifest:
+    """The Service whose EndpointSlices and DNS name lead to the revision's pods, and with `grpc` to their port for it.
+
+    That port goes by its number: the pods' template doesn't name it, and a template that did would be another.
+    """
+    ports: list[Manifest] = [{"name": "http", "port": naming.DATA_PORT, "targetPort": "http"}]
+    if grpc:
+        ports.append({"name": "grpc", "port": naming.GRPC_PORT, "targetPort": naming.GRPC_PORT})
     return {
         "apiVersion": "v1",
         "kind": "Service",
@@ -89,7 +95,7 @@ def headless_service(owner: Owner, revision: str) -> Manifest:
         "spec": {
             "clusterIP": "None",
             "selector": naming.pod_selector(owner["metadata"]["name"], revision),
-            "ports": [{"name": "http", "port": naming.DATA_PORT, "targetPort": "http"}],
+            "ports": ports,
         },
     }
 

@@ -1,15 +1,16 @@
-"""What a pod's `/metrics` page tells: the times of its requests, and what became of those it copied. Pure."""
+"""What a pod's `/metrics` page tells: its requests, their times, and what became of those it copied. Pure."""
 
 from collections.abc import Mapping
 from math import inf
 from typing import Final
 
 from tidegate_operator.evidence.buckets import BOUNDS_SECONDS, added
-from tidegate_operator.evidence.readings import NO_COPIES, Copies, Times, plus
+from tidegate_operator.evidence.readings import NO_COPIES, Calls, Copies, Times, plus
 from tidegate_operator.exposition import Malformed, histograms, samples
-from tidegate_operator.naming import COPIES_METRIC, EVIDENCE_METRIC, SHARE_METRIC
+from tidegate_operator.naming import COPIES_METRIC, EVIDENCE_METRIC, REQUESTS_METRIC, SHARE_METRIC
 
 _BUCKETS = f"{EVIDENCE_METRIC}_bucket"
+_NO_REQUESTS: Final = frozenset({"429", "499"})
 _OUTCOMES: Final = {
     "compared": "alike",
     "diverged": "diverged",
@@ -45,6 +46,20 @@ def copies_of(page: str) -> Mapping[str, Copies] | None:
             canary = labels.get("canary", "")
             found[canary] = plus(found.get(canary, NO_COPIES), one)
     return found if can_copy else None
+
+
+def calls_of(page: str) -> Calls | None:
+    """The requests of all models on the page that were answered, and those that failed; None where it tells of none.
+
+    As routers count them: a refusal for load (429) is no request, nor is one whose caller left before the answer (499).
+
+    Raises Malformed where a count isn't one.
+    """
+    told = list(samples(page, (REQUESTS_METRIC,)))
+    counted = [(sample.labels.get("code", ""), int(sample.value)) for sample in told]
+    answered = [(code, count) for code, count in counted if code not in _NO_REQUESTS]
+    failures = sum(count for code, count in answered if code[:1] in ("4", "5"))
+    return Calls(sum(count for _, count in answered), failures) if told else None
 
 
 def _by_bucket(series: Mapping[float, int]) -> tuple[int, ...]:

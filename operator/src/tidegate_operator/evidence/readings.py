@@ -11,7 +11,7 @@ Source = str
 
 @dataclass(frozen=True)
 class Calls:
-    """Requests that one router sent to a revision since it started."""
+    """Requests that one router sent to a revision, or one of its pods answered, since that started."""
 
     requests: int = 0
     """Answered, or failed; not those refused for load (429)."""

@@ -51,10 +51,15 @@ QUOTA = Kind("ResourceQuota", "", "v1", "resourcequotas")
 CONFIG_MAP = Kind("ConfigMap", "", "v1", "configmaps")
 ENDPOINT_SLICE = Kind("EndpointSlice", "discovery.k8s.io", "v1", "endpointslices")
 
+HTTP_ROUTE = Kind("HTTPRoute", "gateway.networking.k8s.io", "v1", "httproutes")
+GRPC_ROUTE = Kind("GRPCRoute", "gateway.networking.k8s.io", "v1", "grpcroutes")
+
 CHILDREN = (DEPLOYMENT, RECORD, SERVICE, AUTOSCALER, BUDGET, CONFIG_MAP)
 """What the controller makes for an InferenceService, and removes when it is no longer wanted."""
+ROUTES = (HTTP_ROUTE, GRPC_ROUTE)
+"""The same, where a cluster has the Gateway API; nobody watches them."""
 
-BY_NAME = {kind.name: kind for kind in (SERVICES, *CHILDREN, POD, ENDPOINT_SLICE)}
+BY_NAME = {kind.name: kind for kind in (SERVICES, *CHILDREN, *ROUTES, POD, ENDPOINT_SLICE)}
 
 
 _BY_PLURAL = {kind.plural: kind.name for kind in (*BY_NAME.values(), Kind("Event", "", "v1", "events"))}

@@ -217,7 +217,8 @@ def _missing(trial: Trial, what_for: str) -> str | None:
     if trial.seen.ready < trial.need.replicas:
         return f"{trial.name} has {trial.seen.ready} of {trial.need.replicas} pods that {what_for}"
     if not trial.seen.serving:
-        return f"waiting until every router sees a healthy pod of {trial.name}"
+        awaited = trial.situation.awaited or f"every router sees a healthy pod of {trial.name}"
+        return f"waiting until {awaited}"
     return None
 
 

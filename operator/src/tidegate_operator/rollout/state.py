@@ -82,6 +82,8 @@ class Situation:
     """Revisions with a record, which can be run again."""
     update: str | None = None
     """The revision that this release would make of stable's spec; None if it is no other."""
+    awaited: str | None = None
+    """What a revision that isn't routable waits for; None: until every router sees a healthy pod of it."""
 
     def of(self, revision: str | None) -> Seen:
         """What is known of `revision`; nothing, if it has no pods."""

@@ -1,4 +1,4 @@
-"""The bundled Envoy: an entrance that leads every service to it, and what its pods say, asked over HTTP."""
+"""The bundled Envoy, to which every service's name leads, and what its pods say, asked over HTTP."""
 
 import asyncio
 import json
@@ -11,12 +11,14 @@ from typing import Any
 import aiohttp
 
 from tidegate_operator import naming
-from tidegate_operator.desired import Manifest, Owner, metadata
+from tidegate_operator.desired import Manifest
 from tidegate_operator.evidence.readings import Calls, Source
 from tidegate_operator.install import Install
 from tidegate_operator.kube.objects import ENDPOINT_SLICE, Object
 from tidegate_operator.kube.store import Store
+from tidegate_operator.rollout.state import RolloutState
 from tidegate_operator.routing.figures import FILTER, calls_of, figures_of
+from tidegate_operator.routing.provider import Outlook, Subject
 from tidegate_operator.routing.sources import Growing, Start, start_of
 
 logger = logging.getLogger(__name__)
@@ -74,24 +76,20 @@ class Router:
         self._looked_at = 0.0
         self._known: dict[str, _Known] = {}
 
-    def entrance(self, owner: Owner) -> tuple[Manifest, ...]:
-        """See `Provider.entrance`."""
-        host = f"{naming.ROUTER_SERVICE}.{self._install.namespace}.svc.{self._install.cluster_domain}"
-        return (
-            {
-                "apiVersion": "v1",
-                "kind": "Service",
-                "metadata": metadata.of_service(owner),
-                "spec": {
-                    "type": "ExternalName",
-                    "externalName": host,
-                    "ports": [{"name": "http", "port": 80}],
-                },
-            },
-        )
+    def host(self, subject: Subject) -> str:
+        """See `Provider.host`."""
+        return naming.router_host(self._install.namespace, self._install.cluster_domain)
+
+    def manifests(self, subject: Subject, state: RolloutState, *, canary_ready: bool) -> tuple[Manifest, ...]:
+        """See `Provider.manifests`: what it needs to know it reads from statuses."""
+        return ()
+
+    async def outlook(self, subject: Subject, revisions: Iterable[str]) -> Outlook:
+        """See `Provider.outlook`."""
+        return Outlook(await self.routable(subject.live["metadata"]["namespace"], revisions))
 
     async def routable(self, namespace: str, revisions: Iterable[str]) -> dict[str, bool | None]:
-        """See `Provider.routable`: every ready router has to see a healthy pod."""
+        """Whether every ready router has a healthy pod of each of `revisions`; None if they can't be asked."""
         look = await self._look()
         return {revision: healthy_everywhere(look, f"{namespace}/{revision}") for revision in revisions}
 

@@ -165,16 +165,18 @@ class Catalogue:
         return changed
 
     def _publish_slices(self) -> set[Topic]:
-        by_cluster: defaultdict[str, list[endpoints.Slice]] = defaultdict(list)
+        by_cluster: defaultdict[str, list[tuple[endpoints.Slice, names.Wire]]] = defaultdict(list)
         for _, slice_ in self._slices if self._touched else ():
-            if slice_ and ("endpoints", name := _cluster(slice_)) in self._touched:
-                by_cluster[name].append(slice_)
+            for wire in _wires(slice_) if slice_ else ():
+                if slice_ and ("endpoints", name := _cluster(slice_, wire)) in self._touched:
+                    by_cluster[name].append((slice_, wire))
         changed = set()
         for topic in self._touched:
             before = self._assignments.pop(topic[1], None)
-            if slices := by_cluster.get(topic[1]):
-                one = slices[0]
-                self._assignments[topic[1]] = _json(endpoints.assignment(one.namespace, one.revision, slices))
+            if found := by_cluster.get(topic[1]):
+                one, wire = found[0]
+                told = endpoints.assignment(one.namespace, one.revision, [slice_ for slice_, _ in found], wire)
+                self._assignments[topic[1]] = _json(told)
             if before != self._assignments.get(topic[1]):
                 changed.add(topic)
         self._slices_version = self._slices.resource_version
@@ -203,7 +205,9 @@ class Catalogue:
         return topic in self._views and self._views[topic].version.digest == view.version.digest
 
     def _touch(self, *slices: endpoints.Slice | None) -> None:
-        self._touched |= {("endpoints", _cluster(slice_)) for slice_ in slices if slice_}
+        self._touched |= {
+            ("endpoints", _cluster(slice_, wire)) for slice_ in slices if slice_ for wire in _wires(slice_)
+        }
 
     def _render(self, key: Key, manifest: Manifest) -> _Rendered | None:
         try:
@@ -213,6 +217,9 @@ class Catalogue:
             return self._services.get(key)
         if read.unread:
             logger.warning("service routed by weight alone", extra={"service": "/".join(key), "error": read.unread})
+        if not read.by_router:
+            # Nothing of it, rather than routes and clusters that nobody uses.
+            return None
         clusters = {name: _json(cluster) for name, cluster in service_clusters(read, self._domain).items()}
         host = _json(virtual_host(read, self._domain, self._external))
         return _Rendered(
@@ -239,8 +246,12 @@ def _empty_assignment(cluster: str) -> bytes:
     return _json({**endpoints.assignment(namespace, revision, []), "cluster_name": cluster})
 
 
-def _cluster(slice_: endpoints.Slice) -> str:
-    return names.pods_cluster(slice_.namespace, slice_.revision)
+def _wires(slice_: endpoints.Slice) -> tuple[names.Wire, ...]:
+    return (names.REST, names.GRPC) if slice_.grpc_port else (names.REST,)
+
+
+def _cluster(slice_: endpoints.Slice, wire: names.Wire) -> str:
+    return names.pods_cluster(slice_.namespace, slice_.revision, wire)
 
 
 def _key(manifest: Manifest) -> Key:

@@ -15,6 +15,28 @@ _AGGREGATE = "type.googleapis.com/envoy.extensions.clusters.aggregate.v3.Cluster
 _DNS = "type.googleapis.com/envoy.extensions.clusters.dns.v3.DnsCluster"
 _HTTP = "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _UNBOUNDED = 1_000_000
+_HTTP1: Resource = {
+    # Below the keep-alive of any server in use (uvicorn's default is 5 s): otherwise a request can meet the pod's
+    # closing of an idle connection, and is lost.
+    "common_http_protocol_options": {"idle_timeout": "4s"},
+    "explicit_http_config": {"http_protocol_options": {}},
+}
+STREAMS_PER_CONNECTION = 100
+"""Calls at once on a connection to a pod, below what the runtime takes, 128: it says so in its first answer only, and
+refuses what came before beyond that."""
+_HTTP2: Resource = {
+    # A pod says by GOAWAY that it closes an idle connection, so nothing is lost to that here.
+    "common_http_protocol_options": {"idle_timeout": "60s"},
+    "explicit_http_config": {
+        "http2_protocol_options": {
+            "max_concurrent_streams": STREAMS_PER_CONNECTION,
+            "initial_stream_window_size": 1024 * 1024,
+            "initial_connection_window_size": 16 * 1024 * 1024,
+            # A stream may be silent for an hour: this finds out that its pod is gone with its node.
+            "connection_keepalive": {"interval": "30s", "timeout": "10s"},
+        }
+    },
+}
 _ENDPOINTS_HOLD_SECONDS = 300
 
 ENDPOINTS_SOURCE = {
@@ -35,39 +57,53 @@ ENDPOINTS_SOURCE = {
 def service_clusters(service: RoutedService, domain: str) -> dict[str, Resource]:
     """All clusters that a service needs, by name; revisions without requests keep theirs until they are gone."""
     found: list[Resource] = []
-    live = [revision for revision in (service.stable, service.canary) if revision]
-    for revision in dict.fromkeys([*live, *service.retiring]):
-        fallback = service.stable if revision == service.canary and revision != service.stable else None
-        found += revision_clusters(service.namespace, revision, fallback, domain)
-    # While there is a canary in any case: routes that name it may be heard of later than that `match` is gone.
-    if service.stable and (service.matches or service.canary):
-        name = names.match_cluster(service.namespace, service.name)
-        order = dict.fromkeys(revision for revision in (service.canary, service.stable) if revision)
-        found.append(_aggregate(name, [each for revision in order for each in _own(service.namespace, revision)]))
+    for wire in service.wires:
+        found += _of_wire(service, wire, domain)
     return {cluster["name"]: cluster for cluster in found}
 
 
-def revision_clusters(namespace: str, revision: str, fallback: str | None, domain: str) -> list[Resource]:
-    """The clusters of a revision; requests go to `fallback`, a revision, while it has no healthy pod itself.
+def _of_wire(service: RoutedService, wire: names.Wire, domain: str) -> list[Resource]:
+    found: list[Resource] = []
+    live = [revision for revision in (service.stable, service.canary) if revision]
+    for revision in dict.fromkeys([*live, *service.retiring]):
+        fallback = service.stable if revision == service.canary and revision != service.stable else None
+        found += revision_clusters(service.namespace, revision, fallback, domain, wire)
+    # While there is a canary in any case: routes that name it may be heard of later than that `match` is gone.
+    if service.stable and (service.matches or service.canary):
+        name = names.match_cluster(service.namespace, service.name, wire)
+        order = dict.fromkeys(revision for revision in (service.canary, service.stable) if revision)
+        chain = [each for revision in order for each in _own(service.namespace, revision, wire)]
+        found.append(_aggregate(name, chain))
+    return found
+
+
+def revision_clusters(
+    namespace: str, revision: str, fallback: str | None, domain: str, wire: names.Wire = names.REST
+) -> list[Resource]:
+    """The clusters of a revision by `wire`; requests go to `fallback`, a revision, while it has no healthy pod itself.
 
     They do so by a cluster of their own first, which is how many they were is known.
     """
-    chain = _own(namespace, revision)
-    clusters = [_pods(namespace, revision), _dns(namespace, revision, domain)]
+    chain = _own(namespace, revision, wire)
+    clusters = [_pods(namespace, revision, wire), _dns(namespace, revision, domain, wire)]
     if fallback:
-        clusters.append(_fallback(namespace, revision, fallback))
-        chain += [names.fallback_cluster(namespace, revision), *_own(namespace, fallback)]
-    return [*clusters, _aggregate(names.revision_cluster(namespace, revision), chain)]
+        clusters.append(_fallback(namespace, revision, fallback, wire))
+        chain += [names.fallback_cluster(namespace, revision, wire), *_own(namespace, fallback, wire)]
+    return [*clusters, _aggregate(names.revision_cluster(namespace, revision, wire), chain)]
 
 
-def _own(namespace: str, revision: str) -> list[str]:
-    return [names.pods_cluster(namespace, revision), names.dns_cluster(namespace, revision)]
+def _own(namespace: str, revision: str, wire: names.Wire) -> list[str]:
+    return [names.pods_cluster(namespace, revision, wire), names.dns_cluster(namespace, revision, wire)]
 
 
-def endpoint(address: str, port: int, revision: str) -> Resource:
-    """An `LbEndpoint` that carries its revision, so that an answer can say truthfully who gave it."""
+def endpoint(address: str, port: int, revision: str, health_port: int | None = None) -> Resource:
+    """An `LbEndpoint` that carries its revision, so that an answer can say truthfully who gave it.
+
+    `health_port` is where the pod says whether it serves, if not where it does.
+    """
+    checked = {"health_check_config": {"port_value": health_port}} if health_port else {}
     return {
-        "endpoint": {"address": {"socket_address": {"address": address, "port_value": port}}},
+        "endpoint": {"address": {"socket_address": {"address": address, "port_value": port}}, **checked},
         "metadata": {"filter_metadata": {names.METADATA: {"revision": revision}}},
     }
 
@@ -85,34 +121,35 @@ def load_assignment(name: str, endpoints: list[Resource]) -> Resource:
     }
 
 
-def _pods(namespace: str, revision: str) -> Resource:
-    name = names.pods_cluster(namespace, revision)
+def _pods(namespace: str, revision: str, wire: names.Wire) -> Resource:
+    name = names.pods_cluster(namespace, revision, wire)
     return {
         **_common(name),
-        **_leading_to_pods(namespace, revision, interval_seconds=1),
+        **_leading_to_pods(namespace, revision, wire, interval_seconds=1),
         "type": "EDS",
         "eds_cluster_config": {"eds_config": ENDPOINTS_SOURCE},
     }
 
 
-def _fallback(namespace: str, canary: str, stable: str) -> Resource:
+def _fallback(namespace: str, canary: str, stable: str, wire: names.Wire) -> Resource:
     return {
-        **_common(names.fallback_cluster(namespace, canary)),
-        **_leading_to_pods(namespace, stable, interval_seconds=5),
+        **_common(names.fallback_cluster(namespace, canary, wire)),
+        **_leading_to_pods(namespace, stable, wire, interval_seconds=5),
         "type": "EDS",
         "eds_cluster_config": {
             "eds_config": ENDPOINTS_SOURCE,
-            "service_name": names.pods_cluster(namespace, stable),
+            "service_name": names.pods_cluster(namespace, stable, wire),
         },
     }
 
 
-def _dns(namespace: str, revision: str, domain: str) -> Resource:
-    name = names.dns_cluster(namespace, revision)
+def _dns(namespace: str, revision: str, domain: str, wire: names.Wire) -> Resource:
+    name = names.dns_cluster(namespace, revision, wire)
     host = names.headless_host(namespace, revision, domain)
+    health_port = None if wire == names.REST else names.REST.port
     return {
         **_common(name),
-        **_leading_to_pods(namespace, revision, interval_seconds=5),
+        **_leading_to_pods(namespace, revision, wire, interval_seconds=5),
         "cluster_type": {
             "name": "envoy.clusters.dns",
             "typed_config": {
@@ -126,7 +163,7 @@ def _dns(namespace: str, revision: str, domain: str) -> Resource:
             },
         },
         "wait_for_warm_on_init": False,
-        "load_assignment": load_assignment(name, [endpoint(host, names.DATA_PORT, revision)]),
+        "load_assignment": load_assignment(name, [endpoint(host, wire.port, revision, health_port)]),
     }
 
 
@@ -166,7 +203,7 @@ def _common(name: str) -> Resource:
     }
 
 
-def _leading_to_pods(namespace: str, revision: str, *, interval_seconds: int) -> Resource:
+def _leading_to_pods(namespace: str, revision: str, wire: names.Wire, *, interval_seconds: int) -> Resource:
     return {
         "lb_policy": "LEAST_REQUEST",
         "health_checks": [_health_check(namespace, revision, f"{interval_seconds}s")],
@@ -174,10 +211,7 @@ def _leading_to_pods(namespace: str, revision: str, *, interval_seconds: int) ->
         "typed_extension_protocol_options": {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
                 "@type": _HTTP,
-                # Below the keep-alive of any server in use (uvicorn's default is 5 s): otherwise a request can meet the
-                # pod's closing of an idle connection, and is lost.
-                "common_http_protocol_options": {"idle_timeout": "4s"},
-                "explicit_http_config": {"http_protocol_options": {}},
+                **(_HTTP1 if wire == names.REST else _HTTP2),
             }
         },
     }

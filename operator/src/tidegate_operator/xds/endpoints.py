@@ -24,6 +24,8 @@ class Slice:
     revision: str
     family: str
     port: int
+    grpc_port: int | None
+    """Where the pods speak gRPC; None if the Service doesn't lead there."""
     addresses: frozenset[str]
 
 
@@ -38,7 +40,8 @@ def read(manifest: Mapping[str, Any]) -> Slice | None:
         namespace=metadata["namespace"],
         revision=revision,
         family=family,
-        port=_port(manifest.get("ports") or ()),
+        port=_ports(manifest).get("http") or names.DATA_PORT,
+        grpc_port=_ports(manifest).get("grpc"),
         addresses=frozenset(
             # The API says that an endpoint's addresses are interchangeable, and that clients should use the first.
             each["addresses"][0]
@@ -50,18 +53,27 @@ def read(manifest: Mapping[str, Any]) -> Slice | None:
 
 def hosts(slices: Iterable[Slice]) -> list[tuple[str, int]]:
     """Addresses and ports, each once, in a fixed order; of a dual-stack Service, those of one family."""
+    return sorted({(address, each.port) for each in _of_one_family(slices) for address in each.addresses})
+
+
+def _of_one_family(slices: Iterable[Slice]) -> list[Slice]:
     told = [each for each in slices if each.addresses]
     family = next((f for f in _FAMILIES if any(each.family == f for each in told)), None)
-    return sorted({(address, each.port) for each in told if each.family == family for address in each.addresses})
+    return [each for each in told if each.family == family]
 
 
-def assignment(namespace: str, revision: str, slices: Iterable[Slice]) -> Resource:
-    """The endpoints of a revision."""
+def assignment(namespace: str, revision: str, slices: Iterable[Slice], wire: names.Wire = names.REST) -> Resource:
+    """The endpoints of a revision by `wire`, each once and in order; of a dual-stack Service, those of one family."""
+    if wire == names.REST:
+        found = [(address, port, 0) for address, port in hosts(slices)]
+    else:
+        own = [(each, port) for each in _of_one_family(slices) if (port := each.grpc_port)]
+        found = sorted({(address, port, each.port) for each, port in own for address in each.addresses})
     return {
         "@type": _ASSIGNMENT,
         **load_assignment(
-            names.pods_cluster(namespace, revision),
-            [endpoint(address, port, revision) for address, port in hosts(slices)],
+            names.pods_cluster(namespace, revision, wire),
+            [endpoint(address, port, revision, health_port) for address, port, health_port in found],
         ),
     }
 
@@ -71,6 +83,6 @@ def _ready(each: Mapping[str, Any]) -> bool:
     return (each.get("conditions") or {}).get("ready") is not False
 
 
-def _port(ports: Iterable[Mapping[str, Any]]) -> int:
-    by_name = {port.get("name"): port.get("port") for port in ports}
-    return by_name.get("http") or names.DATA_PORT
+def _ports(manifest: Mapping[str, Any]) -> dict[str, int]:
+    """The ports that a slice tells, by name."""
+    return {each["name"]: each["port"] for each in manifest.get("ports") or () if each.get("name") and each.get("port")}

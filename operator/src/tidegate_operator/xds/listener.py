@@ -1,4 +1,4 @@
-"""The routers' one listener for data, HTTP/1.1 and HTTP/2 on the same port, and its own error answers. Pure."""
+"""The routers' one listener for data, HTTP/1.1, HTTP/2 and gRPC on the same port, and its own error answers. Pure."""
 
 from typing import Any
 
@@ -7,6 +7,7 @@ from tidegate_operator.xds import names
 _TYPE = "type.googleapis.com/"
 _HTTP_CONNECTION_MANAGER = _TYPE + ("envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager")
 _ROUTER = _TYPE + "envoy.extensions.filters.http.router.v3.Router"
+_GRPC_COUNTS = _TYPE + "envoy.extensions.filters.http.grpc_stats.v3.FilterConfig"
 _UNKNOWN_HOST = (
     "no InferenceService answers to the host '%REQ(:AUTHORITY)%'; "
     "address it as <service>.<namespace>, for example churn.ml"
@@ -54,10 +55,15 @@ def _connection_manager() -> dict[str, Any]:
         "codec_type": "AUTO",
         "rds": {"route_config_name": names.ROUTES, "config_source": _routes_source()},
         "http_filters": [
+            # A failed call's HTTP status is 200: this counts by the status in its trailers.
+            {
+                "name": "envoy.filters.http.grpc_stats",
+                "typed_config": {"@type": _GRPC_COUNTS, "stats_for_all_methods": False},
+            },
             {
                 "name": "envoy.filters.http.router",
                 "typed_config": {"@type": _ROUTER, "suppress_envoy_headers": True},
-            }
+            },
         ],
         "strip_any_host_port": True,
         "normalize_path": True,
@@ -96,6 +102,10 @@ def _routes_source() -> dict[str, Any]:
 def _local_replies() -> dict[str, Any]:
     return {
         "mappers": [
+            # A gRPC caller gets the text as it is, as the status' message.
+            _grpc_mapper(_UNKNOWN_HOST, "NR"),
+            _grpc_mapper(_NO_HEALTHY_POD, "UH"),
+            _grpc_mapper("%LOCAL_REPLY_BODY%"),
             _mapper("NR", _UNKNOWN_HOST),
             _mapper("UH", _NO_HEALTHY_POD),
             _AS_IT_IS,
@@ -108,4 +118,13 @@ def _mapper(flag: str, text: str) -> dict[str, Any]:
     return {
         "filter": {"response_flag_filter": {"flags": [flag]}},
         "body_format_override": {"json_format": {"error": text}},
+    }
+
+
+def _grpc_mapper(text: str, flag: str | None = None) -> dict[str, Any]:
+    asked = {"header_filter": {"header": {"name": "content-type", "string_match": {"prefix": "application/grpc"}}}}
+    flagged = {"response_flag_filter": {"flags": [flag]}}
+    return {
+        "filter": {"and_filter": {"filters": [asked, flagged]}} if flag else asked,
+        "body_format_override": {"text_format_source": {"inline_string": text}},
     }

@@ -1,8 +1,12 @@
 """What the routers' objects are called. Pure."""
 
+from typing import Final, NamedTuple
+
+from tidegate_operator import naming
 from tidegate_operator.naming import (
     ADMIN_PORT,
     DATA_PORT,
+    GRPC_PORT,
     HOP_HEADER,
     REVISION_LABEL,
     ROUTE_HEADER,
@@ -12,7 +16,16 @@ from tidegate_operator.naming import (
     service_of,
 )
 
-__all__ = ["ADMIN_PORT", "DATA_PORT", "HOP_HEADER", "REVISION_LABEL", "ROUTE_HEADER", "WEIGHTS_PATH", "XDS_PORT"]
+__all__ = [
+    "ADMIN_PORT",
+    "DATA_PORT",
+    "GRPC_PORT",
+    "HOP_HEADER",
+    "REVISION_LABEL",
+    "ROUTE_HEADER",
+    "WEIGHTS_PATH",
+    "XDS_PORT",
+]
 
 XDS_CLUSTER = "xds"
 """The cluster in the routers' static bootstrap that leads to this process."""
@@ -24,29 +37,40 @@ METADATA = "tidegate"
 """The namespace of the metadata that an endpoint carries: the revision it belongs to."""
 
 
-def pods_cluster(namespace: str, revision: str) -> str:
+class Wire(NamedTuple):
+    """A protocol that pods speak on a port of their own, and so one that has clusters of its own."""
+
+    suffix: str
+    port: int
+
+
+REST: Final = Wire("", DATA_PORT)
+GRPC: Final = Wire("/grpc", GRPC_PORT)
+
+
+def pods_cluster(namespace: str, revision: str, wire: Wire = REST) -> str:
     """The cluster of a revision's pods, told by EDS."""
-    return f"{namespace}/{revision}/pods"
+    return f"{namespace}/{revision}{wire.suffix}/pods"
 
 
-def dns_cluster(namespace: str, revision: str) -> str:
+def dns_cluster(namespace: str, revision: str, wire: Wire = REST) -> str:
     """The cluster of the same pods as the cluster's DNS knows them."""
-    return f"{namespace}/{revision}/dns"
+    return f"{namespace}/{revision}{wire.suffix}/dns"
 
 
-def fallback_cluster(namespace: str, canary: str) -> str:
+def fallback_cluster(namespace: str, canary: str, wire: Wire = REST) -> str:
     """The cluster of stable's pods for requests that `canary` was to answer: Envoy counts by cluster."""
-    return f"{namespace}/{canary}/fallback"
+    return f"{namespace}/{canary}{wire.suffix}/fallback"
 
 
-def revision_cluster(namespace: str, revision: str) -> str:
+def revision_cluster(namespace: str, revision: str, wire: Wire = REST) -> str:
     """The aggregate cluster that routes name."""
-    return f"{namespace}/{revision}"
+    return f"{namespace}/{revision}{wire.suffix}"
 
 
-def match_cluster(namespace: str, service: str) -> str:
+def match_cluster(namespace: str, service: str, wire: Wire = REST) -> str:
     """The aggregate cluster for requests that go to the canary whatever its weight."""
-    return f"{namespace}/{service}/match"
+    return f"{namespace}/{service}{wire.suffix}/match"
 
 
 def health_path(revision: str) -> str:
@@ -67,7 +91,7 @@ def hosts(namespace: str, service: str, domain: str, external: str = "") -> list
 
     `external` is the domain by which callers from outside the cluster do; none: they don't.
     """
-    inside = [f"{service}.{namespace}", f"{service}.{namespace}.svc", f"{service}.{namespace}.svc.{domain}"]
+    inside = naming.hosts(service, namespace, domain)
     return [*inside, external_host(service, namespace, external)] if external else inside
 
 

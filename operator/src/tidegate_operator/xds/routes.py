@@ -16,6 +16,12 @@ Well above the 1 MiB after which Envoy stops reading from a caller while it stil
 size survives a pod that can't be reached, and one that is under way to a model costs no more memory than this.
 """
 
+STREAMS = "/.*/(ModelStreamInfer|Watch|ServerReflectionInfo)"
+"""The paths of the runtime's calls that are streams; Envoy refuses expressions of more than 100 instructions."""
+
+STREAM_IDLE_SECONDS = 3600
+"""How long such a call may be silent."""
+
 Route = dict[str, Any]
 
 
@@ -29,7 +35,7 @@ def virtual_host(service: RoutedService, domain: str, external: str = "") -> dic
         "domains": names.hosts(service.namespace, service.name, domain, external),
         # Or callers could keep their requests from being copied, and out of the evidence.
         "request_headers_to_remove": [names.HOP_HEADER],
-        "routes": [_told_weights(service, external), *_matched(service), _weighted(service)],
+        "routes": [_told_weights(service, external), *_of_grpc(service), *_matched(service), _weighted(service)],
     }
 
 
@@ -51,19 +57,46 @@ def _told_weights(service: RoutedService, external: str) -> Route:
     }
 
 
-def _matched(service: RoutedService) -> list[Route]:
+def _of_grpc(service: RoutedService) -> list[Route]:
+    """Routes for gRPC callers, by the same conditions and weights; a stream is one call however long it lasts."""
+    if not service.grpc:
+        text = f"{service.name}.{service.namespace} isn't reached by gRPC: set spec.routing.grpc to true"
+        return [{"match": {"prefix": "/", "grpc": {}}, "direct_response": _refusal(404, text)}]
+    if service.stable is None:
+        return []
+    found = [*_matched(service, names.GRPC), _weighted(service, names.GRPC)]
+    return [*(_streaming(route) for route in found), *found]
+
+
+def _streaming(route: Route) -> Route:
+    """`route` for calls that are streams: the time-out, which begins with a request's end, would cut their answers."""
+    match = {name: value for name, value in route["match"].items() if name != "prefix"}
+    patience = {"timeout": "0s", "idle_timeout": f"{STREAM_IDLE_SECONDS}s"}
+    return {
+        **route,
+        "match": {"safe_regex": {"regex": STREAMS}, **match},
+        "route": {**route["route"], **patience},
+    }
+
+
+def _matched(service: RoutedService, wire: names.Wire = names.REST) -> list[Route]:
     """Routes for requests that go to the canary whatever its weight, while it has a ready pod.
 
     Before that, the routers may not know its cluster yet.
     """
     if not service.canary_ready:
         return []
-    cluster = names.match_cluster(service.namespace, service.name)
-    return [_proxied(service, _conditions(match), "match", {"cluster": cluster}) for match in service.matches]
+    cluster = names.match_cluster(service.namespace, service.name, wire)
+    return [_proxied(service, _conditions(match, wire), "match", {"cluster": cluster}) for match in service.matches]
 
 
-def _conditions(match: Match) -> dict[str, Any]:
-    found: dict[str, Any] = {"prefix": "/"}
+def _every(wire: names.Wire) -> dict[str, Any]:
+    """What all requests by `wire` have in common, of those that no earlier route took."""
+    return {"prefix": "/"} if wire == names.REST else {"prefix": "/", "grpc": {}}
+
+
+def _conditions(match: Match, wire: names.Wire) -> dict[str, Any]:
+    found = _every(wire)
     if match.headers:
         found["headers"] = [{"name": name, "string_match": {"exact": value}} for name, value in match.headers]
     if match.cookies:
@@ -71,11 +104,15 @@ def _conditions(match: Match) -> dict[str, Any]:
     return found
 
 
-def _weighted(service: RoutedService) -> Route:
+def _weighted(service: RoutedService, wire: names.Wire = names.REST) -> Route:
     if service.stable is None:
         text = f"{service.name}.{service.namespace} has no revision to send requests to yet"
-        return {"match": {"prefix": "/"}, "direct_response": {"status": 503, "body": {"inline_string": text}}}
-    return _proxied(service, {"prefix": "/"}, "weight", _shares(service))
+        return {"match": {"prefix": "/"}, "direct_response": _refusal(503, text)}
+    return _proxied(service, _every(wire), "weight", _shares(service, wire))
+
+
+def _refusal(status: int, text: str) -> dict[str, Any]:
+    return {"status": status, "body": {"inline_string": text}}
 
 
 def _proxied(service: RoutedService, match: dict[str, Any], chosen_by: str, target: dict[str, Any]) -> Route:
@@ -95,13 +132,13 @@ def _proxied(service: RoutedService, match: dict[str, Any], chosen_by: str, targ
     }
 
 
-def _shares(service: RoutedService) -> dict[str, Any]:
+def _shares(service: RoutedService, wire: names.Wire) -> dict[str, Any]:
     """Named clusters with weights that sum to 100; each request draws on its own, or a caller's key for all of theirs.
 
     The canary comes last at any weight: whom a small one gave it, a larger one leaves there.
     """
     clusters = [
-        {"name": names.revision_cluster(service.namespace, revision), "weight": weight}
+        {"name": names.revision_cluster(service.namespace, revision, wire), "weight": weight}
         for revision, weight in weights(service).items()
     ]
     if service.sticky is None:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from tidegate_operator.api.schema import seconds
 from tidegate_operator.errors import InvalidSpec
+from tidegate_operator.xds import names
 
 _Label = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
 # What the routers take, and no more: a name or value that they refuse would cost every service its update.
@@ -38,7 +39,8 @@ class RoutedService:
 
     `timeout_seconds` is the longer of the two revisions': a weight is drawn after the time-out is set, and a canary
     that gives up sooner must not take stable's requests along. `matches` are requests for the canary whatever its
-    weight, and `canary_ready` says whether it has pods for them. `unread` says why parts of the spec aren't followed.
+    weight, and `canary_ready` says whether it has pods for them. `grpc` says whether callers may come by gRPC, too,
+    `by_router` whether any come by the routers at all. `unread` says why parts of the spec aren't followed.
     """
 
     namespace: str
@@ -51,7 +53,14 @@ class RoutedService:
     canary_ready: bool = False
     matches: tuple[Match, ...] = ()
     sticky: Sticky | None = None
+    grpc: bool = False
+    by_router: bool = True
     unread: str | None = None
+
+    @property
+    def wires(self) -> tuple[names.Wire, ...]:
+        """The protocols by which it is reached."""
+        return (names.REST, names.GRPC) if self.grpc else (names.REST,)
 
 
 class _Metadata(BaseModel):
@@ -132,6 +141,8 @@ def read(manifest: Mapping[str, Any]) -> RoutedService:
         canary_ready=canary is not None and canary.ready_replicas > 0,
         matches=tuple(Match(tuple(each.header.items()), tuple(each.cookie.items())) for each in rollout.match),
         sticky=Sticky(rollout.sticky.header, rollout.sticky.cookie) if rollout.sticky else None,
+        by_router=_by_router(manifest),
+        grpc=((manifest.get("spec") or {}).get("routing") or {}).get("grpc") is True,
         unread=unread,
     )
 
@@ -142,3 +153,11 @@ def _rollout(manifest: Mapping[str, Any]) -> tuple[_Rollout, str | None]:
         return _Rollout.model_validate((manifest.get("spec") or {}).get("rollout") or {}), None
     except ValidationError as error:
         return _Rollout(), f"spec.rollout.match and sticky can't be followed: {error}"
+
+
+def _by_router(manifest: Mapping[str, Any]) -> bool:
+    """Whether callers may come by the routers: not once all of them go to the pods themselves, and are to stay."""
+    wanted = ((manifest.get("spec") or {}).get("routing") or {}).get("provider", "Router")
+    routing = (manifest.get("status") or {}).get("routing") or {}
+    ways = {wanted, *(routing.get(name) for name in ("provider", "coming", "leaving"))}
+    return not routing or ways - {"Service", None} != set()

@@ -21,6 +21,7 @@ _RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     gates.aborted,
     pods.not_ready,
     routes.stable_not_routed,
+    routes.way_not_working,
     routes.canary_not_routed,
     obstacles.capacity,
     gates.paused_by_spec,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from tidegate_operator import naming
 from tidegate_operator.cli.explanation.case import Case
 from tidegate_operator.cli.explanation.finding import Finding
 from tidegate_operator.cli.words import count
@@ -9,6 +10,21 @@ from tidegate_operator.conditions import TRAFFIC_ROUTED
 
 DIFFERENT_SHARE = frozenset({"RoutesDiffer", "ShareDiffers"})
 """Why an analysis is inconclusive although there were requests enough."""
+
+_ROUTES = ("describe", "httproute,grpcroute", "-l", f"{naming.SERVICE_LABEL}={{service}}")
+_OTHER_WAYS = {
+    "ServicePending": (
+        "The Service that leads to the pods has no ready endpoint.",
+        ("get", "endpointslices", "-l", "kubernetes.io/service-name={service}-pods"),
+    ),
+    "RoutePending": ("The Gateway's controller hasn't answered for the service's route as it is now.", _ROUTES),
+    "RouteNotAccepted": ("The Gateway doesn't take the service's route, so no share is raised.", _ROUTES),
+    "GatewayApiMissing": (
+        "The cluster doesn't have the Gateway API that spec.routing.provider asks for.",
+        ("api-resources", "--api-group=gateway.networking.k8s.io"),
+    ),
+}
+"""What each reason means, and what to type."""
 
 
 def stable_not_routed(case: Case) -> Iterator[Finding]:
@@ -28,12 +44,23 @@ def stable_not_routed(case: Case) -> Iterator[Finding]:
     )
 
 
+def way_not_working(case: Case) -> Iterator[Finding]:
+    """Another provider than the bundled router doesn't bring requests to the pods."""
+    told = case.service.condition(TRAFFIC_ROUTED)
+    if told and told.reason in _OTHER_WAYS:
+        message, words = _OTHER_WAYS[told.reason]
+        named = [word.format(service=case.service.name) for word in words]
+        yield Finding("route", told.reason, message, told.last_transition_time, (told.message,), case.kubectl(*named))
+
+
 def canary_not_routed(case: Case) -> Iterator[Finding]:
     """The canary's pods are ready, and some router doesn't see them."""
     canary = case.canary
     if canary is None or case.phase not in ("Preparing", "Promoting", "RollingBack"):
         return
     if not canary.ready_replicas or canary.ready_replicas < canary.replicas:
+        return
+    if case.service.status.routing and case.service.status.routing.provider != "Router":
         return
     yield Finding(
         hold="route",

@@ -1,0 +1,1 @@
+"""The Gateway API's own definitions of its routes, for tests that hold ours against them."""
