@@ -10,9 +10,10 @@ from tidegate_operator.api.crd import UNSEEN
 from tidegate_operator.api.spec import InferenceServiceSpec
 from tidegate_operator.api.status import InferenceServiceStatus, Phase
 from tidegate_operator.observed import Failure, Scaling, Workload
+from tidegate_operator.report import Report
 from tidegate_operator.rollout.decision import Decision
 from tidegate_operator.rollout.state import RolloutState
-from tidegate_operator.status import Addresses, Report, compute, refused
+from tidegate_operator.status import Addresses, compute, refused
 
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 STABLE, CANARY = "churn-aaaaaaaa", "churn-bbbbbbbb"

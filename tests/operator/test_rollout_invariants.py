@@ -18,9 +18,10 @@ from tidegate_operator.api.scaling_spec import ScalingSpec
 from tidegate_operator.api.schema import seconds
 from tidegate_operator.api.status import Action, AnalysisStatus, InferenceServiceStatus, Request, Verdict
 from tidegate_operator.observed import Workload
+from tidegate_operator.report import Report
 from tidegate_operator.rollout.machine import step
 from tidegate_operator.rollout.state import RolloutState, Seen, Situation, recall
-from tidegate_operator.status import Addresses, Report, compute
+from tidegate_operator.status import Addresses, compute
 
 from .builders import NOW, A, B, C, a_spec, after, an_analysis
 

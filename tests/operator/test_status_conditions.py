@@ -11,10 +11,11 @@ from tidegate_operator.api.status import Condition, InferenceServiceStatus
 from tidegate_operator.conditions import Fact, Truth, settle
 from tidegate_operator.desired.platform_update import PlatformUpdate
 from tidegate_operator.observed import Failure, Scaling, Workload
+from tidegate_operator.report import Report
 from tidegate_operator.revisions import Revision
 from tidegate_operator.rollout.decision import Decision
 from tidegate_operator.rollout.state import Retiring, RolloutState, recall
-from tidegate_operator.status import Addresses, Report, compute, facts, refused, standing_obstacle
+from tidegate_operator.status import Addresses, compute, facts, refused, standing_obstacle
 
 from .builders import NOW, A, B, a_spec, a_state, after, an_analysis
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from tidegate_operator import status
 from tidegate_operator.api.rollout_spec import RolloutSpec
+from tidegate_operator.report import Report
 from tidegate_operator.rollout.decision import Decision
 from tidegate_operator.rollout.shadow import judged_by_copies
 
@@ -17,7 +17,7 @@ LOOK_FOR_ROOM_AGAIN = timedelta(seconds=30)
 def due(
     decision: Decision,
     rollout: RolloutSpec,
-    report: status.Report,
+    report: Report,
     look: timedelta | None,
     now: datetime,
     moments: Iterable[datetime],

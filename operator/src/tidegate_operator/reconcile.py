@@ -4,16 +4,14 @@ The decision is recorded before it is acted on, guarded by resourceVersion; so w
 says, and a pass that starts from a stale view writes nothing.
 """
 
-import asyncio
 import logging
-from collections.abc import Coroutine, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from tidegate_operator import errors, naming, status
+from tidegate_operator.acting import Acting
 from tidegate_operator.analyst import Analyst
 from tidegate_operator.api.status import InferenceServiceStatus
-from tidegate_operator.desired import Manifest, children
 from tidegate_operator.due import due
 from tidegate_operator.events import Event, decision_of, events_of
 from tidegate_operator.foresight import Foresight
@@ -23,11 +21,7 @@ from tidegate_operator.kube.apply import Applier, NotOwned, Quarrel
 from tidegate_operator.kube.client import Cluster
 from tidegate_operator.kube.objects import (
     AUTOSCALER,
-    CHILDREN,
-    CONFIG_MAP,
-    DEPLOYMENT,
     POD,
-    ROUTES,
     SERVICES,
     Object,
     owned_by,
@@ -35,6 +29,7 @@ from tidegate_operator.kube.objects import (
 from tidegate_operator.kube.recorder import Recorder
 from tidegate_operator.kube.store import Key, Reference, Store, reference_of
 from tidegate_operator.observed import Failure, scaling_of, workloads
+from tidegate_operator.report import Report, with_forecast, with_obstacle, with_planned
 from tidegate_operator.rollout import capacity, machine
 from tidegate_operator.rollout.decision import Decision
 from tidegate_operator.rollout.state import Seen, Situation, recall
@@ -55,17 +50,6 @@ class Outcome:
     """After how long the next pass is due if nothing happens before."""
     gone: bool = False
     """Whether there is nothing to do for the service any more."""
-
-
-@dataclass
-class _Acts:
-    """What a pass does to the children of one owner."""
-
-    uid: str
-    """The owner's."""
-    now: datetime
-    events: list[Event] = field(default_factory=list)
-    """What it is worth telling."""
 
 
 class Reconciler:
@@ -89,6 +73,7 @@ class Reconciler:
         self._recorder = recorder
         self._install = install
         self._applier = Applier(cluster, store)
+        self._acting = Acting(self._applier, store, recorder, install)
 
     async def reconcile(self, key: Key, now: datetime) -> Outcome:
         """Run one pass.
@@ -137,23 +122,23 @@ class Reconciler:
         bounds = capacity.bounds(decision.state, service.spec.rollout, service.spec.scaling, situation)
         plan = plan_of(service, decision.state, bounds, report.workloads)
         forecast = await self._foresight.forecast(service, plan.bounds, report.workloads)
-        report = status.with_planned(report, {name: service.planned(name, of.low) for name, of in plan.bounds.items()})
-        report = status.with_forecast(report, forecast)
+        report = with_planned(report, {name: service.planned(name, of.low) for name, of in plan.bounds.items()})
+        report = with_forecast(report, forecast)
         # An obstacle stands until the children could be made: told away on every attempt, it would flicker.
         standing = status.standing_obstacle(service.before)
-        live, events = await self._tell(service.live, service, decision, status.with_obstacle(report, standing), now)
+        live, events = await self._tell(service.live, service, decision, with_obstacle(report, standing), now)
         canary_ready = report.workload(decision.state.canary).ready > 0
         paths = self._ways.manifests(service.subject, look.move, decision.state, canary_ready=canary_ready)
         try:
-            await self._act_and_record(live, service, plan, paths, events, now)
+            await self._acting.act(live, service, plan, paths, events, now)
         except (NotOwned, errors.Forbidden, errors.Invalid) as refusal:
             reason = "NotOwned" if isinstance(refusal, NotOwned) else "ChildRefused"
             obstacle = Failure(reason, str(refusal))
-            await self._tell_and_record(live, service, decision, status.with_obstacle(report, obstacle), now)
+            await self._tell_and_record(live, service, decision, with_obstacle(report, obstacle), now)
             raise
         quarrels = self._quarrels(service, now)
         if quarrels:
-            report = status.with_obstacle(report, Failure("FieldsContested", quarrels[0].told))
+            report = with_obstacle(report, Failure("FieldsContested", quarrels[0].told))
         if standing or quarrels:
             await self._tell_and_record(live, service, decision, report, now)
         moments = [quarrel.until for quarrel in quarrels]
@@ -163,13 +148,13 @@ class Reconciler:
         found = (self._applier.quarrel(reference_of(child), now) for child in service.owned)
         return [quarrel for quarrel in found if quarrel is not None]
 
-    async def _observe(self, service: Service, now: datetime) -> tuple[Look, status.Report]:
+    async def _observe(self, service: Service, now: datetime) -> tuple[Look, Report]:
         found = workloads(service.owned)
         ready = [name for name, workload in found.items() if workload.ready]
         look = await self._ways.look(service.subject, service.before, ready, now, stay=service.problem is not None)
         stable = service.before.stable.revision if service.before.stable else None
         hpa = next((c for c in service.owned if c["kind"] == AUTOSCALER.name and c["metadata"]["name"] == stable), None)
-        return look, status.Report(
+        return look, Report(
             workloads=found,
             routable=dict(look.outlook.routable),
             way=look.outlook.obstacle,
@@ -179,12 +164,12 @@ class Reconciler:
         )
 
     async def _tell_and_record(
-        self, live: Object, service: Service, decision: Decision, report: status.Report, now: datetime
+        self, live: Object, service: Service, decision: Decision, report: Report, now: datetime
     ) -> None:
         await self._recorder.record_all(*await self._tell(live, service, decision, report, now))
 
     async def _tell(
-        self, live: Object, service: Service, decision: Decision, report: status.Report, now: datetime
+        self, live: Object, service: Service, decision: Decision, report: Report, now: datetime
     ) -> tuple[Object, list[Event]]:
         # `live` is what this pass decided on, not what the watch may have told since: a request that someone wrote
         # meanwhile makes this a Conflict, and is not written over.
@@ -216,80 +201,6 @@ class Reconciler:
             about = {"namespace": live["metadata"]["namespace"], "service": live["metadata"]["name"]}
             logger.info("decided", extra={**about, **decided})
         return answer, events_of(before, after)
-
-    async def _act_and_record(
-        self,
-        live: Object,
-        service: Service,
-        plan: children.Plan,
-        paths: tuple[Manifest, ...],
-        events: Iterable[Event],
-        now: datetime,
-    ) -> None:
-        # Beside each other: nobody waits for an event, and an API server has time for both.
-        recording = asyncio.create_task(self._recorder.record_all(live, events))
-        acts = _Acts(service.uid, now)
-        try:
-            await self._act(live, service, plan, paths, acts)
-        finally:
-            await recording
-            await self._recorder.record_all(live, acts.events)
-
-    async def _act(
-        self, live: Object, service: Service, plan: children.Plan, paths: tuple[Manifest, ...], acts: _Acts
-    ) -> None:
-        records = {name: dict(record) for name, record in service.records.items()}
-        scaled = frozenset(c["metadata"]["name"] for c in service.owned if c["kind"] == AUTOSCALER.name)
-        wanted = children.build(live, service.filled or service.spec, plan, records, scaled, self._install)
-        manifests = (*wanted.manifests, *paths)
-        needed = frozenset(manifest["metadata"]["name"] for manifest in manifests)
-        needed |= frozenset([plan.state.previous] if plan.state.previous else [])
-        remembered = children.kept_records(records, needed, service.spec.rollout.history_limit)
-        pins = (c for c in service.owned if c["kind"] == CONFIG_MAP.name and c["metadata"]["name"] in remembered)
-        records_kept = (records[name] for name in remembered if name in records)
-        kept = (*wanted.records, *wanted.pins, *manifests, *wanted.autoscalers, *records_kept, *pins)
-        await self._prune([c for c in service.owned if c["metadata"]["name"] not in wanted.untouched], kept)
-        deployments = [manifest for manifest in manifests if manifest["kind"] == DEPLOYMENT.name]
-        others = [manifest for manifest in manifests if manifest["kind"] != DEPLOYMENT.name]
-        await _all(self._run_pods(wanted, deployments, acts), self._apply(others, naming.MANAGER, acts))
-
-    async def _run_pods(self, wanted: children.Children, deployments: list[Manifest], acts: _Acts) -> None:
-        # What pods are made from is recorded before there are any, and an HPA wants something to scale.
-        await self._apply((*wanted.records, *wanted.pins), naming.MANAGER, acts)
-        await self._apply(deployments, naming.MANAGER, acts)
-        fixed = [count for count in wanted.replicas if self._has(count) != count["spec"]["replicas"]]
-        floors = [floor for floor in wanted.floors if self._has(floor) < floor["spec"]["replicas"]]
-        await self._apply((*fixed, *floors), naming.REPLICAS_MANAGER, acts)
-        await self._apply(wanted.autoscalers, naming.MANAGER, acts)
-
-    async def _apply(self, manifests: Iterable[Manifest], manager: str, acts: _Acts) -> None:
-        # Most of the time nothing is to be done: that takes no task for each.
-        due = [manifest for manifest in manifests if not self._applier.stands(manifest, manager, acts.uid)]
-        await _all(*(self._apply_one(manifest, manager, acts) for manifest in due))
-
-    async def _apply_one(self, manifest: Manifest, manager: str, acts: _Acts) -> None:
-        if (told := await self._applier.apply(manifest, manager, acts.uid, acts.now)) is not None:
-            acts.events.append(Event("Warning", "ChildSetBack", f"{told}; set back to what the service asks for"))
-
-    def _has(self, deployment: Manifest) -> int:
-        """The replicas of a Deployment that was applied before."""
-        live = self._store.get(reference_of(deployment))
-        count: int = live["spec"].get("replicas", 1) if live else 1
-        return count
-
-    async def _prune(self, owned: Iterable[Object], wanted: Iterable[Object]) -> None:
-        kept = {reference_of(manifest) for manifest in wanted}
-        kinds = {kind.name for kind in (*CHILDREN, *ROUTES)}
-        for child in owned:
-            if child["kind"] in kinds and reference_of(child) not in kept:
-                await self._applier.delete(child)
-
-
-async def _all(*work: Coroutine[None, None, None]) -> None:
-    """Do all of it beside each other, though some fails; then raise the first failure."""
-    for result in await asyncio.gather(*work, return_exceptions=True):
-        if isinstance(result, BaseException):
-            raise result
 
 
 def _belongs(child: Object, uid: str) -> bool:

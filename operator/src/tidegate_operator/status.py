@@ -1,7 +1,6 @@
 """The status of an InferenceService, computed whole from the decision and what was seen."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from tidegate_operator.api.schema import duration, seconds
@@ -12,7 +11,6 @@ from tidegate_operator.api.status import (
     RetiringRevision,
     RolloutStatus,
     RoutedRevision,
-    RoutingStatus,
     Sample,
 )
 from tidegate_operator.conditions import (
@@ -29,9 +27,9 @@ from tidegate_operator.conditions import (
     Truth,
     settle,
 )
-from tidegate_operator.desired.platform_update import PlatformUpdate
-from tidegate_operator.fit.forecast import PLACED, Forecast
-from tidegate_operator.observed import Failure, Scaling, Workload
+from tidegate_operator.fit.forecast import Forecast
+from tidegate_operator.observed import Failure
+from tidegate_operator.report import Report, out_of_patience
 from tidegate_operator.rollout.decision import Decision
 from tidegate_operator.rollout.ending import ABORTED_BY_REQUEST
 
@@ -50,56 +48,6 @@ class Addresses:
     """The canary's own."""
     external: str | None = None
     """For callers from outside the cluster."""
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a pass found out, besides the decision."""
-
-    workloads: dict[str, Workload]
-    routable: dict[str, bool | None]
-    scaling: Scaling | None = None
-    """What the stable revision's HPA says; None where the number of pods is fixed."""
-    update: PlatformUpdate | None = None
-    """What this release would make of the stable revision; None if nothing else."""
-    forecast: Forecast = PLACED
-    """Whether the pods that were decided on will find a place."""
-    obstacle: Failure | None = None
-    """Why the children could not be made as decided."""
-    way: Failure | None = None
-    """What, other than pods, stands in the way of requests."""
-    routing: RoutingStatus | None = None
-    """By which way callers come, where that isn't the bundled router alone."""
-
-    def workload(self, revision: str | None) -> Workload:
-        """What is known of `revision`'s pods."""
-        return self.workloads.get(revision or "", Workload(revision or ""))
-
-
-def with_planned(report: Report, planned: Mapping[str, Workload]) -> Report:
-    """`report`, with the revisions that are to get a Deployment: told when decided, not again when it is there."""
-    return replace(report, workloads={**planned, **report.workloads})
-
-
-def with_forecast(report: Report, forecast: Forecast) -> Report:
-    """`report`, with whether the pods that were decided on will find a place."""
-    return replace(report, forecast=forecast)
-
-
-def with_obstacle(report: Report, obstacle: Failure | None) -> Report:
-    """`report`, with why the children could not be made as decided."""
-    return replace(report, obstacle=obstacle)
-
-
-def _out_of_patience(report: Report) -> Report:
-    """`report`, in which what was tried again and again isn't taken for passing any more."""
-    workloads = {
-        name: replace(found, failure=replace(found.failure, passing=False))
-        if found.failure and found.failure.retried
-        else found
-        for name, found in report.workloads.items()
-    }
-    return replace(report, workloads=workloads)
 
 
 def standing_obstacle(before: InferenceServiceStatus) -> Failure | None:
@@ -122,7 +70,7 @@ def compute(
     """The status that is true after `decision`; equal to `before` if nothing has changed."""
     state = decision.state
     if now - state.since >= timedelta(seconds=seconds(spec.rollout.progress_deadline)):
-        report = _out_of_patience(report)
+        report = out_of_patience(report)
     request = before.rollout.request if before.rollout else None
     under_way = state.canary is not None and state.phase != "RollingBack"
     stable = _routed(state.stable, 100 - state.weight, report)
