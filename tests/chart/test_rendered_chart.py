@@ -8,7 +8,7 @@ import yaml
 from lab.kubectl import ROOT
 from tidegate_operator import naming
 from tidegate_operator.controller.command import WATCHED
-from tidegate_operator.kube.objects import CHILDREN, SERVICES
+from tidegate_operator.kube.objects import CHILDREN, NODE, QUOTA, SERVICES
 
 from .rendering import CHART, Object, named, of_kind, render, template
 
@@ -92,6 +92,8 @@ def test_the_controller_may_do_to_each_kind_what_it_does_and_no_more(rendered: l
         expected[kind.group, kind.plural] |= {"get", "create", "patch", "delete"}
     expected[SERVICES.group, f"{SERVICES.plural}/status"] = {"update"}
     expected["", "events"] = {"create"}
+    for kind in (NODE, QUOTA):
+        expected[kind.group, kind.plural] = {"list"}
     assert granted == expected
 
 
