@@ -15,6 +15,7 @@ ACCEPTED: dict[str, Object] = {
     ),
     "a slice of a GPU": with_("resources", gpu={"count": 1, "resource": "nvidia.com/mig-1g.10gb"}),
     "another maker's GPUs": with_("resources", gpu={"count": 16, "resource": "gpu.intel.com/i915"}),
+    "a GPU that a model on the processor holds": {**with_("resources", gpu={}), "runtime": {"device": "cpu"}},
     "devices by a claim template": with_("resources", gpu={"claimTemplate": "one-a100"}),
     "a place": with_(
         "placement",

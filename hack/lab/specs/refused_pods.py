@@ -20,10 +20,6 @@ REFUSED_PODS: dict[str, tuple[Object, str]] = {
     "less than no GPU": (with_("resources", gpu={"count": -1}), "spec.resources.gpu.count: Invalid value"),
     "many GPUs in words": (with_("resources", gpu={"count": "many"}), "spec.resources.gpu.count: Invalid value"),
     "more GPUs than a node has": (with_("resources", gpu={"count": 17}), "spec.resources.gpu.count: Invalid value"),
-    "a GPU for the processor": (
-        {**with_("resources", gpu={}), "runtime": {"device": "cpu"}},
-        "spec: Invalid value…drop it, or set runtime.device: cuda",
-    ),
     "a GPU of no maker": (with_("resources", gpu={"resource": "gpu"}), "spec.resources.gpu.resource: Invalid value"),
     "a GPU of Kubernetes": (
         with_("resources", gpu={"resource": "gpu.kubernetes.io/a100"}),

@@ -18,10 +18,6 @@ class InferenceServiceSpec(ApiModel):
     model_config = ConfigDict(
         json_schema_extra=rules(
             (
-                "self.runtime.device != 'cpu' || !has(self.resources.gpu)",
-                "resources.gpu is of no use to runtime.device cpu: drop it, or set runtime.device: cuda",
-            ),
-            (
                 "self.routing.provider == 'Router' || !has(self.rollout.sticky)",
                 "rollout.sticky: only routing.provider Router keeps callers with a revision: drop it, or use Router",
             ),
