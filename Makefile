@@ -19,7 +19,7 @@ test: ## Everything: checks, unit, contract, integration and end-to-end tests on
 	hack/test
 
 ##@ Inner loop
-.PHONY: check fix unit integration conformance e2e upgrade measure scale bench fuzz histories power soak h2spec
+.PHONY: check fix unit integration conformance e2e upgrade measure storm scale bench fuzz histories power soak h2spec
 check: .venv ## Formatting, lint, types, layers, and drift of generated files
 	$(RUN) ruff format --check .
 	$(RUN) ruff check .
@@ -55,6 +55,9 @@ h2spec: .venv ## HTTP/2 conformance of the nghttp2 transport, by h2spec
 
 measure: cluster-up images-load .venv ## Figures: apply to Deployment, apply to Ready, weight to share, memory, CRD size
 	$(RUN) python -m lab.measure
+
+storm: cluster-up images-load .venv ## Twenty rollouts, ten aborted, under REST and gRPC load: what callers lost; STORM=--help
+	$(RUN) python -m lab.storm $(STORM)
 
 scale: .venv ## Figures of the control plane with 1,000 services, without a node; SCALE="--count 300", SCALE=--help
 	$(RUN) python -m scale $(SCALE)

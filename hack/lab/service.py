@@ -22,6 +22,11 @@ class Service:
         return f"http://{self.name}.{self.namespace}/v2/models/{self.name}/infer"
 
     @property
+    def grpc_url(self) -> str:
+        """The same by gRPC; the path is the model's name alone."""
+        return f"grpc://{self.name}.{self.namespace}:8081/{self.name}"
+
+    @property
     def words(self) -> tuple[str, ...]:
         """Kubectl's words for the object."""
         return ("-n", self.namespace, "isv", self.name)
