@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 
 class Load:
-    """A closed loop of `concurrency` clients, each with one connection.
+    """A closed loop of `concurrency` clients, each with one connection, which pauses for `pause` seconds in between.
 
     It ends after `count` requests, or after `seconds`, or, with `until_told`, when standard input does.
     """
@@ -33,6 +33,7 @@ class Load:
         self.until_told = told.get("until_told", False)
         self.concurrency = told.get("concurrency", 4)
         self.keep_alive = told.get("keep_alive", True)
+        self.pause = told.get("pause", 0.0)
         self.headers = told.get("headers", {})
         self.codes: Counter[str] = Counter()
         self.versions: Counter[str] = Counter()
@@ -78,6 +79,8 @@ class Load:
         connection: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         while self.left > 0 and time.monotonic() < self.until:
             self.left -= 1
+            if self.pause:
+                await asyncio.sleep(self.pause)
             begun = time.monotonic()
             try:
                 connection = connection or await asyncio.open_connection(self.host, self.port)
@@ -113,6 +116,8 @@ class Load:
             message = _message(self.path.split("/")[-1], self.told)
             while self.left > 0 and time.monotonic() < self.until:
                 self.left -= 1
+                if self.pause:
+                    await asyncio.sleep(self.pause)
                 begun = time.monotonic()
                 try:
                     answer = await infer(message, timeout=30)

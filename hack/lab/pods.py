@@ -105,7 +105,8 @@ class Pods:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=self.kubectl.process_environment,
+            # By WebSockets, kubectl gives a command up that has said nothing for two minutes.
+            env={**self.kubectl.process_environment, "KUBECTL_REMOTE_COMMAND_WEBSOCKETS": "false"},
             text=True,
         ) as process:
             assert process.stdin is not None

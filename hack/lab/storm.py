@@ -17,6 +17,9 @@ from lab.pods import Answers, Pods
 from lab.service import Service
 
 NAMESPACE = "tidegate-storm"
+PAUSE_SECONDS = 0.005
+"""Between a client's requests: callers that take all there is of two cores would end what watches them."""
+
 BODY: Object = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [1.0, 2.0, 3.0, 4.0]}]}
 
 
@@ -57,17 +60,17 @@ def storm(pods: Pods, service: Service, rollouts: int, requests: int) -> tuple[T
     service.until_condition("Ready")
     tally, begun = Tally(), time.monotonic()
     with (
-        pods.load(service.url, BODY, concurrency=4) as rest,
-        pods.load(service.grpc_url, BODY, concurrency=4) as grpc,
+        pods.load(service.url, BODY, concurrency=4, pause=PAUSE_SECONDS) as rest,
+        pods.load(service.grpc_url, BODY, concurrency=4, pause=PAUSE_SECONDS) as grpc,
     ):
         for number in range(1, rollouts + 1):
             rolled_out(pods, service, number, tally)
             print(f"[{time.monotonic() - begun:5.0f} s] {number} of {rollouts} rollouts", file=sys.stderr, flush=True)
-        rate = pods.send(service.url, BODY, count=2000)
+        rate = pods.send(service.url, BODY, count=2000, pause=PAUSE_SECONDS)
         missing = requests / (2 * rate.total / rate.seconds) - (time.monotonic() - begun)
         if missing > 0:
-            print(f"the load goes on for {missing:.0f} s at most", file=sys.stderr, flush=True)
-            pods.send(service.url, BODY, seconds=missing)
+            print(f"the load goes on for {missing:.0f} s", file=sys.stderr, flush=True)
+            pods.send(service.url, BODY, seconds=missing, pause=PAUSE_SECONDS)
     return tally, {"REST": rest.answers, "gRPC": grpc.answers}
 
 
