@@ -25,7 +25,9 @@ def test_a_canary_that_finds_no_gpu_says_what_is_missing_and_stable_goes_on(
     told = condition(status, "CapacityAvailable")
     assert told is not None
     assert told["message"].endswith(f"no node has {offered + 1} free {GPU} (0 of {offered} in use on 1 node)")
-    assert condition(status, "Ready")["status"] == "True"  # type: ignore[index]
+    serving = condition(status, "Ready")
+    assert serving is not None
+    assert serving["status"] == "True"
     ready.apply(spec(resources={**resources, **gpus}))
     status = ready.until_condition("CapacityAvailable", reason="Fits")
     ready.until(lambda status: status["canary"]["readyReplicas"] == 1, "to have a canary on the node's GPUs")

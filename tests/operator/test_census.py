@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tidegate_operator.errors import ApiError, Forbidden
+from tidegate_operator.errors import ApiError, Forbidden, Unavailable
+from tidegate_operator.kube import census as census_module
 from tidegate_operator.kube.census import KEPT_SECONDS, Census
 
 from .builders import Object
@@ -20,11 +21,13 @@ class Api:
     def __init__(self) -> None:
         self.items: dict[str, list[Object]] = {NODES: [], PODS: [], QUOTAS: []}
         self.failure: ApiError | None = None
+        self.gate = asyncio.Event()
+        self.gate.set()
         self.asked: list[tuple[str, Mapping[str, str]]] = []
 
     async def get(self, path: str, query: Mapping[str, str] | None = None) -> Object:
         self.asked.append((path, dict(query or {})))
-        await asyncio.sleep(0)
+        await self.gate.wait()
         if self.failure:
             raise self.failure
         begin = int((query or {}).get("continue", "0"))
@@ -92,3 +95,20 @@ async def test_a_refusal_is_told_to_all_and_tried_again_later() -> None:
     api.failure = None
     clock.now += KEPT_SECONDS
     assert (await census.inventory()).nodes == []
+
+
+async def test_nobody_stands_behind_a_slow_listing_and_what_it_brings_is_told_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(census_module, "PATIENCE_SECONDS", 0.001)
+    api, clock = Api(), Clock()
+    api.items[NODES] = [{"metadata": {"name": "n1"}}]
+    api.gate.clear()
+    census = Census(api, clock)
+    for _ in range(3):
+        with pytest.raises(Unavailable, match="still being listed"):
+            await census.inventory()
+    monkeypatch.undo()
+    api.gate.set()
+    assert len((await census.inventory()).nodes) == 1
+    assert sorted(path for path, _ in api.asked) == [NODES, PODS]

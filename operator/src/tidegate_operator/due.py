@@ -31,7 +31,7 @@ def due(
     unseen = any(report.workload(name).ready and report.routable.get(name) is not True for name in running if name)
     if unseen or decision.state.weight or judged_by_copies(decision.state, rollout):
         times.append(ASK_ROUTERS_AGAIN)
-    if report.forecast.fits is False:
+    if report.forecast.fits is not True:
         times.append(LOOK_FOR_ROOM_AGAIN)
     if look is not None:
         times.append(look)

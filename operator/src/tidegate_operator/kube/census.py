@@ -8,7 +8,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from tidegate_operator import errors
 from tidegate_operator.fit import Amounts, Inventory, Object
@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 KEPT_SECONDS: Final = 30.0
 """How long what was listed is told again: however many services wait, the cluster is listed twice a minute at most."""
 
+PATIENCE_SECONDS: Final = 2.0
+"""How long a pass waits for a listing; a later one is told what it brought."""
+
 PAGE: Final = 500
 """Objects a request."""
 
@@ -31,32 +34,35 @@ _RUNNING: Final = {"fieldSelector": "status.phase!=Succeeded,status.phase!=Faile
 
 
 class Census:
-    """Lists nodes and pods; what it says is at most `KEPT_SECONDS` old by `clock`."""
+    """Lists nodes and pods; what it says is at most `KEPT_SECONDS` old by `clock`.
+
+    A listing goes on though nobody waits for it any more: passes of all services must not stand behind a slow one.
+    """
 
     def __init__(self, cluster: Cluster, clock: Callable[[], float]) -> None:
         self._cluster = cluster
         self._clock = clock
-        self._listing = asyncio.Lock()
-        self._found: _Listed[Inventory] | None = None
-        self._quotas: dict[str, _Listed[list[Object]]] = {}
+        self._inventory: asyncio.Task[_Listed[Inventory]] | None = None
+        self._quotas: dict[str, asyncio.Task[_Listed[list[Object]]]] = {}
 
     async def inventory(self) -> Inventory:
         """The nodes, and what is asked of each. Raises `errors.ApiError`, the same one for `KEPT_SECONDS`."""
-        async with self._listing:
-            if self._found is None or self._old(self._found):
-                self._found = await self._listed(self._look())
-        return self._found.told()
+        if self._inventory is None or self._over(self._inventory):
+            self._inventory = asyncio.create_task(self._listed(self._look()))
+        return await _told(self._inventory)
 
     async def quotas(self, namespace: str) -> list[Object]:
         """The namespace's ResourceQuotas. Raises `errors.ApiError`, the same one for `KEPT_SECONDS`."""
-        async with self._listing:
-            self._quotas = {name: listed for name, listed in self._quotas.items() if not self._old(listed)}
-            if namespace not in self._quotas:
-                self._quotas[namespace] = await self._listed(self._collected(QUOTA, namespace))
-            return self._quotas[namespace].told()
+        self._quotas = {name: listing for name, listing in self._quotas.items() if not self._over(listing)}
+        if namespace not in self._quotas:
+            self._quotas[namespace] = asyncio.create_task(self._listed(self._collected(QUOTA, namespace)))
+        return await _told(self._quotas[namespace])
 
-    def _old(self, listed: "_Listed[Any]") -> bool:
-        return self._clock() - listed.at >= KEPT_SECONDS
+    def _over(self, listing: "asyncio.Task[_Listed[T]]") -> bool:
+        if not listing.done():
+            return False
+        failed = listing.cancelled() or listing.exception() is not None
+        return failed or self._clock() - listing.result().at >= KEPT_SECONDS
 
     async def _listed(self, listing: Awaitable[T]) -> "_Listed[T]":
         try:
@@ -96,7 +102,13 @@ class _Listed(Generic[T]):
     found: T | errors.ApiError
     at: float
 
-    def told(self) -> T:
-        if isinstance(self.found, errors.ApiError):
-            raise self.found
-        return self.found
+
+async def _told(listing: "asyncio.Task[_Listed[T]]") -> T:
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            found = (await asyncio.shield(listing)).found
+    except TimeoutError:
+        raise errors.Unavailable("they are still being listed", 0) from None
+    if isinstance(found, errors.ApiError):
+        raise found
+    return found
