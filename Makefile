@@ -3,6 +3,10 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 UV := hack/uv
 RUN := PYTHONPATH=hack $(UV) run --quiet
+# Two, since each test takes up to a core, or waits. A file's tests stay together: they share what its fixtures start.
+SIDE_BY_SIDE ?= --numprocesses 2 --dist loadfile
+# Where the tests marked e2e are; tests/conftest.py sees to it that there are no others.
+ON_A_CLUSTER := tests/chart tests/e2e tests/gateway
 
 .PHONY: help
 help: ## List the targets
@@ -19,7 +23,7 @@ test: ## Everything: checks, unit, contract, integration and end-to-end tests on
 	hack/test
 
 ##@ Inner loop
-.PHONY: check fix unit integration conformance e2e upgrade measure storm scale bench fuzz histories power soak h2spec
+.PHONY: check fix unit integration prometheus conformance e2e upgrade gateway measure storm scale bench hops fuzz histories power soak h2spec
 check: .venv ## Formatting, lint, types, layers, and drift of generated files
 	$(RUN) ruff format --check .
 	$(RUN) ruff check .
@@ -36,19 +40,27 @@ fix: .venv ## Format, and mend what the linter can
 	$(RUN) ruff check --fix .
 
 unit: .venv ## Unit and contract tests, without a cluster
-	$(RUN) pytest -m "not integration and not e2e and not upgrade"
+	$(RUN) pytest -m "not integration and not e2e and not upgrade and not envoygateway" $(SIDE_BY_SIDE)
 
 integration: .venv ## Tests that start real servers on this machine
-	$(RUN) pytest -m integration
+	$(RUN) pytest -m "integration and not alone and not prometheus" $(SIDE_BY_SIDE)
+	$(RUN) pytest -m "integration and alone"
+
+prometheus: .venv ## What is asked of Prometheus, held against Prometheus itself, which is built the first time
+	$(RUN) pytest -m prometheus
 
 conformance: .venv ## Named checks of the protocol against our runtime; ARGS="--only rest.infer" chooses
 	$(RUN) python -m lab.conformance $(ARGS)
 
 e2e: cluster-up images-load .venv ## End-to-end tests on the cluster
-	$(RUN) pytest --e2e -m e2e
+	$(RUN) pytest --e2e -m "e2e and not alone" $(SIDE_BY_SIDE) $(ON_A_CLUSTER)
+	$(RUN) pytest --e2e -m "e2e and alone" $(ON_A_CLUSTER)
 
 upgrade: cluster-up images-load release-load .venv ## From the last release to this tree, on a cluster without Tidegate
-	$(RUN) pytest --e2e -m upgrade
+	$(RUN) pytest --e2e -m upgrade tests/upgrade
+
+gateway: cluster-up images-load gateway-load .venv ## Provider Gateway by Envoy Gateway, which is built the first time
+	$(RUN) pytest --e2e -m envoygateway tests/envoygateway
 
 h2spec: .venv ## HTTP/2 conformance of the nghttp2 transport, by h2spec
 	$(RUN) python -m h2spec
@@ -74,11 +86,14 @@ soak: .venv ## A million mixed requests, each answer held against its own reques
 bench: .venv ## This runtime beside its peers on one core: BENCH="tabular json", BENCH=--quick, BENCH=--help
 	$(RUN) python -m bench $(BENCH)
 
+hops: .venv ## What the router's hop costs beside provider Direct: CPU and times, REST and gRPC; HOPS=--help
+	$(RUN) python -m hops $(HOPS)
+
 power: .venv ## What the analysis of canaries finds, and how often it is wrong: the table in docs/evidence.md (POWER="--runs 1000")
 	$(RUN) python -m power $(POWER)
 
 ##@ Parts
-.PHONY: crds pages protos images images-load release-load cluster-up cluster-down cluster-status setup clean
+.PHONY: crds pages protos images images-load release-load gateway-load cluster-up cluster-down cluster-status setup clean
 crds: .venv ## Make the CRD, and docs/spec.md, from the models
 	$(RUN) python -m tidegate_operator.api.crd > crds/tidegate.dev_inferenceservices.yaml
 	cp crds/tidegate.dev_inferenceservices.yaml charts/tidegate/files/crd.yaml
@@ -99,6 +114,9 @@ images-load: images ## ... and bring them into the cluster
 
 release-load: ## The last release's images, built as they were, into the cluster
 	hack/cluster load $$(hack/release archive)
+
+gateway-load: .venv ## Envoy Gateway, built from its Go module, into the cluster
+	hack/cluster load $$($(RUN) python -m envoygateway)
 
 cluster-up: ## A one-node cluster: kind, your own (CLUSTER=current), or upstream binaries
 	hack/cluster up

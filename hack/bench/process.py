@@ -11,7 +11,6 @@ import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from socket import create_server
 from typing import Any
 
 from bench import bodies, generator, usage
@@ -20,6 +19,7 @@ from bench.environments import Unavailable, python_of
 from bench.models import MODELS
 from bench.paths import PEERS, ROOT
 from bench.servers import OURS, Server
+from localcluster.ports import free_ports
 
 SERVER_CPU, LOAD_CPU = 0, 1
 # Some answer 404 or 503 until their model is loaded; one that still does so after this long won't change.
@@ -109,7 +109,7 @@ def started(server: Server, model: str, load: Path) -> Iterator[Running]:
         Unavailable: its environment or the model can't be had.
     """
     name = uuid.uuid4().hex[:12]
-    ports = dict(zip(("port", "grpc_port", "admin_port"), _free_ports(3), strict=True))
+    ports = dict(zip(("port", "grpc_port", "admin_port"), free_ports(3), strict=True))
     python = python_of(server.peer, server.interpreter) if server.peer else Path(sys.executable)
     words = {
         **{key: str(port) for key, port in ports.items()},
@@ -151,12 +151,6 @@ def _environment(server: Server, words: Mapping[str, str]) -> dict[str, str]:
     kept = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
     path = f"{words['bin']}{os.pathsep}{kept.get('PATH', '')}"
     return {**kept, **told, "PATH": path, **{key: value.format(**words) for key, value in server.environment.items()}}
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [int(one.getsockname()[1]) for one in sockets]
 
 
 def _end(popen: "subprocess.Popen[bytes]", account: usage.Account) -> None:

@@ -14,6 +14,7 @@ from explained.objects import (
     deployment,
     lease,
     pod,
+    queried,
     routed,
     service,
     under_way,
@@ -77,9 +78,22 @@ def _stalled(reason: str, message: str) -> Object:
     return service(spec=_AUTOMATIC, status={"conditions": conditions, **_RESTING})
 
 
+def _by(provider: str, live: Object, **routing: str) -> Object:
+    """`live` by another way than the routers, or on its way to one."""
+    return {**live, "status": {**live["status"], "routing": {"provider": provider, "weights": "Exact", **routing}}}
+
+
+_CANT_HAND_OVER = (
+    f"the pods of {STABLE} were made by an earlier release and can't hand requests over to a canary: Update it while"
+    " callers come by provider Router"
+)
 _CAPACITY = (
     "50 % needs 2 canary pods beside 3 stable ones, and scaling.maxReplicas 3 + rollout.surge 1 allow 4:"
     " raise rollout.surge to 2"
+)
+_BUSY = (
+    "10 % needs 1 canary pod beside 3 stable ones, 8 GPUs together, and scaling.maxReplicas 3 × 2 + rollout.surgeGpus 0"
+    " allow 6: raise rollout.surgeGpus to 2, or wait until stable's load lets its autoscaler give up 1 of 3 pods"
 )
 _FEW_COPIES = (
     "41 of 200 answers to copies that have to be compared; 0 of 41 answers (0 %) differed from stable's, 1 % may;"
@@ -89,6 +103,9 @@ _DIVERGED = (
     "60 of 300 answers (20 %) differed from stable's, 1 % may; 0 of 300 copies (0 %) failed, 1 % may;"
     " by chance at most once in 485,165,195 times"
 )
+_REFUNDS_ONCE = "query refunds gave 0.081 (at most 0.05), 1 of 3 in a row against the canary"
+_REFUNDS = "query refunds gave 0.093 (at most 0.05), 3 of 3 in a row against the canary"
+_FINE = "the canary failed 3 of 2140 requests (0.14 %)"
 _SHARE = "the canary was seen to answer 1049 of 21400 requests, which isn't 10 %"
 _NO_GPU = "0/4 nodes are available: 4 Insufficient nvidia.com/gpu."
 _NO_ROOM = f"{CANARY} is to have a pod more than run: no node has 1 free nvidia.com/gpu (8 of 8 in use on 4 nodes)"
@@ -149,6 +166,34 @@ CASES: tuple[Situation, ...] = (
             "AnswersDiverged",
             f"was aborted: {_DIVERGED}",
             analysis=copies("Fail", "AnswersDiverged", _DIVERGED, 300, 60),
+        ),
+    ),
+    Situation(
+        "Prometheus isn't content",
+        service(
+            spec=_AUTOMATIC,
+            status=under_way(
+                "Progressing",
+                analysis=queried(
+                    analysis("Inconclusive", "QueryUndecided", f"{_REFUNDS_ONCE}; {_FINE}", (2140, 3), (19260, 22)),
+                    outcome="OutOfBounds",
+                    value=0.081,
+                    against=1,
+                ),
+            ),
+        ),
+    ),
+    Situation(
+        "Given up by what Prometheus said",
+        _aborted(
+            "QueryOutOfBounds",
+            f"was aborted: {_REFUNDS}; {_FINE}",
+            analysis=queried(
+                analysis("Fail", "QueryOutOfBounds", f"{_REFUNDS}; {_FINE}", (2140, 3), (19260, 22)),
+                outcome="OutOfBounds",
+                value=0.093,
+                against=3,
+            ),
         ),
     ),
     Situation(
@@ -245,6 +290,31 @@ CASES: tuple[Situation, ...] = (
         _pods(ready=1),
     ),
     Situation(
+        "Not every pod of stable reaches the canary, with provider Direct",
+        _by("Direct", _preparing(ready=1)),
+        _pods(ready=1),
+    ),
+    Situation(
+        "Stable can't hand requests over, with provider Direct",
+        _by(
+            "Direct",
+            _preparing(
+                ready=1,
+                conditions=[condition("RolloutHealthy", "False", "StableCantHandOver", _CANT_HAND_OVER)],
+            ),
+        ),
+        _pods(ready=1),
+    ),
+    Situation(
+        "The way that the spec asks for doesn't work yet",
+        _by(
+            "Router",
+            service(spec=_AUTOMATIC, status={"conditions": [_READY], **_RESTING}),
+            coming="Direct",
+            message=f"going over to Direct, which is built beside it: {_CANT_HAND_OVER}",
+        ),
+    ),
+    Situation(
         "The routers can't be asked",
         service(
             spec=_AUTOMATIC,
@@ -292,6 +362,23 @@ CASES: tuple[Situation, ...] = (
                     condition("Stalled", "True", "CapacityExceeded", _CAPACITY),
                 ],
                 step=1,
+            ),
+        ),
+    ),
+    Situation(
+        "Stable is too busy to give pods up",
+        service(
+            spec={
+                "rollout": {**_AUTOMATIC["rollout"], "surgeGpus": 0, "whenFull": "Yield"},
+                "resources": {"gpu": {"count": 2}},
+                "scaling": {"minReplicas": 1, "maxReplicas": 3},
+            },
+            status=under_way(
+                "Blocked",
+                0,
+                message=_BUSY,
+                canary=routed(CANARY, 0, replicas=0),
+                conditions=[condition("RolloutHealthy", "Unknown", "StableBusy", _BUSY)],
             ),
         ),
     ),

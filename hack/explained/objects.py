@@ -90,6 +90,12 @@ def copies(verdict: str, reason: str, message: str, compared: int, diverged: int
     return {"verdict": verdict, "reason": reason, "message": message, "copies": told, **at}
 
 
+def queried(found: Object, **told: Any) -> Object:
+    """`found`, an analysis, with what Prometheus said to a query."""
+    query = f'sum(rate(refunds_total{{revision="{CANARY}"}}[5m])) / sum(rate(orders_total{{revision="{CANARY}"}}[5m]))'
+    return {**found, "queries": [{"name": "refunds", "query": query, "bounds": "at most 0.05", "windows": 3, **told}]}
+
+
 def answered(action: str, revision: str, *, accepted: bool = True, message: str, identity: str = "7d0c") -> Object:
     """`status.rollout.lastRequest`."""
     return {

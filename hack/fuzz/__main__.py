@@ -29,7 +29,7 @@ Test = Callable[[bytes], None]
 
 @contextmanager
 def http() -> Iterator[Test]:
-    """A connection's bytes, with h11 as the oracle."""
+    """A connection's bytes, with h11 as the oracle, and another connection, which has seen the like."""
     with connection.Server() as server:
 
         def one(data: bytes) -> None:
@@ -40,6 +40,12 @@ def http() -> Iterator[Test]:
             unexpected = {status for status, _ in answers} - STATUSES
             if unexpected or not connection.believable(answers, data):
                 raise AssertionError(f"{answers} to {data!r}")
+            # By then a connection knows them as a whole.
+            known = [HTTP_SEEDS["hot"]] * 4
+            after, _ = server.answers(*known, data)
+            first, _ = server.answers(data)
+            if after[len(known) :] != first:
+                raise AssertionError(f"{after} to {data!r} after {len(known)} good ones, and else {first}")
 
         yield one
 

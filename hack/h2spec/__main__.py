@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import uvloop
 
-from h2spec import binary
+from h2spec.binary import PROGRAM
 from localcluster.progress import Progress
 from tidegate_runtime.rpc.http2_server import Http2Server
 from tidegate_runtime.served_model import Limits
@@ -100,7 +100,7 @@ async def _fails_again(program: Path, port: int, case: Case) -> bool:
 
 def main() -> int:
     """Exit status: 0 if all is as it should be."""
-    program = binary.ensure(Progress())
+    program = PROGRAM.ensure(Progress())
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         count, failed = runner.run(conform(program))
     print(f"{count} cases, {count - len(failed)} pass; known to differ:")

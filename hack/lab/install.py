@@ -13,7 +13,10 @@ _IMAGES = Path("artifacts/images.yaml")
 
 
 def namespace(kubectl: Kubectl, name: str) -> None:
-    """Create a namespace that enforces the `restricted` Pod Security Standard."""
+    """Create a namespace that enforces the `restricted` Pod Security Standard, when one that is ending is gone."""
+    found = kubectl.get("namespaces", "--field-selector", f"metadata.name={name}")["items"]
+    if any("deletionTimestamp" in each["metadata"] for each in found):
+        kubectl.run("wait", f"namespace/{name}", "--for=delete", "--timeout=180s")
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
 
@@ -44,7 +47,16 @@ def remove(kubectl: Kubectl) -> None:
 
 def runtime_image(tree: Path = ROOT) -> str:
     """The runtime's image, as built last from a tree."""
-    image: Object = yaml.safe_load(_images(tree).read_text())["images"]["runtime"]
+    return _image("runtime", tree)
+
+
+def router_image(tree: Path = ROOT) -> str:
+    """The router's image, which has Envoy, as built last from a tree."""
+    return _image("router", tree)
+
+
+def _image(name: str, tree: Path) -> str:
+    image: Object = yaml.safe_load(_images(tree).read_text())["images"][name]
     return f"{image['repository']}:{image['tag']}"
 
 

@@ -64,6 +64,26 @@ class Kubectl:
             raise Failed(f"{program} {' '.join(arguments)}: {said}")
         return done.stdout.decode(errors="replace")
 
+    @contextlib.contextmanager
+    def conversing(self, arguments: Sequence[str], told: Object) -> "Iterator[subprocess.Popen[str]]":
+        """A call that is told a line of JSON, and goes on until it ends, or the block does."""
+        with subprocess.Popen(
+            self.command(*arguments),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            # By WebSockets, kubectl gives up a command that is silent for two minutes, or whose way stands still.
+            env={**self.process_environment, "KUBECTL_REMOTE_COMMAND_WEBSOCKETS": "false"},
+            text=True,
+        ) as process:
+            assert process.stdin is not None
+            process.stdin.write(json.dumps(told) + "\n")
+            process.stdin.flush()
+            try:
+                yield process
+            finally:
+                process.kill()
+
     def apply(self, *manifests: Object) -> None:
         """Apply objects, server-side."""
         listed = {"apiVersion": "v1", "kind": "List", "items": list(manifests)}

@@ -15,11 +15,16 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+_MOMENT_SECONDS = 0.05
+
 
 class Load:
     """A closed loop of `concurrency` clients, each with one connection, which pauses for `pause` seconds in between.
 
-    It ends after `count` requests, or after `seconds`, or, with `until_told`, when standard input does.
+    It ends after `count` requests, or after `seconds`, or, with `until_told`, when standard input does. For `patience`
+    seconds, a request whose connection broke, or that found nobody, is sent again by another connection.
     """
 
     def __init__(self, told: dict[str, Any]) -> None:
@@ -35,10 +40,12 @@ class Load:
         self.keep_alive = told.get("keep_alive", True)
         self.pause = told.get("pause", 0.0)
         self.headers = told.get("headers", {})
+        self.patience = told.get("patience", 0.0)
         self.codes: Counter[str] = Counter()
         self.versions: Counter[str] = Counter()
         self.latencies: list[float] = []
         self.failures: list[str] = []
+        self.again: Counter[str] = Counter()
         self.first: Any = None
         self.first_seen: dict[str, float] = {}
         self.last_seen: dict[str, float] = {}
@@ -48,7 +55,8 @@ class Load:
         begun = time.monotonic()
         if self.until_told:
             threading.Thread(target=self._listen, daemon=True).start()
-        await asyncio.gather(*(self._client() for _ in range(self.concurrency)))
+        client = self._grpc_client if self.scheme == "grpc" else self._client
+        await asyncio.gather(*(client() for _ in range(self.concurrency)))
         taken = sorted(self.latencies)
 
         def quantile(share: float) -> float | None:
@@ -59,6 +67,7 @@ class Load:
             "versions": self.versions,
             "failures": len(self.failures),
             "failed": self.failures[:20],
+            "again": self.again,
             "seconds": round(time.monotonic() - begun, 3),
             "p50": quantile(0.5),
             "p95": quantile(0.95),
@@ -73,22 +82,25 @@ class Load:
         self.left = 0
 
     async def _client(self) -> None:
-        if self.scheme == "grpc":
-            await self._grpc_client()
-            return
-        connection: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        connection: Connection | None = None
         while self.left > 0 and time.monotonic() < self.until:
             self.left -= 1
             if self.pause:
                 await asyncio.sleep(self.pause)
-            begun = time.monotonic()
-            try:
-                connection = connection or await asyncio.open_connection(self.host, self.port)
-                status, headers, body = await self._exchange(*connection)
-            except (OSError, asyncio.IncompleteReadError, ValueError) as error:
-                self.failures.append(f"{type(error).__name__}: {error}")
-                connection = None
+            begun, said = time.monotonic(), None
+            while said is None:
+                try:
+                    connection = connection or await asyncio.open_connection(self.host, self.port)
+                    said = await self._exchange(*connection)
+                except (OSError, asyncio.IncompleteReadError, ValueError) as error:
+                    _close(connection)
+                    connection = None
+                    if not await self._again(begun, type(error).__name__):
+                        self.failures.append(f"{type(error).__name__}: {error}")
+                        break
+            if connection is None or said is None:
                 continue
+            status, headers, body = said
             answer = json.loads(body) if body[:1] == b"{" else {}
             self._answered(begun, str(status), str(answer.get("model_version")))
             if status != 200:
@@ -96,8 +108,17 @@ class Load:
             elif self.first is None:
                 self.first = answer
             if not self.keep_alive or headers.get("connection", "").lower() == "close":
-                connection[1].close()
+                _close(connection)
                 connection = None
+        _close(connection)
+
+    async def _again(self, begun: float, why: str) -> bool:
+        """Whether a request that nobody has answered is sent again, once a moment is over."""
+        if time.monotonic() - begun >= self.patience:
+            return False
+        self.again[why] += 1
+        await asyncio.sleep(_MOMENT_SECONDS)
+        return True
 
     def _answered(self, begun: float, code: str, version: str) -> None:
         self.latencies.append(time.monotonic() - begun)
@@ -107,23 +128,31 @@ class Load:
         self.first_seen.setdefault(version, self.last_seen[version])
 
     async def _grpc_client(self) -> None:
-        from grpc import aio  # noqa: PLC0415 - only where it is asked for
+        from grpc import StatusCode, aio  # noqa: PLC0415 - only where it is asked for
 
         # Or clients of one process share a connection.
         alone = (("grpc.use_local_subchannel_pool", 1),)
         async with aio.insecure_channel(f"{self.host}:{self.port}", options=alone) as channel:
             infer: Any = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
             message = _message(self.path.split("/")[-1], self.told)
+            metadata = tuple((name.lower(), value) for name, value in self.headers.items())
             while self.left > 0 and time.monotonic() < self.until:
                 self.left -= 1
                 if self.pause:
                     await asyncio.sleep(self.pause)
-                begun = time.monotonic()
-                try:
-                    answer = await infer(message, timeout=30)
-                except aio.AioRpcError as error:
-                    self.failures.append(f"{error.code().name}: {error.details()}")
-                    self.codes[error.code().name] += 1
+                begun, answer = time.monotonic(), None
+                while answer is None:
+                    try:
+                        answer = await infer(message, timeout=30, metadata=metadata)
+                    except aio.AioRpcError as error:
+                        # What a router or a pod says itself comes with metadata.
+                        broke = error.code() is StatusCode.UNAVAILABLE and not error.trailing_metadata()
+                        why = f"{error.code().name}: {error.details()}"
+                        if not broke or not await self._again(begun, why):
+                            self.failures.append(why)
+                            self.codes[error.code().name] += 1
+                            break
+                if answer is None:
                     continue
                 self._answered(begun, "200", _texts(answer)[2])
 
@@ -143,6 +172,11 @@ class Load:
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
         body = await reader.readexactly(int(headers["content-length"]))
         return int(head[0].split()[1]), headers, body
+
+
+def _close(connection: Connection | None) -> None:
+    if connection is not None:
+        connection[1].close()
 
 
 def _message(model: str, body: dict[str, Any]) -> bytes:

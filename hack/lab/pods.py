@@ -22,6 +22,8 @@ class Answers:
     versions: dict[str, int]
     failures: int
     failed: list[str]
+    again: dict[str, int]
+    """Requests that were sent again because their connection broke, or nobody took it: how often, by the error."""
     seconds: float
     p50: float | None
     p95: float | None
@@ -100,22 +102,8 @@ class Pods:
     @contextlib.contextmanager
     def _client(self, told: Object) -> "Iterator[subprocess.Popen[str]]":
         command = ("exec", "-i", "-n", self.namespace, "deploy/client", "--", "python3", "/lab/load.py")
-        with subprocess.Popen(
-            self.kubectl.command(*command),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            # By WebSockets, kubectl gives a command up that has said nothing for two minutes.
-            env={**self.kubectl.process_environment, "KUBECTL_REMOTE_COMMAND_WEBSOCKETS": "false"},
-            text=True,
-        ) as process:
-            assert process.stdin is not None
-            process.stdin.write(json.dumps(told) + "\n")
-            process.stdin.flush()
-            try:
-                yield process
-            finally:
-                process.kill()
+        with self.kubectl.conversing(command, told) as process:
+            yield process
 
     def _deployment(self, name: str, python: list[str]) -> Object:
         container = {

@@ -1,12 +1,13 @@
 """Rollouts one after the other, every other one aborted, under load by REST and gRPC: what callers lost.
 
-Run by `make storm`; STORM="--rollouts 4 --requests 20000" for less.
+Run by `make storm`; STORM="--rollouts 4 --requests 20000" for less, "--provider Direct" without a proxy.
 """
 
 import argparse
 import sys
 import time
 from dataclasses import dataclass, field
+from typing import get_args
 
 import onnx
 from onnx import TensorProto, helper
@@ -15,8 +16,11 @@ from lab import filetype, install
 from lab.kubectl import ROOT, Failed, Kubectl, Object
 from lab.pods import Answers, Pods
 from lab.service import Service
+from tidegate_operator.api.routing_spec import ProviderName
 
 NAMESPACE = "tidegate-storm"
+WAVE = 10
+"""Rollouts under one load: only when it is over it is known how many requests it was."""
 PAUSE_SECONDS = 0.005
 """Between a client's requests: callers that take all there is of two cores would end what watches them."""
 
@@ -31,12 +35,34 @@ class Tally:
     aborted: int = 0
     seconds: list[float] = field(default_factory=list)
 
+    @property
+    def number(self) -> int:
+        """How many there were."""
+        return self.promoted + self.aborted
+
+
+@dataclass(frozen=True)
+class Wave:
+    """What callers saw of some rollouts."""
+
+    rest: Answers
+    grpc: Answers
+
+    @property
+    def total(self) -> int:
+        """Requests of both kinds that were answered."""
+        return self.rest.total + self.grpc.total
+
 
 def main() -> None:
     """Print the figures as Markdown; exits with 1 if a request was lost."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rollouts", type=int, default=20, help="every other one is aborted")
-    parser.add_argument("--requests", type=int, default=200_000, help="answers there have to be at the end at least")
+    parser.add_argument(
+        "--requests", type=int, default=200_000, help="answers there have to be at least: rollouts go on until then"
+    )
+    ways = get_args(ProviderName)
+    parser.add_argument("--provider", choices=ways, default="Router", help="by which way callers come")
     options = parser.parse_args()
     kubectl = Kubectl.of_cluster()
     install.chart(kubectl, ROOT / "charts/tidegate/ci/small-values.yaml")
@@ -45,40 +71,43 @@ def main() -> None:
     pods.create()
     service = Service(kubectl, NAMESPACE, "doubling")
     try:
-        tally, seen = storm(pods, service, options.rollouts, options.requests)
+        tally, waves = storm(pods, service, options.rollouts, options.requests, options.provider)
     finally:
         kubectl.run("delete", "namespace", NAMESPACE, "--wait=false")
-    print(report(tally, seen))
-    if any(answers.failures for answers in seen.values()):
+    print(report(tally, waves))
+    if any(wave.rest.failures or wave.grpc.failures for wave in waves):
         sys.exit(1)
 
 
-def storm(pods: Pods, service: Service, rollouts: int, requests: int) -> tuple[Tally, dict[str, Answers]]:
-    """The rollouts of a service that serves, and what its callers saw of them."""
+def storm(pods: Pods, service: Service, rollouts: int, requests: int, provider: str) -> tuple[Tally, list[Wave]]:
+    """Rollouts of a service that serves, by waves of ten, and what callers saw of each; more than asked if too few."""
     service.delete()
-    service.apply(specification(pods, 0))
+    service.apply(specification(pods, 0, provider))
     service.until_condition("Ready")
-    tally, begun = Tally(), time.monotonic()
-    with (
-        pods.load(service.url, BODY, concurrency=4, pause=PAUSE_SECONDS) as rest,
-        pods.load(service.grpc_url, BODY, concurrency=4, pause=PAUSE_SECONDS) as grpc,
-    ):
-        for number in range(1, rollouts + 1):
-            rolled_out(pods, service, number, tally)
-            print(f"[{time.monotonic() - begun:5.0f} s] {number} of {rollouts} rollouts", file=sys.stderr, flush=True)
-        rate = pods.send(service.url, BODY, count=2000, pause=PAUSE_SECONDS)
-        missing = requests / (2 * rate.total / rate.seconds) - (time.monotonic() - begun)
-        if missing > 0:
-            print(f"the load goes on for {missing:.0f} s", file=sys.stderr, flush=True)
-            pods.send(service.url, BODY, seconds=missing, pause=PAUSE_SECONDS)
-    return tally, {"REST": rest.answers, "gRPC": grpc.answers}
+    tally, waves, begun = Tally(), list[Wave](), time.monotonic()
+    while tally.number < rollouts or sum(wave.total for wave in waves) < requests:
+        left = rollouts - tally.number
+        with (
+            pods.load(service.url, BODY, concurrency=4, pause=PAUSE_SECONDS) as rest,
+            pods.load(service.grpc_url, BODY, concurrency=4, pause=PAUSE_SECONDS) as grpc,
+        ):
+            for _ in range(min(left, WAVE) if left > 0 else WAVE):
+                rolled_out(service, specification(pods, tally.number + 1, provider), tally)
+                seconds = time.monotonic() - begun
+                print(f"[{seconds:5.0f} s] {tally.number} of {rollouts} rollouts", file=sys.stderr, flush=True)
+        waves.append(Wave(rest.answers, grpc.answers))
+        if not (rest.answers.total and grpc.answers.total):
+            raise Failed(f"nothing was answered: {rest.answers.failed} {grpc.answers.failed}")
+        answered = sum(wave.total for wave in waves)
+        print(f"          {answered:,} of {requests:,} requests", file=sys.stderr, flush=True)
+    return tally, waves
 
 
-def rolled_out(pods: Pods, service: Service, number: int, tally: Tally) -> None:
+def rolled_out(service: Service, spec: Object, tally: Tally) -> None:
     """One rollout: of odd numbers to its end, of even ones to an abort at one step or the other."""
-    begun = time.monotonic()
+    number, begun = tally.number + 1, time.monotonic()
     stable = service.status["stable"]["revision"]
-    service.apply(specification(pods, number))
+    service.apply(spec)
     if number % 2:
         service.until(lambda status: status["stable"]["revision"] != stable, f"to have promoted {number}", 180)
         tally.promoted += 1
@@ -90,7 +119,7 @@ def rolled_out(pods: Pods, service: Service, number: int, tally: Tally) -> None:
     tally.seconds.append(time.monotonic() - begun)
 
 
-def specification(pods: Pods, number: int) -> Object:
+def specification(pods: Pods, number: int, provider: str = "Router") -> Object:
     """A spec whose model is another file for each number, and doubles all the same."""
     data = doubling(number)
     uri = pods.put(f"doubling-{number}.onnx", data)
@@ -98,7 +127,7 @@ def specification(pods: Pods, number: int) -> Object:
         "model": {"uri": uri, "sha256": filetype.digest(data)},
         "runtime": {"device": "cpu"},
         "resources": {"requests": {"cpu": "50m", "memory": "512Mi"}},
-        "routing": {"grpc": True},
+        "routing": {"provider": provider, "grpc": True},
         "rollout": {
             "steps": [{"weight": 10, "hold": "2s"}, {"weight": 50, "hold": "2s"}],
             # A p95 of a millisecond doubles where pods and callers share two cores; lost requests are looked for.
@@ -118,22 +147,21 @@ def doubling(number: int) -> bytes:
     return serialized
 
 
-def report(tally: Tally, seen: dict[str, Answers]) -> str:
-    """The figures as Markdown."""
+def report(tally: Tally, waves: list[Wave]) -> str:
+    """The figures as Markdown; of latencies those of the worst wave."""
     mean = sum(tally.seconds) / len(tally.seconds)
     lines = [
         f"{tally.promoted} rollouts promoted, {tally.aborted} aborted, {mean:.1f} s each on average\n",
         "| callers | answers | failed | revisions that answered | p50 ms | p99 ms |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
-    for name, answers in seen.items():
-        if answers.p50 is None or answers.p99 is None:
-            raise Failed(f"nothing was answered by {name}: {answers.failed}")
-        lines.append(
-            f"| {name} | {answers.total:,} | {answers.failures} | {len(answers.versions)} |"
-            f" {answers.p50 * 1000:.1f} | {answers.p99 * 1000:.1f} |"
-        )
-        lines += [f"\n{name}: {failed}" for failed in answers.failed]
+    for name, seen in (("REST", [wave.rest for wave in waves]), ("gRPC", [wave.grpc for wave in waves])):
+        total, failures = sum(each.total for each in seen), sum(each.failures for each in seen)
+        revisions = {revision for each in seen for revision in each.versions}
+        p50, p99 = max(each.p50 or 0.0 for each in seen), max(each.p99 or 0.0 for each in seen)
+        latencies = f"{p50 * 1000:.1f} | {p99 * 1000:.1f}"
+        lines.append(f"| {name} | {total:,} | {failures} | {len(revisions)} | {latencies} |")
+        lines += [f"\n{name}: {failed}" for each in seen for failed in each.failed]
     return "\n".join(lines)
 
 

@@ -1,6 +1,5 @@
 """An API server and its etcd alone, on loopback, without a node: for trying what it takes and what it refuses."""
 
-import socket
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -12,6 +11,7 @@ from localcluster.addresses import divide
 from localcluster.api import Api
 from localcluster.errors import ClusterError
 from localcluster.files import write
+from localcluster.ports import free_ports
 from localcluster.settings import Settings
 from localcluster.waiting import wait_for
 
@@ -29,7 +29,7 @@ def control_plane(binaries: Path, folder: Path) -> Iterator[Path]:
     """
     pki = folder / "pki"
     certificates.ensure(pki, _SETTINGS)
-    clients, peers, secure = (_free_port() for _ in range(3))
+    clients, peers, secure = free_ports(3)
     server = f"https://127.0.0.1:{secure}"
     authority, certificate, key = ((pki / name).read_bytes() for name in ("ca.crt", "admin.crt", "admin.key"))
     write(folder / "kubeconfig", configuration.kubeconfig(server, authority, certificate, key))
@@ -90,10 +90,3 @@ def _api_server(binaries: Path, pki: Path, clients: int, secure: int) -> list[st
         f"--service-account-key-file={pki / 'service-accounts.pub'}",
         f"--service-account-signing-key-file={pki / 'service-accounts.key'}",
     ]
-
-
-def _free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port

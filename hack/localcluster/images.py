@@ -68,6 +68,12 @@ def load(socket: Path, archive: Path) -> dict[str, bool]:
 
 def pause_archive(program: Path, name: str, architecture: str) -> bytes:
     """An OCI archive of one static program, run as `PROGRAM -P` by a user without rights."""
+    run = {"Entrypoint": ["/pause", "-P"], "User": "65535:65535"}
+    return program_archive(program, "pause", name, architecture, run)
+
+
+def program_archive(program: Path, place: str, name: str, architecture: str, run: dict[str, Any]) -> bytes:
+    """An OCI archive of one static program at `place`, which has no slash before it; `run` is the image's `config`."""
     blobs: dict[str, bytes] = {}
 
     def keep(kind: str, body: bytes) -> dict[str, Any]:
@@ -75,8 +81,7 @@ def pause_archive(program: Path, name: str, architecture: str) -> bytes:
         blobs[f"blobs/sha256/{digest}"] = body
         return {"mediaType": kind, "digest": f"sha256:{digest}", "size": len(body)}
 
-    layer = keep(_LAYER, _tar({"pause": program.read_bytes()}, mode=0o755))
-    run = {"Entrypoint": ["/pause", "-P"], "User": "65535:65535"}
+    layer = keep(_LAYER, _tar({place: program.read_bytes()}, mode=0o755))
     root = {"type": "layers", "diff_ids": [layer["digest"]]}
     config = keep(_CONFIG, _json({"architecture": architecture, "os": "linux", "config": run, "rootfs": root}))
     manifest = keep(_MANIFEST, _json({"schemaVersion": 2, "mediaType": _MANIFEST, "config": config, "layers": [layer]}))

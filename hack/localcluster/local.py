@@ -57,7 +57,12 @@ class LocalCluster:
 
     def down(self) -> None:
         """End the node, and with it all that ran in it; then remove the folder."""
-        Node(self.settings, self.folder).stop()
+        node = Node(self.settings, self.folder)
+        for component in components(self.settings):
+            # Where a component was stopped (SIGSTOP), nsenter has stopped itself, and would never see it end.
+            if (entered := self._running(component, node)) is not None:
+                processes.resume(entered)
+        node.stop()
         inside = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
         if mounted := [point for point in inside if Path(point).is_relative_to(self.folder)]:
             raise ClusterError(f"something is mounted at {mounted[0]}: unmount it, then run down again")

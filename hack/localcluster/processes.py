@@ -67,6 +67,14 @@ def kill(pid: int) -> None:
         return
 
 
+def resume(pid: int) -> None:
+    """Let the process go on if it was stopped; none is no error."""
+    try:
+        os.kill(pid, signal.SIGCONT)
+    except ProcessLookupError:
+        return
+
+
 def tail(log: Path, lines: int = 15) -> str:
     """The log's last lines, indented."""
     try:

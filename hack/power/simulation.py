@@ -26,6 +26,10 @@ class Case:
     variation: float = 0.3
     slower: float = 0.0
     """By what share the canary's times are longer."""
+    later_ms: float = 0.0
+    """How much longer each of them is, whatever it was."""
+    mean_ms: float = 20.0
+    """Stable's times on average, of some canaries up to twice as much."""
     stable_errors: float = 0.001
     canary_errors: float = 0.001
     canary_requests: int = 300
@@ -62,27 +66,35 @@ def simulate(case: Case, runs: int, seed: int) -> Outcome:
     return Outcome(runs, tuple(found))
 
 
+@dataclass(frozen=True)
+class _Times:
+    """How long requests take, in seconds: gamma distributed, and a constant on top."""
+
+    mean: float
+    variation: float
+    more: float = 0.0
+
+
 def _one(case: Case, generator: np.random.Generator) -> int | None:
-    mean = 0.02 * 2 ** generator.random()
+    mean = case.mean_ms / 1000 * 2 ** generator.random()
     status: AnalysisStatus | None = None
     canary, stable = Window(), Window()
     for number in range(1, case.windows + 1):
         slump = 2.0 if case.slump is not None and number >= case.slump else 1.0
-        own = mean * slump * (1 + case.slower)
-        canary = _window(canary, case.canary_requests, own, case.variation, case.canary_errors, generator)
-        stable = _window(stable, case.stable_requests, mean * slump, case.variation, case.stable_errors, generator)
+        usual = _Times(mean * slump, case.variation)
+        own = _Times(usual.mean * (1 + case.slower), case.variation, case.later_ms / 1000)
+        canary = _window(canary, case.canary_requests, own, case.canary_errors, generator)
+        stable = _window(stable, case.stable_requests, usual, case.stable_errors, generator)
         status = judge(case.analysis, status, canary, stable, BEGIN + timedelta(seconds=30 * number), steps=STEPS)
         if status.verdict == "Fail":
             return number
     return None
 
 
-def _window(
-    before: Window, requests: int, mean: float, variation: float, errors: float, generator: np.random.Generator
-) -> Window:
+def _window(before: Window, requests: int, take: _Times, errors: float, generator: np.random.Generator) -> Window:
     failures = int(generator.binomial(requests, errors))
-    shape = 1 / variation**2
-    times = generator.gamma(shape, mean / shape, requests - failures)
+    shape = 1 / take.variation**2
+    times = take.more + generator.gamma(shape, take.mean / shape, requests - failures)
     earlier = tuple(a + b for a, b in zip(before.earlier or _NONE, before.counts or _NONE, strict=True))
     return Window(requests=requests, failures=failures, counts=_counts(times), earlier=earlier)
 

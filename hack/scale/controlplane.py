@@ -3,7 +3,6 @@
 import contextlib
 import json
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from localcluster.addresses import divide
 from localcluster.api import APPLY, Api
 from localcluster.errors import ClusterError
 from localcluster.node import Node
+from localcluster.ports import free_ports
 from localcluster.processes import tail
 from localcluster.progress import Progress
 from localcluster.settings import Settings
@@ -141,13 +141,6 @@ def _know_services(api: Api) -> None:
         return None if found else "not served yet"
 
     wait_for("InferenceServices", missing, seconds=_START_SECONDS)
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of loopback that nobody has now."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [each.getsockname()[1] for each in sockets]
 
 
 def _audit_policy() -> Object:

@@ -15,8 +15,9 @@ import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
 from lab.kubectl import ROOT, Object
+from localcluster.ports import free_ports
 from localcluster.waiting import wait_for
-from scale.controlplane import ControlPlane, free_ports
+from scale.controlplane import ControlPlane
 
 NAMESPACE = "tidegate-system"
 _TICKS = os.sysconf("SC_CLK_TCK")

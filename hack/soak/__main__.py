@@ -5,7 +5,6 @@ import asyncio
 import contextlib
 import os
 import resource
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,7 +17,8 @@ from typing import Final
 
 import uvloop
 
-from soak import rpc, web
+from localcluster.ports import free_ports
+from soak import handover, rpc, web
 from soak.models import store
 from soak.report import Sample, line, table
 from soak.tally import Tally
@@ -35,6 +35,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--calls", type=int, default=6, help="gRPC calls at a time on each")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--every", type=float, default=15.0, help="seconds between two lines of progress")
+    parser.add_argument("--handover", type=float, default=0.0, help="percent of requests that a second server answers")
     parser.add_argument("server", nargs="*", help="further options of `tidegate-runtime serve`, behind --")
     return parser.parse_args()
 
@@ -66,18 +67,21 @@ def serving(root: Path, ports: Sequence[int], further: Sequence[str]) -> Iterato
             process.terminate()
 
 
+@contextlib.contextmanager
+def canary(folder: Path, percent: float) -> Iterator[str]:
+    """The URL of a share by which a second server, of the same models by another version, gets `percent`."""
+    store(folder / "models", handover.VERSION)
+    ports = free_ports(3)
+    with serving(folder / "models", ports, ()), handover.telling(ports[0], percent) as url:
+        yield url
+
+
 def _ready(port: int) -> bool:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False
-
-
-def free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [probe.getsockname()[1] for probe in sockets]
 
 
 def rss(process: subprocess.Popen[bytes]) -> int:
@@ -131,12 +135,18 @@ def main() -> None:
     """Exits 1 after a wrong answer."""
     asked = options()
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         root = Path(folder) / "models"
         store(root)
-        ports = free_ports(3)
-        with serving(root, ports, asked.server) as process:
+        ports, further = free_ports(3), list(asked.server)
+        if asked.handover:
+            further += ["--share-url", stack.enter_context(canary(Path(folder) / "canary", asked.handover))]
+        with serving(root, ports, further) as process:
+            if asked.handover:
+                handover.wait_until_reached(ports[2])
             right = uvloop.run(soak(asked, ports, process)) and at_rest(ports[2])
+            if asked.handover:
+                print(f"\nhanded over: {handover.outcomes(ports[2])}")
         log = (root.parent / "log").read_text()
     if errors := [line for line in log.splitlines() if '"level": "error"' in line or "critical" in line]:
         print(f"\nthe server's log has {len(errors)} errors, the first: {errors[0][:3000]}")

@@ -14,7 +14,9 @@ JSON: Final = "application/json"
 BINARY: Final = "application/octet-stream"
 LENGTH: Final = "inference-header-content-length"
 _ALWAYS: Final = frozenset({"date", "content-type", "content-length"})
-_SOMETIMES: Final = frozenset({"vary", "connection"})
+REVISION: Final = "x-tidegate-revision"
+"""On an answer that another server gave, whose models have that version."""
+_SOMETIMES: Final = frozenset({"vary", "connection", REVISION})
 
 
 class Answer(NamedTuple):
@@ -62,12 +64,13 @@ def _document(asked: Asked, **members: Any) -> dict[str, Any]:
     return {"id": asked.id, "inputs": [tensor | members]}
 
 
-def _answers(asked: Asked, document: Any) -> bool:
+def _answers(asked: Asked, answer: Answer, text: bytes) -> bool:
+    document = orjson.loads(text)
     return bool(
         document
         == {
             "model_name": asked.model.name,
-            "model_version": "1",
+            "model_version": answer.headers.get(REVISION, "1"),
             "id": asked.id,
             "outputs": [
                 {
@@ -85,7 +88,7 @@ def _json(asked: Asked, kind: str, *lines: str, chunked: bool = False) -> Exchan
     body = orjson.dumps(_document(asked))
 
     def right(answer: Answer) -> bool:
-        return answer.status == 200 and _plain(answer, JSON) and _answers(asked, orjson.loads(answer.body))
+        return answer.status == 200 and _plain(answer, JSON) and _answers(asked, answer, answer.body)
 
     return Exchange(kind, _post(_path(asked), body, *lines, chunked=chunked), right)
 
@@ -102,7 +105,7 @@ def _packed(asked: Asked, encoding: str) -> Exchange:
             if answer.headers["content-encoding"] != encoding:
                 return False
             text = gzip.decompress(text) if encoding == "gzip" else zlib.decompress(text)
-        return answer.status == 200 and _plain(answer, JSON, *further) and _answers(asked, orjson.loads(text))
+        return answer.status == 200 and _plain(answer, JSON, *further) and _answers(asked, answer, text)
 
     return Exchange(encoding, sent, right)
 

@@ -45,12 +45,12 @@ MODELS: Final[Mapping[str, Model]] = {
 _KINDS: Final = {"FP32": TensorProto.FLOAT, "INT64": TensorProto.INT64, "BYTES": TensorProto.STRING}
 
 
-def store(root: Path) -> None:
-    """Writes a model repository."""
-    _put(root, "double", [helper.make_node("Add", ["x", "x"], ["y"])], 4)
-    _put(root, "negate", [helper.make_node("Neg", ["x"], ["y"])], "K")
-    _put(root, "text", [helper.make_node("Identity", ["x"], ["y"])], 1)
-    _put(root, "count", [helper.make_node("Loop", ["steps", "true", "x"], ["y"], body=_body())], 2)
+def store(root: Path, version: str = "1") -> None:
+    """Writes a model repository, of models of one version."""
+    _put(root, version, "double", [helper.make_node("Add", ["x", "x"], ["y"])], 4)
+    _put(root, version, "negate", [helper.make_node("Neg", ["x"], ["y"])], "K")
+    _put(root, version, "text", [helper.make_node("Identity", ["x"], ["y"])], 1)
+    _put(root, version, "count", [helper.make_node("Loop", ["steps", "true", "x"], ["y"], body=_body())], 2)
 
 
 def _body() -> onnx.GraphProto:
@@ -67,7 +67,7 @@ def _body() -> onnx.GraphProto:
     )
 
 
-def _put(root: Path, name: str, nodes: list[onnx.NodeProto], columns: int | str) -> None:
+def _put(root: Path, version: str, name: str, nodes: list[onnx.NodeProto], columns: int | str) -> None:
     kind = _KINDS[MODELS[name].datatype]
     constants = {"steps": np.array(STEPS), "true": np.array(True), "one": np.array(1, np.float32)}
     graph = helper.make_graph(
@@ -77,7 +77,7 @@ def _put(root: Path, name: str, nodes: list[onnx.NodeProto], columns: int | str)
         [helper.make_tensor_value_info("y", kind, ["N", columns])],
         [numpy_helper.from_array(value, key) for key, value in constants.items()] if name == "count" else [],
     )
-    folder = root / name / "1"
+    folder = root / name / version
     folder.mkdir(parents=True)
     onnx.save(
         helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8), folder / "model.onnx"

@@ -49,6 +49,14 @@ def test_pod_that_is_not_ready_counts_from_its_last_change_or_its_creation(pod_b
     assert pending.address is None
 
 
+def test_pod_that_tells_no_metrics_is_not_to_be_asked(pod_body: Body) -> None:
+    body = pod_body()
+    body["metadata"]["labels"]["tidegate.dev/metrics"] = "none"
+    pod = pod_of(body)
+    assert pod is not None
+    assert pod.address is None
+
+
 @pytest.mark.parametrize("ready", [True, False])
 def test_pod_that_is_being_deleted_is_neither_ready_nor_starting(pod_body: Body, ready: bool) -> None:
     pod = pod_of(pod_body(ready=ready, deletionTimestamp="2026-11-22T10:00:00Z"))

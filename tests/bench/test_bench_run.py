@@ -33,6 +33,7 @@ def test_only_overload_and_refusals_carry_a_deadline() -> None:
 
 
 @pytest.mark.integration
+@pytest.mark.alone
 def test_a_short_run_of_our_own_server_ends_in_a_report(tmp_path: Path) -> None:
     if not {SERVER_CPU, LOAD_CPU} <= os.sched_getaffinity(0):
         pytest.skip("a run needs two processors, and this process may use one")

@@ -18,7 +18,7 @@ from localcluster import gobuild, pins
 from localcluster.errors import ClusterError
 from localcluster.progress import Progress
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.alone]
 
 BODIES = 8
 Answer = Callable[[int, int], Awaitable[tuple[int, float]]]

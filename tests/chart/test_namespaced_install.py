@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ import aiohttp
 import pytest
 
 from lab.kubectl import Failed, Kubectl, Object
+from localcluster.ports import free_ports
 from localcluster.waiting import wait_for
 from tidegate_operator.controller.command import WATCHED, Controller
 from tidegate_operator.install import Install
@@ -165,7 +165,7 @@ def test_xds_tells_routers_of_its_namespaces_by_its_own_account(namespaced: Kube
 @contextmanager
 def xds(kubeconfig: Path, log: Path) -> Iterator[Callable[[], set[str]]]:
     """The command as a process; the virtual hosts that it tells routers of at the moment."""
-    port, admin = free_port(), free_port()
+    port, admin = free_ports(2)
     settings = {
         "KUBECONFIG": str(kubeconfig),
         "TIDEGATE_HOST": "127.0.0.1",
@@ -193,10 +193,3 @@ def xds(kubeconfig: Path, log: Path) -> Iterator[Callable[[], set[str]]]:
             assert run.poll() is None, log.read_text()
         finally:
             run.terminate()
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port

@@ -52,6 +52,7 @@ def test_every_pod_is_fit_for_a_namespace_that_enforces_restricted(helm: Path, v
         ("images.router.repository=registry.example/router:1.2", "/images/router/repository"),
         ("images.pullSecrets={Not_A_Name}", "/images/pullSecrets/0"),
         ("models.allowHttp=maybe", "/models/allowHttp"),
+        ("images.allowOwn=maybe", "/images/allowOwn"),
         ("statusPolicy.enabled=false", "enabled"),
         ("networkPolicies.metricsFrom[0].namespace=monitoring", "namespace"),
         ("xds.resources.limit.memory=1Gi", "limit"),

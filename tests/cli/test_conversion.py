@@ -217,7 +217,7 @@ MISSING: dict[str, tuple[Object, str, str]] = {
     "a place that we can't fetch from": (a_kserve(model={"storageUri": "ftp://x/y"}), "model.storageUri", "can't be"),
     "a transformer": (a_kserve(transformer={"containers": [{}]}), "spec.transformer", "in the client"),
     "several nodes": (a_kserve({"workerSpec": {"size": 2}}), "workerSpec", "one pod"),
-    "own containers": (a_kserve({"containers": [{"name": "x"}]}), "containers", "own container alone"),
+    "own containers": (a_kserve({"containers": [{"name": "x"}]}), "containers", "bundled runtime"),
     "a quantity that is none": (
         a_kserve(model=resources({"memory": "much"})),
         "model.resources.requests.memory",

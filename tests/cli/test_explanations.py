@@ -26,7 +26,8 @@ from tidegate_operator.api.rollout_spec import RolloutSpec, StepSpec
 from tidegate_operator.api.scaling_spec import ScalingSpec
 from tidegate_operator.cli.explanation import Finding, explain
 from tidegate_operator.rollout.capacity import canary_need
-from tidegate_operator.rollout.state import RolloutState
+from tidegate_operator.rollout.state import RolloutState, Seen
+from tidegate_operator.rollout.state import Situation as ControllersSituation
 
 RESTART = "kubectl -n tidegate-system rollout restart deployment/tidegate-"
 LOGS = "kubectl -n tidegate-system logs --since=10m deployment/tidegate-"
@@ -43,6 +44,8 @@ EXPECTED: dict[str, list[tuple[str, str, float | None, str]]] = {
     "Too few requests": [("sample", "TooFewRequests", 8, PROMOTE)],
     "Too few copies": [("sample", "TooFewCopies", 8, PROMOTE)],
     "Given up by how it answered copies": [("sample", "AnswersDiverged", 12, RETRY)],
+    "Prometheus isn't content": [("sample", "QueryUndecided", 8, PROMOTE)],
+    "Given up by what Prometheus said": [("sample", "QueryOutOfBounds", 12, RETRY)],
     "The observed share differs": [("route", "ShareDiffers", 10, RESTART + "router")],
     "Pods: the image can't be pulled": [("condition", "ImagePullBackOff", 9, f"kubectl -n ml describe pod {POD}")],
     "Pods: a container crashes": [
@@ -61,6 +64,15 @@ EXPECTED: dict[str, list[tuple[str, str, float | None, str]]] = {
     "Pods: a quota is used up": [("quota", "PodsRefused", None, "kubectl -n ml describe resourcequota")],
     "Pods: still starting": [("condition", "PodsStarting", 9, f"kubectl -n ml logs {POD} --all-containers --tail=20")],
     "Not every router sees the canary": [("route", "CanaryNotRoutable", 10, LOGS + "router")],
+    "Not every pod of stable reaches the canary, with provider Direct": [
+        ("route", "CanaryNotRoutable", 10, "kubectl -n ml describe networkpolicy")
+    ],
+    "Stable can't hand requests over, with provider Direct": [
+        ("route", "StableCantHandOver", 10, "kubectl -n ml edit isv churn")
+    ],
+    "The way that the spec asks for doesn't work yet": [
+        ("route", "WayNotWorking", None, "kubectl -n ml get services,endpointslices -l tidegate.dev/service=churn")
+    ],
     "The routers can't be asked": [
         ("route", "RouterUnreachable", 10, "kubectl -n tidegate-system rollout status deployment/tidegate-router")
     ],
@@ -69,6 +81,9 @@ EXPECTED: dict[str, list[tuple[str, str, float | None, str]]] = {
     ],
     "More pods are needed than allowed": [
         ("quota", "CapacityExceeded", 10, PATCH + """'{"spec": {"rollout": {"surge": 2}}}'""")
+    ],
+    "Stable is too busy to give pods up": [
+        ("quota", "StableBusy", 10, PATCH + """'{"spec": {"rollout": {"surgeGpus": 2}}}'""")
     ],
     "Aborted by request": [("gate", "AbortedByRequest", 12, RETRY)],
     "Aborted by what callers saw": [("sample", "ErrorsIncreased", 12, RETRY)],
@@ -125,9 +140,19 @@ def test_the_page_is_what_the_command_says_of_the_cases() -> None:
 def test_the_recorded_capacity_is_told_in_the_words_of_the_controller() -> None:
     rollout = RolloutSpec(steps=[StepSpec(weight=10), StepSpec(weight=50)], surge=1)
     state = RolloutState(since=NOW, phase="Preparing", stable=STABLE, canary=CANARY, step=1)
-    need = canary_need(state, rollout, ScalingSpec(min_replicas=3, max_replicas=3), 3)
+    sees = ControllersSituation(CANARY, {STABLE: Seen(3, 3, True)})
+    need = canary_need(state, rollout, ScalingSpec(min_replicas=3, max_replicas=3), sees)
     (case,) = [case for case in CASES if case.title == "More pods are needed than allowed"]
     assert case.live["status"]["rollout"]["message"] == need.obstacle
+
+
+def test_the_recorded_wait_for_load_is_told_in_the_words_of_the_controller() -> None:
+    rollout = RolloutSpec(steps=[StepSpec(weight=10)], surge_gpus=0, when_full="Yield")
+    state = RolloutState(since=NOW, phase="Preparing", stable=STABLE, canary=CANARY)
+    sees = ControllersSituation(CANARY, {STABLE: Seen(3, 3, True)}, gpus={STABLE: 2, CANARY: 2})
+    need = canary_need(state, rollout, ScalingSpec(min_replicas=1, max_replicas=3), sees)
+    (case,) = [case for case in CASES if case.title == "Stable is too busy to give pods up"]
+    assert case.live["status"]["rollout"]["message"] == need.busy
 
 
 def reasons(live: Object, *children: Object) -> list[str]:
@@ -158,9 +183,18 @@ def test_a_lease_that_ran_out_or_was_given_up_tells_that_nobody_leads(held: Obje
 def test_routers_that_have_an_older_share_are_told_though_the_hold_is_not_over() -> None:
     steps = {"rollout": {"steps": [{"weight": 10, "hold": "1h"}]}}
     told = analysis(
-        "Inconclusive", "RoutesDiffer", "not every router shares requests 90 to 10 yet", (500, 0), (4500, 0)
+        "Inconclusive", "RoutesDiffer", "requests are not shared 90 to 10 everywhere yet", (500, 0), (4500, 0)
     )
     assert reasons(service(spec=steps, status=under_way("Progressing", analysis=told))) == ["Holding", "RoutesDiffer"]
+
+
+def test_who_has_another_share_depends_on_the_way_of_routing() -> None:
+    told = analysis("Inconclusive", "ShareDiffers", "seen otherwise", (500, 0), (4500, 0))
+    status = under_way("Progressing", analysis=told)
+    routing = {"routing": {"provider": "Direct", "weights": "Exact"}}
+    (finding,) = [each for each in explain(service(status=status | routing), (), NOW) if each.reason == "ShareDiffers"]
+    assert "a pod of stable has heard of another share" in finding.message
+    assert finding.command.endswith("deployment/tidegate-xds")
 
 
 def test_a_step_without_share_needs_no_sample() -> None:

@@ -44,6 +44,16 @@ def test_each_revision_is_told_with_what_became_of_it() -> None:
     }
 
 
+def test_a_digest_that_the_spec_does_not_name_is_the_one_that_the_status_tells() -> None:
+    status = at_ten()
+    status["stable"]["modelSha256"], status["canary"]["modelSha256"] = "11" * 32, "22" * 32
+    status["previous"] = {"revision": C, "modelSha256": "33" * 32}
+    promised = {"model": {**MODEL, "sha256": "ab" * 32}}
+    records = [a_record(D, 1), a_record(C, 2), a_record(A, 3, **promised), a_record(B, 4)]
+    told = {entry.revision: entry.sha256 for entry in history(a_service(status), records)}
+    assert told == {B: "22" * 32, A: "ab" * 32, C: "33" * 32, D: None}
+
+
 CHANGES: dict[str, tuple[Object, Object, tuple[str, ...]]] = {
     "another model": (
         {},

@@ -41,7 +41,7 @@ def full() -> dict[str, Any]:
         },
         request={"action": "Promote", "revision": B, "id": "2"},
     )
-    status["canary"].update(observedWeight=10.3, p95Ms=44, previewUrl="http://churn-canary.ml")
+    status["canary"].update(observedWeight=10.3, p95Ms=44, previewUrl="http://churn-canary.ml", modelSha256="b1" * 32)
     conditions = [
         a_condition(),
         a_condition("Stalled", "False", "Progressing"),
@@ -52,7 +52,7 @@ def full() -> dict[str, Any]:
         "url": "http://churn.ml.svc.cluster.local",
         "conditions": conditions,
         "retiring": [{"revision": C, "until": "2026-11-22T10:05:00Z"}],
-        "previous": {"revision": C},
+        "previous": {"revision": C, "modelSha256": "c2" * 32},
     }
 
 
@@ -63,9 +63,9 @@ def test_the_tree_has_everything_that_the_status_tells() -> None:
         "├── ○ Stalled False Progressing for 60m",
         "├── ○ ModelLoaded False ModelNotFound for 60m  no file at that place",
         f"├── stable  {A}  90 %  3/3 ready",
-        f"├── canary  {B}  10 %  seen 10.3 %  1/1 ready  p95 44 ms  http://churn-canary.ml",
+        f"├── canary  {B}  10 %  seen 10.3 %  1/1 ready  p95 44 ms  model b1b1b1b1b1b1  http://churn-canary.ml",
         f"├── retiring  {C}  pods go in 5m",
-        f"├── previous  {C}",
+        f"├── previous  {C}  model c2c2c2c2c2c2",
         "└── rollout  AwaitingApproval  step 0 of 0–2  for 10m",
         f"    ├── {B} at 10 % waits for status.rollout.request",
         "    ├── analysis  Pass  20s ago  no worse than stable",
@@ -76,12 +76,34 @@ def test_the_tree_has_everything_that_the_status_tells() -> None:
     ]
 
 
+def test_the_way_that_callers_come_is_told_where_it_is_not_the_router() -> None:
+    message = "going over to Direct, which is seen to work"
+    routing = {"provider": "Service", "weights": "Approximate", "message": message, "coming": "Direct"}
+    lines = drawn(a_service({**full(), "routing": routing, "externalUrl": "https://churn.ml.example.com"}))
+    assert lines[0].endswith("https://churn.ml.example.com")
+    assert f"├── routing  Service  {message}" in lines
+    assert not any("routing" in line for line in drawn(a_service(full())))
+
+
 def test_a_step_that_is_judged_by_copies_tells_what_became_of_them() -> None:
     status = full()
     copies = {"compared": 1200, "diverged": 6, "failed": 1, "dropped": 30}
     status["rollout"]["analysis"] |= {"copies": copies, "canary": {}, "stable": {}}
     (told,) = [line for line in drawn(a_service(status)) if "copies" in line]
     assert told == "    │   └── copies  1,200 compared, 6 differed (0.50 %); 1 failed, 30 dropped"
+
+
+def test_each_query_tells_its_value_and_what_it_has_to_keep_to() -> None:
+    status = full()
+    query = {"query": "refunds", "bounds": "at most 0.05", "windows": 3}
+    status["rollout"]["analysis"]["queries"] = [
+        {**query, "name": "refunds", "outcome": "OutOfBounds", "value": 0.2, "against": 2},
+        {**query, "name": "signups", "outcome": "Unanswered", "problem": "Prometheus can't be reached"},
+    ]
+    assert [line for line in drawn(a_service(status)) if "query" in line] == [
+        "    │   ├── query refunds gave 0.2 (at most 0.05), 2 of 3 in a row against the canary",
+        "    │   └── query signups gave no number (at most 0.05): Prometheus can't be reached",
+    ]
 
 
 def test_a_spec_that_the_controller_has_not_looked_at_is_told_first() -> None:

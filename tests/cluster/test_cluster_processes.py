@@ -1,4 +1,5 @@
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -59,3 +60,11 @@ def test_a_wait_that_fails_tells_what_was_missing_last() -> None:
     seen = iter(range(1000))
     with pytest.raises(ClusterError, match=r"etcd: not within 0 s; last seen: state \d"):
         wait_for("etcd", lambda: f"state {next(seen)}", seconds=0.0)
+
+
+def test_a_stopped_process_goes_on_and_one_that_has_ended_is_no_error() -> None:
+    with subprocess.Popen(["sh", "-c", "kill -STOP $$; exit 7"]) as process:
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED)
+        processes.resume(process.pid)
+        assert process.wait(10) == 7
+    processes.resume(4194304)

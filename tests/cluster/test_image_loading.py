@@ -35,6 +35,21 @@ def test_an_archives_every_blob_has_the_digest_that_it_is_named_by(tmp_path: Pat
     assert members(layer) == {"pause": b"\x7fELF"}
 
 
+def test_a_programs_image_has_it_where_it_is_to_be_and_runs_it_as_told(tmp_path: Path) -> None:
+    program, run = tmp_path / "program", {"Entrypoint": ["/usr/local/bin/web"], "User": "65532:65532"}
+    program.write_bytes(b"\x7fELF")
+    files = members(images.program_archive(program, "usr/local/bin/web", NAME, "arm64", run))
+
+    def blob(described: dict[str, Any]) -> bytes:
+        return files["blobs/sha256/" + described["digest"].removeprefix("sha256:")]
+
+    manifest = json.loads(blob(json.loads(files["index.json"])["manifests"][0]))
+    config = json.loads(blob(manifest["config"]))
+    assert (config["architecture"], config["config"]) == ("arm64", run)
+    assert config["rootfs"]["diff_ids"] == [manifest["layers"][0]["digest"]]
+    assert members(blob(manifest["layers"][0])) == {"usr/local/bin/web": b"\x7fELF"}
+
+
 def test_the_pause_image_is_named_and_the_same_each_time(tmp_path: Path) -> None:
     program, archive = tmp_path / "program", tmp_path / "pause.tar"
     program.write_bytes(b"\x7fELF")

@@ -54,9 +54,11 @@ def test_the_page_names_the_labels() -> None:
         operator.COMPONENT_LABEL,
         operator.SERVICE_LABEL,
         operator.REVISION_LABEL,
+        operator.METRICS_LABEL,
     }
     assert told[operator.MANAGED_BY_LABEL] == operator.MANAGED_BY
     assert told[operator.COMPONENT_LABEL] == operator.COMPONENT
+    assert told[operator.METRICS_LABEL] == operator.NO_METRICS
 
 
 def test_every_side_has_the_ports_of_the_page() -> None:

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from lab import diagnosis, install
+from lab.faults import Faults
 from lab.kubectl import ROOT, Kubectl, Object
 from lab.pods import Models, Pods
 from lab.service import Service, small
+from localcluster.files import locked
 
 # A name of its own for each run: the one before may still be on its way out.
 NAMESPACE = f"tidegate-e2e-{uuid.uuid4().hex[:6]}"
@@ -20,13 +22,10 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def kubectl() -> Kubectl:
-    return Kubectl.of_cluster()
-
-
-@pytest.fixture(scope="session")
 def installed(kubectl: Kubectl) -> None:
-    install.chart(kubectl, ROOT / "charts/tidegate/ci/small-values.yaml")
+    # Test processes side by side would meet in helm, which refuses the second one.
+    with locked(ROOT / "artifacts", lambda: None):
+        install.chart(kubectl, ROOT / "charts/tidegate/ci/small-values.yaml")
 
 
 @pytest.fixture(scope="session")
@@ -36,6 +35,14 @@ def pods(kubectl: Kubectl, installed: None) -> Iterator[Pods]:
     pods.create()
     yield pods
     kubectl.run("delete", "namespace", NAMESPACE, "--wait=false")
+
+
+@pytest.fixture(scope="session")
+def faults(kubectl: Kubectl, installed: None) -> Iterator[Faults]:
+    faults = Faults(kubectl, f"{NAMESPACE}-node", install.runtime_image())
+    faults.create()
+    yield faults
+    kubectl.run("delete", "namespace", faults.namespace, "--wait=false")
 
 
 @pytest.fixture(scope="session")
@@ -60,13 +67,6 @@ def service(kubectl: Kubectl, pods: Pods, request: pytest.FixtureRequest) -> Ite
         folder = Path("artifacts") / "e2e" / request.node.name
         diagnosis.keep(kubectl, (NAMESPACE, install.NAMESPACE), folder)
     service.delete()
-
-
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    outcome: Any = yield
-    if outcome.get_result().failed:
-        item.failed = True  # type: ignore[attr-defined]
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from lab.kubectl import Kubectl, Object
 from lab.pods import Pods
 from lab.service import Service
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.alone]
 
 BODY = filetype.request(*[b"#include <stdio.h>\n" * 60] * 8)
 

@@ -7,7 +7,7 @@ from lab.kubectl import Kubectl
 from lab.pods import Pods
 from lab.service import Service
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.alone]
 
 BODY = filetype.request(b"fn main() {}\n" * 50)
 

@@ -77,6 +77,7 @@ def test_a_request_that_names_another_revision_is_refused_and_told_so(canary: Se
     assert canary.status["canary"]["weight"] == 10
 
 
+@pytest.mark.alone
 def test_a_controller_killed_in_the_middle_of_a_rollout_goes_on_from_the_status(
     canary: Service, pods: Pods, kubectl: Kubectl
 ) -> None:

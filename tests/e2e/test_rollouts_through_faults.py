@@ -9,7 +9,7 @@ from lab.kubectl import Kubectl, Object
 from lab.pods import Pods
 from lab.service import Service
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.alone]
 
 BODY = filetype.request(b"fn main() {}\n" * 50)
 STEPS = [{"weight": 10, "hold": "3s"}, {"weight": 50, "hold": "1s", "approval": "Manual"}]
@@ -21,27 +21,30 @@ def end(kubectl: Kubectl, process: str) -> None:
     kubectl.run("delete", "-n", "tidegate-system", "pods", "-l", label, "--force", "--grace-period=0")
 
 
+@pytest.mark.parametrize("provider", ["Router", "Direct"])
 def test_a_rollout_outlives_each_process_in_each_phase(
-    ready: Service, spec: Callable[..., Object], pods: Pods, kubectl: Kubectl
+    service: Service, spec: Callable[..., Object], pods: Pods, kubectl: Kubectl, provider: str
 ) -> None:
-    stable = ready.status["stable"]["revision"]
+    routing = {"provider": provider}
     rollout = {"steps": STEPS, "scaleDownDelay": "10s", "analysis": {"interval": "1s", "minRequests": 50}}
-    with pods.load(ready.url, BODY) as load:
-        ready.apply(spec(version=2, rollout=rollout))
-        ready.until(lambda status: status["rollout"]["phase"] == "Preparing", "to prepare its canary")
+    service.apply(spec(routing=routing))
+    stable = service.until_condition("Ready")["stable"]["revision"]
+    with pods.load(service.url, BODY) as load:
+        service.apply(spec(version=2, rollout=rollout, routing=routing))
+        service.until(lambda status: status["rollout"]["phase"] == "Preparing", "to prepare its canary")
         end(kubectl, "controller")
-        canary = ready.until_weight(10, 120)["canary"]["revision"]
+        canary = service.until_weight(10, 120)["canary"]["revision"]
         end(kubectl, "xds")
         end(kubectl, "controller")
-        ready.until_weight(50, 120)
+        service.until_weight(50, 120)
         end(kubectl, "xds")
         end(kubectl, "metrics-adapter")
-        ready.until(lambda status: status["rollout"]["phase"] == "AwaitingApproval", "to ask a person", 120)
+        service.until(lambda status: status["rollout"]["phase"] == "AwaitingApproval", "to ask a person", 120)
         end(kubectl, "controller")
-        ready.request("Promote", canary, "promote-1")
-        answer = ready.until_answered("promote-1", 60)
+        service.request("Promote", canary, "promote-1")
+        answer = service.until_answered("promote-1", 60)
         assert answer["accepted"] is True
-        status = ready.until(lambda status: status["stable"]["revision"] == canary, "to have promoted", 120)
+        status = service.until(lambda status: status["stable"]["revision"] == canary, "to have promoted", 120)
     assert load.answers.failures == 0, load.answers.failed
     assert status["previous"]["revision"] == stable
     assert load.answers.versions.keys() == {stable, canary}

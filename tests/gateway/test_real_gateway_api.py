@@ -1,5 +1,6 @@
 """Routes on a real API server with the Gateway API's own CRDs; a Gateway's controller is played by the test."""
 
+import json
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -112,13 +113,18 @@ async def reason(operating: Operating) -> str | None:
     return found.reason if found else None
 
 
-async def test_routes_from_no_gateway_api_to_an_accepted_share(server: Kubectl, operating: Operating) -> None:
-    assert await reason(operating) == "GatewayApiMissing"
-    assert await operating.apply(10) == 0
+def serve_routes(server: Kubectl) -> None:
+    """Have the API server know the kinds of routes."""
     for file in definitions.files(Progress()):
         server.run("apply", "--server-side", "-f", str(file))
     for plural in definitions.DIGESTS:
         server.run("wait", f"crd/{plural}.gateway.networking.k8s.io", "--for=condition=Established", "--timeout=60s")
+
+
+async def test_routes_from_no_gateway_api_to_an_accepted_share(server: Kubectl, operating: Operating) -> None:
+    assert await reason(operating) == "GatewayApiMissing"
+    assert await operating.apply(10) == 0
+    serve_routes(server)
 
     assert await reason(operating) == "RoutePending"
     assert await operating.apply(10) == 2
@@ -143,3 +149,19 @@ async def test_routes_from_no_gateway_api_to_an_accepted_share(server: Kubectl, 
     assert await reason(operating) is None
     assert await operating.gateway.accepted("ml", "churn", {A: 50, B: 50}) is True
     assert await operating.gateway.accepted("ml", "churn", {A: 90, B: 10}) is False
+
+
+def test_the_routes_of_the_chart_itself_are_the_apis_to_the_letter(server: Kubectl) -> None:
+    serve_routes(server)
+    parents = [{"name": "public", "namespace": "gateways", "sectionName": name} for name in ("https", "grpc")]
+    values = {
+        "domain": "models.example.com",
+        "httpRoute": {"create": True, "parentRefs": parents[:1]},
+        "grpcRoute": {"create": True, "parentRefs": parents[1:]},
+    }
+    words = ("template", "tidegate", str(ROOT / "charts/tidegate"), "--namespace", "ml")
+    told = ("--set-json", f"exposure={json.dumps(values)}", "--show-only", "templates/exposure.yaml")
+    routes = server.run(*words, *told, program="helm")
+    taken = server.run("apply", "--server-side", "--validate=strict", "-o", "name", "-f", "-", stdin=routes)
+    group = "gateway.networking.k8s.io"
+    assert sorted(taken.split()) == [f"{kind}.{group}/tidegate-router" for kind in ("grpcroute", "httproute")]

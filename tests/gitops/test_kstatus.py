@@ -26,7 +26,7 @@ MODELS = Path(__file__).parents[2] / "gitops/flux/models.yaml"
 def program() -> Path:
     """The program; without Go, and no way to get it, these tests can't be run."""
     try:
-        return judge.program(Progress())
+        return judge.PROGRAM.ensure(Progress())
     except ClusterError as why:
         pytest.skip(str(why))
 

@@ -53,7 +53,8 @@ def defaulted(node: Schema, value: Any) -> Any:
     if isinstance(value, list):
         return [defaulted(node.get("items", {}), item) for item in value]
     if not isinstance(value, dict):
-        return value
+        # To rules a number is a fraction, though it was written without one.
+        return float(value) if node.get("type") == "number" and type(value) is int else value
     known = node.get("properties", {})
     missing = {key: deepcopy(child["default"]) for key, child in known.items() if "default" in child}
     return {key: defaulted(known.get(key, {}), item) for key, item in {**missing, **value}.items()}

@@ -1,8 +1,8 @@
 """A fake cluster with an operator, and kubelets and routers that do as a test says."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from tidegate_operator import naming
@@ -10,6 +10,8 @@ from tidegate_operator.analyst import Analyst
 from tidegate_operator.controller.command import WATCHED
 from tidegate_operator.desired import Manifest
 from tidegate_operator.errors import ApiError
+from tidegate_operator.evidence.answers import Answer
+from tidegate_operator.evidence.queries import Names
 from tidegate_operator.evidence.readings import NO_COPIES, Calls, Readings, Source, Times
 from tidegate_operator.fit import Inventory
 from tidegate_operator.foresight import Foresight
@@ -20,6 +22,7 @@ from tidegate_operator.kube.recorder import Recorder
 from tidegate_operator.kube.store import Key, Store
 from tidegate_operator.reconcile import Outcome, Reconciler
 from tidegate_operator.rollout.state import RolloutState
+from tidegate_operator.routing.direct import Direct
 from tidegate_operator.routing.gateway import Gateway
 from tidegate_operator.routing.plain import PlainService
 from tidegate_operator.routing.provider import Outlook, Subject
@@ -79,6 +82,21 @@ class Callers:
         return True
 
 
+class Prometheus:
+    """One that says to each query what a test lets it say: nothing yet, unless told otherwise."""
+
+    def __init__(self) -> None:
+        self.says: dict[str, Answer] = {}
+        self.asked: list[tuple[Names, object, tuple[str, ...]]] = []
+
+    def answers(self, names: Names, window: object, queries: Sequence[str]) -> tuple[Answer, ...] | None:
+        self.asked.append((names, window, tuple(queries)))
+        return tuple(self.says[query] for query in queries) if self.says.keys() >= set(queries) else None
+
+    def forget(self, namespace: str, service: str) -> None:
+        pass
+
+
 class Nodes:
     """A census that finds what a test says, or fails: room for everybody, unless told otherwise."""
 
@@ -93,28 +111,48 @@ class Nodes:
         """What the node has."""
         self.found.nodes[0]["status"]["allocatable"].update(amounts)
 
-    async def inventory(self) -> Inventory:
+    async def inventory(self, kept_seconds: float = 0) -> Inventory:
         self.asked += 1
         if self.failure:
             raise self.failure
         return self.found
 
-    async def quotas(self, namespace: str) -> list[Object]:
+    async def quotas(self, namespace: str, kept_seconds: float = 0) -> list[Object]:
         return self.quota
+
+
+class Pages:
+    """Metrics pages of pods by their address; a pod without one doesn't answer."""
+
+    def __init__(self) -> None:
+        self.told: dict[str, str] = {}
+
+    async def fetch(self, url: str) -> str:
+        address = url.removeprefix("http://").partition(":")[0]
+        if address not in self.told:
+            raise TimeoutError(f"{address} doesn't answer")
+        return self.told[address]
 
 
 class Operator:
     """One process of the controller: its own view, its own memory."""
 
     def __init__(
-        self, cluster: FakeCluster, routers: Routers, callers: Callers, nodes: Nodes | None, install: Install
+        self,
+        cluster: FakeCluster,
+        routers: Routers,
+        analyst: Analyst,
+        nodes: Nodes | None,
+        install: Install,
+        pages: Pages,
     ) -> None:
         self.store = Store()
         self._cluster = cluster
         recorder, foresight = Recorder(cluster, lambda: NOW), Foresight(nodes, install)
         plain, gateway = PlainService(install, self.store, cluster), Gateway(install, self.store, cluster)
-        ways = Ways({"Router": routers, "Service": plain, "Gateway": gateway}, self.store)
-        self._reconciler = Reconciler(cluster, self.store, ways, Analyst(callers), foresight, recorder, install)
+        direct = Direct(install, self.store, cluster, pages.fetch)
+        ways = Ways({"Router": routers, "Service": plain, "Gateway": gateway, "Direct": direct}, self.store)
+        self._reconciler = Reconciler(cluster, self.store, ways, analyst, foresight, recorder, install)
 
     async def look(self) -> None:
         await listing.refresh(self._cluster, self.store, WATCHED)
@@ -130,6 +168,8 @@ class OperatedCluster:
         self.cluster = FakeCluster()
         self.routers = Routers()
         self.callers = Callers()
+        self.pages = Pages()
+        self.prometheus = Prometheus()
         self.nodes: Nodes | None = Nodes()
         self.install = Install()
         self.now = NOW
@@ -138,7 +178,8 @@ class OperatedCluster:
         self.operator = self.new_operator()
 
     def new_operator(self) -> Operator:
-        return Operator(self.cluster, self.routers, self.callers, self.nodes, self.install)
+        analyst = Analyst(self.callers, self.prometheus)
+        return Operator(self.cluster, self.routers, analyst, self.nodes, self.install, self.pages)
 
     def change(self, **parts: Any) -> None:
         """The spec is changed, as by kubectl apply."""
@@ -180,6 +221,12 @@ class OperatedCluster:
             if self.cluster.versions() == before and (outcome.due is None or outcome.due.total_seconds() > 0):
                 return
         raise AssertionError(f"no rest in sight; the last writes were {self.cluster.writes[-10:]}")
+
+    async def flow(self, seconds: int) -> None:
+        """Time goes by, with passes as they fall due."""
+        for _ in range(seconds):
+            self.now += timedelta(seconds=1)
+            await self.settle()
 
     @property
     def service(self) -> Object:

@@ -9,7 +9,9 @@ from tidegate_operator.api.routing_spec import ProviderName
 from tidegate_operator.evidence.readings import Calls, Source
 from tidegate_operator.install import Install
 from tidegate_operator.kube.store import Key, Store
+from tidegate_operator.naming import revision_labels
 from tidegate_operator.routing.callers import Callers
+from tidegate_operator.routing.direct import Direct
 from tidegate_operator.routing.gateway import Gateway
 from tidegate_operator.routing.plain import PlainService
 from tidegate_operator.routing.ways import Ways
@@ -20,6 +22,13 @@ from .operated_cluster import Routers
 
 KEY = Key("ml", "churn")
 COUNTED = 'tidegate_requests_total{model="churn",code="200"} 8\ntidegate_requests_total{model="churn",code="500"} 2\n'
+HANDED = f"""
+tidegate_handover_percent{{canary="{B}"}} 40
+tidegate_handover_requests_total{{model="churn",version="{A}",canary="{B}",by="weight",outcome="answered"}} 3
+tidegate_handover_requests_total{{model="churn",version="{A}",canary="{B}",by="weight",outcome="failed"}} 1
+tidegate_handover_requests_total{{model="churn",version="{A}",canary="{B}",by="match",outcome="answered"}} 7
+tidegate_handover_fallbacks_total{{model="churn",version="{A}",code="200"}} 1
+"""
 
 
 class Counting(Routers):
@@ -32,16 +41,20 @@ class Counting(Routers):
         return False
 
 
-def callers(provider: ProviderName | None) -> Callers:
+def callers(provider: ProviderName | None, leaving: ProviderName | None = None) -> Callers:
     store, cluster, install = Store(), FakeCluster(), Install()
-    routing = {"provider": provider, "weights": "Exact"}
-    store.put({**a_service(), "status": {"routing": routing} if provider else {}})
+    routing = {"provider": provider, "weights": "Exact", "leaving": leaving}
+    status = {"stable": {"revision": A}, "canary": {"revision": B}, **({"routing": routing} if provider else {})}
+    store.put({**a_service(), "status": status})
     plain, gateway = PlainService(install, store, cluster), Gateway(install, store, cluster)
-    ways = Ways({"Router": Counting(), "Service": plain, "Gateway": gateway}, store)
 
     async def fetch(url: str) -> str:
-        return COUNTED
+        return COUNTED + HANDED
 
+    direct = Direct(install, store, cluster, fetch)
+    ways = Ways({"Router": Counting(), "Service": plain, "Gateway": gateway, "Direct": direct}, store)
+    for pod in pods():
+        store.put(pod)
     return Callers(ways, fetch)
 
 
@@ -49,8 +62,20 @@ def pods() -> list[dict[str, Any]]:
     running = {"state": {"running": {"startedAt": "2026-11-22T09:59:00Z"}}, "restartCount": 0}
     return [
         {
-            "metadata": {"uid": revision, "labels": {"tidegate.dev/revision": revision}},
-            "status": {"phase": "Running", "podIP": "10.0.0.1", "containerStatuses": [running]},
+            "kind": "Pod",
+            "metadata": {
+                "name": revision,
+                "namespace": "ml",
+                "uid": revision,
+                "resourceVersion": "1",
+                "labels": revision_labels("churn", revision),
+            },
+            "status": {
+                "phase": "Running",
+                "podIP": "10.0.0.1",
+                "conditions": [{"type": "Ready", "status": "True"}],
+                "containerStatuses": [running],
+            },
         }
         for revision in (A, B)
     ]
@@ -68,10 +93,19 @@ async def test_callers_are_counted_by_the_routers_or_else_by_the_pods(provider: 
     }
 
 
+async def test_callers_of_both_are_counted_by_the_pods_that_they_come_to_where_those_hand_requests_over() -> None:
+    found = await callers("Direct").read("ml", (A, B), pods())
+    # Stable answered ten, one of them in the canary's stead; another four were the canary's, one of which it failed.
+    counted = {name: dict(readings.calls) for name, readings in found.items()}
+    assert counted == {A: {f"{A}/0": Calls(9, 2)}, B: {f"{A}/0": Calls(4, 1)}}
+    assert f"{A}/0" in found[B].started, "whoever counts for it is known to have begun when it began"
+
+
 SHARES: list[tuple[ProviderName | None, bool | None, bool, bool]] = [
     (None, False, True, True),
     ("Service", None, False, False),
     ("Gateway", None, True, False),
+    ("Direct", False, True, True),
 ]
 
 
@@ -83,3 +117,10 @@ async def test_a_share_is_held_against_its_weight_where_that_means_something(
     assert await found.shared(KEY, {A: 90, B: 10}) is shared
     assert found.exact(KEY, matches=False) is exact
     assert found.exact(KEY, matches=True) is matched
+
+
+@pytest.mark.parametrize(("provider", "exact"), [("Direct", False), ("Gateway", True), ("Router", True)])
+def test_a_share_that_two_ways_draw_is_not_held_against_what_pods_of_stable_have_seen_of_it(
+    provider: ProviderName, exact: bool
+) -> None:
+    assert callers(provider, leaving="Service").exact(KEY, matches=False) is exact

@@ -1,17 +1,20 @@
 """Whether the pods that a service is to have will find a place is told before they wait, and while they do."""
 
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from tidegate_operator import naming
+from tidegate_operator import foresight, naming
 from tidegate_operator.api.status import InferenceServiceStatus
 from tidegate_operator.errors import Forbidden
-from tidegate_operator.fit import forecast
+from tidegate_operator.fit import Inventory, forecast
 from tidegate_operator.fit.forecast import Forecast
 from tidegate_operator.foresight import Foresight
 from tidegate_operator.install import Install
+from tidegate_operator.kube.census import KEPT_SECONDS, LONG_KEPT_SECONDS
+from tidegate_operator.kube.store import Key
 from tidegate_operator.observed import Workload
 from tidegate_operator.rollout.capacity import Bounds
 from tidegate_operator.service import understand
@@ -150,3 +153,38 @@ async def test_a_pod_is_missing_until_a_node_has_taken_it(
         pod["metadata"]["labels"][naming.REVISION_LABEL] = understood.revision.name
     found = await Foresight(nodes, Install()).forecast(understood, bounds, {understood.revision.name: workload})
     assert found.fits is fits
+
+
+class Remembering:
+    """A census whose older listings tell of other nodes than its new ones."""
+
+    def __init__(self, older: str, newer: str) -> None:
+        self.offers = {LONG_KEPT_SECONDS: older, KEPT_SECONDS: newer}
+        self.asked: list[float] = []
+
+    async def inventory(self, kept_seconds: float = KEPT_SECONDS) -> Inventory:
+        self.asked.append(kept_seconds)
+        allocatable = {"cpu": self.offers[kept_seconds], "pods": "10"}
+        return Inventory([{"metadata": {"name": "n1"}, "status": {"allocatable": allocatable}}], {})
+
+    async def quotas(self, namespace: str, kept_seconds: float = KEPT_SECONDS) -> list[Any]:
+        return []
+
+
+@pytest.mark.parametrize(
+    ("made", "older", "newer", "fits", "asked"),
+    [
+        pytest.param(1, "0", "4", False, [LONG_KEPT_SECONDS], id="pods that wait: old news of no room do"),
+        pytest.param(1, "4", "0", False, [LONG_KEPT_SECONDS, KEPT_SECONDS], id="old news of room don't"),
+        pytest.param(0, "0", "4", True, [KEPT_SECONDS], id="pods that aren't there yet: only new ones do"),
+    ],
+)
+async def test_only_that_pods_that_wait_find_no_room_may_be_old_news(
+    made: int, older: str, newer: str, fits: bool, asked: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pod = {"containers": [{"name": "c", "resources": {"requests": {"cpu": "1"}}}]}
+    monkeypatch.setattr(foresight, "_wanted", lambda *_: [forecast.Wanted("churn-aaaaaaaa", pod, 1, made)])
+    census = Remembering(older, newer)
+    service: Any = SimpleNamespace(key=Key("ml", "churn"))
+    found = await Foresight(census, Install()).forecast(service, {}, {})
+    assert (found.fits, census.asked) == (fits, asked)

@@ -8,7 +8,7 @@ import pytest
 
 from tidegate_operator.errors import ApiError, Forbidden, Unavailable
 from tidegate_operator.kube import census as census_module
-from tidegate_operator.kube.census import KEPT_SECONDS, Census
+from tidegate_operator.kube.census import KEPT_SECONDS, LONG_KEPT_SECONDS, Census
 
 from .builders import Object
 
@@ -82,6 +82,29 @@ async def test_a_listing_is_told_until_it_is_old() -> None:
     assert (await census.inventory(), await census.quotas("ml")) == first
     clock.now += 1
     assert len((await census.inventory()).nodes) == len(await census.quotas("ml")) == 1
+
+
+async def test_who_hears_of_changes_otherwise_is_told_what_is_older() -> None:
+    api, clock = Api(), Clock()
+    census = Census(api, clock)
+    first = await census.inventory(), await census.quotas("ml")
+    api.items[NODES] = [{"metadata": {"name": "n1"}}]
+    api.items[QUOTAS] = [{"metadata": {"name": "q"}}]
+    clock.now += LONG_KEPT_SECONDS - 1
+    long = LONG_KEPT_SECONDS
+    assert (await census.inventory(long), await census.quotas("ml", long)) == first
+    assert len((await census.inventory()).nodes) == len(await census.quotas("ml")) == 1
+
+
+async def test_a_refusal_isnt_told_for_longer_to_who_bears_old_news() -> None:
+    api, clock = Api(), Clock()
+    api.failure = Forbidden("nodes is forbidden", 403)
+    census = Census(api, clock)
+    with pytest.raises(Forbidden):
+        await census.inventory(LONG_KEPT_SECONDS)
+    api.failure = None
+    clock.now += KEPT_SECONDS
+    assert (await census.inventory(LONG_KEPT_SECONDS)).nodes == []
 
 
 async def test_a_refusal_is_told_to_all_and_tried_again_later() -> None:

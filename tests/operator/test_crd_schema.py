@@ -151,6 +151,12 @@ MATCHES = {
     ),
     "spec.runtime.environment[].name": (["A", "OMP_WAIT_POLICY", "A1"], ["", "a", "1A", "_A", "A-B", "A=B", "A\n"]),
     "spec.runtime.environment[].value": (["", 'a b=c,"d"', "~"], ["a\nb", "a\x00", "\u202e", "\x7f"]),
+    "spec.runtime.image.name": (
+        ["served:v3", "h:5000/a/b_c.d", "h/a:v1@sha256:" + "0" * 64, "ghcr.io/a/b-c:1.2.3-x_Y"],
+        ["", "A/b:v1", "h//a:v1", "h/a:", "h/a:v 1", "h/a@sha256:0", "https://h/a:v1", "h/a:v1\n"],
+    ),
+    "spec.runtime.image.args[]": (["", "--port=$(TIDEGATE_PORT)", "a\n\tb"], ["\x00", "é", "\x7f"]),
+    "spec.runtime.image.healthPath": (["/", "/healthz?full=1"], ["", "healthz", "//h\n", "/a b", "/a#b"]),
     "spec.runtime.environment[].configMap.key": (["a", "a.b_C-1"], ["", "a/b", "a b"]),
     "spec.placement.nodeSelector{}": (["", "a100", "A_1.b-2"], ["-a", "a b", "a/b", "é", "a\n"]),
     "spec.placement.tolerations[].key": (
@@ -176,11 +182,11 @@ def test_the_pattern_of(path: str, text: str, matches: bool) -> None:
 
 REQUIRED = {
     "": "spec",
-    "spec": "model",
     "spec.model": "uri",
     "spec.rollout.steps[]": "weight",
     "spec.placement.tolerations[]": "key",
     "spec.runtime.environment[]": "name",
+    "spec.runtime.image": "name",
     "spec.runtime.environment[].configMap": "key",
 }
 
@@ -205,13 +211,10 @@ NOT_OFFERED = (
     "hostPID",
     "privileged",
     "securityContext",
-    "image",
     "initContainers",
     "lifecycle",
     "namespace",
     "replicas",
-    "command",
-    "args",
     "nodeName",
     "affinity",
     "schedulerName",
@@ -229,7 +232,13 @@ def test_no_field_gives_away_the_pod(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "place"),
-    {"nodeSelector": "spec.placement.nodeSelector", "tolerations": "spec.placement.tolerations"}.items(),
+    {
+        "nodeSelector": "spec.placement.nodeSelector",
+        "tolerations": "spec.placement.tolerations",
+        "image": "spec.runtime.image",
+        "command": "spec.runtime.image.command",
+        "args": "spec.runtime.image.args",
+    }.items(),
 )
 def test_a_field_of_pods_stands_in_one_place_alone(name: str, place: str) -> None:
     assert [field for field in FIELDS if field.startswith("spec") and field.endswith(f".{name}")] == [place]

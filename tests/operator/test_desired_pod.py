@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from tidegate_operator.desired.pod import DRAIN_SECONDS, pod_template
+from tidegate_operator.desired.container import DRAIN_SECONDS
+from tidegate_operator.desired.pod import pod_template
 from tidegate_operator.install import Install
 
 from .builders import A, Object, a_spec
@@ -30,6 +31,7 @@ SPECS: dict[str, dict[str, Any]] = {
     "a claim template": {"resources": {"gpu": {"claimTemplate": "one-a100"}}},
     "a place": {"placement": PLACEMENT},
     "variables": {"runtime": {"environment": [{"name": "A", "value": "b"}]}},
+    "shared memory": {"resources": {"sharedMemory": "1Gi"}},
 }
 
 
@@ -87,7 +89,7 @@ def test_nothing_of_the_pod_is_writable_but_its_own_volumes(parts: dict[str, Any
     assert all(container["securityContext"]["readOnlyRootFilesystem"] for container in containers(pod))
     (runtime,) = pod["containers"]
     writable = [mount["name"] for mount in runtime["volumeMounts"] if not mount.get("readOnly")]
-    assert writable == ["tmp"]
+    assert set(writable) <= {"tmp", "shared-memory"}
 
 
 def test_the_pod_has_no_way_to_the_api_server() -> None:
@@ -127,6 +129,20 @@ def test_a_claim_template_takes_the_place_of_extended_resources() -> None:
         "requests": {"cpu": "1", "memory": "2Gi"},
         "claims": [{"name": "gpu"}],
     }
+
+
+def test_shared_memory_is_a_volume_in_memory_of_the_runtime_alone() -> None:
+    pod = a_template(**SPECS["shared memory"])["spec"]
+    (fetcher,), (runtime,) = pod["initContainers"], pod["containers"]
+    assert {"name": "shared-memory", "emptyDir": {"medium": "Memory", "sizeLimit": "1Gi"}} in pod["volumes"]
+    assert {"name": "shared-memory", "mountPath": "/dev/shm"} in runtime["volumeMounts"]
+    assert "shared-memory" not in [mount["name"] for mount in fetcher["volumeMounts"]]
+    assert runtime["resources"]["limits"]["memory"] == "2Gi", "it is part of what the pod may hold"
+
+
+@pytest.mark.parametrize("name", sorted(set(SPECS) - {"shared memory"}))
+def test_a_pod_has_no_shared_memory_of_its_own_unless_asked_to(name: str) -> None:
+    assert "/dev/shm" not in str(a_template(**SPECS[name]))
 
 
 @pytest.mark.parametrize("name", sorted(set(SPECS) - {"a claim template"}))

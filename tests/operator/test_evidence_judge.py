@@ -1,5 +1,6 @@
 """The verdict on a canary: the table of what is seen and what is said, and what holds whatever is seen."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,7 +18,8 @@ from tidegate_operator.evidence.tally import Window
 
 from .builders import NOW, after
 
-SPEC = AnalysisSpec()
+SPEC = AnalysisSpec(min_p95_increase="0ms")
+"""By shares alone, so that a bound is as many buckets higher wherever it is."""
 
 
 def counts(**by_bucket: int) -> tuple[int, ...]:
@@ -34,6 +36,8 @@ def window(requests: int = 0, failures: int = 0, restarts: int = 0, **by_bucket:
 
 STABLE = window(2700, 3, b100=2565, b103=135)
 """5 in 100 are above the bound 100, so 20 % slower is above the bound 104."""
+SILENT = Window(requests=300, untimed=True)
+"""Of an image of the user's own that tells no times."""
 
 
 @pytest.mark.parametrize(
@@ -46,6 +50,10 @@ STABLE = window(2700, 3, b100=2565, b103=135)
         pytest.param({"min_requests": 0}, Window(), STABLE, "Pass", "WithinBounds", "failed 0 of 0", id="none wanted"),
         pytest.param(
             {}, window(300, 0, b100=19), STABLE, "Inconclusive", "TooFewTimes", "19 of the canary's", id="few times"
+        ),
+        pytest.param({}, SILENT, STABLE, "Pass", "NoTimes", "whether it is slower isn't known", id="no times"),
+        pytest.param(
+            {}, replace(SILENT, failures=30), STABLE, "Fail", "ErrorsIncreased", "30 of 300", id="errors without times"
         ),
         pytest.param(
             {}, window(300, 30, b100=270), STABLE, "Fail", "ErrorsIncreased", "30 of 300 requests (10 %)", id="errors"
@@ -69,7 +77,40 @@ STABLE = window(2700, 3, b100=2565, b103=135)
             id="slow",
         ),
         pytest.param(
-            {}, window(300, 0, b100=200, b104=100), STABLE, "Pass", "WithinBounds", "0 of 300 timed", id="just within"
+            {"min_p95_increase": "0ms"},
+            window(300, 0, b100=200, b104=100),
+            STABLE,
+            "Pass",
+            "WithinBounds",
+            "0 of 300 timed",
+            id="just within",
+        ),
+        pytest.param(
+            {"min_p95_increase": "0ms"},
+            window(300, 0, b100=200, b105=100),
+            STABLE,
+            "Fail",
+            "P95Increased",
+            "above 11.45 ms by now (maxP95Increase)",
+            id="just too slow by share",
+        ),
+        pytest.param(
+            {"min_p95_increase": "5ms"},
+            window(300, 0, b100=200, b110=100),
+            STABLE,
+            "Pass",
+            "WithinBounds",
+            "0 of 300 timed",
+            id="just within by time",
+        ),
+        pytest.param(
+            {"min_p95_increase": "5ms"},
+            window(300, 0, b100=200, b111=100),
+            STABLE,
+            "Fail",
+            "P95Increased",
+            "above 15.05 ms by now (minP95Increase)",
+            id="just too slow by time",
         ),
         pytest.param(
             {"max_p95": "10ms"},
@@ -77,7 +118,7 @@ STABLE = window(2700, 3, b100=2565, b103=135)
             STABLE,
             "Fail",
             "P95Exceeded",
-            "above 10.45 ms",
+            "above 10.45 ms by now (maxP95)",
             id="slower than its own limit",
         ),
         pytest.param(
@@ -233,6 +274,50 @@ def test_the_bound_nearest_to_the_p95_is_compared_four_buckets_higher() -> None:
     exact = slow_allowed(SPEC, window(0, b100=100_000))
     assert exact is not None
     assert (exact.index, exact.share) == (104, 0.05), "it is a p95 that is compared, though none of stable's is slower"
+
+
+@pytest.mark.parametrize(
+    ("spec", "p95", "slow_after", "by"),
+    [
+        # 0.98 + 2 = 2.98 ms are above the bound 74, 2.92 ms; 20 % more are the bound 54.
+        pytest.param({}, 50, 75, "minP95Increase", id="a millisecond and two"),
+        # 9.54 + 2 = 11.54 ms are above the bound 104, 11.45 ms.
+        pytest.param({}, 100, 105, "minP95Increase", id="where both are nearly the same"),
+        # 10.45 + 2 = 12.45 ms are above the bound 105, 11.98 ms, and at most 106, which 20 % more are, too.
+        pytest.param({}, 102, 106, "maxP95Increase", id="from ten milliseconds on the share leads further"),
+        pytest.param({"min_p95_increase": "0ms"}, 50, 54, "maxP95Increase", id="no least"),
+        pytest.param({"max_p95_increase": "0%"}, 100, 105, "minP95Increase", id="no share"),
+        pytest.param({"max_p95_increase": "9999%"}, 50, 152, "maxP95Increase", id="a large share"),
+        pytest.param({"min_p95_increase": "1h"}, 50, 305, "minP95Increase", id="nothing is slower by an hour"),
+        pytest.param({"max_p95": "2ms"}, 50, 66, "maxP95", id="a limit of its own holds whatever counts as increased"),
+    ],
+)
+def test_slow_is_what_is_beyond_the_share_and_beyond_the_time(
+    spec: dict[str, Any], p95: int, slow_after: int, by: str
+) -> None:
+    found = slow_allowed(AnalysisSpec(**spec), window(0, **{f"b{p95}": 1000}))
+    assert found is not None
+    assert (found.index, found.by) == (slow_after, by)
+
+
+@given(st.integers(0, 304), st.integers(0, 200), st.integers(0, 5000))
+def test_nothing_within_the_share_or_the_time_is_slow(p95: int, percent: int, milliseconds: int) -> None:
+    spec = AnalysisSpec(max_p95_increase=f"{percent}%", min_p95_increase=f"{milliseconds}ms")
+    found = slow_allowed(spec, window(0, **{f"b{p95}": 1000}))
+    assert found is not None
+    within = max(bound(p95) * (1 + percent / 100), bound(p95) + milliseconds / 1000)
+    assert bound(found.index) >= min(within, BOUNDS_SECONDS[-1]) * (1 - 1e-6)
+    assert bound(found.index - 1) < within, "and it is no more than one bucket too kind"
+
+
+def test_an_equal_canary_of_a_millisecond_is_not_given_up_because_its_pod_is_colder() -> None:
+    """Where two busy cores ran both, 33 of 102 requests of an equal one took longer than 1.5 ms, stable's p95 × 1.2."""
+    stable = window(918, 0, b55=873, b56=45)
+    canary = window(102, 0, b55=69, b62=33)
+    assert judge(SPEC, None, canary, stable, NOW, steps=3).reason == "P95Increased"
+    judged = judge(AnalysisSpec(min_requests=100), None, canary, stable, NOW, steps=3)
+    assert (judged.verdict, judged.reason) == ("Pass", "WithinBounds")
+    assert "0 of 102 timed requests (0 %) of the canary were slow, above" in judged.message
 
 
 def test_where_stable_is_slower_than_before_its_last_window_alone_is_compared() -> None:

@@ -5,7 +5,8 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import accumulate
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import aiohttp
 import pytest
@@ -16,7 +17,8 @@ from tidegate_operator.evidence.buckets import BOUNDS_SECONDS
 from tidegate_operator.evidence.page import calls_of, copies_of, times_of
 from tidegate_operator.evidence.readings import NO_COPIES, Calls, Copies, Readings, Times
 from tidegate_operator.exposition import Malformed
-from tidegate_operator.routing.pods import CONCURRENCY, read_pods
+from tidegate_operator.routing.asking import CONCURRENCY
+from tidegate_operator.routing.pods import read_pods
 
 from .builders import A, B
 
@@ -55,11 +57,14 @@ def pod(
     restarts: int = 0,
     running: bool = True,
     phase: str = "Running",
+    tells: bool = True,
 ) -> dict[str, Any]:
     state = {"running": {"startedAt": STARTED}} if running else {"waiting": {"reason": "CrashLoopBackOff"}}
+    labels = {"tidegate.dev/revision": revision} if revision else {}
+    silent = {} if tells else {"tidegate.dev/metrics": "none"}
     return {
         "kind": "Pod",
-        "metadata": {"name": name, "uid": name, "labels": {"tidegate.dev/revision": revision} if revision else {}},
+        "metadata": {"name": name, "uid": name, "labels": {**labels, **silent}},
         "status": {
             "phase": phase,
             **({"podIP": address} if address else {}),
@@ -72,7 +77,7 @@ def answering(**pages: str | Exception) -> Callable[[str], Any]:
     """Answers by the last number of the address: `answering(p1="…")`."""
 
     async def fetch(url: str) -> str:
-        found = re.fullmatch(r"http://10\.0\.0\.(\d+):8082/metrics", url)
+        found = re.fullmatch(r"http://10\.0\.0\.(\d+):8082/metrics/evidence", url)
         assert found is not None
         page = pages[f"p{found[1]}"]
         if isinstance(page, Exception):
@@ -80,6 +85,25 @@ def answering(**pages: str | Exception) -> Callable[[str], Any]:
         return page
 
     return fetch
+
+
+async def test_a_pod_that_has_no_page_of_evidence_is_asked_for_all_its_metrics() -> None:
+    """One that an earlier release made."""
+    pages: dict[str, str | int] = {
+        "http://10.0.0.1:8082/metrics/evidence": 404,
+        "http://10.0.0.1:8082/metrics": COUNTED,
+    }
+
+    async def fetch(url: str) -> str:
+        page = pages[url]
+        if isinstance(page, int):
+            raise aiohttp.ClientResponseError(cast(Any, SimpleNamespace(real_url=url)), (), status=page)
+        return page
+
+    readings = await read_pods(fetch, [pod("one")], counting=True)
+    assert readings[A].calls == {"one/0": Calls(95, 5)}
+    pages["http://10.0.0.1:8082/metrics/evidence"] = 503
+    assert (await read_pods(fetch, [pod("one")], counting=True))[A].calls == {}
 
 
 @settings(max_examples=10)
@@ -219,3 +243,11 @@ async def test_a_pod_that_hangs_is_given_up_after_two_seconds_and_so_many_are_as
     await read_pods(fetch, [pod(f"p{number}") for number in range(CONCURRENCY + 1)])
     assert asyncio.get_running_loop().time() == 104
     assert asked == [100.0] * CONCURRENCY + [102.0]
+
+
+async def test_a_pod_that_tells_no_metrics_is_not_asked_and_known_for_it() -> None:
+    pods = [pod("p1", tells=False), pod("p2", B, address="10.0.0.2")]
+    found = await read_pods(answering(p2=page_of(some(3, 2))), pods, counting=True)
+    assert (found[A].untimed, found[A].calls, found[A].times) == (True, {}, {})
+    assert found[B].untimed is False
+    assert found[B].mute == 1, "nor can it copy requests"

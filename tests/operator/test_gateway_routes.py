@@ -45,7 +45,7 @@ def test_weights_are_those_of_the_state(state: Any, shares: dict[str, int]) -> N
 
 def test_each_match_is_exact_and_a_request_tells_its_pod_how_it_was_chosen() -> None:
     (route,) = made(rollout=MATCH)
-    matched, weighted = route["spec"]["rules"]
+    weighted, matched = route["spec"]["rules"]
     assert matched["matches"] == [
         {"headers": [{"type": "Exact", "name": "x-model", "value": "canary"}]},
         {
@@ -59,6 +59,27 @@ def test_each_match_is_exact_and_a_request_tells_its_pod_how_it_was_chosen() -> 
     told = [rule["filters"][0]["requestHeaderModifier"]["set"] for rule in (matched, weighted)]
     assert told == [[{"name": "x-tidegate-route", "value": chosen}] for chosen in ("match", "weight")]
     assert "matches" not in weighted
+
+
+def test_the_rule_of_all_other_requests_has_the_same_place_whether_or_not_some_are_matched() -> None:
+    for rollout in ({}, MATCH):
+        (route,) = made(rollout=rollout)
+        assert "matches" not in route["spec"]["rules"][0]
+        assert shares_of(route) == {A: 90, B: 10}
+
+
+def test_shares_are_read_wherever_their_rule_is() -> None:
+    # What an API server fills in, and the order in which the release before wrote rules.
+    (route,) = made(rollout=MATCH)
+    route["spec"]["rules"][0]["matches"] = [{"path": {"type": "PathPrefix", "value": "/"}}]
+    route["spec"]["rules"].reverse()
+    assert shares_of(route) == {A: 90, B: 10}
+
+
+def test_what_asks_for_a_cookie_as_well_is_not_matched_by_its_header_alone() -> None:
+    # A spec of provider Router may ask for cookies, while its routes stay for those who still come by the Gateway.
+    (route,) = made(rollout={"match": [{"header": {"x-model": "canary"}, "cookie": {"team": "fraud"}}]})
+    assert len(route["spec"]["rules"]) == 1
 
 
 def test_nothing_is_matched_without_a_canary_that_is_ready() -> None:

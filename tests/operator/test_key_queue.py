@@ -44,6 +44,25 @@ async def test_keys_come_in_the_order_in_which_they_became_due(queue: KeyQueue[s
     assert [await queue.get() for _ in range(3)] == ["b", "a", "c"]
 
 
+async def test_what_is_news_of_goes_before_what_is_only_looked_at_again(queue: KeyQueue[str]) -> None:
+    for key in ("a", "b", "c"):
+        queue.add(key, news=False)
+    queue.add("d")
+    queue.add("c")
+    queue.add("d", news=False)
+    assert [await queue.get() for _ in range(4)] == ["d", "c", "a", "b"]
+    assert await nothing_comes(queue, 1000)
+
+
+async def test_a_key_without_news_that_is_worked_on_comes_again_only_after_it_is_done(queue: KeyQueue[str]) -> None:
+    queue.add("a", news=False)
+    key = await queue.get()
+    queue.add("a", news=False)
+    assert await nothing_comes(queue, 1000)
+    queue.done(key)
+    assert await queue.get() == "a"
+
+
 async def test_a_key_that_is_worked_on_comes_again_only_after_it_is_done(queue: KeyQueue[str]) -> None:
     queue.add("a")
     key = await queue.get()

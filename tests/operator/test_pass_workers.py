@@ -90,7 +90,11 @@ async def test_a_pass_comes_again_when_it_said_so(scene: Scene) -> None:
     assert scene.passes.times(CHURN) == [0, 60, 120]
 
 
-async def test_a_service_that_waits_for_nothing_is_looked_at_after_a_while(scene: Scene) -> None:
+@pytest.mark.parametrize("due", [None, timedelta(hours=24)])
+async def test_a_service_that_waits_for_nothing_or_for_long_is_looked_at_after_a_while(
+    scene: Scene, due: timedelta | None
+) -> None:
+    scene.passes.does[CHURN] = taking(0, Outcome(due=due))
     scene.queue.add(CHURN)
     await asyncio.sleep(RESYNC_SECONDS * 1.2 + 1)
     first, second = scene.passes.times(CHURN)

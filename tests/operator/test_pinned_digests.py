@@ -116,6 +116,43 @@ async def test_a_pin_that_someone_deleted_is_made_anew_by_what_runs(operated: Op
     assert (pins(operated), operated.replicas) == ({stable: FIRST}, {stable: 3})
 
 
+def told_by_status(found: OperatedCluster) -> dict[str, str | None]:
+    status = found.status
+    known = (status.get("stable"), status.get("canary"), status.get("previous"))
+    return {each["revision"]: each.get("modelSha256") for each in known if each}
+
+
+async def test_the_status_tells_what_each_revision_is_held_to(operated: OperatedCluster) -> None:
+    old = await created(operated)
+    assert told_by_status(operated) == {old: None}
+    await serve(operated, old, told(FIRST))
+    assert told_by_status(operated) == {old: FIRST}
+    operated.cluster.remove(f"/api/v1/namespaces/ml/pods/{old}-x")
+    await serve(operated, old, told(LATER), name="y")
+    assert told_by_status(operated) == {old: FIRST}, "the first has said it, whatever another one says"
+
+    operated.change(model={"uri": "https://models.example/churn-2.onnx", "sha256": LATER})
+    await operated.settle()
+    new = operated.revision("canary")
+    assert told_by_status(operated) == {old: FIRST, new: LATER}, "what a spec promises is known before there is a pod"
+    operated.ask("Promote", new)
+    await operated.settle()
+    operated.now += timedelta(minutes=1)
+    await operated.settle()
+    assert told_by_status(operated) == {new: LATER, old: FIRST}, "a rollback brings back the same"
+
+
+async def test_the_status_tells_nothing_of_pods_that_are_held_to_nothing(operated: OperatedCluster) -> None:
+    """As an earlier release made them, whose fetcher asks nobody what it should be."""
+    stable = await created(operated)
+    record = operated.cluster.of_kind("ControllerRevision")[stable]
+    (fetcher,) = record["data"]["template"]["spec"]["initContainers"]
+    del fetcher["env"]
+    operated.cluster.put(record)
+    await serve(operated, stable, told(FIRST))
+    assert (told_by_status(operated), pins(operated)) == ({stable: None}, {})
+
+
 async def test_a_pin_is_kept_for_a_rollback_and_goes_with_its_record(operated: OperatedCluster) -> None:
     old = await created(operated)
     await serve(operated, old, told(FIRST))

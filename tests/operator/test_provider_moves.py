@@ -51,14 +51,28 @@ def test_a_new_service_takes_what_it_wants_and_one_of_an_older_release_came_by_t
 
 def test_the_status_says_nothing_of_the_router_alone_and_all_of_a_move() -> None:
     assert told(ROUTER, exact=True) is None
-    for move in (BUILT, SEEN, GONE_OVER, Move("Service"), Move("Gateway")):
+    back = Move("Direct", leaving="Service", until=NOW)
+    for move in (BUILT, SEEN, GONE_OVER, Move("Service"), Move("Gateway"), back):
         status = told(move, exact=move.now != "Service")
         assert status is not None
         assert remembered(RoutingStatus.model_validate(status.model_dump()), "Router", fresh=False) == move
         assert ("approximate" in (status.message or "")) is (move.now == "Service")
 
 
-WAYS = st.sampled_from(["Router", "Service", "Gateway"])
+def test_the_status_says_what_the_way_to_come_waits_for_as_long_as_it_doesnt_work() -> None:
+    waiting, working = told(BUILT, exact=True, hindrance="no endpoint"), told(SEEN, exact=True, hindrance="no endpoint")
+    assert waiting is not None
+    assert working is not None
+    assert (waiting.message, working.message) == (
+        "going over to Service, which is built beside it: no endpoint",
+        "going over to Service, which is seen to work",
+    )
+    endless = told(BUILT, exact=True, hindrance="x" * 5000)
+    assert endless is not None
+    assert len(endless.message or "") == 1024
+
+
+WAYS = st.sampled_from(["Router", "Service", "Gateway", "Direct"])
 
 
 @given(st.lists(st.tuples(WAYS, st.booleans(), st.integers(0, 400)), max_size=60))

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tidegate_operator.desired.routes import shares_of
 from tidegate_operator.install import Install
 from tidegate_operator.kube.objects import GRPC_ROUTE, HTTP_ROUTE, POD, SERVICE, Kind
 from tidegate_operator.naming import revision_labels
@@ -168,8 +169,7 @@ def judge(found: OperatedCluster, status: str = "True", kind: Kind = HTTP_ROUTE,
 
 
 def shares(found: OperatedCluster) -> dict[str, int]:
-    backends = found.cluster.objects[HTTP_ROUTE.path("ml", "churn")]["spec"]["rules"][-1]["backendRefs"]
-    return {backend["name"]: backend["weight"] for backend in backends}
+    return shares_of(found.cluster.objects[HTTP_ROUTE.path("ml", "churn")])
 
 
 async def gateway_service(found: OperatedCluster, **spec: Any) -> None:
@@ -194,6 +194,27 @@ async def test_an_install_without_the_right_to_routes_refuses_the_spec(operated:
     operated.cluster.put(a_service({"routing": {"provider": "Gateway"}}))
     await operated.settle()
     assert operated.condition("Ready") == ("False", "InvalidSpec")
+
+
+async def test_services_of_revisions_stay_until_the_routes_that_lead_there_are_gone(gated: OperatedCluster) -> None:
+    serve_gateway_api(gated)
+    await gateway_service(gated, routing={"provider": "Gateway", "grpc": True})
+    judge(gated)
+    judge(gated, kind=GRPC_ROUTE)
+    await gated.settle()
+
+    def owners() -> list[str]:
+        service = gated.cluster.objects[SERVICE.path("ml", gated.revision("stable"))]
+        return [reference["kind"] for reference in service["metadata"]["ownerReferences"]]
+
+    assert owners() == ["InferenceService", "HTTPRoute", "GRPCRoute"]
+    gated.change(routing={"provider": "Router"})
+    await gated.settle()
+    await later(gated, timedelta(seconds=1))
+    await later(gated, SETTLE)
+    await later(gated, LEAVE)
+    await gated.settle()
+    assert owners() == ["InferenceService"]
 
 
 async def test_a_step_goes_on_only_while_the_route_is_accepted_as_it_is(gated: OperatedCluster) -> None:
@@ -247,3 +268,91 @@ async def test_callers_in_the_cluster_come_by_the_router_and_a_route_goes_when_i
     assert not {HTTP_ROUTE.path("ml", "churn"), GRPC_ROUTE.path("ml", "churn")} & set(gated.cluster.objects)
     assert "routing" not in gated.status
     assert gated.condition("Ready") == ("True", "Serving")
+
+
+OWN = {"name": "own", "namespace": "edge", "hostnames": ["churn.example"], "grpcHostnames": ["rpc.churn.example"]}
+
+
+def place(found: OperatedCluster, kind: Kind) -> tuple[str, list[str]]:
+    """At which Gateway a route is, and under which names."""
+    spec = found.cluster.objects[kind.path("ml", "churn")]["spec"]
+    (parent,) = spec["parentRefs"]
+    return f"{parent['namespace']}/{parent['name']}", spec["hostnames"]
+
+
+@pytest.mark.parametrize("default", ["public", ""], ids=["another", "none"])
+async def test_a_service_that_leaves_a_gateway_of_its_own_stays_there_though_the_installs_is(
+    default: str, gated: OperatedCluster
+) -> None:
+    gated.install = gated.install.model_copy(update={"gateway_name": default})
+    gated.operator = gated.new_operator()
+    serve_gateway_api(gated)
+    await gateway_service(gated, routing={"provider": "Gateway", "grpc": True, "gateway": OWN}, rollout=STEPS)
+    judge(gated)
+    judge(gated, kind=GRPC_ROUTE)
+    await gated.settle()
+    gated.change(routing={"provider": "Router", "grpc": True})
+    await gated.settle()
+    await later(gated, timedelta(seconds=1))
+    await later(gated, SETTLE)
+    assert gated.status["routing"]["leaving"] == "Gateway"
+    # Weights still follow a rollout, also where a controller begins anew.
+    gated.operator = gated.new_operator()
+    gated.change(model=NEW_MODEL)
+    await gated.settle()
+    assert shares(gated) == {gated.revision("stable"): 50, gated.revision("canary"): 50}
+    assert place(gated, HTTP_ROUTE) == ("edge/own", ["churn.example"])
+    assert place(gated, GRPC_ROUTE) == ("edge/own", ["rpc.churn.example"])
+    # Who deleted them gets none at the install's Gateway instead.
+    for kind in (HTTP_ROUTE, GRPC_ROUTE):
+        gated.cluster.remove(kind.path("ml", "churn"))
+    await later(gated, timedelta(seconds=1))
+    assert HTTP_ROUTE.path("ml", "churn") not in gated.cluster.objects
+
+
+async def test_routes_stay_where_they_are_when_the_install_names_no_gateway_any_more(gated: OperatedCluster) -> None:
+    serve_gateway_api(gated)
+    await gateway_service(gated)
+    judge(gated)
+    await gated.settle()
+    before = place(gated, HTTP_ROUTE)
+    gated.install = gated.install.model_copy(update={"gateway_name": "", "gateway_namespace": ""})
+    gated.operator = gated.new_operator()
+    await gated.settle()
+    assert (
+        place(gated, HTTP_ROUTE)
+        == before
+        == ("gateways/public", ["churn.ml", "churn.ml.svc", "churn.ml.svc.cluster.local"])
+    )
+    assert gated.condition("Ready") == ("False", "InvalidSpec")
+    assert gated.condition("TrafficRouted") == ("True", "Routed")
+
+
+@pytest.mark.parametrize("change", [{"sectionName": "none"}, {"hostnames": ["other.example"]}], ids=str)
+async def test_what_was_accepted_where_the_spec_had_it_before_is_not_told_of_the_spec_as_it_is(
+    change: Object, gated: OperatedCluster
+) -> None:
+    serve_gateway_api(gated)
+    await gateway_service(gated, routing={"provider": "Gateway", "gateway": OWN})
+    judge(gated)
+    await gated.settle()
+    seen: list[tuple[int, str]] = []
+
+    def note(item: Object) -> None:
+        (told,) = (each for each in item["status"]["conditions"] if each["type"] == "TrafficRouted")
+        seen.append((told["observedGeneration"], told["reason"]))
+
+    gated.change(routing={"provider": "Gateway", "gateway": {**OWN, **change}})
+    generation = gated.service["metadata"]["generation"]
+    # One pass: what it tells is what whoever waits for this generation sees first.
+    await gated.operator.look()
+    outcome = await gated.operator.reconcile(gated.now)
+    note(gated.service)
+    assert outcome.due == timedelta(seconds=1)
+    judge(gated, "False")
+    await gated.settle()
+    note(gated.service)
+    judge(gated)
+    await gated.settle()
+    note(gated.service)
+    assert seen == [(generation, reason) for reason in ("RoutePending", "RouteNotAccepted", "Routed")]

@@ -137,3 +137,82 @@ async def test_an_hpa_that_cannot_read_its_metrics_is_told(serving: Serving) -> 
     found.cluster.edit(path, lambda item: item.update(status={"conditions": [condition]}))
     await found.settle()
     assert found.condition("ScalingActive") == ("False", "FailedGetPodsMetric")
+
+
+FRUGAL = {**STEPS, "surge": 0, "whenFull": "Yield"}
+
+
+async def test_stable_gives_a_pod_up_when_its_autoscaler_can_and_gets_it_back_after_an_abort(serving: Serving) -> None:
+    found = await serving(scaling={"minReplicas": 1, "maxReplicas": 4}, rollout=FRUGAL)
+    stable = found.revision("stable")
+    found.scale(stable, 4)
+    found.change(model=NEW_MODEL)
+    await found.settle()
+    canary = found.revision("canary")
+    assert found.replicas == {stable: 4, canary: 0}
+    assert found.condition("RolloutHealthy") == ("Unknown", "StableBusy")
+    hpa = found.cluster.of_kind("HorizontalPodAutoscaler")[stable]
+    assert (hpa["spec"]["minReplicas"], hpa["spec"]["maxReplicas"]) == (2, 4)
+    found.scale(stable, 2)
+    await found.settle()
+    assert found.replicas == {stable: 2, canary: 1}
+    assert found.status["canary"]["weight"] == 50
+    found.scale(stable, 1)
+    await found.settle()
+    found.ask("Abort", canary)
+    await found.settle()
+    hpa = found.cluster.of_kind("HorizontalPodAutoscaler")[stable]
+    assert (hpa["spec"]["minReplicas"], found.status["rollout"]["whole"]) == (2, 2)
+    found.scale(stable, 2)
+    await found.settle()
+    hpa = found.cluster.of_kind("HorizontalPodAutoscaler")[stable]
+    assert (hpa["spec"]["minReplicas"], "whole" in found.status["rollout"]) == (1, False)
+
+
+async def test_a_fixed_service_rolls_out_by_one_gpu_pod_more_than_it_has(serving: Serving) -> None:
+    gpus = {"gpu": {"count": 2}}
+    rollout = {**STEPS, "surgeGpus": 2, "whenFull": "Yield"}
+    found = await serving(scaling={"minReplicas": 4}, resources=gpus, rollout=rollout)
+    old = found.revision("stable")
+    found.change(model=NEW_MODEL)
+    most = 0
+    for _ in range(10):
+        await found.flow(30)
+        serving_now = [found.status[role]["replicas"] for role in ("stable", "canary") if role in found.status]
+        most = max(most, 2 * sum(serving_now))
+    assert found.revision("stable") != old
+    assert found.replicas[found.revision("stable")] == 4
+    assert most == 10
+
+
+async def test_a_new_revision_that_holds_more_gpus_is_counted_by_its_own(serving: Serving) -> None:
+    rollout = {**STEPS, "surgeGpus": 2}
+    found = await serving(scaling={"minReplicas": 2}, resources={"gpu": {"count": 2}}, rollout=rollout)
+    found.change(resources={"gpu": {"count": 4}})
+    await found.settle()
+    assert found.condition("Stalled") == ("True", "CapacityExceeded")
+    assert found.status["rollout"]["message"].endswith("allow 6: raise rollout.surgeGpus to 4")
+    found.change(rollout={**STEPS, "surgeGpus": 4})
+    await found.settle()
+    assert found.status["canary"]["weight"] == 50
+
+
+async def test_a_stable_whose_autoscaler_wants_its_pod_back_gets_it_before_the_canary_serves(serving: Serving) -> None:
+    found = await serving(scaling={"minReplicas": 1, "maxReplicas": 4}, rollout=FRUGAL)
+    stable = found.revision("stable")
+    found.scale(stable, 3)
+    found.routers.answer = False
+    found.change(model=NEW_MODEL)
+    await found.settle()
+    canary = found.revision("canary")
+    assert found.replicas == {stable: 3, canary: 1}
+    conditions = [
+        {"type": "ScalingActive", "status": "True", "reason": "ValidMetricFound", "message": ""},
+        {"type": "ScalingLimited", "status": "True", "reason": "TooManyReplicas", "message": ""},
+    ]
+    path = AUTOSCALER.path("ml", stable)
+    found.cluster.edit(path, lambda item: item.update(status={"conditions": conditions}))
+    await found.settle()
+    assert found.replicas == {stable: 3, canary: 0}
+    hpa = found.cluster.of_kind("HorizontalPodAutoscaler")[stable]
+    assert (hpa["spec"]["minReplicas"], hpa["spec"]["maxReplicas"]) == (4, 4)

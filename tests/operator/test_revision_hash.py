@@ -29,6 +29,7 @@ SAME: dict[str, dict[str, Any]] = {
     },
     "scaling": {"scaling": {"minReplicas": 3, "maxReplicas": 9}},
     "the rollout": {"rollout": {"approval": "Manual", "steps": [{"weight": 1}]}},
+    "what a canary is judged on": {"rollout": {"analysis": {"maxP95Increase": "50%", "minP95Increase": "9ms"}}},
     "routing": {"routing": {"provider": "Router"}},
 }
 
@@ -45,12 +46,15 @@ OTHERS: dict[str, dict[str, Any]] = {
     "a variable": {"runtime": {"environment": [{"name": "A", "value": "1"}]}},
     "an empty variable": {"runtime": {"environment": [{"name": "A", "value": ""}]}},
     "a variable of a ConfigMap": {"runtime": {"environment": [{"name": "A", "configMap": {"name": "a", "key": "b"}}]}},
+    "an image": {"runtime": {"image": {"name": "served:v3"}}},
+    "another image": {"runtime": {"image": {"name": "served:v4"}}},
     "the nodes": {"placement": {"nodeSelector": {"disk": "ssd"}}},
     "the tolerations": {"placement": {"tolerations": [{"key": "gpu", "operator": "Exists"}]}},
     "the spread": {"placement": {"topologySpread": "zone"}},
     "the runtime class": {"placement": {"runtimeClass": "nvidia"}},
     "the priority": {"placement": {"priorityClass": "high"}},
     "the pull secrets": {"placement": {"imagePullSecrets": ["registry"]}},
+    "the shared memory": {"resources": {"sharedMemory": "1Gi"}},
     "the claim template": {"resources": {"gpu": {"claimTemplate": "one-a100"}}},
 }
 

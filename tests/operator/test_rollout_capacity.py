@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate_operator.rollout.capacity import Bounds, bounds, canary_need, demand
+from tidegate_operator.rollout.capacity import Bounds, bounds, canary_need
+from tidegate_operator.rollout.giving import demand
 from tidegate_operator.rollout.state import Situation
 
 from .builders import A, B, a_rollout, a_scaling, a_state, pods
@@ -40,12 +41,15 @@ NEEDS = [
 def test_the_canary_needs(weight: int, wanted: int, high: int | None, surge: int | None, expected: int) -> None:
     state = a_state(canary=B, phase="Preparing")
     scaling = a_scaling(wanted) if high is None else a_scaling(1, high)
-    assert canary_need(state, a_rollout(weight, surge=surge), scaling, wanted).replicas == expected
+    assert (
+        canary_need(state, a_rollout(weight, surge=surge), scaling, Situation(B, {A: pods(wanted)})).replicas
+        == expected
+    )
 
 
 def test_a_promotion_needs_the_pods_of_all_requests() -> None:
     state = a_state(canary=B, phase="Promoting", weight=10)
-    assert canary_need(state, a_rollout(10), a_scaling(1, 8), 5).replicas == 5
+    assert canary_need(state, a_rollout(10), a_scaling(1, 8), Situation(B, {A: pods(5)})).replicas == 5
 
 
 BOUNDS = [

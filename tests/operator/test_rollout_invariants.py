@@ -7,18 +7,21 @@ writes nothing. What pods do, and what their callers see, may be older than the 
 import os
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from typing import Literal
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from tidegate_operator import naming
+from tidegate_operator.api.query_spec import QuerySpec
 from tidegate_operator.api.rollout_spec import AnalysisSpec, RolloutSpec, ShadowSpec, StepSpec
 from tidegate_operator.api.scaling_spec import ScalingSpec
 from tidegate_operator.api.schema import seconds
-from tidegate_operator.api.status import Action, AnalysisStatus, InferenceServiceStatus, Request, Verdict
+from tidegate_operator.api.status import Action, AnalysisStatus, InferenceServiceStatus, Request
 from tidegate_operator.observed import Workload
 from tidegate_operator.report import Report
+from tidegate_operator.rollout.capacity import Bounds, bounds
 from tidegate_operator.rollout.machine import step
 from tidegate_operator.rollout.state import RolloutState, Seen, Situation, recall
 from tidegate_operator.status import Addresses, compute
@@ -31,7 +34,11 @@ D = "churn-dddddddd"
 revisions = st.sampled_from([A, B, C])
 controllers = st.sampled_from([0, 1])
 weights = st.lists(st.sampled_from([0, 1, 5, 10, 50, 90, 100]), min_size=1, max_size=4, unique=True).map(sorted)
-verdicts = st.sampled_from([None, "Pass", "Fail", "Inconclusive"])
+UNSETTLED = an_analysis("Inconclusive", "QueryUnanswered")
+verdicts = st.sampled_from(
+    [None, an_analysis(), an_analysis("Fail"), an_analysis("Inconclusive", "TooFewRequests"), UNSETTLED]
+)
+QUERIES = [QuerySpec(name="refunds", query="refunds", max=0.05)]
 actions: st.SearchStrategy[Action] = st.sampled_from(
     ["Promote", "Abort", "Pause", "Resume", "Rollback", "Update", "Retry"]
 )
@@ -102,6 +109,8 @@ class Rollouts(RuleBasedStateMachine):
         delay=st.sampled_from(["0s", "10m"]),
         on_no_data=st.sampled_from(["Hold", "Pass", "Fail"]),
         copied=st.booleans(),
+        queried=st.booleans(),
+        full=st.sampled_from(["Wait", "Yield"]),
     )
     def the_rollout_is_changed(  # noqa: PLR0917 -- a spec has as many
         self,
@@ -113,6 +122,8 @@ class Rollouts(RuleBasedStateMachine):
         delay: str,
         on_no_data: str,
         copied: bool,
+        queried: bool = False,
+        full: Literal["Wait", "Yield"] = "Wait",
     ) -> None:
         self.change(
             rollout=RolloutSpec(
@@ -120,8 +131,9 @@ class Rollouts(RuleBasedStateMachine):
                 approval="Manual" if manual else "Automatic",
                 paused=paused,
                 surge=surge,
+                when_full=full,
                 scale_down_delay=delay,
-                analysis=AnalysisSpec.model_validate({"onNoData": on_no_data}),
+                analysis=AnalysisSpec.model_validate({"onNoData": on_no_data, "queries": QUERIES if queried else []}),
                 shadow=ShadowSpec(percent=20) if copied else None,
             )
         )
@@ -141,15 +153,17 @@ class Rollouts(RuleBasedStateMachine):
         self.world = replace(self.world, seen=seen)
 
     @rule(verdict=verdicts, settled=st.booleans())
-    def all_is_well(self, verdict: Verdict | None, settled: bool) -> None:
+    def all_is_well(self, verdict: AnalysisStatus | None, settled: bool) -> None:
         """Every pod that anyone could need is ready and seen; without this, few histories get far."""
         seen = {revision: Seen(6, 6, True) for revision in (A, B, C, D)}
-        self.world = replace(self.world, seen=seen, analysis=an_analysis(verdict) if verdict else None)
+        self.world = replace(self.world, seen=seen, analysis=verdict)
         if settled:
             self.until_rest(0)
 
     @rule(steps=weights, manual=st.booleans(), verdict=verdicts, copied=st.booleans())
-    def a_canary_gets_its_weight(self, steps: list[int], manual: bool, verdict: Verdict | None, copied: bool) -> None:
+    def a_canary_gets_its_weight(
+        self, steps: list[int], manual: bool, verdict: AnalysisStatus | None, copied: bool
+    ) -> None:
         """A new spec, with all that it needs: most of what matters happens to a canary."""
         stable = self.world.state.stable
         self.the_spec_asks_for(next(name for name in (C, B, A) if name != stable))
@@ -157,19 +171,48 @@ class Rollouts(RuleBasedStateMachine):
         self.all_is_well(None, settled=True)
         self.callers_see(verdict)
 
+    @rule(verdict=st.sampled_from([None, UNSETTLED]), queried=st.booleans(), then=st.sampled_from(["Pass", "Fail"]))
+    def a_hold_is_over_and_nothing_is_settled(self, verdict: AnalysisStatus | None, queried: bool, then: str) -> None:
+        stable = self.world.state.stable
+        self.the_spec_asks_for(next(name for name in (C, B, A) if name != stable))
+        self.the_rollout_is_changed([10, 50], "5m", False, False, None, "10m", then, False, queried)
+        self.all_is_well(None, settled=True)
+        self.callers_see(verdict)
+        self.seconds += 300
+        self.until_rest(0)
+
     @rule(ready=st.sampled_from([0, 0, 1]), routable=st.sampled_from([True, False]))
     def the_canary_is_lost(self, ready: int, routable: bool) -> None:
         if canary := self.world.object.status.canary:
             seen = {**self.world.seen, canary.revision: Seen(6, ready, routable)}
             self.world = replace(self.world, seen=seen)
 
+    @rule(surge=st.sampled_from([None, 0, 1, 5]), full=st.sampled_from(["Wait", "Yield", "Yield"]))
+    def the_room_is_changed(self, surge: int | None, full: str) -> None:
+        self.change(rollout=self.world.object.rollout.model_copy(update={"surge": surge, "when_full": full}))
+
+    @rule(low=st.integers(1, 4), more=st.sampled_from([0, 3]), passes=st.integers(1, 12))
+    def stable_makes_room(self, low: int, more: int, passes: int) -> None:
+        """Pods follow what they are bound to, as low as that is, and holds pass."""
+        self.the_spec_asks_for(next(name for name in (C, B, A) if name != self.world.state.stable))
+        self.the_scaling_is_changed(low, more)
+        self.the_room_is_changed(0 if more else 1, "Yield")
+        self.until_rest(0)
+        for _ in range(passes):
+            found, view = self.world.object, self.world
+            for name, limits in bounds(view.state, found.rollout, found.scaling, view.situation).items():
+                self.pods_change(name, limits.low, limits.low, True)
+            self.callers_see(an_analysis())
+            self.until_rest(0)
+            self.seconds += 300
+
     @rule(paused=st.booleans())
     def the_spec_pauses(self, paused: bool) -> None:
         self.change(rollout=self.world.object.rollout.model_copy(update={"paused": paused}))
 
     @rule(verdict=verdicts)
-    def callers_see(self, verdict: Verdict | None) -> None:
-        self.world = replace(self.world, analysis=an_analysis(verdict) if verdict else None)
+    def callers_see(self, verdict: AnalysisStatus | None) -> None:
+        self.world = replace(self.world, analysis=verdict)
 
     @rule(past=st.sampled_from([1, 30, 60, 300, 900, 4000]))
     def time_passes(self, past: int) -> None:
@@ -270,6 +313,28 @@ class Rollouts(RuleBasedStateMachine):
         self.check_promotion(view, before, now)
         self.check_answer(view, before, now)
         self.check_pods_that_stay(now)
+        self.check_room(view, now)
+
+    def check_room(self, view: World, now: RolloutState) -> None:
+        """Stable and a canary fit into what the spec allows, unless it is the way back; stable carries its share."""
+        found = view.object
+        limits = bounds(now, found.rollout, found.scaling, view.situation)
+        assert now.stable is not None
+        stable, canary = limits[now.stable], limits.get(now.canary or "", Bounds(0, 0))
+        assert 0 <= canary.low <= canary.high
+        assert 1 <= stable.low <= stable.high
+        if now.phase == "RollingBack" or found.rollout.when_full == "Wait" or now.canary is None:
+            return
+        most = found.scaling.max_replicas or found.scaling.min_replicas
+        surge = 1 if found.rollout.surge is None else found.rollout.surge
+        assert stable.high + canary.high <= most + surge
+        if now.weight:
+            assert now.whole
+            assert 100 * stable.low >= (99 - now.weight) * now.whole
+        elif not now.whole:
+            assert stable.low >= found.scaling.min_replicas
+        else:
+            assert stable.low >= min(now.whole, most)
 
     def check_weight(self, view: World, before: RolloutState, now: RolloutState) -> None:
         assert now.stable is not None
@@ -282,7 +347,8 @@ class Rollouts(RuleBasedStateMachine):
             assert canary.routable is not False
         if now.weight > (before.weight if before.canary == now.canary else 0):
             assert canary.routable is True
-            assert now.weight == view.object.rollout.steps[now.step].weight
+            climbs = view.object.rollout.when_full == "Yield" and now.phase in ("Preparing", "Promoting")
+            assert now.weight == view.object.rollout.steps[now.step].weight or climbs
             assert canary.ready >= self.pods_for(view, now.weight, now.stable)
         if now.canary and now.phase not in ("Promoting", "RollingBack"):
             assert now.weight <= view.object.rollout.steps[now.step].weight
@@ -332,7 +398,8 @@ class Rollouts(RuleBasedStateMachine):
             return
         assert before.phase in ("Progressing", "AwaitingApproval")
         rollout = view.object.rollout
-        current = rollout.steps[before.step]
+        # Of a spec with fewer steps, the last one, if it has the weight that was judged.
+        current = rollout.steps[min(before.step, len(rollout.steps) - 1)]
         assert after(self.seconds) - before.since >= timedelta(seconds=seconds(current.hold))
         assert rollout.approval == "Automatic"
         assert not rollout.paused
@@ -340,7 +407,8 @@ class Rollouts(RuleBasedStateMachine):
         analysis = view.analysis or before.analysis
         passed = analysis is not None and analysis.verdict == "Pass"
         unjudged = current.weight == 0 and rollout.shadow is None
-        assert passed or unjudged or rollout.analysis.on_no_data == "Pass"
+        unsettled = analysis == UNSETTLED or (analysis is None and rollout.analysis.queries)
+        assert passed or unjudged or (rollout.analysis.on_no_data == "Pass" and not unsettled)
 
     def check_promotion(self, view: World, before: RolloutState, now: RolloutState) -> None:
         if now.phase == "Promoting" != before.phase:
@@ -371,7 +439,8 @@ class Rollouts(RuleBasedStateMachine):
             untouched = step(before, spec.rollout, spec.scaling, unasked, after(self.seconds))
             assert replace(now, answered=before.answered) == untouched.state
         elif now.answered.action == "Abort":
-            assert now.canary is None
+            # Without its rollback, what the spec asks for by now begins.
+            assert now.canary is None or (before.phase == "RollingBack" and now.canary == view.object.target)
             assert now.weight == 0
 
     def check_pods_that_stay(self, now: RolloutState) -> None:
@@ -391,7 +460,9 @@ class Rollouts(RuleBasedStateMachine):
     def pods_for(self, view: World, weight: int, stable: str | None) -> int:
         """By the rule in words: the share of the pods that carry everything, rounded up."""
         scaling = view.object.scaling
-        wanted = view.seen.get(stable or "", Seen()).wanted
+        status = view.object.status.rollout
+        before_it_yielded = (status.whole if status else None) or 0
+        wanted = max(view.seen.get(stable or "", Seen()).wanted, before_it_yielded)
         most = scaling.max_replicas or scaling.min_replicas
         everything = sorted([scaling.min_replicas, wanted, most])[1]
         return max(1, -(-weight * everything // 100))

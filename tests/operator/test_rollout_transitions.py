@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import pytest
 
+from tidegate_operator.api.query_spec import QuerySpec
 from tidegate_operator.api.rollout_spec import AnalysisSpec, RolloutSpec, ShadowSpec, StepSpec
 from tidegate_operator.api.scaling_spec import ScalingSpec
 from tidegate_operator.api.status import AnalysisStatus, Request
@@ -49,6 +50,10 @@ ABORTED = a_state(phase="Aborted", rejected=("bbbbbbbb",))
 def without_data(then: Literal["Hold", "Pass", "Fail"]) -> RolloutSpec:
     return a_rollout(analysis=AnalysisSpec(on_no_data=then))
 
+
+QUERIED = a_rollout(
+    analysis=AnalysisSpec(on_no_data="Pass", queries=[QuerySpec(name="refunds", query="refunds", max=0.05)])
+)
 
 CASES = {
     "a new service's first revision is stable with all requests": Case(
@@ -224,6 +229,25 @@ CASES = {
         analysis=TOO_FEW,
         rollout=without_data("Fail"),
     ),
+    "a step whose query isn't settled waits, whatever too few requests would lead to": Case(
+        AT_10,
+        BOTH,
+        {"phase": "Progressing", "step": 0},
+        at=after(60),
+        analysis=an_analysis("Inconclusive", "QueryUnanswered"),
+        rollout=without_data("Pass"),
+    ),
+    "a step whose query was never asked waits, whatever too few requests would lead to": Case(
+        AT_10, BOTH, {"phase": "Progressing", "step": 0}, at=after(60), analysis=None, rollout=QUERIED
+    ),
+    "a query that isn't settled is waited for until the deadline": Case(
+        AT_10,
+        BOTH,
+        {"phase": "Aborted", "canary": None, "reason": "ProgressDeadlineExceeded"},
+        at=after(60 + 3600),
+        analysis=an_analysis("Inconclusive", "QueryUnanswered"),
+        rollout=without_data("Pass"),
+    ),
     "a step without data is waited for until the deadline": Case(
         AT_10,
         BOTH,
@@ -361,6 +385,9 @@ CASES = {
         a_state(canary=B, phase="Paused", paused=True), LOST, {"phase": "Paused"}, at=after(7200)
     ),
     "a paused canary that lost its pods loses its weight": Case(PAUSED, LOST, {"weight": 0, "phase": "Preparing"}),
+    "a promotion that is paused while its steps change keeps no more than these allow": Case(
+        PROMOTING, BOTH, {"phase": "Paused", "weight": 10, "step": 0}, rollout=a_rollout(10, paused=True)
+    ),
     "a promotion is paused, too": Case(
         PROMOTING, BOTH, {"phase": "Paused", "stable": A, "weight": 50}, request=a_request("Pause")
     ),
@@ -398,6 +425,43 @@ CASES = {
         rollout=a_rollout(surge=2),
         scaling=a_scaling(4),
         at=after(7200),
+    ),
+    "a step that finds no room waits for stable's load, without a deadline": Case(
+        a_state(canary=B, phase="Blocked"),
+        {A: pods(4)},
+        {"phase": "Blocked", "weight": 0},
+        rollout=a_rollout(surge=0, when_full="Yield"),
+        scaling=a_scaling(1, 4),
+        at=after(7200),
+    ),
+    "a step goes on when stable has given up a pod, with all of its deadline": Case(
+        a_state(canary=B, phase="Blocked"),
+        {A: pods(3)},
+        {"phase": "Preparing", "since": after(7200)},
+        rollout=a_rollout(surge=0, when_full="Yield"),
+        scaling=a_scaling(1, 4),
+        at=after(7200),
+    ),
+    "a canary that waits for more of stable's pods gets the weight that its own carry": Case(
+        a_state(canary=B, weight=10, step=1, phase="Preparing"),
+        {A: pods(4), B: pods(1)},
+        {"phase": "Preparing", "weight": 25, "whole": 4},
+        rollout=a_rollout(when_full="Yield"),
+        scaling=a_scaling(4),
+    ),
+    "a promotion goes pod by pod where stable yields": Case(
+        a_state(canary=B, weight=50, step=1, phase="Promoting", whole=4),
+        {A: pods(2), B: pods(3)},
+        {"phase": "Promoting", "weight": 75},
+        rollout=a_rollout(when_full="Yield"),
+        scaling=a_scaling(4),
+    ),
+    "a promotion that is paused keeps the weight for which stable has given up its pods": Case(
+        a_state(canary=B, weight=75, step=1, phase="Promoting", whole=4),
+        {A: pods(1), B: pods(4)},
+        {"phase": "Promoting", "weight": 75},
+        rollout=a_rollout(when_full="Yield", paused=True),
+        scaling=a_scaling(4),
     ),
     "a rollback prepares the revision that was stable before": Case(
         a_state(stable=B, previous=A, retiring=(Retiring(A, after(600)),)),

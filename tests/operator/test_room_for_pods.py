@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tidegate_operator.desired.pod import pod_template
 from tidegate_operator.fit import Inventory, Room
 from tidegate_operator.fit import room as rooms
+from tidegate_operator.fit.forecast import Wanted, forecast
 from tidegate_operator.fit.nodes import used_by
 from tidegate_operator.fit.requests import limits, requests
 from tidegate_operator.install import Install
@@ -217,3 +218,11 @@ def test_a_pod_fits_as_long_as_its_number_says_so(offered: int, used: int, each:
     assert found.pods == max(0, (offered - used) // each)
     assert bool(found.message) is (found.pods == 0)
     assert room(pod, [node], gpus(used + found.pods * each)).pods == 0
+
+
+@pytest.mark.parametrize(("made", "told"), [((1, 2), True), ((1, 1), False), ((0, 2), False)])
+def test_only_pods_that_are_there_are_told_of_when_they_get_a_node(made: tuple[int, int], told: bool) -> None:
+    pod = {"containers": [{"name": "c", "resources": {"requests": {"cpu": "1"}}}]}
+    wanted = [Wanted("a", pod, 1, made[0]), Wanted("b", pod, 2, made[1])]
+    found = forecast(wanted, Inventory([], {}), [])
+    assert (found.fits, found.told) == (False, told)

@@ -61,12 +61,14 @@ class Envoy:
         self.queries: list[dict[str, str]] = []
         self.stats = {f"cluster.ml/{A}/pods.membership_healthy": 1, "server.uptime": 100}
         self.weights: Any = {A: 90, B: 10}
+        self.uids: list[str | None] = []
         self.answer: Callable[[], Awaitable[web.StreamResponse]] = self.statistics
 
     async def statistics(self) -> web.StreamResponse:
         return web.json_response({"stats": [{"name": name, "value": n} for name, n in self.stats.items()]})
 
     async def tell_weights(self, request: web.Request) -> web.StreamResponse:
+        self.uids.append(request.headers.get("x-tidegate-uid"))
         if request.host != "churn.ml":
             return web.json_response({"error": "no InferenceService answers"}, status=404)
         return web.json_response(self.weights)
@@ -93,9 +95,14 @@ async def envoy(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Envoy]:
 
 
 @pytest.fixture
-async def router(envoy: Envoy) -> AsyncIterator[Router]:
-    store = Store()
-    store.put(a_slice(("127.0.0.1", True)))
+def store() -> Store:
+    found = Store()
+    found.put(a_slice(("127.0.0.1", True)))
+    return found
+
+
+@pytest.fixture
+async def router(envoy: Envoy, store: Store) -> AsyncIterator[Router]:
     async with aiohttp.ClientSession() as session:
         yield Router(Install(), store, session, lambda: NOW)
 
@@ -194,6 +201,16 @@ async def test_weights_are_accepted_when_every_router_says_them(
     router: Router, weights: dict[str, int], expected: bool
 ) -> None:
     assert await router.accepted("ml", "churn", weights) is expected
+
+
+async def test_a_router_is_asked_in_the_name_of_the_very_service(router: Router, envoy: Envoy, store: Store) -> None:
+    """Where callers from outside reach the routers, these tell their weights to nobody else."""
+    await router.accepted("ml", "churn", {A: 100})
+    for version, uid in ((2, "6f3c9d1a"), (3, "made anew")):
+        metadata = {"namespace": "ml", "name": "churn", "uid": uid, "resourceVersion": str(version)}
+        store.put({"kind": naming.KIND, "metadata": metadata})
+        await router.accepted("ml", "churn", {A: 100})
+    assert envoy.uids == [None, "6f3c9d1a", "made anew"]
 
 
 async def test_a_router_that_does_not_know_the_service_has_not_accepted_its_weights(router: Router) -> None:

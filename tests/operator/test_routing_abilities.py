@@ -16,6 +16,7 @@ STICKY = {"sticky": {"header": "x-user"}}
 
 ASKED: list[tuple[ProviderName, dict[str, Any], str | None]] = [
     ("Router", {**COOKIE, **STICKY}, None),
+    ("Direct", {**COOKIE, **STICKY}, None),
     ("Service", {}, None),
     ("Service", HEADER, "spec.rollout.match: provider Service"),
     ("Service", COOKIE, "spec.rollout.match: provider Service"),
@@ -32,6 +33,26 @@ def test_a_provider_is_not_asked_for_what_it_cannot_do(
     provider: ProviderName, rollout: dict[str, Any], told: str | None
 ) -> None:
     found = refusal(a_spec(routing={"provider": provider}, rollout=rollout), READY)
+    assert (found or "").startswith(told or "")
+    assert (found is None) is (told is None)
+
+
+IMAGES: list[tuple[ProviderName, bool, dict[str, Any], str | None]] = [
+    ("Router", False, {}, None),
+    ("Service", True, {}, None),
+    ("Service", False, {}, "spec.runtime.image: provider Service goes by the pods' metrics"),
+    ("Gateway", False, {}, "spec.runtime.image: provider Gateway goes by the pods' metrics"),
+    ("Direct", True, {}, "spec.runtime.image: provider Direct has the bundled runtime's pods hand requests over"),
+    ("Router", True, {"steps": [{"weight": 0}], "shadow": {"percent": 20}}, "spec.rollout.shadow: the bundled runtime"),
+]
+
+
+@pytest.mark.parametrize(("provider", "metrics", "rollout", "told"), IMAGES)
+def test_an_own_image_is_not_asked_for_what_it_cannot_do(
+    provider: ProviderName, metrics: bool, rollout: dict[str, Any], told: str | None
+) -> None:
+    runtime = {"image": {"name": "served:v3", "metrics": metrics}}
+    found = refusal(a_spec(routing={"provider": provider}, runtime=runtime, rollout=rollout), READY)
     assert (found or "").startswith(told or "")
     assert (found is None) is (told is None)
 

@@ -191,6 +191,14 @@ def test_a_step_that_can_not_be_met_stalls() -> None:
     assert told["Reconciling"][0] == "False"
 
 
+def test_a_step_that_waits_for_stables_load_is_neither_healthy_nor_stalled() -> None:
+    found = facts(Decision(PREPARING, "wait until stable's load falls", busy=True), a_report(SERVING))
+    told = {fact.type: (fact.status, fact.reason, fact.message) for fact in found}
+    assert told["RolloutHealthy"] == ("Unknown", "StableBusy", "wait until stable's load falls")
+    assert told["Stalled"][0] == "False"
+    assert told["Reconciling"][0] == "True"
+
+
 def test_what_an_hpa_says_is_told() -> None:
     report = Report({A: SERVING}, {A: True}, scaling=Scaling("False", "FailedGetPodsMetric", "no metrics"))
     told = {fact.type: (fact.status, fact.reason, fact.message) for fact in facts(Decision(STABLE, ""), report)}

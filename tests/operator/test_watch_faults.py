@@ -92,7 +92,7 @@ async def test_a_watch_goes_on_after(server: ApiServer, fault: str) -> None:
     async with watched(watcher):
         await server.put("one")
         await watcher.knows(server)
-        assert server.watches >= 1
+        await server.until_watched(1)
         await server.put("two")
         await watcher.knows(server)
 

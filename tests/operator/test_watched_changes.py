@@ -50,7 +50,8 @@ def test_labels_and_a_deletion_matter(kind: str) -> None:
 STATUSES = [
     ("InferenceService", {"rollout": {"request": {"action": "Abort"}}}, True),
     ("Deployment", {"readyReplicas": 1}, True),
-    ("Deployment", {"observedGeneration": 2}, True),
+    ("Deployment", {"replicas": 1, "updatedReplicas": 1}, False),
+    ("Deployment", {"replicas": 1, "updatedReplicas": 1, "readyReplicas": 1}, True),
     ("Deployment", {"conditions": [{"type": "ReplicaFailure", "status": "True"}]}, True),
     ("Deployment", {"conditions": [{"type": "Progressing", "status": "True"}]}, False),
     ("Deployment", {"unavailableReplicas": 1}, False),

@@ -3,7 +3,6 @@
 import asyncio
 import importlib.resources
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +16,8 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+
+from localcluster.ports import free_ports
 
 from .stored_models import Repository, times
 
@@ -67,18 +68,13 @@ class Process:
         return f"http://127.0.0.1:{self.admin_port}{path}"
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
-
-
 @contextmanager
 def serving(folder: Path, model: onnx.ModelProto | Path, *options: str, wait: bool = True) -> Iterator[Process]:
     """The process, ready unless `wait` is false; killed at the end if it still runs."""
     path = model if isinstance(model, Path) else folder / "model.onnx"
     if isinstance(model, onnx.ModelProto):
         onnx.save(model, path)
-    port, grpc_port, admin_port = free_port(), free_port(), free_port()
+    port, grpc_port, admin_port = free_ports(3)
     log, termination_log = folder / "log", folder / "termination"
     termination_log.touch()
     command = [sys.executable, "-m", "tidegate_runtime", "serve", str(path), "--host", "127.0.0.1"]

@@ -98,7 +98,10 @@ class Http2Peer:
         self.clock = Clock()
         self.methods = Methods()
         self.wire = Wire()
-        self.shared = Shared(SCRATCH, self.methods.table(), self.clock, MAX_MESSAGE)
+        self.oldest_seconds: float | None = None
+        self.shared = Shared(
+            SCRATCH, self.methods.table(), self.clock, MAX_MESSAGE, oldest_seconds=lambda: self.oldest_seconds
+        )
         self.connection = Connection(self.shared)
         self.client = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True, header_encoding="utf-8"))
         self.events: list[h2.events.Event] = []

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-SECONDS = 20.0
+SECONDS = 60.0
 
 
 def times(factor: float) -> onnx.ModelProto:

@@ -91,7 +91,8 @@ class Connected:
     def __init__(self, draining: bool = False, served: bool = False) -> None:
         service = Service(Limits(8, 0.005, 8, 65536, 30.0))
         self.metrics = service.expect("m", "1", "cpu")
-        service.draining = draining
+        if draining:
+            service.begin_drain()
         self.service = service
         if served:
             specs = [TensorSpec(name, Datatype.FP32, ("N", 1)) for name in "xy"]

@@ -111,7 +111,8 @@ def test_a_leaders_time_is_counted_in_the_buckets_of_its_own() -> None:
 
 
 def sample(process: Process, name: str) -> int:
-    page = httpx2.get(process.admin_url("/metrics")).text
+    path = "/metrics/evidence" if name.startswith(naming.EVIDENCE_SECONDS) else "/metrics"
+    page = httpx2.get(process.admin_url(path)).text
     (value,) = re.findall(rf'^{name}{{model="m",version="1"}} (\S+)$', page, re.M)
     return int(float(value))
 

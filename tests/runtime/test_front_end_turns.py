@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 import pytest
 
+from tidegate_runtime.batching.alike import Alike
 from tidegate_runtime.batching.tickets import Asked, Outputs, Taker
 from tidegate_runtime.errors import Overloaded, RejectedByModel, RuntimeFault
 from tidegate_runtime.model.child.layout import arrange, pack
@@ -62,7 +63,7 @@ class Front:
     def ask(self, clients: list[Client], deadline: float) -> list[Sent]:
         asked: list[Asked] = [(client.feeds, deadline, client.deliver, id(client)) for client in clients]
         size = clients[0].feeds["x"].nbytes
-        tickets = self.remote.submit_all(asked, 2, size, 0)
+        tickets = self.remote.submit_all(Alike.of(asked), 2, size, 0)
         assert tickets is not None
         for ticket, client in zip(tickets, clients, strict=True):
             ticket.taker = client
@@ -75,8 +76,8 @@ def counted(made: Ends, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     sizes: list[int] = []
     submit_all, submit = made.model.submit_all_checked, made.model.submit_checked
 
-    def together(asked: Sequence[Asked], *rest: Any) -> Any:
-        tickets = submit_all(asked, *rest)
+    def together(alike: Alike, *rest: Any) -> Any:
+        tickets = submit_all(alike, *rest)
         if tickets is not None:
             sizes.append(len(tickets))
         return tickets
@@ -193,7 +194,7 @@ async def test_few_go_each_by_itself() -> None:
         front = Front(made.other, made.model)
         clients = [Client(number, "json", 4) for number in range(LEAST_TOGETHER - 1)]
         asked: list[Asked] = [(client.feeds, made.service.clock() + 20, client.deliver, None) for client in clients]
-        assert front.remote.submit_all(asked, 2, 32, 0) is None
+        assert front.remote.submit_all(Alike.of(asked), 2, 32, 0) is None
         front.uplink.end()
 
 

@@ -38,9 +38,17 @@ def wide(model: Callable[..., onnx.ModelProto]) -> onnx.ModelProto:
 
 
 def front_ends_of(process: Any) -> list[int]:
-    """The process ids of the front ends."""
+    """The process ids of the front ends that run."""
     children = Path(f"/proc/{process.popen.pid}/task/{process.popen.pid}/children").read_text().split()
-    return [int(pid) for pid in children if b"tidegate_runtime.workers" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [int(pid) for pid in children if b"tidegate_runtime.workers" in command_line(int(pid))]
+
+
+def command_line(pid: int) -> bytes:
+    """The command line of a process; empty if it has ended, which it may between being listed and being read."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
 
 
 def mapped_slabs(pid: int) -> int:

@@ -53,6 +53,35 @@ async def test_an_idle_connection_is_sent_away_and_one_with_a_call_is_not() -> N
     assert (busy.goaway, busy.wire.closed) == (None, False)
 
 
+async def test_an_old_connection_is_sent_away_once_its_calls_are_answered() -> None:
+    young, old = Http2Peer(), Http2Peer()
+    old.oldest_seconds = 120.0
+    for peer in (young, old):
+        peer.begin("/t/Stream")
+        await peer.settle()
+        for _ in range(6):
+            # 180 s: at a rate of 0.8 a second that is 144, at least.
+            swept(peer, 30)
+            await peer.settle()
+    assert (young.goaway, old.goaway) == (None, 0)
+    assert not old.wire.closed
+
+
+async def test_connections_that_were_made_together_dont_get_old_together() -> None:
+    peers = [Http2Peer() for _ in range(50)]
+    for peer in peers:
+        peer.oldest_seconds = 60.0
+        # 45 s: at a rate of 1.2 a second that is 54, at most.
+        swept(peer, 45)
+        await peer.settle()
+    assert not any(peer.goaway is not None for peer in peers)
+    for peer in peers:
+        swept(peer, 15)
+        await peer.settle()
+    gone = sum(peer.goaway is not None for peer in peers)
+    assert 0 < gone < 50
+
+
 async def test_a_request_that_stops_coming_is_dropped() -> None:
     peer = Http2Peer()
     slow, patient = peer.begin(), peer.begin("/t/Stream")

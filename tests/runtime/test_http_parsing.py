@@ -92,9 +92,10 @@ def test_connections_whose_requests_share_a_turn_get_the_answers_that_each_gets_
 
 
 @st.composite
-def mangled_requests(draw: st.DrawFn) -> bytes:
-    """A request with a few bytes changed, put in or left out."""
-    stream = bytearray(draw(requests()))
+def mangled_requests(draw: st.DrawFn) -> tuple[bytes, bytes]:
+    """A request, and the same with a few bytes changed, put in or left out."""
+    request = draw(requests())
+    stream = bytearray(request)
     for _ in range(draw(st.integers(1, 3))):
         place = draw(st.integers(0, len(stream) - 1))
         match draw(st.sampled_from(["replace", "insert", "delete"])):
@@ -104,14 +105,25 @@ def mangled_requests(draw: st.DrawFn) -> bytes:
                 stream[place:place] = draw(st.sampled_from([b"\r\n", b" ", b"\0", b":", b"Content-Length: 5\r\n"]))
             case "delete":
                 del stream[place : place + draw(st.integers(1, 8))]
-    return bytes(stream)
+    return request, bytes(stream)
 
 
 @settings(SETTINGS, max_examples=500)
 @given(mangled_requests())
-def test_what_h11_refuses_is_never_answered_as_if_it_were_good(server: Server, mangled: bytes) -> None:
+def test_what_h11_refuses_is_never_answered_as_if_it_were_good(server: Server, both: tuple[bytes, bytes]) -> None:
+    _, mangled = both
     answers, _ = server.answers(mangled)
     assert believable(answers, mangled)
+
+
+@settings(SETTINGS, max_examples=200)
+@given(mangled_requests(), st.integers(1, 5))
+def test_what_a_connection_has_answered_changes_nothing_of_what_it_answers_next(
+    server: Server, both: tuple[bytes, bytes], times: int
+) -> None:
+    request, mangled = both
+    answers, closed = server.answers(*[request] * times, mangled)
+    assert (answers[times:], closed) == server.answers(mangled)
 
 
 def test_a_request_without_a_version_is_refused(server: Server) -> None:

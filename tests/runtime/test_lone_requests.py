@@ -1,4 +1,4 @@
-"""Requests that come alone to an idle engine: past the queue, and yet in all that can be seen as if they had waited."""
+"""What a turn brings to an idle engine: past the queue, and yet in all that can be seen as if it had waited."""
 
 import asyncio
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tidegate_runtime.batching.alike import Alike, Passed
 from tidegate_runtime.batching.costs import CostTable
 from tidegate_runtime.batching.dispatcher import Dispatcher
 from tidegate_runtime.batching.engine import Ran
@@ -40,6 +41,8 @@ FAULTS: dict[float, Exception] = {
 }
 ENDLESS = -5.0
 """Ends a run on the event loop, which it blocks, and nowhere else."""
+SHORT = -6.0
+"""Has the model answer with a row too few."""
 
 
 class Engine:
@@ -69,7 +72,9 @@ class Engine:
         for number, fault in FAULTS.items():
             if number in feeds["x"]:
                 raise fault
-        return [feeds["x"] * 2], self.slowness * (0.0001 + 0.00002 * len(feeds["x"]))
+        outputs = feeds["x"] * 2
+        seconds = self.slowness * (0.0001 + 0.00002 * len(outputs))
+        return [outputs[1:] if SHORT in outputs / 2 else outputs], seconds
 
 
 class Caller:
@@ -80,13 +85,19 @@ class Caller:
     def __init__(self, told: list[Any], number: int) -> None:
         self._told = told
         self._number = number
+        self.ticket: Ticket | None = None
+        self.leads = False
+
+    @property
+    def led(self) -> bool:
+        return self.leads or (self.ticket is not None and self.ticket.leads)
 
     def deliver(self, outcome: Outputs | RuntimeFault) -> None:
         told = repr(outcome) if isinstance(outcome, RuntimeFault) else outcome[0].tolist()
         self._told.append((self._number, told))
 
     def deliver_all(self, takers: Sequence[Taker | None], outputs: Sequence[Array]) -> None:
-        shares = np.split(outputs[0], len(takers))
+        shares = np.split(outputs[0], len(takers)) if len(takers) > 1 else [outputs[0]]
         for taker, share in zip(takers, shares, strict=True):
             if isinstance(taker, Caller):
                 taker.deliver((share,))
@@ -99,7 +110,7 @@ class World:
         self.passing = passing
         self.passed = 0
         self.told: list[Any] = []
-        self.tickets: list[Ticket] = []
+        self.callers: list[Caller] = []
         self.engine = Engine()
         self.costs = CostTable(4)
         shape = self.costs.shape(compatibility(feeds_of([0.0])), 1)
@@ -116,21 +127,17 @@ class World:
     def turn(self, values: Sequence[float], rows: int, within: float, client: str) -> None:
         """What one turn of the loop brought."""
         callers = [Caller(self.told, len(self.told) * 100 + place) for place in range(len(values))]
+        self.callers += callers
         asked: list[Asked] = [
             (feeds_of([value] * rows), self.clock() + within, caller.deliver, client)
             for value, caller in zip(values, callers, strict=True)
         ]
-        if self.passing and len(asked) == 1 and (passed := self.scheduler.pass_by(asked[0], rows, 4 * rows)):
-            self.passed += 1
-            ticket, outputs = passed
-            self.tickets.append(ticket)
-            if outputs is not None:
-                callers[0].deliver_all(callers, outputs)
-            elif ticket.state != OVER:
-                ticket.taker = callers[0]
+        alike = Alike.of(asked)
+        if self.passing and (passed := self.scheduler.pass_by(alike, rows, 4 * rows)):
+            self._on_passed(passed, callers)
             return
         try:
-            tickets = self.scheduler.submit_all(asked, rows, 4 * rows, 0)
+            tickets = self.scheduler.submit_all(alike, rows, 4 * rows, 0)
         except (Overloaded, DeadlineExceeded) as refusal:
             self.told += [repr(refusal)] * len(asked)
             return
@@ -141,12 +148,20 @@ class World:
                 except (Overloaded, DeadlineExceeded) as refusal:
                     self.told.append(repr(refusal))
                 else:
-                    ticket.taker = caller
-                    self.tickets.append(ticket)
+                    ticket.taker, caller.ticket = caller, ticket
         for ticket, caller in zip(tickets or (), callers, strict=False):
-            ticket.taker = caller
-            self.tickets.append(ticket)
+            ticket.taker, caller.ticket = caller, ticket
         self.scheduler.cut()
+
+    def _on_passed(self, passed: Passed, callers: list[Caller]) -> None:
+        self.passed += 1
+        if passed.outputs is not None:
+            callers[0].leads = True
+            callers[0].deliver_all(callers, passed.outputs)
+        for ticket, caller in zip(passed.tickets, callers, strict=False):
+            caller.ticket = ticket
+            if ticket.state != OVER:
+                ticket.taker = caller
 
     def seen(self) -> list[Any]:
         """All that can be told of it."""
@@ -170,7 +185,7 @@ class World:
         apart = backlog._isolation
         load = backlog.load
         return [
-            self.told, [ticket.leads for ticket in self.tickets],
+            self.told, [caller.led for caller in self.callers],
             counts, batches, self.metrics._offered._slots, costs, shapes, queues,
             (backlog.depth, backlog.bytes, backlog.offered_seconds, self.costs.overhead_seconds),
             (load.mean, load.spread, load.running and len(load.running.tickets)),
@@ -192,8 +207,8 @@ def on_virtual_time(scenario: Any) -> None:
 
 
 TURNS = st.tuples(
-    st.lists(st.sampled_from([1.0, 1.0, 2.0, 3.0, *FAULTS, ENDLESS]), min_size=1, max_size=3)
-    | st.lists(st.just(1.0), min_size=1, max_size=1),
+    st.lists(st.sampled_from([1.0, 1.0, 2.0, 3.0, *FAULTS, ENDLESS, SHORT]), min_size=1, max_size=3)
+    | st.lists(st.just(1.0), min_size=1, max_size=4),
     st.sampled_from([1, 1, 1, 2, 4]),
     st.sampled_from([60.0, 60.0, 0.0005, 0.0002, 0.0001, 0.0]),
     st.sampled_from(["a", "b"]),
@@ -205,7 +220,9 @@ TURNS = st.tuples(
 @given(st.lists(TURNS, max_size=12))
 @example([([1.0], 4, 60.0, "a", 0.001, 3.0)] * 12)  # Until two rows at a time are the better batch.
 @example([([1.0, -1.0], 1, 60.0, "a", 0.001, 40.0)] * 12 + [([1.0], 1, 60.0, "a", 0.001, 1.0)])
-def test_a_request_that_passes_by_changes_what_it_would_have_changed_in_the_queue(turns: list[Any]) -> None:
+@example([([1.0, 2.0, 3.0], 1, 60.0, "a", 0.001, 1.0), ([1.0, SHORT], 1, 60.0, "b", 0.001, 1.0)])
+@example([([1.0, ENDLESS, 3.0], 1, 60.0, "a", 0.001, 1.0)])
+def test_what_passes_by_changes_what_it_would_have_changed_in_the_queue(turns: list[Any]) -> None:
     async def both() -> None:
         worlds = [World(passing) for passing in (True, False)]
         serving = [asyncio.create_task(world.scheduler.run()) for world in worlds]
@@ -239,16 +256,20 @@ def test_a_request_that_passes_by_changes_what_it_would_have_changed_in_the_queu
         ({"slow": True}, False),
         ({"width": 2}, False),
         ({"apart": True}, False),
+        ({"count": 4}, True),
+        ({"count": 5}, False),
+        ({"count": 4, "policy": {"queue_size": 3}}, False),
+        ({"count": 4, "policy": {"queue_bytes": 15}}, False),
+        ({"count": 1, "policy": {"queue_bytes": 3}}, True),
+        ({"count": 4, "within": 0.00015}, False),
     ],
     ids=lambda given: "+".join(given) if isinstance(given, dict) else str(given),
 )
 def test_only_what_would_run_on_the_loop_at_once_passes_by(unlike: dict[str, Any], passes: bool) -> None:
-    given = SimpleNamespace(
-        **(
-            {"within": 60.0, "policy": {}, "waiting": 0, "shared": 0, "closed": 0, "slow": 0, "width": 1, "apart": 0}
-            | unlike
-        )
+    usual = {"within": 60.0, "policy": {}, "count": 1, "width": 1} | dict.fromkeys(
+        ("waiting", "shared", "closed", "slow", "apart"), False
     )
+    given = SimpleNamespace(**(usual | unlike))
 
     async def ask() -> None:
         world = World(True, **given.policy)
@@ -269,7 +290,8 @@ def test_only_what_would_run_on_the_loop_at_once_passes_by(unlike: dict[str, Any
         if given.waiting:
             world.scheduler.submit(feeds_of([1.0]), 1, deadline, lambda _: None)
         feeds = {"x": np.ones((1, given.width), np.float32)}
-        passed = world.scheduler.pass_by((feeds, deadline, lambda _: None, None), 1, 4)
+        asked: list[Asked] = [(feeds, deadline, lambda _: None, None)] * given.count
+        passed = world.scheduler.pass_by(Alike.of(asked), 1, 4)
         assert (passed is not None) == passes
         assert world.engine.inline == passes
         for each in (world, other):
@@ -290,6 +312,21 @@ def test_nothing_passes_by_while_some_of_it_is_copied() -> None:
             await asyncio.sleep(0.01)
             assert world.passed == passed
         assert world.told == [(number, [[2.0]]) for number in (0, 100, 200)]
+        world.scheduler.close()
+        await serving
+
+    on_virtual_time(ask())
+
+
+def test_a_turn_of_several_runs_as_one_batch_past_the_queue() -> None:
+    async def ask() -> None:
+        world = World(True)
+        serving = asyncio.create_task(world.scheduler.run())
+        await asyncio.sleep(0.001)
+        world.turn([1.0, 2.0, 3.0, 4.0], 1, 60.0, "a")
+        assert world.told == [(0, [[2.0]]), (1, [[4.0]]), (2, [[6.0]]), (3, [[8.0]])]
+        assert (world.passed, world.engine.inline, world.metrics.batches[4].requests) == (1, 1, 4)
+        assert [caller.led for caller in world.callers] == [True, False, False, False]
         world.scheduler.close()
         await serving
 

@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tidegate_runtime import naming
 from tidegate_runtime.batching.costs import CostTable
 from tidegate_runtime.metrics import CostFigure, Histogram, ModelMetrics
+from tidegate_runtime.web.evidence_exposition import EvidenceCollector
 from tidegate_runtime.web.exposition import (
     MAX_COUNTS,
     MAX_SHAPE_CHARACTERS,
@@ -32,9 +33,11 @@ STAGES = (
 )
 
 
-def samples(metrics: ModelMetrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+def samples(
+    metrics: ModelMetrics, collector: type[ModelCollector | EvidenceCollector] = ModelCollector
+) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
     registry = CollectorRegistry()
-    registry.register(ModelCollector(lambda: [metrics]))
+    registry.register(collector(lambda: [metrics]))
     families = text_string_to_metric_families(generate_latest(registry).decode())
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
@@ -45,10 +48,22 @@ def samples(metrics: ModelMetrics) -> dict[tuple[str, tuple[tuple[str, str], ...
 
 def test_every_documented_metric_is_there_before_the_first_request() -> None:
     names = {name for name, _ in samples(ModelMetrics("m", "1", "cpu"))}
-    histograms = (naming.REQUEST_DURATION, naming.EVIDENCE_SECONDS, naming.BATCH_ROWS, *STAGES)
+    histograms = (naming.REQUEST_DURATION, naming.BATCH_ROWS, *STAGES)
     gauges = {naming.QUEUE_DEPTH, naming.INFLIGHT, naming.MODEL_INFO, naming.UTILIZATION, naming.REFUSED}
     gauges |= {naming.OUT_OF_MEMORY}
     assert names == gauges | {name + part for name in histograms for part in ("_bucket", "_sum", "_count")}
+
+
+def test_the_buckets_that_a_canary_is_judged_by_are_on_a_page_of_their_own() -> None:
+    metrics = ModelMetrics("m", "1", "cpu")
+    metrics.answered(200)
+    metrics.witnessed(0.0001)
+    got = samples(metrics, EvidenceCollector)
+    model, version = ("model", "m"), ("version", "1")
+    assert got[naming.EVIDENCE_SECONDS + "_bucket", (("le", "0.0001"), model, version)] == 1
+    assert got[naming.REQUESTS, (("code", "200"), model, version)] == 1
+    parts = {naming.EVIDENCE_SECONDS + part for part in ("_bucket", "_sum", "_count")}
+    assert {name for name, _ in got} == parts | {naming.REQUESTS}
 
 
 def test_what_was_counted_is_rendered() -> None:

@@ -262,10 +262,26 @@ def test_many_texts_have_one_row_each_unless_told() -> None:
     assert out[[0, 2]].tolist() == [[1, 2], [5, 6]]
 
 
+@given(
+    texts=st.lists(st.sampled_from([b"[1,2]", b" [3, 4] "]) | st.binary(max_size=8), min_size=1, max_size=6),
+    dtype=st.sampled_from(sorted(CODES)),
+)
+def test_rows_are_read_where_all_texts_are(texts: list[bytes], dtype: str) -> None:
+    out = np.empty((len(texts), 2), dtype)
+    whole = READER.read_many(texts, out)
+    rows = READER.read_rows(texts, 2, out.dtype)
+    if all(whole):
+        assert rows is not None
+        np.testing.assert_array_equal(rows, out)
+    else:
+        assert rows is None
+
+
 @pytest.mark.parametrize("odd", [b"[1,2]\0[3,4]", b"[1,2]\0", b"\0[1,2]", b"\0"])
 def test_a_text_cant_pass_for_two(odd: bytes) -> None:
     for texts in ([odd, b"[5,6]"], [b"[5,6]", odd], [odd, b""], [b"", odd], [odd, odd]):
         assert list(READER.read_many(texts, np.empty((2, 2), "f4"))) == [0, 0]
+        assert READER.read_rows(texts, 2, np.dtype("f4")) is None
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 
 from tidegate_runtime.batching.costs import CostTable, ShapeCosts
-from tidegate_runtime.batching.place import BARRED_SECONDS, Place
+from tidegate_runtime.batching.place import BARRED_SECONDS, TRIED_SECONDS, Place
 
 HOP = 0.0001
 
@@ -26,6 +26,36 @@ def test_a_run_is_on_the_loop_if_it_usually_takes_less_than_the_way_to_the_threa
     runs: list[float], on_loop: bool
 ) -> None:
     assert placed(measured(runs)) is on_loop
+
+
+def test_what_only_waits_for_a_core_on_the_thread_is_back_on_the_loop_once_that_is_free() -> None:
+    shape, place = measured([0.0005] * 200), Place()
+    place.hop_seconds = HOP
+    assert place.on_loop(shape, 1, 0.0), "to be tried"
+    place.ran(shape, 1, 0.0005, 0.0)
+    assert not place.on_loop(shape, 1, TRIED_SECONDS * 0.9), "it did no better there"
+    # Tried again, it takes what it takes by itself; what the thread says of it no longer matters.
+    for run in range(80):
+        assert place.on_loop(shape, 1, TRIED_SECONDS + run * 0.001)
+        place.ran(shape, 1, 0.00005, TRIED_SECONDS + run * 0.001)
+    place.ran(shape, 1, 0.009, 1.0)
+    assert place.on_loop(shape, 1, 1.0), "suspended once in eighty"
+    for _ in range(3):
+        place.ran(shape, 1, 0.0003, 1.0)
+    assert not place.on_loop(shape, 1, 1.0), "it has come to take longer"
+
+
+def test_what_takes_long_by_itself_is_never_tried_nor_are_many_rows_for_what_few_of_them_took() -> None:
+    place = Place()
+    place.hop_seconds = HOP
+    assert not place.on_loop(measured([0.0009] * 200), 1, 0.0)
+    shape = measured([0.0005] * 200)
+    for _ in range(200):
+        shape.observe(4, 0.0006)
+    for rows, seconds in [(1, 0.00005), (4, 0.0006)]:
+        assert place.on_loop(shape, rows, 0.0)
+        place.ran(shape, rows, seconds, 0.0)
+    assert (place.on_loop(shape, 1, 0.01), place.on_loop(shape, 4, 0.01)) == (True, False)
 
 
 def test_nothing_is_on_the_loop_before_the_way_to_the_thread_was_measured() -> None:
@@ -54,6 +84,9 @@ def test_a_shape_whose_run_had_to_be_ended_stays_off_for_a_minute() -> None:
 def placed(shape: ShapeCosts, rows: int = 1) -> bool:
     place = Place()
     place.hop_seconds = HOP
+    # Whatever is tried there is late.
+    place.on_loop(shape, rows, 0.0)
+    place.ran(shape, rows, 1.0, 0.0)
     return place.on_loop(shape, rows, 0.0)
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate_runtime.protocol.plain import MAX_LAYOUTS, Answers, Plain
+from tidegate_runtime.protocol.plain import MAX_LAYOUTS, Answers, Layout, Numbers, Plain
 from tidegate_runtime.protocol.plain_binary import PlainBinary
 from tidegate_runtime.protocol.plain_json import PlainJson
 from tidegate_runtime.protocol.v2_request import decode
@@ -42,6 +42,13 @@ def read(made: Plain, given_body: bytes, json_length: int | None = None) -> tupl
     known = made.find(given_body, json_length)
     feeds = made.read(known[0], [known[1]]).feeds if known is not None else None
     return (feeds[0], known[0].rows) if known and feeds else made.decode(given_body, json_length)
+
+
+def read_by(made: Plain, layout: Layout, texts: Sequence[Numbers]) -> tuple[list[Feeds], Sequence[int]]:
+    """What each of some requests of one layout holds, and which can't be read."""
+    found = made.read(layout, texts)
+    assert len(found.feeds) == found.number == len(texts) - len(found.unread)
+    return found.feeds, found.unread
 
 
 def bodies(answers: Answers) -> list[bytes]:
@@ -212,7 +219,7 @@ def test_requests_that_are_read_together_are_read_as_each_by_itself(rows: list[l
     known = [made.find(body(x(row)), None) for row in rows]
     assert all(one is not None and one[0] is known[0][0] for one in known if known[0])
     assert known[0] is not None
-    together, unread = made.read(known[0][0], [one[1] for one in known if one])
+    together, unread = read_by(made, known[0][0], [one[1] for one in known if one])
     singly = [read(codec(X), body(x(row))) for row in rows]
     assert list(unread) == [place for place, one in enumerate(singly) if one is None]
     for feeds, one in zip(together, [one for one in singly if one is not None], strict=True):
@@ -227,7 +234,7 @@ def test_requests_with_two_inputs_that_are_read_together_are_read_as_each_by_its
     written = [body(x([first, second]), n([third])) for first, second, third in requests]
     known = [made.find(one, None) for one in written]
     assert known[0] is not None
-    together, unread = made.read(known[0][0], [one[1] for one in known if one])
+    together, unread = read_by(made, known[0][0], [one[1] for one in known if one])
     singly = [read(codec(X, N), one) for one in written]
     assert list(unread) == [place for place, one in enumerate(singly) if one is None]
     for feeds, one in zip(together, [one for one in singly if one is not None], strict=True):
@@ -264,7 +271,7 @@ def test_a_second_list_without_its_bracket_is_not_read(instead: str, company: in
     assert broken != written
     found = made.find(broken, None)
     if found is not None:
-        _, unread = made.read(known[0], [*[known[1]] * company, found[1]])
+        _, unread = read_by(made, known[0], [*[known[1]] * company, found[1]])
         assert list(unread) == [company]
 
 
@@ -275,7 +282,7 @@ def test_requests_that_are_alike_up_to_their_first_list_do_not_displace_each_oth
     for number in range(6):
         known = made.find(body(x([3, 4]), n([5]), parameters={"timeout": number + 1}), None)
         assert known is not None
-        ((feeds,), _) = made.read(known[0], [known[1]])
+        ((feeds,), _) = read_by(made, known[0], [known[1]])
         np.testing.assert_array_equal(feeds["n"], [5])
 
 
@@ -300,7 +307,7 @@ def test_texts_of_any_length_are_read_by_what_repeats() -> None:
         known = made.find(text(20, length), None)
         assert known is not None
         assert (known[0].rows, known[0].size, known[0].timeout_seconds) == (1, 16 * length, 0.00025)
-        ((feeds,), unread) = made.read(known[0], [known[1]])
+        ((feeds,), unread) = read_by(made, known[0], [known[1]])
         assert list(unread) == []
         np.testing.assert_array_equal(feeds["tokens"], [list(range(20, 20 + length))])
         np.testing.assert_array_equal(feeds["mask"], [[1] * length])
@@ -341,9 +348,9 @@ def test_no_request_is_read_as_a_part_of_another(texts: tuple[bytes, bytes], com
     made = taught(X)
     known = made.find(body(x([1, 2])), None)
     assert known is not None
-    together, unread = made.read(known[0], [known[1]] * company)
+    together, unread = read_by(made, known[0], [known[1]] * company)
     assert (len(together), len(unread)) == (company, 0)
-    together, unread = made.read(known[0], [*[known[1]] * company, *texts, known[1]])
+    together, unread = read_by(made, known[0], [*[known[1]] * company, *texts, known[1]])
     alone = [place for place, text in enumerate(texts, company) if made.read(known[0], [text]).unread]
     assert alone
     # The library doesn't know whose a NUL is, so it says of all that they aren't read.
@@ -361,7 +368,7 @@ def test_a_list_that_isn_t_of_one_number_is_left_where_one_is_wanted(text: bytes
     assert made.decode(given_body, None) is not None
     known = made.find(given_body, None)
     assert known is not None
-    together, unread = made.read(known[0], [*[known[1]] * company, text])
+    together, unread = read_by(made, known[0], [*[known[1]] * company, text])
     assert (len(together), list(unread)) == (company, [company])
     assert len(made.read(known[0], [known[1]] * (company + 1)).feeds) == company + 1
 
@@ -401,7 +408,7 @@ def test_binary_requests_that_repeat_one_are_read_together() -> None:
     layout = known[0][0] if known[0] is not None else None
     assert layout is not None
     assert (layout.rows, layout.size, layout.priority, layout.timeout_seconds) == (2, 18, 1, 0.0005)
-    feeds, unread = made.read(layout, [one[1] for one in known if one is not None])
+    feeds, unread = read_by(made, layout, [one[1] for one in known if one is not None])
     assert (len(feeds), len(unread)) == (3, 0)
     for n, each in enumerate(feeds):
         np.testing.assert_array_equal(each["x"], FLOATS + n)

@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tidegate_runtime.batching.alike import Alike
 from tidegate_runtime.batching.backlog import Backlog
 from tidegate_runtime.batching.costs import CostTable
 from tidegate_runtime.batching.engine import Ran
 from tidegate_runtime.batching.policy import BatchPolicy
-from tidegate_runtime.batching.rows import KEPT_BYTES
+from tidegate_runtime.batching.rows import KEPT_BYTES, whole_shape
 from tidegate_runtime.batching.scheduler import Scheduler
 from tidegate_runtime.batching.tickets import Asked, Outputs, Taker, Ticket
 from tidegate_runtime.errors import DeadlineExceeded, Overloaded, RejectedByModel, RuntimeFault
@@ -72,7 +73,7 @@ def test_what_is_taken_together_is_what_would_be_taken_one_by_one(
         before = state(together)
         taken: list[Ticket] | RuntimeFault | None
         try:
-            taken = together.admit_all(asked, 1, SIZE, now, priority)
+            taken = together.admit_all(Alike.of(asked), 1, SIZE, now, priority)
         except (Overloaded, DeadlineExceeded) as refusal:
             taken = refusal
         if isinstance(taken, RuntimeFault):
@@ -100,13 +101,23 @@ def test_what_is_taken_together_is_what_would_be_taken_one_by_one(
 def test_more_than_the_queue_has_room_for_are_not_taken_together() -> None:
     made = backlog()
     asked: list[Asked] = [(FEEDS, 100.0, ignored, None)] * 13
-    assert made.admit_all(asked, 1, 1, 1.0, 0) is None
-    assert made.admit_all(asked[:12], 1, 1, 1.0, 0) is not None
+    assert made.admit_all(Alike.of(asked), 1, 1, 1.0, 0) is None
+    assert made.admit_all(Alike.of(asked[:12]), 1, 1, 1.0, 0) is not None
     with pytest.raises(Overloaded, match="12 requests are waiting, the limit"):
-        made.admit_all(asked[:2], 1, 1, 1.0, 0)
+        made.admit_all(Alike.of(asked[:2]), 1, 1, 1.0, 0)
     bulky = backlog()
-    assert bulky.admit_all(asked[:3], 1, 40, 1.0, 0) is None
-    assert bulky.admit_all(asked[:2], 1, 40, 1.0, 0) is not None
+    assert bulky.admit_all(Alike.of(asked[:3]), 1, 40, 1.0, 0) is None
+    assert bulky.admit_all(Alike.of(asked[:2]), 1, 40, 1.0, 0) is not None
+
+
+def test_where_requests_run_alone_they_are_known_by_the_whole_shape_of_each() -> None:
+    table = CostTable(1)
+    made = Backlog(BatchPolicy(1, 0.0, 12, 100), table)
+    for rows in (1, 2):
+        made.withdraw(made.admit({"x": np.zeros((rows, 2), np.float32)}, 1, 0.0, 10.0, ignored))
+    tickets = made.admit_all(Alike.of([(FEEDS, 100.0, ignored, None)] * 2), 1, SIZE, 1.0, 0)
+    assert tickets is not None
+    assert [ticket.shape for ticket in tickets] == [table.shapes[whole_shape(FEEDS)]] * 2
 
 
 def test_where_even_who_has_most_time_is_refused_all_are_with_one_answer() -> None:
@@ -116,10 +127,10 @@ def test_where_even_who_has_most_time_is_refused_all_are_with_one_answer() -> No
     # 11 ms for the run in progress and as much for its own.
     asked: list[Asked] = [(FEEDS, 1.0 + within, ignored, None) for within in (0.012, 0.015, 0.020)]
     with pytest.raises(Overloaded, match=r"would take about 0\.02\d* s, 0\.02 s are left"):
-        made.admit_all(asked, 1, SIZE, 1.0, 0)
-    assert made.admit_all([*asked, (FEEDS, 1.030, ignored, None)], 1, SIZE, 1.0, 0) is None
+        made.admit_all(Alike.of(asked), 1, SIZE, 1.0, 0)
+    assert made.admit_all(Alike.of([*asked, (FEEDS, 1.030, ignored, None)]), 1, SIZE, 1.0, 0) is None
     with pytest.raises(DeadlineExceeded, match="over before"):
-        made.admit_all(asked, 1, SIZE, 1.020, 0)
+        made.admit_all(Alike.of(asked), 1, SIZE, 1.020, 0)
 
 
 class Doubling:
@@ -173,7 +184,7 @@ async def answered(values: Sequence[float], forms: Sequence[object], leave: int 
         ({"x": np.full((1, 2), value, np.float32)}, loop.time() + 10, caller.deliver, None)
         for value, caller in zip(values, callers, strict=True)
     ]
-    tickets: list[Ticket] | None = scheduler.submit_all(asked, 1, 8, 0)
+    tickets: list[Ticket] | None = scheduler.submit_all(Alike.of(asked), 1, 8, 0)
     assert tickets is not None
     for ticket, caller in zip(tickets, callers, strict=True):
         ticket.taker = caller if caller.form is not None else None
@@ -241,7 +252,7 @@ async def test_long_answers_are_told_in_portions_that_the_next_batch_does_not_ov
         ({"x": np.full((1, width), value, np.float32)}, loop.time() + 10, caller.deliver, None)
         for value, caller in enumerate(callers)
     ]
-    tickets = scheduler.submit_all(asked, 1, 4 * width, 0)
+    tickets = scheduler.submit_all(Alike.of(asked), 1, 4 * width, 0)
     assert tickets is not None
     for ticket, caller in zip(tickets, callers, strict=True):
         ticket.taker = caller
@@ -261,7 +272,8 @@ class Short:
 def test_where_a_batchs_answers_cannot_be_written_each_client_is_told() -> None:
     failed: list[int] = []
     calls: list[Any] = [
-        SimpleNamespace(form=Short(), server_state=None, fail=partial(failed.append, number)) for number in range(3)
+        SimpleNamespace(form=Short(), ticket=None, server_state=None, fail=partial(failed.append, number))
+        for number in range(3)
     ]
     HttpTurn(lambda: 0.0).deliver_all([calls[0], None, calls[2]], [np.zeros((3, 2), np.float32)])
     assert failed == [0, 2]

@@ -1,7 +1,7 @@
 """Copies on virtual time: pods that answer, are slow, refuse or are gone, and what is counted."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import numpy as np
@@ -9,12 +9,12 @@ import pytest
 
 from tidegate_runtime.naming import ShadowOutcome
 from tidegate_runtime.shadow import sending
-from tidegate_runtime.shadow.client import Answer, Unreachable
 from tidegate_runtime.shadow.copies import PACE_SECONDS, Copy, Waiting
 from tidegate_runtime.shadow.figures import ShadowFigures
 from tidegate_runtime.shadow.sending import CONNECTIONS, MAX_PODS, PAUSE_SECONDS, Sending
-from tidegate_runtime.shadow.share import Target
 from tidegate_runtime.shadow.wire import encode
+from tidegate_runtime.share.client import Answer, Header, Unreachable
+from tidegate_runtime.share.document import Target
 from tidegate_runtime.tensors import Array, Datatype, Tensor, TensorSpec
 
 from .rpc_client import until
@@ -56,13 +56,13 @@ class Pod:
         self,
         method: bytes,
         path: bytes,
-        headers: Mapping[bytes, bytes],
-        parts: Sequence[bytes | memoryview] = (),
+        headers: Iterable[Header],
+        parts: Sequence[bytes | bytearray | memoryview] = (),
         most: int = 0,
     ) -> Answer:
         assert (method, path, bool(parts)) == (b"POST", b"/infer", True)
         assert most > 0
-        self.pods.asked.append((self.target, asyncio.get_running_loop().time(), headers, b"".join(parts)))
+        self.pods.asked.append((self.target, asyncio.get_running_loop().time(), dict(headers), b"".join(parts)))
         await asyncio.sleep(self.pods.seconds)
         answer = self.pods.answer()
         if isinstance(answer, Exception):

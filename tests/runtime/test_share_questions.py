@@ -1,15 +1,15 @@
 """The question about the share, on virtual time: held, answered, failed, and what holds meanwhile."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 
 import orjson
 import pytest
 
-from tidegate_runtime.shadow.asking import HOLD_SECONDS, MOST_SECONDS, SOON_SECONDS, ShareQuestions
-from tidegate_runtime.shadow.client import Answer
-from tidegate_runtime.shadow.share import Share
+from tidegate_runtime.share.client import Answer, Header
+from tidegate_runtime.share.document import Share
+from tidegate_runtime.share.questions import HOLD_SECONDS, MOST_SECONDS, SOON_SECONDS, ShareQuestions
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.looptime]
 
@@ -33,13 +33,13 @@ class Server:
         self,
         method: bytes,
         path: bytes,
-        headers: Mapping[bytes, bytes],
-        parts: Sequence[bytes | memoryview] = (),
+        headers: Iterable[Header],
+        parts: Sequence[bytes | bytearray | memoryview] = (),
         most: int = 0,
     ) -> Answer:
         assert (method, path, parts) == (b"GET", b"/v1/share/ml/churn-1?x=y", ())
         assert most > 0
-        self.asked.append((asyncio.get_running_loop().time(), headers))
+        self.asked.append((asyncio.get_running_loop().time(), dict(headers)))
         seconds, answer = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
         await asyncio.sleep(seconds)
         if isinstance(answer, Exception):

@@ -56,9 +56,13 @@ def test_a_judge_takes_no_refusal_that_names_anothers_input() -> None:
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("further", [[], ["--grpc-transport", "grpcio"], ["--isolate"]], ids=["", "grpcio", "isolated"])
+@pytest.mark.parametrize(
+    "further",
+    [["--"], ["--", "--grpc-transport", "grpcio"], ["--", "--isolate"], ["--handover", "50", "--"]],
+    ids=["", "grpcio", "isolated", "handed over"],
+)
 def test_every_answer_of_a_short_soak_is_right(further: list[str]) -> None:
-    words = [sys.executable, "-m", "soak", "--count", "3000", "--", *further]
+    words = [sys.executable, "-m", "soak", "--count", "3000", *further]
     hack = Path(__file__).parents[2] / "hack"
     done = subprocess.run(words, cwd=hack, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -17,11 +17,6 @@ NAMESPACE = f"tidegate-upgrade-{uuid.uuid4().hex[:6]}"
 
 
 @pytest.fixture(scope="session")
-def kubectl() -> Kubectl:
-    return Kubectl.of_cluster()
-
-
-@pytest.fixture(scope="session")
 def last_release(kubectl: Kubectl) -> Path:
     """The last release's tree; what the cluster has installed is made from it."""
     told = subprocess.run([ROOT / "hack/release", "tree"], capture_output=True, text=True, check=True)

@@ -104,7 +104,7 @@ def inference_service(
     if retiring:
         status["retiring"] = [{"revision": each, "until": "2026-11-22T10:00:00Z"} for each in retiring]
     return {
-        "metadata": {"namespace": "ml", "name": name, "resourceVersion": str(version)},
+        "metadata": {"namespace": "ml", "name": name, "uid": f"uid-of-{name}", "resourceVersion": str(version)},
         "spec": {
             "model": {"uri": "https://models/x"},
             "rollout": rollout or {},

@@ -79,14 +79,16 @@ def test_a_service_goes_by_three_names(builders: Any) -> None:
     assert host["request_headers_to_remove"] == ["x-tidegate-hop"]
 
 
-def test_callers_from_outside_have_a_fourth_name_and_are_not_told_the_weights(builders: Any) -> None:
+def test_callers_from_outside_have_a_fourth_name(builders: Any) -> None:
     host = virtual_host(service.read(builders.service(1, stable=A)), "cluster.test", "models.example.com")
     assert host["domains"][3:] == ["churn.ml.models.example.com"]
+
+
+def test_where_there_are_such_callers_only_who_knows_the_service_is_told_the_weights(builders: Any) -> None:
+    host = virtual_host(service.read(builders.service(1, stable=A)), "cluster.test", exposed=True)
     told = host["routes"][0]
     assert told["direct_response"]["status"] == 200
-    assert told["match"]["headers"] == [
-        {"name": ":authority", "string_match": {"contains": ".models.example.com"}, "invert_match": True}
-    ]
+    assert told["match"]["headers"] == [{"name": "x-tidegate-uid", "string_match": {"exact": "uid-of-churn"}}]
 
 
 def test_every_revision_has_its_clusters_and_only_the_canary_falls_back(builders: Any) -> None:
@@ -111,6 +113,31 @@ def test_a_canarys_fallback_is_to_the_pods_of_stable(builders: Any) -> None:
     fallback = service_clusters(read, "cluster.test")[f"ml/{B}/fallback"]
     assert fallback["eds_cluster_config"]["service_name"] == f"ml/{A}/pods"
     assert fallback["health_checks"][0]["http_health_check"]["path"] == f"/v2/models/churn/versions/{A}/ready"
+
+
+def test_pods_of_an_own_image_are_asked_where_the_status_says(builders: Any) -> None:
+    manifest = builders.service(1, stable=A, canary=(B, 10), retiring=[C])
+    for entry in (manifest["status"]["stable"], manifest["status"]["retiring"][0]):
+        entry["healthPath"] = "/healthz"
+    clusters = service_clusters(service.read(manifest), "cluster.test")
+    asked = {
+        name: cluster["health_checks"][0]["http_health_check"]["path"]
+        for name, cluster in clusters.items()
+        if "health_checks" in cluster
+    }
+    own = f"/v2/models/churn/versions/{B}/ready"
+    assert asked == {
+        **{f"ml/{revision}/{by}": "/healthz" for revision in (A, C) for by in ("pods", "dns")},
+        **{f"ml/{B}/{by}": own for by in ("pods", "dns")},
+        f"ml/{B}/fallback": "/healthz",
+    }
+
+
+def test_a_health_path_that_routers_would_not_take_is_not_passed_on(builders: Any) -> None:
+    manifest = builders.service(1, stable=A)
+    manifest["status"]["stable"]["healthPath"] = "/a b\r\nHost: other"
+    with pytest.raises(InvalidSpec):
+        service.read(manifest)
 
 
 STEPS: list[tuple[dict[str, Any], bool, int]] = [
@@ -208,6 +235,7 @@ def test_a_revision_keeps_its_clusters_when_it_is_aborted_or_retires(builders: A
     ("path", "value"),
     [
         (("metadata", "name"), "churn.v2"),
+        (("metadata", "uid"), ""),
         (("status", "stable", "revision"), "a/b"),
         (("status", "canary", "weight"), 101),
         (("status", "canary", "weight"), "many"),

@@ -44,9 +44,25 @@ def test_stables_pods_copy_to_the_canarys(catalogue: Catalogue, builders: Any) -
     assert document == {
         "version": 1,
         "shadow": {"percent": 20, "revision": B, "targets": ["10.0.0.5:8080"]},
+        "handover": None,
     }
     for revision in (B, "churn-cccccccc", "other"):
         assert told(catalogue, revision)["shadow"] is None
+
+
+def test_a_revision_that_is_rolled_back_to_gets_no_copies(catalogue: Catalogue, builders: Any) -> None:
+    """Nobody judges it, and its pods have enough to do."""
+    service = builders.service(5, stable=A, canary=(B, 0))
+    service["spec"]["rollout"] = {"shadow": {"percent": 20}}
+    service["status"]["rollout"] = {"phase": "RollingBack"}
+    catalogue.see_service(service)
+    catalogue.publish()
+    assert told(catalogue)["shadow"] is None
+    service["status"]["rollout"] = {"phase": "Progressing"}
+    service["metadata"]["resourceVersion"] = "6"
+    catalogue.see_service(service)
+    catalogue.publish()
+    assert told(catalogue)["shadow"]["percent"] == 20
 
 
 def test_an_ipv6_address_is_told_in_brackets(catalogue: Catalogue, builders: Any) -> None:

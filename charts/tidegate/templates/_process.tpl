@@ -69,7 +69,8 @@ readOnlyRootFilesystem: true
 {{- end }}
 
 {{/* One of the operator image's processes:
-     (dict "context" $ "process" "xds" "command" "xds" "values" .Values.xds "ports" list "env" dict). */}}
+     (dict "context" $ "process" "xds" "command" "xds" "values" .Values.xds "ports" list "env" dict
+     "volumes" dict). */}}
 {{- define "tidegate.operatorProcess" -}}
 apiVersion: v1
 kind: ServiceAccount
@@ -143,9 +144,16 @@ spec:
           securityContext: {{- include "tidegate.containerSecurity" . | nindent 12 }}
           volumeMounts:
             - {name: tmp, mountPath: /tmp}
+            {{- range $name, $volume := .volumes }}
+            - {name: {{ $name }}, mountPath: /etc/tidegate/{{ $name }}, readOnly: true}
+            {{- end }}
       volumes:
         - name: tmp
           emptyDir: {sizeLimit: 64Mi}
+        {{- range $name, $volume := .volumes }}
+        - name: {{ $name }}
+          {{- toYaml $volume | nindent 10 }}
+        {{- end }}
 {{- if gt (int .values.replicas) 1 }}
 ---
 {{ include "tidegate.budget" . }}

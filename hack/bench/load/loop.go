@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -55,10 +57,15 @@ type loop struct {
 const giveUp = 1000
 
 func newLoop(job Job, work *Workload) (*loop, error) {
-	address, err := net.ResolveTCPAddr("tcp4", job.Address)
-	if err != nil {
-		return nil, err
+	var targets []*unix.SockaddrInet4
+	for name := range strings.SplitSeq(job.Address, ",") {
+		address, err := net.ResolveTCPAddr("tcp4", name)
+		if err != nil {
+			return nil, err
+		}
+		targets = append(targets, &unix.SockaddrInet4{Port: address.Port, Addr: [4]byte(address.IP.To4())})
 	}
+	host := cmp.Or(job.Host, job.Address)
 	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, err
@@ -68,13 +75,14 @@ func newLoop(job Job, work *Workload) (*loop, error) {
 		open: map[int]*connection{}, buffer: make([]byte, 256<<10), start: time.Now(),
 		random: rand.New(rand.NewPCG(job.Seed, 0)),
 	}
-	to := &unix.SockaddrInet4{Port: address.Port, Addr: [4]byte(address.IP.To4())}
-	l.connect = func() (int, error) { return connectTo(to) }
+	// As a Service's addresses are drawn: by connections, not by requests.
+	draw := rand.New(rand.NewPCG(job.Seed, 1))
+	l.connect = func() (int, error) { return connectTo(targets[draw.IntN(len(targets))]) }
 	if work.Protocol == "grpc" {
 		messages := grpcMessages(work)
-		l.newWire = func() wire { return newGRPC(work, messages, job.Address) }
+		l.newWire = func() wire { return newGRPC(work, messages, host) }
 	} else {
-		requests := http1Requests(work, job.Address)
+		requests := http1Requests(work, host)
 		l.newWire = func() wire { return newHTTP1(requests) }
 	}
 	return l, nil

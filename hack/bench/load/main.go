@@ -15,7 +15,8 @@ import (
 // Job is what to send, where, and how fast.
 type Job struct {
 	Workload    string  `json:"workload"`    // a folder: see workload.go
-	Address     string  `json:"address"`     // host:port, IPv4
+	Address     string  `json:"address"`     // host:port, IPv4; of several, with commas, each connection draws one
+	Host        string  `json:"host"`        // what requests name, if it isn't the address
 	Connections int     `json:"connections"` // closed loop: always in use; open loop: at most
 	Seconds     float64 `json:"seconds"`     // no request is begun later
 	Count       int     `json:"count"`       // or after so many; 0: no bound

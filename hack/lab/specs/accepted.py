@@ -1,6 +1,6 @@
 """Specs that the API server accepts."""
 
-from lab.specs.parts import Object, shadowed, steps, variables, with_, with_model
+from lab.specs.parts import Object, queried, shadowed, steps, variables, with_, with_image, with_model
 
 ACCEPTED: dict[str, Object] = {
     "the least": with_model(),
@@ -17,6 +17,7 @@ ACCEPTED: dict[str, Object] = {
     "another maker's GPUs": with_("resources", gpu={"count": 16, "resource": "gpu.intel.com/i915"}),
     "a GPU that a model on the processor holds": {**with_("resources", gpu={}), "runtime": {"device": "cpu"}},
     "devices by a claim template": with_("resources", gpu={"claimTemplate": "one-a100"}),
+    "shared memory": with_("resources", requests={"memory": "4Gi"}, sharedMemory="1Gi"),
     "a place": with_(
         "placement",
         nodeSelector={"topology.kubernetes.io/zone": "eu-1a", "gpu": ""},
@@ -30,8 +31,32 @@ ACCEPTED: dict[str, Object] = {
         priorityClass="high",
         imagePullSecrets=["registry", "mirror"],
     ),
+    "an image of its own": with_image(),
+    "an image that brings its model": {
+        "runtime": {
+            "image": {
+                "name": f"registry.example:5000/ml/served@sha256:{'0' * 64}",
+                "command": ["python", "-c", "import served\nserved.run()"],
+                "args": ["--port=$(TIDEGATE_PORT)"],
+                "healthPath": "/healthz?full=1",
+            }
+        }
+    },
+    "an image with metrics": {
+        **with_image(metrics=True),
+        "routing": {"provider": "Service"},
+        "scaling": {"maxReplicas": 4},
+        "rollout": {"analysis": {"maxP95": "120ms"}},
+    },
     "gRPC": with_("routing", grpc=True),
     "no proxy": with_("routing", provider="Service", grpc=True),
+    "no proxy, and exact shares": {
+        **with_("routing", provider="Direct", grpc=True),
+        "rollout": {
+            "match": [{"header": {"x-model": "canary"}}, {"cookie": {"tester": "yes"}}],
+            "sticky": {"header": "x-user"},
+        },
+    },
     "a gateway": {
         **with_(
             "routing",
@@ -55,5 +80,22 @@ ACCEPTED: dict[str, Object] = {
     ),
     "twenty steps": steps(*range(1, 21)),
     "copies before there are callers": shadowed(percent=100, compare="ArgMax", maxDivergence="0.25%"),
+    "no more GPUs than there are": with_("rollout", surgeGpus=0, whenFull="Yield"),
+    "a surge in GPUs of another maker": {
+        **with_("runtime", device="cpu"),
+        "resources": {"gpu": {"resource": "amd.com/gpu", "count": 2}},
+        "rollout": {"surgeGpus": 2},
+    },
+    "an increase that counts however small it is": with_("rollout", analysis={"minP95Increase": "0ms"}),
+    "queries": queried(
+        {
+            "name": "refunds",
+            "query": 'sum(rate(refunds{r=~"{{canary}}|{{stable}}",ns="{{namespace}}"}[2m])) by (x) { }\n# {{service}}',
+            "max": 0.05,
+            "min": 0,
+        },
+        *({"name": f"q-{number}", "query": "x" * 1024, "min": -1.5} for number in range(9)),
+        interval="10s",
+    ),
     "the longest name": with_model(),
 }

@@ -23,6 +23,10 @@ def shadowed(**shadow: Any) -> Object:
     return with_("rollout", steps=[{"weight": 0}, {"weight": 50}], shadow=shadow)
 
 
+def queried(*queries: Object, **analysis: Any) -> Object:
+    return with_("rollout", analysis={"queries": list(queries), **analysis})
+
+
 def metric(kind: str, target: int | str) -> Object:
     return with_("scaling", maxReplicas=2, metrics=[{"type": kind, "target": target}])
 
@@ -33,3 +37,7 @@ def tolerations(*items: Object) -> Object:
 
 def variables(*items: Object) -> Object:
     return with_("runtime", environment=list(items))
+
+
+def with_image(name: str = "registry.example/ml/served:v3", **parts: Any) -> Object:
+    return with_("runtime", image={"name": name, **parts})

@@ -5,12 +5,12 @@ Held against a real API server by `tests/e2e` and, without one, against the sche
 
 import re
 
-from lab.specs.parts import Object, metric, shadowed, steps, with_, with_model
+from lab.specs.parts import Object, metric, queried, shadowed, steps, with_, with_image, with_model
 from lab.specs.refused_pods import REFUSED_PODS
 
 BAD_NAMES = {"too long": "x" * 46, "starting with a digit": "1churn", "with a dot": "churn.v2"}
 REFUSED: dict[str, tuple[Object, str]] = {
-    "no model": ({}, "spec.model: Required value"),
+    "no model": ({}, "spec: Invalid value…model: name what to serve"),
     "no address": ({"model": {}}, "spec.model.uri: Required value"),
     "an empty address": (with_model(uri=""), "spec.model.uri: Invalid value"),
     "an address with a space": (with_model(uri="https://h/a b"), "spec.model.uri: Invalid value"),
@@ -77,6 +77,43 @@ REFUSED: dict[str, tuple[Object, str]] = {
         shadowed(percent=20, maxDivergence="0.01"),
         "spec.rollout.shadow.maxDivergence: Invalid value",
     ),
+    "an increase without a unit": (with_("rollout", analysis={"minP95Increase": "2"}), "minP95Increase: Invalid value"),
+    "an increase of days": (with_("rollout", analysis={"minP95Increase": "48h"}), "minP95Increase: Invalid value"),
+    "a query without bounds": (queried({"name": "q", "query": "up"}), "queries[0]: Invalid value…needs max or min"),
+    "a query whose bounds leave nothing": (
+        queried({"name": "q", "query": "up", "min": 2.5, "max": 1.5}),
+        "queries[0]: Invalid value…min is above max",
+    ),
+    "a query that is too long": (queried({"name": "q", "query": "x" * 1025, "max": 1.5}), "queries[0].query: Too long"),
+    "a query of nothing": (queried({"name": "q", "query": "", "max": 1.5}), "queries[0].query: Invalid value"),
+    "a query of another's name": (
+        queried({"name": "q", "query": 'up{r="{{ canary }}"}', "max": 1.5}),
+        "queries[0].query: Invalid value…are put in, and nothing else",
+    ),
+    "a query by a template": (
+        queried({"name": "q", "query": "{{.Values.query}}", "max": 1.5}),
+        "queries[0].query: Invalid value…are put in, and nothing else",
+    ),
+    "a query of an address": (
+        queried({"name": "q", "query": "up", "max": 1.5, "url": "http://prometheus:9090"}),
+        'unknown field "spec.rollout.analysis.queries[0].url"',
+    ),
+    "a query twice": (
+        queried(*[{"name": "q", "query": "up", "max": 1.5}] * 2),
+        "spec.rollout.analysis.queries[1]: Duplicate value",
+    ),
+    "too many queries": (
+        queried(*({"name": f"q-{number}", "query": "up", "max": 1.5} for number in range(11))),
+        "spec.rollout.analysis.queries: Too many",
+    ),
+    "a query each second": (
+        queried({"name": "q", "query": "up", "max": 1.5}, interval="9s"),
+        "spec.rollout.analysis: Invalid value…interval must be at least 10s where there are queries",
+    ),
+    "a bound in words": (
+        queried({"name": "q", "query": "up", "max": "1.5"}),
+        "queries[0].max: Invalid value",
+    ),
     "no steps": (steps(), "spec.rollout.steps: Invalid value"),
     "too many steps": (steps(*range(1, 22)), "spec.rollout.steps: Too many"),
     "ten thousand steps": (steps(*[1] * 10_000), "spec.rollout.steps: Too many"),
@@ -91,11 +128,28 @@ REFUSED: dict[str, tuple[Object, str]] = {
     "an unknown provider": (with_("routing", provider="Mesh"), "spec.routing.provider: Unsupported value"),
     "keys without the router": (
         {**with_("routing", provider="Service"), "rollout": {"sticky": {"header": "x-user"}}},
-        "rollout.sticky: only routing.provider Router",
+        "rollout.sticky: only routing.provider Router and Direct",
     ),
     "keys at a gateway": (
         {**with_("routing", provider="Gateway"), "rollout": {"sticky": {"cookie": "user"}}},
-        "rollout.sticky: only routing.provider Router",
+        "rollout.sticky: only routing.provider Router and Direct",
+    ),
+    "a surge in pods and in GPUs": (with_("rollout", surge=1, surgeGpus=4), "drop one of them"),
+    "a surge of more GPUs than there may be": (
+        with_("rollout", surgeGpus=1601),
+        "spec.rollout.surgeGpus: Invalid value",
+    ),
+    "a surge in GPUs of pods without any": (
+        {**with_("runtime", device="cpu"), "rollout": {"surgeGpus": 4}},
+        "rollout.surgeGpus: how many GPUs a pod has must be known",
+    ),
+    "a surge in GPUs of pods that claim them": (
+        {**with_("resources", gpu={"claimTemplate": "one-a100"}), "rollout": {"surgeGpus": 4}},
+        "rollout.surgeGpus: how many GPUs a pod has must be known",
+    ),
+    "an unknown way to find room": (
+        with_("rollout", whenFull="Evict"),
+        "spec.rollout.whenFull: Unsupported value",
     ),
     "matches without anything that could match": (
         {**with_("routing", provider="Service"), "rollout": {"match": [{"header": {"x-model": "b"}}]}},
@@ -104,6 +158,26 @@ REFUSED: dict[str, tuple[Object, str]] = {
     "cookies at a gateway": (
         {**with_("routing", provider="Gateway"), "rollout": {"match": [{"cookie": {"tester": "yes"}}]}},
         "rollout.match: routing.provider Gateway can't match cookies",
+    ),
+    "an image that nobody counts the requests of": (
+        {**with_image(), "routing": {"provider": "Service"}},
+        "runtime.image: routing.provider Router alone counts",
+    ),
+    "copies to an image": (
+        {**with_image(metrics=True), "rollout": {"steps": [{"weight": 0}], "shadow": {"percent": 20}}},
+        "rollout.shadow: the bundled runtime's pods copy and compare",
+    ),
+    "an image that there is nothing to scale on": (
+        {**with_image(), "scaling": {"maxReplicas": 2}},
+        "scaling.maxReplicas: without its metrics",
+    ),
+    "a p95 of an image that tells no times": (
+        {**with_image(), "rollout": {"analysis": {"maxP95": "120ms"}}},
+        "rollout.analysis: without its metrics",
+    ),
+    "a slower image that tells no times": (
+        {**with_image(), "rollout": {"analysis": {"maxP95Increase": "10%"}}},
+        "rollout.analysis: without its metrics",
     ),
     "a gateway for the router": (
         with_("routing", gateway={"name": "public"}),

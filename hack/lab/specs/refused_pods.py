@@ -1,6 +1,6 @@
 """Refused specs about the pod: how it runs the model, what it needs, and where it may be."""
 
-from lab.specs.parts import Object, tolerations, variables, with_, with_model
+from lab.specs.parts import Object, tolerations, variables, with_, with_image, with_model
 
 VARIABLE = "spec.runtime.environment[0]"
 
@@ -40,6 +40,19 @@ REFUSED_PODS: dict[str, tuple[Object, str]] = {
     "a claim by itself": (with_("resources", gpu={"claim": "mine"}), 'unknown field "spec.resources.gpu.claim"'),
     "a million processors": (with_("resources", requests={"cpu": "1000000"}), "spec.resources.requests.cpu: Invalid"),
     "one byte of memory": (with_("resources", requests={"memory": "1"}), "spec.resources.requests.memory: Invalid"),
+    "shared memory of a byte": (
+        with_("resources", sharedMemory="1"),
+        "spec.resources.sharedMemory: Invalid value…must be from 64Mi",
+    ),
+    "shared memory in words": (with_("resources", sharedMemory="half"), "spec.resources.sharedMemory: Invalid value"),
+    "as much shared memory as memory": (
+        with_("resources", requests={"memory": "1Gi"}, sharedMemory="1024Mi"),
+        "spec.resources: Invalid value…sharedMemory is part of requests.memory",
+    ),
+    "more shared memory than the default of memory": (
+        with_("resources", sharedMemory="3Gi"),
+        "spec.resources: Invalid value…sharedMemory is part of requests.memory",
+    ),
     "less than no memory": (with_("resources", requests={"memory": "-1Gi"}), "spec.resources.requests.memory: Invalid"),
     "an unknown unit": (with_("resources", requests={"memory": "1Zi"}), "spec.resources.requests.memory: Invalid"),
     "the control plane's nodes": (
@@ -147,5 +160,30 @@ REFUSED_PODS: dict[str, tuple[Object, str]] = {
         variables(*({"name": f"A{number}", "value": ""} for number in range(33))),
         "spec.runtime.environment: Too many",
     ),
-    "an image": (with_("runtime", image="x:latest"), 'unknown field "spec.runtime.image"'),
+    "an image by its name alone": (with_("runtime", image="x:v1"), "spec.runtime.image: Invalid value"),
+    **{
+        f"an image {name}": (with_image(image), "spec.runtime.image.name: Invalid value")
+        for name, image in {
+            "without a tag": "registry.example:5000/ml/served",
+            "that is another tomorrow": "registry.example/served:latest",
+            "with a digest that isn't one": "served@sha256:abc",
+            "with a space": "served:v3 --privileged",
+            "by an address": "https://registry.example/served:v3",
+        }.items()
+    },
+    "an image that is asked elsewhere": (
+        with_image(healthPath="http://other/healthz"),
+        "spec.runtime.image.healthPath: Invalid value",
+    ),
+    "an image with a port of the node": (with_image(hostPort=80), 'unknown field "spec.runtime.image.hostPort"'),
+    "an image of an account": (with_image(serviceAccountName="a"), 'unknown field "spec.runtime.image.serviceAccount'),
+    "an image with a volume": (with_image(volumeMounts=[]), 'unknown field "spec.runtime.image.volumeMounts"'),
+    "batches for an image": (
+        with_("runtime", image={"name": "served:v3"}, batching={"maxBatchSize": 8}),
+        "spec.runtime: Invalid value…batching and limits are the bundled runtime's",
+    ),
+    "limits for an image": (
+        with_("runtime", image={"name": "served:v3"}, limits={"queueSize": 8}),
+        "spec.runtime: Invalid value…batching and limits are the bundled runtime's",
+    ),
 }

@@ -7,10 +7,11 @@ from datetime import datetime
 
 from tidegate_operator import naming
 from tidegate_operator.desired import Manifest, children
+from tidegate_operator.desired.routes import outlived
 from tidegate_operator.events import Event
 from tidegate_operator.install import Install
 from tidegate_operator.kube.apply import Applier
-from tidegate_operator.kube.objects import AUTOSCALER, CHILDREN, CONFIG_MAP, DEPLOYMENT, ROUTES, Object
+from tidegate_operator.kube.objects import AUTOSCALER, CHILDREN, CONFIG_MAP, DEPLOYMENT, ROUTES, SERVICE, Object
 from tidegate_operator.kube.recorder import Recorder
 from tidegate_operator.kube.store import Store, reference_of
 from tidegate_operator.service import Service
@@ -64,7 +65,7 @@ class Acting:
         records = {name: dict(record) for name, record in service.records.items()}
         scaled = frozenset(c["metadata"]["name"] for c in service.owned if c["kind"] == AUTOSCALER.name)
         wanted = children.build(live, service.filled or service.spec, plan, records, scaled, self._install)
-        manifests = (*wanted.manifests, *paths)
+        manifests = (*self._outlived(wanted.manifests, paths), *paths)
         needed = frozenset(manifest["metadata"]["name"] for manifest in manifests)
         needed |= frozenset([plan.state.previous] if plan.state.previous else [])
         remembered = children.kept_records(records, needed, service.spec.rollout.history_limit)
@@ -93,6 +94,13 @@ class Acting:
     async def _apply_one(self, manifest: Manifest, manager: str, acts: _Acts) -> None:
         if (told := await self._applier.apply(manifest, manager, acts.uid, acts.now)) is not None:
             acts.events.append(Event("Warning", "ChildSetBack", f"{told}; set back to what the service asks for"))
+
+    def _outlived(self, manifests: Iterable[Manifest], paths: Iterable[Manifest]) -> list[Manifest]:
+        """`manifests` of revisions, whose Services stay for as long as the routes that lead there."""
+        kinds = {kind.name for kind in ROUTES}
+        known = (self._store.get(reference_of(path)) for path in paths if path["kind"] in kinds)
+        routes = [route for route in known if route is not None]
+        return [outlived(each, routes) if each["kind"] == SERVICE.name else each for each in manifests]
 
     def _has(self, deployment: Manifest) -> int:
         """The replicas of a Deployment that was applied before."""

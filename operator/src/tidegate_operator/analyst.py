@@ -4,7 +4,7 @@ The verdict, and the wealth of the bets behind it, are in the status. What is ke
 counted: a controller that is restarted loses at most the window that was open.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -12,10 +12,12 @@ from typing import Protocol
 from tidegate_operator.api.rollout_spec import RolloutSpec
 from tidegate_operator.api.schema import seconds
 from tidegate_operator.api.status import AnalysisStatus, Sample
+from tidegate_operator.evidence.answers import Answer
 from tidegate_operator.evidence.buckets import added, p95_ms
 from tidegate_operator.evidence.chance import share_differs
 from tidegate_operator.evidence.copies import judge_copies
 from tidegate_operator.evidence.judge import judge
+from tidegate_operator.evidence.queries import Names, judge_queries, rendered
 from tidegate_operator.evidence.readings import Readings
 from tidegate_operator.evidence.tally import Tally, Window
 from tidegate_operator.kube.objects import Object
@@ -37,6 +39,18 @@ class Sources(Protocol):
 
     def exact(self, key: Key, *, matches: bool) -> bool:
         """Whether the requests that are counted are shared by weights at all; `matches` if some are chosen apart."""
+        ...
+
+
+class Questions(Protocol):
+    """Who has Prometheus asked."""
+
+    def answers(self, names: Names, window: object, queries: Sequence[str]) -> tuple[Answer, ...] | None:
+        """What it says to each of `queries`, asked once for `window`; None while that isn't known yet."""
+        ...
+
+    def forget(self, namespace: str, service: str) -> None:
+        """Ask nothing more for a service."""
         ...
 
 
@@ -64,8 +78,9 @@ class _Step:
 class Analyst:
     """Gives verdicts on the canaries of all services."""
 
-    def __init__(self, sources: Sources) -> None:
+    def __init__(self, sources: Sources, questions: Questions) -> None:
         self._sources = sources
+        self._questions = questions
         self._steps: dict[Key, _Step] = {}
 
     async def analyse(
@@ -94,12 +109,15 @@ class Analyst:
             return verdict if verdict.verdict == "Fail" else None
         if not copied:
             verdict = await self._as_shared(key, rollout, state, verdict)
-        self._steps[key] = replace(step, told=verdict)
-        return verdict
+        asked = self._asked(key, rollout, state, verdict, judged_at)
+        if asked is not None:
+            self._steps[key] = replace(step, told=asked)
+        return asked
 
     def forget(self, key: Key) -> None:
         """Forget what was counted for a service."""
         self._steps.pop(key, None)
+        self._questions.forget(*key)
 
     def _verdict(self, rollout: RolloutSpec, state: RolloutState, step: _Step, now: datetime) -> AnalysisStatus:
         canary, stable = step.tallies[step.canary].window, step.tallies[step.stable].window
@@ -109,6 +127,18 @@ class Analyst:
         verdict = judge(rollout.analysis, state.analysis, canary, stable, now, steps=len(rollout.steps))
         samples = {"canary": _timed(verdict.canary, canary), "stable": _timed(verdict.stable, stable)}
         return verdict.model_copy(update=samples)
+
+    def _asked(
+        self, key: Key, rollout: RolloutSpec, state: RolloutState, verdict: AnalysisStatus, window: datetime
+    ) -> AnalysisStatus | None:
+        """`verdict`, with what Prometheus says, too; None while that isn't known. A Fail waits for nobody."""
+        queries = rollout.analysis.queries
+        if not queries or verdict.verdict == "Fail":
+            return verdict
+        names = Names(key.namespace, key.name, state.stable or "", state.canary or "")
+        asked = [rendered(query.query, names) for query in queries]
+        answers = self._questions.answers(names, window, asked)
+        return None if answers is None else judge_queries(verdict, state.analysis, queries, asked, answers)
 
     async def _read(self, key: Key, step: _Step, pods: Iterable[Object]) -> _Step:
         readings = await self._sources.read(key.namespace, (step.stable, step.canary), pods)
@@ -123,7 +153,7 @@ class Analyst:
             return verdict
         weights = {state.stable or "": 100 - state.weight, state.canary or "": state.weight}
         if await self._sources.shared(key, weights) is False:
-            told = f"not every router shares requests {100 - state.weight} to {state.weight} yet"
+            told = f"requests are not shared {100 - state.weight} to {state.weight} everywhere yet"
             return _held(verdict, "RoutesDiffer", told)
         canary, stable = verdict.canary.requests, verdict.stable.requests
         # By keys, of which some ask often and others seldom, a share of requests isn't to be had.

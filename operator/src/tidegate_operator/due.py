@@ -11,7 +11,7 @@ from tidegate_operator.rollout.shadow import judged_by_copies
 ASK_ROUTERS_AGAIN = timedelta(seconds=1)
 """Routers don't tell when they see a pod: they are asked, while it matters."""
 LOOK_FOR_ROOM_AGAIN = timedelta(seconds=30)
-"""Nor do nodes tell that they have room."""
+"""Nor do nodes tell that they have room for pods that aren't there yet."""
 
 
 def due(
@@ -31,7 +31,7 @@ def due(
     unseen = any(report.workload(name).ready and report.routable.get(name) is not True for name in running if name)
     if unseen or decision.state.weight or judged_by_copies(decision.state, rollout):
         times.append(ASK_ROUTERS_AGAIN)
-    if report.forecast.fits is not True:
+    if report.forecast.fits is not True and not report.forecast.told:
         times.append(LOOK_FOR_ROOM_AGAIN)
     if look is not None:
         times.append(look)

@@ -6,8 +6,9 @@ from typing import Protocol
 from tidegate_operator import errors, naming
 from tidegate_operator.desired.pod import pod_template
 from tidegate_operator.fit import Inventory, Object
-from tidegate_operator.fit.forecast import PLACED, Forecast, Wanted, forecast
+from tidegate_operator.fit.forecast import PLACED, Forecast, Wanted, forecast, heard_of
 from tidegate_operator.install import Install
+from tidegate_operator.kube.census import KEPT_SECONDS, LONG_KEPT_SECONDS
 from tidegate_operator.kube.objects import POD
 from tidegate_operator.observed import Workload
 from tidegate_operator.rollout.capacity import Bounds
@@ -19,11 +20,11 @@ _UNSEEN = "this install is for some namespaces alone, and doesn't see the cluste
 class Census(Protocol):
     """What the cluster has; `kube.census.Census` lists it."""
 
-    async def inventory(self) -> Inventory:
-        """The nodes, and what is asked of each. Raises `errors.ApiError`."""
+    async def inventory(self, kept_seconds: float = ...) -> Inventory:
+        """The nodes, and what is asked of each, at most so old. Raises `errors.ApiError`."""
 
-    async def quotas(self, namespace: str) -> Sequence[Object]:
-        """The namespace's ResourceQuotas. Raises `errors.ApiError`."""
+    async def quotas(self, namespace: str, kept_seconds: float = ...) -> Sequence[Object]:
+        """The namespace's ResourceQuotas, at most so old. Raises `errors.ApiError`."""
 
 
 class Foresight:
@@ -44,12 +45,23 @@ class Foresight:
         if not wanted:
             return PLACED
         if self._census is None:
-            return Forecast(None, _UNSEEN)
+            return Forecast(None, _UNSEEN, told=True)
+        namespace = service.key.namespace
         try:
-            inventory, quotas = await self._census.inventory(), await self._census.quotas(service.key.namespace)
+            if heard_of(wanted):
+                # Old news that they don't fit does: when they do, a watch tells. That they fit has to be new.
+                old = await _look(self._census, wanted, namespace, LONG_KEPT_SECONDS)
+                if old.fits is False:
+                    return old
+            return await _look(self._census, wanted, namespace, KEPT_SECONDS)
         except errors.ApiError as error:
             return Forecast(None, f"nodes, pods or quotas can't be listed: {error}")
-        return forecast(wanted, inventory, quotas)
+
+
+async def _look(census: Census, wanted: Sequence[Wanted], namespace: str, kept_seconds: float) -> Forecast:
+    """Whether `wanted` fit, by what is at most so old."""
+    inventory = await census.inventory(kept_seconds)
+    return forecast(wanted, inventory, await census.quotas(namespace, kept_seconds))
 
 
 def _wanted(

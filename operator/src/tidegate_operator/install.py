@@ -1,10 +1,18 @@
 """What an install decides for all its services; read from the environment once, by the commands."""
 
-from typing import Literal
+import re
+from typing import Annotated, Literal, Self
 
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tidegate_operator import naming
+
+
+def _plain_url(url: str) -> str:
+    if url and not re.fullmatch(r"https?://[^/?#@\s]+(/[^?#@\s]*)?", url):
+        raise ValueError("write http:// or https://, a host, and a path if there is one: no user, query or fragment")
+    return url
 
 
 class Install(BaseSettings):
@@ -32,10 +40,27 @@ class Install(BaseSettings):
     """The pull policy of the runtime's image."""
     image_pull_secrets: tuple[str, ...] = ()
     """Secrets for pulling the runtime's image, by names that each service's namespace has; JSON in the environment."""
+    allow_own_images: bool = False
+    """Whether services may run images of their own, spec.runtime.image."""
     allow_http_models: bool = False
     """Whether spec.model.uri may be http://; without TLS only the digest tells that the model is the right one."""
     max_model_bytes: int = 32 * 2**30
     """Bytes of a model at most; also the size of the pod's model volume."""
+
+    prometheus_url: Annotated[str, AfterValidator(_plain_url)] = ""
+    """Where Prometheus is asked what services' analyses ask; none: they may not."""
+    prometheus_namespaces: tuple[str, ...] = ()
+    """The namespaces whose services may ask it; none: all. JSON in the environment."""
+    prometheus_parameters: dict[str, str] = Field(default={})
+    """Parameters of each request to it, {{namespace}} and {{service}} standing for the service's: what a proxy before
+    it needs to narrow a query to a namespace. JSON in the environment."""
+
+    prometheus_token_file: str = ""
+    """The file with the bearer token that is sent along; none: no such token."""
+    prometheus_login_folder: str = ""
+    """The folder with the files `username` and `password` that are sent along in its place; none: neither."""
+    prometheus_ca_file: str = ""
+    """The file with the authorities, in PEM, of which one has signed its certificate; none: those of the image."""
 
     gateway_enabled: bool = False
     """Whether services may have routes of the Gateway API."""
@@ -45,6 +70,15 @@ class Install(BaseSettings):
     """Its namespace; the service's own if this is empty."""
     gateway_section_name: str = ""
     """The one of its listeners that is meant; all, if this is empty."""
+
+    @model_validator(mode="after")
+    def _shows_itself_to_whom_it_knows(self) -> Self:
+        shown = [self.prometheus_token_file, self.prometheus_login_folder, self.prometheus_ca_file]
+        if any(shown) and not self.prometheus_url.startswith("https://"):
+            raise ValueError("prometheus_url: credentials, or an authority, need https://, or anyone could read them")
+        if all(shown[:2]):
+            raise ValueError("prometheus_token_file and prometheus_login_folder: a request carries one of them")
+        return self
 
     @property
     def watched(self) -> tuple[str, ...]:

@@ -20,6 +20,9 @@ MANAGED_BY = "tidegate"
 COMPONENT = "runtime"
 SERVICE_LABEL = f"{GROUP}/service"
 REVISION_LABEL = f"{GROUP}/revision"
+METRICS_LABEL = f"{GROUP}/metrics"
+NO_METRICS = "none"
+"""The value of that label on pods of an image that tells none of our metrics."""
 MANAGED_SELECTOR = f"{MANAGED_BY_LABEL}={MANAGED_BY}"
 CHILDREN_SELECTOR = f"{MANAGED_SELECTOR},{COMPONENT_LABEL}={COMPONENT}"
 
@@ -28,6 +31,8 @@ DIGEST_VARIABLE = "TIDEGATE_FETCH_SHA256"
 DIGEST_KEY = "sha256"
 """Of the ConfigMap that has a revision's name, and of what its fetcher says as it ends: the model's SHA-256."""
 TIMEOUT_VARIABLE = "TIDEGATE_TIMEOUT_SECONDS"
+HEALTH_VARIABLE = "TIDEGATE_HEALTH_PATH"
+"""Of a container of the user's own: where it tells that it serves. The bundled runtime's has no such variable."""
 
 DATA_PORT = 8080
 GRPC_PORT = 8081
@@ -35,6 +40,9 @@ ADMIN_PORT = 8082
 ROUTER_SERVICE = "tidegate-router"
 WEIGHTS_PATH = "/.well-known/tidegate/weights"
 """Where a router says by which weights it shares the requests of a service, at the service's own address."""
+UID_HEADER = "x-tidegate-uid"
+"""By which who asks for that shows to know the InferenceService: its `metadata.uid`, where others than those within the
+cluster may ask."""
 ROUTE_HEADER = "x-tidegate-route"
 """How the router chose the revision of a request that it sends to a pod: `weight` or `match`."""
 HOP_HEADER = "x-tidegate-hop"
@@ -47,6 +55,11 @@ EVIDENCE_METRIC = "tidegate_evidence_seconds"
 COPIES_METRIC = "tidegate_shadow_requests_total"
 SHARE_METRIC = "tidegate_share_answers_total"
 """There on every page of a pod that asks what share of its requests it copies."""
+HANDOVER_PERCENT_METRIC = "tidegate_handover_percent"
+"""There on every page of a pod that can hand requests over to a canary."""
+HANDOVER_REACHABLE_METRIC = "tidegate_handover_reachable_pods"
+HANDOVER_REQUESTS_METRIC = "tidegate_handover_requests_total"
+HANDOVER_FALLBACKS_METRIC = "tidegate_handover_fallbacks_total"
 QUEUE_DEPTH_METRIC = "tidegate_queue_depth"
 P95_METRIC = "tidegate_p95_milliseconds"
 """Not in seconds, against Prometheus' custom: an HPA reads thousandths of the unit, too coarse for a target of 5 ms."""
@@ -82,9 +95,19 @@ def pod_selector(service: str, revision: str) -> dict[str, str]:
     return {SERVICE_LABEL: service, REVISION_LABEL: revision}
 
 
+def tells_metrics(labels: Mapping[str, str]) -> bool:
+    """Whether a pod with these labels has a page of our metrics."""
+    return labels.get(METRICS_LABEL) != NO_METRICS
+
+
 def pods_service(service: str) -> str:
     """The name of the Service that leads to a service's pods, with nothing between."""
     return f"{service}-pods"
+
+
+def direct_service(service: str) -> str:
+    """The name of the Service that leads to the pods of a service's stable revision alone."""
+    return f"{service}-direct"
 
 
 def hosts(service: str, namespace: str, domain: str) -> list[str]:

@@ -46,6 +46,8 @@ class Scaling:
     active: Literal["True", "False", "Unknown"]
     reason: str
     message: str
+    pressed: bool = False
+    """Whether it would have more pods than it may."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,8 @@ class Workload:
     """How long its pods were told to take for a request at most."""
     sha256: str | None = None
     """The digest of the model that the first of its ready pods has fetched; None where none tells."""
+    health_path: str | None = None
+    """Where its pods tell that they serve, if they are of an image of the user's own."""
 
 
 def workloads(children: Iterable[Object]) -> dict[str, Workload]:
@@ -74,15 +78,32 @@ def workloads(children: Iterable[Object]) -> dict[str, Workload]:
 
 def to_be(revision: str, wanted: int, template: Object) -> Workload:
     """A revision whose Deployment is to be made, of `wanted` pods by `template`."""
-    return Workload(revision, wanted, timeout_seconds=_timeout({"template": template}))
+    spec = {"template": template}
+    return Workload(revision, wanted, timeout_seconds=_timeout(spec), health_path=_told(spec, naming.HEALTH_VARIABLE))
 
 
 def scaling_of(hpa: Object | None) -> Scaling:
     """Whether an HPA scales, as its ScalingActive condition says."""
-    for condition in (hpa or {}).get("status", {}).get("conditions", []):
-        if condition["type"] == "ScalingActive":
-            return Scaling(condition["status"], condition.get("reason", "Unknown"), condition.get("message", ""))
+    conditions = {found["type"]: found for found in (hpa or {}).get("status", {}).get("conditions", [])}
+    if active := conditions.get("ScalingActive"):
+        limit = conditions.get("ScalingLimited", {})
+        pressed = limit.get("status") == "True" and limit.get("reason") == "TooManyReplicas"
+        return Scaling(active["status"], active.get("reason", "Unknown"), active.get("message", ""), pressed)
     return Scaling("Unknown", "Pending", "the HorizontalPodAutoscaler has not looked at its metrics yet")
+
+
+def is_ready(pod: Object) -> bool:
+    """Whether requests are to come to a pod: it says that it can take some, and isn't on its way out."""
+    return _is_ready(pod.get("status", {})) and "deletionTimestamp" not in pod["metadata"]
+
+
+def settled(deployment: Object) -> bool:
+    """Whether a Deployment has the pods that it wants, all of them ready and of its template, and no others."""
+    spec, status = deployment["spec"], deployment.get("status", {})
+    if status.get("observedGeneration", 0) < deployment["metadata"].get("generation", 0):
+        return False
+    counts = {status.get(name, 0) for name in ("replicas", "updatedReplicas", "readyReplicas")}
+    return counts == {spec.get("replicas", 1)}
 
 
 def _workload(deployment: Object, pods: Sequence[Object]) -> Workload:
@@ -90,14 +111,14 @@ def _workload(deployment: Object, pods: Sequence[Object]) -> Workload:
     own = [pod for pod in pods if pod["metadata"].get("labels", {}).get(naming.REVISION_LABEL) == revision]
     spec, status = deployment["spec"], deployment.get("status", {})
     wanted, ready = spec.get("replicas", 1), status.get("readyReplicas", 0)
-    current = status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0)
-    settled = current and ready == wanted == status.get("updatedReplicas", 0) == status.get("replicas", 0)
-    failure = None if settled else _failure(own) or _refusal(status)
-    return Workload(revision, wanted, ready, settled, failure, _timeout(spec), _fetched(own))
+    done = settled(deployment)
+    failure = None if done else _failure(own) or _refusal(status)
+    health_path = _told(spec, naming.HEALTH_VARIABLE)
+    return Workload(revision, wanted, ready, done, failure, _timeout(spec), _fetched(own), health_path)
 
 
 def _fetched(pods: Iterable[Object]) -> str | None:
-    ready = (pod for pod in pods if _is_ready(pod.get("status", {})) and "deletionTimestamp" not in pod["metadata"])
+    ready = filter(is_ready, pods)
     for pod in sorted(ready, key=lambda pod: (pod["metadata"].get("creationTimestamp", ""), _name(pod))):
         for container in pod["status"].get("initContainerStatuses", []):
             said = container.get("state", {}).get("terminated", {}).get("message") or ""
@@ -107,9 +128,15 @@ def _fetched(pods: Iterable[Object]) -> str | None:
 
 
 def _timeout(spec: Object) -> float | None:
+    told = _told(spec, naming.TIMEOUT_VARIABLE)
+    return None if told is None else float(told)
+
+
+def _told(spec: Object, variable: str) -> str | None:
+    """The value that the pods' containers are given of a variable."""
     containers = spec.get("template", {}).get("spec", {}).get("containers", [])
     told = (entry for container in containers for entry in container.get("env", []))
-    return next((float(entry["value"]) for entry in told if entry["name"] == naming.TIMEOUT_VARIABLE), None)
+    return next((str(entry["value"]) for entry in told if entry["name"] == variable), None)
 
 
 def _refusal(status: Object) -> Failure | None:

@@ -30,11 +30,11 @@ from tidegate_operator.kube.recorder import Recorder
 from tidegate_operator.kube.store import Key, Reference, Store, reference_of
 from tidegate_operator.observed import Failure, scaling_of, workloads
 from tidegate_operator.report import Report, with_forecast, with_obstacle, with_planned
-from tidegate_operator.rollout import capacity, machine
+from tidegate_operator.rollout import capacity, giving, machine
 from tidegate_operator.rollout.decision import Decision
 from tidegate_operator.rollout.state import Seen, Situation, recall
 from tidegate_operator.routing.ways import Look, Ways
-from tidegate_operator.service import Service, config_maps_of, plan_of, understand
+from tidegate_operator.service import Service, config_maps_of, held_to, plan_of, understand
 
 logger = logging.getLogger(__name__)
 
@@ -117,6 +117,8 @@ class Reconciler:
             kept=frozenset(service.records),
             awaited=look.outlook.awaited,
             update=service.update.revision.name if service.update else None,
+            gpus=service.gpus,
+            pressed=report.scaling is not None and report.scaling.pressed,
         )
         decision = machine.step(memory, service.spec.rollout, service.spec.scaling, situation, now)
         bounds = capacity.bounds(decision.state, service.spec.rollout, service.spec.scaling, situation)
@@ -158,9 +160,11 @@ class Reconciler:
             workloads=found,
             routable=dict(look.outlook.routable),
             way=look.outlook.obstacle,
+            canary_way=look.outlook.canary_obstacle,
             routing=look.told,
-            scaling=scaling_of(hpa) if capacity.autoscaled(service.spec.scaling) else None,
+            scaling=scaling_of(hpa) if giving.autoscaled(service.spec.scaling) else None,
             update=service.update,
+            digests=held_to(service, found),
         )
 
     async def _tell_and_record(

@@ -1,7 +1,7 @@
 """What a pass found out about a service, besides its decision; the status tells of both."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from tidegate_operator.api.status import RoutingStatus
 from tidegate_operator.desired.platform_update import PlatformUpdate
@@ -25,8 +25,12 @@ class Report:
     """Why the children could not be made as decided."""
     way: Failure | None = None
     """What, other than pods, stands in the way of requests."""
+    canary_way: Failure | None = None
+    """The same of a canary's requests alone."""
     routing: RoutingStatus | None = None
     """By which way callers come, where that isn't the bundled router alone."""
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """SHA-256 of the models that revisions are held to, as far as that is known."""
 
     def workload(self, revision: str | None) -> Workload:
         """What is known of `revision`'s pods."""

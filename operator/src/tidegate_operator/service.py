@@ -9,10 +9,12 @@ from tidegate_operator import errors
 from tidegate_operator.api.schema import seconds
 from tidegate_operator.api.spec import InferenceServiceSpec
 from tidegate_operator.api.status import InferenceServiceStatus
+from tidegate_operator.desired import accelerators
 from tidegate_operator.desired.children import Plan
 from tidegate_operator.desired.config_maps import ConfigMaps, filled, named_in
 from tidegate_operator.desired.platform_update import PlatformUpdate, platform_update
 from tidegate_operator.desired.revision import is_pinned
+from tidegate_operator.evidence import queries
 from tidegate_operator.install import Install
 from tidegate_operator.kube.objects import CONFIG_MAP, RECORD, Object
 from tidegate_operator.kube.store import Key
@@ -62,18 +64,29 @@ class Service:
         """Its ControllerRevisions, by revision."""
         return {child["metadata"]["name"]: child for child in self.owned if child["kind"] == RECORD.name}
 
+    @property
+    def gpus(self) -> dict[str, int]:
+        """What one pod of each revision holds, as far as that is known."""
+        recorded = {
+            name: accelerators.held(record["data"]["template"]["spec"]) for name, record in self.records.items()
+        }
+        asked = sum(map(int, accelerators.limits(self.spec).values()))
+        return {self.revision.name: asked, **recorded}
+
     def planned(self, revision: str, replicas: int) -> Workload:
         """What its Deployment will be, where there is none yet."""
         record = self.records.get(revision)
         if record is not None:
             return to_be(revision, replicas, record["data"]["template"])
-        return Workload(revision, replicas, timeout_seconds=seconds(self.spec.runtime.timeout))
+        runtime = self.spec.runtime
+        health_path = runtime.image.health_path if runtime.image else None
+        return Workload(revision, replicas, timeout_seconds=seconds(runtime.timeout), health_path=health_path)
 
     def is_held(self, revision: str) -> bool:
         """Whether all its pods are held to what the first one has fetched."""
         record = self.records.get(revision)
         if record is None:
-            return self.spec.model.sha256 is None
+            return self.spec.model is not None and self.spec.model.sha256 is None
         return is_pinned(record["data"]["template"], revision)
 
     @property
@@ -102,7 +115,8 @@ def understand(
         first = error.errors()[0]
         field = ".".join(str(part) for part in ("spec", *first["loc"]))
         raise errors.InvalidSpec(f"{field}: {first['msg']}") from error
-    service = Service(live, key, spec, before, owned, revision_of(key.name, spec), problem=_refusal(spec, install))
+    problem = _refusal(spec, key.namespace, install)
+    service = Service(live, key, spec, before, owned, revision_of(key.name, spec), problem=problem)
     service = _filled(_resolved(service, install, config_maps), config_maps)
     if service.problem and before.stable is None:
         raise service.problem
@@ -126,10 +140,7 @@ def plan_of(
     then one pod is all there is. One that is ready and doesn't tell, since its runtime is older, holds up nobody.
     A revision that has served keeps its pods, whatever can be seen of it.
     """
-    pins = (child for child in service.owned if child["kind"] == CONFIG_MAP.name)
-    pinned = {pin["metadata"]["name"]: pin["data"][DIGEST_KEY] for pin in pins if DIGEST_KEY in pin.get("data", {})}
-    told = {name: found.sha256 for name, found in workloads.items() if found.sha256}
-    digests = {**told, **pinned}
+    digests = {**_told(workloads), **_pinned(service)}
     ready = {name for name, found in workloads.items() if found.ready}
     new = {state.canary, state.stable if state.phase == "Initial" else None} & bounds.keys()
     unpinned = frozenset(name for name in new - digests.keys() - ready if name and service.is_held(name))
@@ -140,7 +151,27 @@ def plan_of(
     return Plan(None if service.problem else service.revision, state, narrowed, digests, unpinned)
 
 
-def _refusal(spec: InferenceServiceSpec, install: Install) -> errors.InvalidSpec | None:
+def held_to(service: Service, workloads: Mapping[str, Workload]) -> dict[str, str]:
+    """The SHA-256 that each revision's model has to have, whoever said so: its spec, or what its first pod fetched."""
+    specs = {service.revision.name: service.revision.content} | {
+        name: record["data"].get("content") or {} for name, record in service.records.items()
+    }
+    promised = {name: (content.get("model") or {}).get("sha256") for name, content in specs.items()}
+    # A template of an earlier release holds nobody to what is told.
+    told = {name: sha256 for name, sha256 in _told(workloads).items() if service.is_held(name)}
+    return {**told, **_pinned(service), **{name: sha256 for name, sha256 in promised.items() if sha256}}
+
+
+def _told(workloads: Mapping[str, Workload]) -> dict[str, str]:
+    return {name: found.sha256 for name, found in workloads.items() if found.sha256}
+
+
+def _pinned(service: Service) -> dict[str, str]:
+    pins = (child for child in service.owned if child["kind"] == CONFIG_MAP.name)
+    return {pin["metadata"]["name"]: pin["data"][DIGEST_KEY] for pin in pins if DIGEST_KEY in pin.get("data", {})}
+
+
+def _refusal(spec: InferenceServiceSpec, namespace: str, install: Install) -> errors.InvalidSpec | None:
     if spec.resources.gpu and spec.resources.gpu.claim_template and (install.kubernetes or CLAIMS_SINCE) < CLAIMS_SINCE:
         return errors.InvalidSpec(
             f"spec.resources.gpu.claimTemplate: needs Kubernetes {_version(CLAIMS_SINCE)}, and this is"
@@ -148,7 +179,17 @@ def _refusal(spec: InferenceServiceSpec, install: Install) -> errors.InvalidSpec
         )
     if told := abilities.refusal(spec, install):
         return errors.InvalidSpec(told)
-    if spec.model.uri.startswith("http://") and not install.allow_http_models:
+    if spec.rollout.analysis.queries and (told := queries.refusal(namespace, install)):
+        return errors.InvalidSpec(f"spec.rollout.analysis.queries: {told}")
+    if spec.runtime.image and not install.allow_own_images:
+        return errors.InvalidSpec(
+            "spec.runtime.image: this install runs no images but its own: set the chart's images.allowOwn, or drop it"
+        )
+    if spec.model is None and spec.runtime.image is None:
+        return errors.InvalidSpec(
+            "spec.model: name what to serve, or in spec.runtime.image an image that brings its own"
+        )
+    if spec.model and spec.model.uri.startswith("http://") and not install.allow_http_models:
         return errors.InvalidSpec(
             "spec.model.uri: http:// is not allowed by this install: use https://, or set models.allowHttp"
         )

@@ -87,8 +87,10 @@ def compute(
         conditions=settle(before.conditions, facts(decision, report), generation, now),
         stable=stable,
         canary=canary,
-        previous=PreviousRevision(revision=state.previous) if state.previous else None,
-        retiring=[RetiringRevision(revision=r.revision, until=r.until) for r in state.retiring] or None,
+        previous=PreviousRevision(revision=state.previous, model_sha256=report.digests.get(state.previous))
+        if state.previous
+        else None,
+        retiring=[_retiring(entry.revision, entry.until, report) for entry in state.retiring] or None,
         rollout=RolloutStatus(
             phase=state.phase,
             step=state.step if under_way else None,
@@ -97,6 +99,7 @@ def compute(
             message=decision.message,
             reason=state.reason,
             paused=state.paused or None,
+            whole=state.whole,
             analysis=state.analysis,
             request=request,
             last_request=state.answered,
@@ -143,7 +146,15 @@ def _routed(revision: str | None, weight: int, report: Report) -> RoutedRevision
         replicas=found.wanted,
         ready_replicas=found.ready,
         timeout=duration(found.timeout_seconds) if found.timeout_seconds else None,
+        health_path=found.health_path,
+        model_sha256=report.digests.get(revision),
     )
+
+
+def _retiring(revision: str, until: datetime, report: Report) -> RetiringRevision:
+    # Until every router has heard that it has no share, it has to pass their health checks.
+    health_path = report.workload(revision).health_path
+    return RetiringRevision(revision=revision, until=until, health_path=health_path)
 
 
 def _measured(routed: RoutedRevision, sample: Sample, total: int) -> RoutedRevision:
@@ -190,6 +201,10 @@ def _rollout_healthy(decision: Decision, report: Report) -> Fact:
         return Fact(ROLLOUT_HEALTHY, "False", failure.reason, f"{state.canary}: {failure.message}")
     if decision.obstacle:
         return Fact(ROLLOUT_HEALTHY, "False", "CapacityExceeded", decision.message)
+    if decision.busy:
+        return Fact(ROLLOUT_HEALTHY, "Unknown", "StableBusy", decision.message)
+    if state.canary and report.canary_way:
+        return Fact(ROLLOUT_HEALTHY, "False", report.canary_way.reason, report.canary_way.message)
     return Fact(ROLLOUT_HEALTHY, "True", state.phase, decision.message)
 
 
@@ -222,8 +237,9 @@ def _stalled(decision: Decision, report: Report, loaded: Fact) -> Fact:
         return Fact(STALLED, "True", report.obstacle.reason, report.obstacle.message)
     if decision.obstacle:
         return Fact(STALLED, "True", "CapacityExceeded", decision.message)
-    if report.way and not report.way.passing:
-        return Fact(STALLED, "True", report.way.reason, report.way.message)
+    way = report.way or (report.canary_way if decision.state.canary else None)
+    if way and not way.passing:
+        return Fact(STALLED, "True", way.reason, way.message)
     if loaded.status == "False":
         return Fact(STALLED, "True", loaded.reason, loaded.message)
     return Fact(STALLED, "False", "Progressing", "nothing stands in the way")

@@ -102,19 +102,21 @@ int tg_read_nested(const char *text, int64_t start, int64_t stop, int kind, void
   return p != NULL && skip_space(p, end) == end ? 0 : -1;
 }
 
-int tg_read_many(const char *text, int64_t length, int kind, void *out, int64_t size, const int64_t *rows,
-                 int64_t count, char *whole) {
+int64_t tg_read_many(const char *text, int64_t length, int kind, void *out, int64_t size, const int64_t *rows,
+                     int64_t count, char *whole) {
   const char *stop = text + length;
   char *place = out;
-  int64_t i;
+  int64_t i, unread = 0;
   for (i = 0; i < count; i++) {
     int64_t wanted = rows == NULL ? size : size * rows[i];
     const char *end = memchr(text, 0, (size_t)(stop - text));
     if ((end == NULL) != (i == count - 1)) return -1;
     if (end == NULL) end = stop;
-    whole[i] = tg_read(text, 0, end - text, kind, place, wanted) == wanted;
+    int read = tg_read(text, 0, end - text, kind, place, wanted) == wanted;
+    if (whole != NULL) whole[i] = (char)read;
+    unread += !read;
     place += wanted * size_of(kind);
     text = end + 1;
   }
-  return 0;
+  return unread;
 }

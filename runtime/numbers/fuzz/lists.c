@@ -100,7 +100,9 @@ static uint64_t once(void) {
   rows[0] = 1 + (int64_t)draw(2), rows[1] = 1 + (int64_t)draw(2);
   if ((rows[0] + rows[1]) * sizes[1] <= room) {
     if (length > 0) text[draw(length)] = 0;
-    tg_read_many(text, (int64_t)length, kind, place, sizes[1], rows, 2, whole);
+    count = tg_read_many(text, (int64_t)length, kind, place, sizes[1], rows, 2, whole);
+    if (count >= 0 && count != !whole[0] + !whole[1]) abort();
+    if (tg_read_many(text, (int64_t)length, kind, place, sizes[1], rows, 2, NULL) != count) abort();
   }
   free(out);
   free(text);

@@ -170,7 +170,7 @@ def serve(  # noqa: PLR0913, PLR0917 -- one parameter per option is how typer re
         str,
         typer.Option(
             envvar=env("SHARE_URL"),
-            help="Where to ask what share of requests is copied to a canary, over HTTP; left out, none is.",
+            help="Where to ask what share of requests a canary gets, or a copy of, over HTTP; left out, none.",
         ),
     ] = "",
     admin_on_data_port: Annotated[

@@ -37,11 +37,9 @@ def share_refusal(share_url: str, workers: int, *, tls: bool) -> str | None:
     if not _plain_http(share_url):
         return "--share-url must be a URL like http://tidegate-xds.tidegate-system:18000/v1/share/ml/churn-6f3c9d1a"
     if workers > 1:
-        return (
-            "front ends don't tell the models' process which requests are copies: leave out --share-url, or --workers"
-        )
+        return "front ends neither hand requests over nor copy them: leave out --share-url, or --workers"
     if tls:
-        return "copies are sent over plain HTTP: leave out --share-url, or --tls-certificate and --tls-key"
+        return "a canary is asked over plain HTTP: leave out --share-url, or --tls-certificate and --tls-key"
     return None
 
 

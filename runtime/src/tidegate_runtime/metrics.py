@@ -37,6 +37,17 @@ class Histogram:
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
 
+    def observe_all(self, values: Sequence[float]) -> None:
+        """The same for at least one value; mostly all are in one bucket, then, and it is found once."""
+        bounds, counts = self.bounds, self.counts
+        bucket = bisect_left(bounds, min(values))
+        if bucket == bisect_left(bounds, max(values)):
+            counts[bucket] += len(values)
+        else:
+            for value in values:
+                counts[bisect_left(bounds, value)] += 1
+        self.total += sum(values)
+
 
 class Batches:
     """Runs of one size: how many, with how many requests in them, and their seconds."""
@@ -111,14 +122,14 @@ class ModelMetrics:
         batches.requests += requests
         batches.seconds += seconds
 
-    def passed(self, rows: int, seconds: float, now: float) -> None:
-        """Counts what `cut`, `assembled` and `ran` do of a batch of one request that hasn't waited."""
+    def passed(self, rows: int, requests: int, seconds: float, now: float) -> None:
+        """Counts what `cut`, `assembled` and `ran` do of a batch of requests that haven't waited."""
         histogram = self.batch_rows
         histogram.counts[bisect_left(BATCH_ROWS_BOUNDS, rows)] += 1
         histogram.total += rows
-        self.queue_seconds.counts[0] += 1
+        self.queue_seconds.counts[0] += requests
         self.assemble_seconds.counts[0] += 1
-        self.ran(rows, 1, seconds, now)
+        self.ran(rows, requests, seconds, now)
 
     def served(self, received: float, parsed: float, delivered: float, written: float) -> None:
         """Counts the stages of a request that was answered 200, by the times at which each of them was over.
@@ -138,17 +149,11 @@ class ModelMetrics:
 
     def served_all(self, times: Sequence[tuple[float, float]], delivered: float, written: float) -> None:
         """Counts requests that were answered 200 together. `times` are when each was received, and parsed."""
-        bounds, count = DURATION_BOUNDS, len(times)
-        durations, parses, encodes = self.request_duration, self.parse_seconds, self.encode_seconds
-        for received, parsed in times:
-            seconds = written - received
-            durations.counts[bisect_left(bounds, seconds)] += 1
-            durations.total += seconds
-            seconds = parsed - received
-            parses.counts[bisect_left(bounds, seconds)] += 1
-            parses.total += seconds
-        seconds = written - delivered
-        encodes.counts[bisect_left(bounds, seconds)] += count
+        count = len(times)
+        self.request_duration.observe_all([written - received for received, _ in times])
+        self.parse_seconds.observe_all([parsed - received for received, parsed in times])
+        encodes, seconds = self.encode_seconds, written - delivered
+        encodes.counts[bisect_left(DURATION_BOUNDS, seconds)] += count
         encodes.total += count * seconds
         self.codes[200] = self.codes.get(200, 0) + count
 
@@ -174,11 +179,7 @@ class ModelMetrics:
         histogram = self.batch_rows
         histogram.counts[bisect_left(BATCH_ROWS_BOUNDS, rows)] += 1
         histogram.total += rows
-        histogram = self.queue_seconds
-        counts = histogram.counts
-        for seconds in waited:
-            counts[bisect_left(DURATION_BOUNDS, seconds)] += 1
-        histogram.total += sum(waited)
+        self.queue_seconds.observe_all(waited)
 
     def offer(self, seconds: float, now: float) -> None:
         """Notes the engine seconds of requests that have come since the last time, refused ones included."""

@@ -13,6 +13,8 @@ TERMINATION_LOG: Final = "/dev/termination-log"
 LIVE_PATH: Final = "/v2/health/live"
 READY_PATH: Final = "/v2/health/ready"
 METRICS_PATH: Final = "/metrics"
+EVIDENCE_PATH: Final = "/metrics/evidence"
+"""What canaries are judged by: finer than is good for a page that is scraped and kept."""
 
 REFUSED_HEADER: Final = "Tidegate-Refused"
 
@@ -20,6 +22,10 @@ HOP_HEADER: Final = "x-tidegate-hop"
 """On a request that one server has sent on to another: it is answered where it arrives."""
 SHADOW: Final = "shadow"
 """That header's value on copies, whose answers are compared and reach nobody."""
+HANDOVER: Final = "handover"
+"""Its value on requests whose answers go back to whom they came from."""
+REVISION_HEADER: Final = "x-tidegate-revision"
+"""On an answer that another revision gave than the one that was asked."""
 ROUTE_HEADER: Final = "x-tidegate-route"
 ROUTED_BY_MATCH: Final = "match"
 """By which a router says that a request came to this revision for what it is, not by chance: it is no evidence then."""
@@ -64,6 +70,23 @@ class ShadowOutcome(StrEnum):
     FAILED = "failed"
     TIMEOUT = "timeout"
     DROPPED = "dropped"
+
+
+class HandoverOutcome(StrEnum):
+    """What became of a request that was handed over. All but those that were answered are answered here."""
+
+    ANSWERED = "answered"
+    FAILED = "failed"
+    TIMEOUT = "timeout"
+    UNREACHABLE = "unreachable"
+    OVERLOADED = "overloaded"
+
+
+class HandoverReason(StrEnum):
+    """Why a request is handed over."""
+
+    WEIGHT = "weight"
+    MATCH = "match"
 
 
 class ShareAnswer(StrEnum):
@@ -131,6 +154,11 @@ SHADOW_ROWS: Final = "tidegate_shadow_argmax_rows_total"
 SHADOW_MOVED: Final = "tidegate_shadow_argmax_changes_total"
 SHADOW_PERCENT: Final = "tidegate_shadow_percent"
 SHARE_ANSWERS: Final = "tidegate_share_answers_total"
+
+HANDOVER_PERCENT: Final = "tidegate_handover_percent"
+HANDOVER_PODS: Final = "tidegate_handover_reachable_pods"
+HANDOVER_REQUESTS: Final = "tidegate_handover_requests_total"
+HANDOVER_FALLBACKS: Final = "tidegate_handover_fallbacks_total"
 
 REFUSALS: Final = ("QueueFull", "QueueBytes", "Deadline")
 """Why requests are refused for load: the values of `Tidegate-Refused` and of the label `reason`."""

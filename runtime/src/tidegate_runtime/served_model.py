@@ -1,12 +1,14 @@
 """One model version that answers: what it takes of a request, and the scheduler that runs it."""
 
 import asyncio
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 
+from tidegate_runtime.batching.alike import Alike, Passed
 from tidegate_runtime.batching.dispatcher import Clock, Dispatcher
-from tidegate_runtime.batching.tickets import Asked, Deliver, Outputs, Passed, Tap, Ticket
+from tidegate_runtime.batching.tickets import Deliver, Outputs, Tap, Ticket
 from tidegate_runtime.errors import InvalidRequest, InvalidTensor
+from tidegate_runtime.handover.handing import Handing
 from tidegate_runtime.loaded import Limits, Loaded, scheduler_of
 from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.protocol.plain import Layout
@@ -51,6 +53,10 @@ class ServedModel:
         self.plain_binary = None if loaded.labels else PlainBinary.of(self.name, self.version, *sides)
         """The same for binary tensors."""
         self.labels = loaded.labels
+        self.copied = False
+        """Whether some of its requests and their answers go to a tap."""
+        self.handing: Handing | None = None
+        """Which of its requests are another server's to answer; None: none."""
         self._regions = regions
         self._drop = loaded.drop
         self._batched = loaded.verdict.batched
@@ -102,8 +108,8 @@ class ServedModel:
         deadline = self.deadline(received, timeout_seconds)
         return self._scheduler.submit(feeds, rows, deadline, deliver, priority=priority, client=client)
 
-    def submit_all(self, layout: Layout, asked: Sequence[Asked]) -> list[Ticket] | None:
-        """`submit_plain` for several of one layout, in order of their deadlines; then comes `cut`.
+    def submit_all(self, layout: Layout, alike: Alike) -> list[Ticket] | None:
+        """`submit_plain` for several of one layout; then comes `cut`.
 
         None if they aren't taken as a whole; `submit_plain` then says of each whether and why. Raises what it raises,
         if that is the answer to each of them.
@@ -111,14 +117,14 @@ class ServedModel:
         rows = layout.rows if self._batched else 1
         if rows > self.limits.max_batch_size:
             return None
-        return self._scheduler.submit_all(asked, rows, layout.size, layout.priority)
+        return self._scheduler.submit_all(alike, rows, layout.size, layout.priority)
 
-    def pass_by(self, layout: Layout, asked: Asked) -> Passed | None:
-        """As `Requests` says, for a request of this layout; of one with a priority it is None."""
+    def pass_by(self, layout: Layout, alike: Alike) -> Passed | None:
+        """As `Requests` says, for requests of this layout; of such with a priority it is None."""
         rows = layout.rows if self._batched else 1
         if rows > self.limits.max_batch_size or layout.priority:
             return None
-        return self._scheduler.pass_by(asked, rows, layout.size)
+        return self._scheduler.pass_by(alike, rows, layout.size)
 
     def cut(self) -> None:
         """Has what `submit_all` has taken run as soon as it may."""
@@ -135,12 +141,13 @@ class ServedModel:
         """`submit` for what was held against this model's signature and limits elsewhere."""
         return self._scheduler.submit(feeds, rows, deadline, deliver, priority=priority, client=client)
 
-    def submit_all_checked(self, asked: Sequence[Asked], rows: int, size: int, priority: int) -> list[Ticket] | None:
+    def submit_all_checked(self, alike: Alike, rows: int, size: int, priority: int) -> list[Ticket] | None:
         """`submit_all` for what was held against this model's signature and limits elsewhere."""
-        return self._scheduler.submit_all(asked, rows, size, priority)
+        return self._scheduler.submit_all(alike, rows, size, priority)
 
     def tapped(self, tap: Tap | None) -> None:
         """`tap` gets some of the requests and their answers from here on; None: nobody does."""
+        self.copied = tap is not None
         self._scheduler.tapped(tap)
 
     def withdraw(self, ticket: Ticket) -> None:

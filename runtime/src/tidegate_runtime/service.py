@@ -17,6 +17,7 @@ from urllib.parse import quote
 from tidegate_runtime.batching.dispatcher import Clock, Dispatcher
 from tidegate_runtime.batching.tickets import Tap
 from tidegate_runtime.errors import NotFound, NotReady
+from tidegate_runtime.handover.handing import Handing
 from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.served_model import Limits, Loaded, ServedModel
 from tidegate_runtime.shared_memory.regions import Regions
@@ -50,6 +51,14 @@ class Service:
         self.limits = limits
         self.clock = clock
         self.draining = False
+        self.leaving = False
+        """Whether clients are to go elsewhere, though readiness doesn't say so: see `leave`."""
+        self.last_answers = False
+        """Whether each answer is its connection's last."""
+        self.connection_seconds: float | None = None
+        """About how old connections get: whoever connects anew may come to other servers. None: as old as they like."""
+        self.hands_over = False
+        """Whether there is a model some of whose requests are another server's to answer."""
         self.tracer: Tracer | None = None
         """Where requests are recorded; None while they are not."""
         self.regions: Regions | None = None
@@ -66,6 +75,7 @@ class Service:
         self.spread: Callable[[], Awaitable[None]] = _known_at_once
         """Has all processes that serve this know what was set, not loaded; returns once they go by it."""
         self._tap_of: Callable[[ServedModel], Tap | None] = _untapped
+        self._handing_of: Callable[[ServedModel], Handing | None] = _kept
         self._models: dict[str, dict[str, Version]] = {}
         self._awaited: set[tuple[str, str]] = set()
         self._started = False
@@ -106,6 +116,8 @@ class Service:
             loaded, limits or self.limits, known.metrics, self.clock, dispatcher, self._on_stuck, self.regions
         )
         known.model.tapped(self._tap_of(known.model))
+        known.model.handing = self._handing_of(known.model)
+        self.hands_over = self.hands_over or known.model.handing is not None
         known.state, known.reason = State.READY, ""
         self._awaited.discard((name, version))
         self._started = self._started or not self._awaited
@@ -200,11 +212,16 @@ class Service:
 
     def begin_drain(self) -> None:
         """Fails readiness at once; answers go on. May be called again."""
-        self.draining = True
+        self.draining = self.last_answers = True
+
+    def leave(self, leaving: bool) -> None:
+        """Has each answer be its connection's last, or no longer: whoever connects anew comes to other servers."""
+        self.leaving = leaving
+        self.last_answers = leaving or self.draining
 
     async def close(self) -> None:
         """Takes no more requests and returns when those taken are answered."""
-        self.draining = True
+        self.begin_drain()
         await asyncio.gather(*(known.model.end() for known in self.index() if known.model is not None))
 
     def tap(self, tap_of: Callable[[ServedModel], Tap | None]) -> None:
@@ -213,6 +230,14 @@ class Service:
         for known in self.index():
             if known.model is not None:
                 known.model.tapped(tap_of(known.model))
+
+    def hand_over(self, handing_of: Callable[[ServedModel], Handing | None]) -> None:
+        """Has requests of all models, later ones, too, handed over by what `handing_of` gives for each; None: none."""
+        self._handing_of = handing_of
+        models = [known.model for known in self.index() if known.model is not None]
+        for model in models:
+            model.handing = handing_of(model)
+        self.hands_over = any(model.handing is not None for model in models)
 
     async def _counted_here(self) -> Sequence[ModelMetrics]:
         return [known.metrics for known in self.index()]
@@ -233,6 +258,10 @@ async def _known_at_once() -> None:
 
 
 def _untapped(_model: ServedModel) -> None:
+    return None
+
+
+def _kept(_model: ServedModel) -> None:
     return None
 
 

@@ -8,12 +8,13 @@ import asyncio
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, cast
 
+from tidegate_runtime.batching.alike import Alike
 from tidegate_runtime.batching.tickets import OVER, Asked, Deliver, Taker, Ticket
 from tidegate_runtime.errors import RuntimeFault
 from tidegate_runtime.metrics import ModelMetrics
-from tidegate_runtime.protocol.plain import Answers, Known, Layout, Numbers, Plain
+from tidegate_runtime.protocol.plain import Answers, Known, Layout, Numbers, Plain, Read
 from tidegate_runtime.served_model import ServedModel
 from tidegate_runtime.tensors import Array, Feeds
 
@@ -46,6 +47,10 @@ class Member(Taker, Protocol):
         """What its client gave it, from `received` on; None: nothing but what it says itself."""
 
     @property
+    def telling(self) -> bool:
+        """Whether its time may stand for that of its batch."""
+
+    @property
     def deliver(self) -> Deliver:
         """Answers it by itself."""
 
@@ -73,12 +78,23 @@ class Turn(ABC, Generic[M]):
         self._come: dict[ServedModel, list[M]] = {}
 
     @abstractmethod
-    def deliver_all(self, takers: Sequence[Taker | None], outputs: Sequence[Array]) -> None:
-        """Writes the answers of requests that ran together. It raises nothing."""
+    def _write_all(self, first: M, calls: Sequence[M | None], outputs: Sequence[Array], *, leads: bool) -> None:
+        """Writes the answers of calls whose requests ran together. It raises nothing.
+
+        `first` is the first who is still there; `leads` says whether its time stands for that of the batch.
+        """
 
     @abstractmethod
     def _refuse_all(self, model: ServedModel, calls: list[M], fault: RuntimeFault) -> None:
         """Answers each of the calls with the fault."""
+
+    def deliver_all(self, takers: Sequence[Taker | None], outputs: Sequence[Array]) -> None:
+        """Writes the answers of requests that ran together. It raises nothing."""
+        calls = cast("Sequence[M | None]", takers)
+        first = next((call for call in calls if call is not None), None)
+        if first is not None:
+            ticket = first.ticket
+            self._write_all(first, calls, outputs, leads=ticket is not None and ticket.leads and first.telling)
 
     def join(self, call: M) -> None:
         """Has the call, whose request is whole, taken with all others that this turn reads."""
@@ -96,10 +112,7 @@ class Turn(ABC, Generic[M]):
         come, self._come = self._come, {}
         for model, calls in come.items():
             try:
-                if len(calls) > 1:
-                    self._take_all(model, calls)
-                    model.cut()
-                elif not self._take_one(model, calls[0]):
+                if not self._take_all(model, calls):
                     model.cut()
             except Exception:
                 logger.exception("a turn's requests could not be taken")
@@ -110,36 +123,9 @@ class Turn(ABC, Generic[M]):
             finally:
                 model.release()
 
-    def _take_one(self, model: ServedModel, call: M) -> bool:
-        """Takes the only call of a turn; whether it ran at once, so that there is nothing to be cut."""
-        if call.over:
-            return False  # Its client has left.
-        known, form = call.find(), call.form
-        if known is None or form is None:
-            call.take()
-            return False
-        layout, numbers = known
-        feeds, unread = form.read(layout, (numbers,))
-        if unread:
-            call.take()
-            return False
-        limit = sooner(layout.timeout_seconds, call.seconds_left)
-        asked = feeds[0], model.deadline(call.received, limit), call.deliver, call.client
-        passed = model.pass_by(layout, asked)
-        if passed is None:
-            self._submit(model, layout, [call], feeds)
-            return False
-        ticket, outputs = passed
-        call.parsed = ticket.arrived
-        if outputs is not None:
-            call.ticket = ticket
-            self.deliver_all((call,), outputs)
-        elif ticket.state != OVER:
-            call.ticket, ticket.taker = ticket, call
-        return True
-
-    def _take_all(self, model: ServedModel, calls: list[M]) -> None:
-        alike: dict[Layout, tuple[Plain, list[M], list[Numbers]]] = {}
+    def _take_all(self, model: ServedModel, calls: list[M]) -> bool:
+        """Takes the calls of a turn; whether they ran at once, so that there is nothing to be cut."""
+        groups: dict[Layout, tuple[Plain, list[M], list[Numbers]]] = {}
         for call in calls:
             if call.over:
                 continue  # Its client has left.
@@ -148,38 +134,58 @@ class Turn(ABC, Generic[M]):
                 call.take()
                 continue
             layout, numbers = known
-            group = alike.get(layout)
+            group = groups.get(layout)
             if group is None:
-                group = alike[layout] = (form, [], [])
+                group = groups[layout] = (form, [], [])
             group[1].append(call)
             group[2].append(numbers)
-        for layout, (codec, members, texts) in alike.items():
-            feeds, unread = codec.read(layout, texts)
-            if not unread:
-                self._submit(model, layout, members, feeds)
-                continue
-            others = frozenset(unread)
-            if feeds:
-                self._submit(model, layout, [call for place, call in enumerate(members) if place not in others], feeds)
-            for place in unread:
-                members[place].take()  # It says for itself what is wrong.
+        only, passed = len(groups) == 1, False
+        for layout, group in groups.items():
+            passed = self._take_group(model, layout, *group, only=only)
+        return passed
 
-    def _submit(self, model: ServedModel, layout: Layout, calls: list[M], feeds: list[Feeds]) -> None:
-        limit = model.limits.timeout_seconds
-        if layout.timeout_seconds is not None and layout.timeout_seconds < limit:
-            limit = layout.timeout_seconds
-        asked: list[Asked] = [
-            (each, call.received + limit, call.deliver, call.client) for each, call in zip(feeds, calls, strict=True)
-        ]
-        if any([call.seconds_left is not None for call in calls]):
-            calls, asked = _by_deadline(calls, asked)
+    def _take_group(
+        self, model: ServedModel, layout: Layout, codec: Plain, calls: list[M], texts: list[Numbers], *, only: bool
+    ) -> bool:
+        """Takes calls of one layout, `only` those of the turn; whether they ran at once."""
+        read = codec.read(layout, texts)
+        if not read.unread:
+            ordered, alike = _alike(calls, read, layout, model)
+            if only and self._pass_by(model, layout, ordered, alike):
+                return True
+            self._submit(model, layout, ordered, alike)
+            return False
+        if read.number:
+            others = frozenset(read.unread)
+            kept = [call for place, call in enumerate(calls) if place not in others]
+            self._submit(model, layout, *_alike(kept, read, layout, model))
+        for place in read.unread:
+            calls[place].take()  # It says for itself what is wrong.
+        return False
+
+    def _pass_by(self, model: ServedModel, layout: Layout, calls: list[M], alike: Alike) -> bool:
+        """Whether the calls, all that a turn brought, ran at once, past the queue."""
+        passed = model.pass_by(layout, alike)
+        if passed is None:
+            return False
+        arrived, outputs, tickets = passed
+        for call in calls:
+            call.parsed = arrived
+        if outputs is not None:
+            self._write_all(calls[0], calls, outputs, leads=calls[0].telling)
+        for call, ticket in zip(calls, tickets, strict=False):
+            if ticket.state != OVER:
+                call.ticket, ticket.taker = ticket, call
+        return True
+
+    def _submit(self, model: ServedModel, layout: Layout, calls: list[M], alike: Alike) -> None:
         try:
-            tickets = model.submit_all(layout, asked)
+            tickets = model.submit_all(layout, alike)
         except RuntimeFault as fault:
             self._refuse_all(model, calls, fault)
             return
         if tickets is None:
-            for call, (each, *_) in zip(calls, asked, strict=True):
+            for call, (each, *_) in zip(calls, alike.asked(), strict=True):
                 call.submit(each, layout)
             return
         for call, ticket in zip(calls, tickets, strict=True):
@@ -211,6 +217,24 @@ class Turn(ABC, Generic[M]):
             metrics.served_all(times, delivered, written)
         if leader_received is not None:
             metrics.witnessed(written - leader_received)
+
+
+def _alike(calls: list[M], read: Read, layout: Layout, model: ServedModel) -> tuple[list[M], Alike]:
+    """Calls whose requests were read, in order of their deadlines, and their requests as the scheduler takes them."""
+    limit = model.limits.timeout_seconds
+    if layout.timeout_seconds is not None and layout.timeout_seconds < limit:
+        limit = layout.timeout_seconds
+
+    def asked() -> list[Asked]:
+        return [
+            (feeds, call.received + limit, call.deliver, call.client)
+            for feeds, call in zip(read.feeds, calls, strict=True)
+        ]
+
+    if any([call.seconds_left is not None for call in calls]):
+        ordered, own = _by_deadline(calls, asked())
+        return ordered, Alike.of(own)
+    return calls, Alike(read.whole, len(calls), calls[0].received + limit, calls[-1].received + limit, asked)
 
 
 def sooner(first: float | None, second: float | None) -> float | None:

@@ -2,18 +2,15 @@
 
 import asyncio
 import contextlib
-import json
-import socket
-import subprocess
-import sysconfig
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
-import yaml
 
+from hops.envoy import Envoy
+from localcluster.ports import free_ports
 from tidegate_operator import naming
 from tidegate_operator.install import Install
 from tidegate_operator.kube.store import Store
@@ -24,25 +21,13 @@ from tidegate_operator.xds.discovery import Discovery
 from tidegate_operator.xds.metrics import XdsMetrics
 from tidegate_operator.xds.web import discovery_app
 
-BOOTSTRAP = Path(__file__).parents[3] / "charts/tidegate/files/router-bootstrap.yaml"
-ENVOY = Path(sysconfig.get_path("purelib")) / "envoy/_bin/envoy"
-CARES = "envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig"
-
-
-def free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-
 
 class XdsServer:
     """One replica of the `xds` command, fed by values instead of a watch."""
 
     def __init__(self, data_port: int, builders: Any) -> None:
         self.metrics = XdsMetrics()
-        self.catalogue = Catalogue("cluster.test", port=data_port, external="models.example.com")
+        self.catalogue = Catalogue("cluster.test", port=data_port, external="models.example.com", exposed=True)
         self.listings: list[Callable[[], None]] = []
         self.behind = asyncio.Event()
         self.discovery = Discovery(self.catalogue, self.metrics, self._fresh)
@@ -79,71 +64,11 @@ class XdsServer:
         self.discovery.noticed()
 
 
-class Router:
-    """A real Envoy with the chart's bootstrap, on ports of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.data_port, self.admin_port, self.public_port, self.xds_port = free_ports(4)
-        self.folder = folder
-        self.resolver: tuple[str, int] | None = None
-        self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.data_port}"
-
-    @property
-    def public(self) -> str:
-        return f"http://127.0.0.1:{self.public_port}"
-
-    @property
-    def admin(self) -> str:
-        return f"http://127.0.0.1:{self.admin_port}"
-
-    def start(self) -> None:
-        config = self.folder / "envoy.json"
-        config.write_text(json.dumps(self._bootstrap()))
-        arguments = ["-c", str(config), "--concurrency", "1", "--disable-hot-restart", "-l", "warning"]
-        node = ["--service-node", "router-0", "--service-cluster", "tidegate-router"]
-        with (self.folder / "envoy.log").open("ab") as log:
-            self._process = subprocess.Popen([str(ENVOY), *arguments, *node], stdout=log, stderr=log)
-
-    def stop(self) -> None:
-        if self._process:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-    def _bootstrap(self) -> Any:
-        text = BOOTSTRAP.read_text().replace("tidegate-xds.{{ .Release.Namespace }}.svc", "127.0.0.1")
-        assert "{{" not in text
-        # Anchors make some parts one object: each gets its own.
-        config = json.loads(json.dumps(yaml.safe_load(text)))
-        ports = {18000: self.xds_port, 9901: self.admin_port, 8082: self.public_port}
-        config = _with_ports(config, ports)
-        if self.resolver:
-            address = {"socket_address": {"address": self.resolver[0], "port_value": self.resolver[1]}}
-            config["typed_dns_resolver_config"] = {
-                "name": "envoy.network.dns_resolver.cares",
-                "typed_config": {
-                    "@type": f"type.googleapis.com/{CARES}",
-                    "resolvers": [address],
-                },
-            }
-        return config
-
-
-def _with_ports(node: Any, ports: dict[int, int]) -> Any:
-    if isinstance(node, dict):
-        return {key: ports[value] if key == "port_value" else _with_ports(value, ports) for key, value in node.items()}
-    return [_with_ports(each, ports) for each in node] if isinstance(node, list) else node
-
-
 class Mesh:
     """All of it together; `router`, `xds` and `pods` can be stopped and started."""
 
     def __init__(self, folder: Path, builders: Any, pod_type: Any, load_type: Any, until: Any) -> None:
-        self.router = Router(folder)
+        self.router = Envoy(folder, free_ports(4))
         self.xds = XdsServer(self.router.data_port, builders)
         self._builders = builders
         self._pod_type = pod_type
@@ -220,12 +145,13 @@ async def mesh(tmp_path: Path, builders: Any, pod_type: Any, load_type: Any, unt
 
 
 @pytest.fixture
-async def controller(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> routing.Router:
+async def controller(mesh: Mesh, builders: Any, monkeypatch: pytest.MonkeyPatch) -> routing.Router:
     """What the controller knows routers by, looking anew each time."""
     monkeypatch.setattr(naming, "ADMIN_PORT", mesh.router.public_port)
     monkeypatch.setattr(naming, "DATA_PORT", mesh.router.data_port)
     monkeypatch.setattr(routing, "FRESH_SECONDS", -1)
     install, store = Install(), Store()
+    store.put({"kind": naming.KIND, **builders.service(1)})
     store.put(
         {
             "kind": "EndpointSlice",

@@ -41,12 +41,14 @@ async def test_callers_from_outside_have_a_name_of_their_own_and_no_look_at_the_
     assert (await _get(serving, "churn.ml.models.example.com"))[0] == 200
     assert (await _get(serving, "churn.ml.example.com"))[0] == 404
     url = f"{serving.router.url}/.well-known/tidegate/weights"
-    answers = []
-    for host in ("churn.ml", "churn.ml.models.example.com", "churn.ml.models.example.com:443"):
-        async with serving.session.get(url, headers={"Host": host}) as response:
-            answers.append(await response.json())
     by_a_pod = {"revision": STABLE, "bytes": 0}
-    assert answers == [{STABLE: 100}, by_a_pod, by_a_pod]
+    asked = [(None, by_a_pod), ("", by_a_pod), ("uid-of-other", by_a_pod), ("uid-of-churn", {STABLE: 100})]
+    # By a load balancer a caller from outside may ask for any name.
+    for host in ("churn.ml.models.example.com", "churn.ml.models.example.com:443", "churn.ml", "churn.ml.svc"):
+        for uid, told in asked:
+            headers = {"Host": host} if uid is None else {"Host": host, "x-tidegate-uid": uid}
+            async with serving.session.get(url, headers=headers) as response:
+                assert await response.json() == told, (host, uid)
 
 
 async def test_a_pod_that_is_counted_as_healthy_answers_from_that_moment_on(mesh: Any) -> None:

@@ -185,9 +185,8 @@ async def test_a_router_tells_by_which_weights_it_goes(mesh: Any, controller: An
 
     await until(aborted, "the router has the new weights")
     assert await controller.accepted("ml", "churn", ten) is False
-    async with mesh.session.get(
-        f"{mesh.router.url}/.well-known/tidegate/weights", headers={"Host": "churn.ml"}
-    ) as response:
+    headers = {"Host": "churn.ml", "x-tidegate-uid": "uid-of-churn"}
+    async with mesh.session.get(f"{mesh.router.url}/.well-known/tidegate/weights", headers=headers) as response:
         assert (response.content_type, await response.json()) == ("application/json", {STABLE: 100})
     mesh.router.stop()
     assert await controller.accepted("ml", "churn", ten) is None

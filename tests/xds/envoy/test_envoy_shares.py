@@ -47,6 +47,7 @@ async def _updated(mesh: Any, before: int) -> Any:
     return await mesh.stat("http.data.rds.data.update_success") > before
 
 
+@pytest.mark.alone
 async def test_a_weight_is_seen_by_callers_and_an_abort_ends_it_within_a_second(mesh: Any, until: Any) -> None:
     await with_canary(mesh, 0)
     async with mesh.load().constant() as load:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from tidegate_operator.api.schema import seconds
-from tidegate_operator.naming import SERVICE_LABEL
+from tidegate_operator.naming import SERVICE_LABEL, tells_metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +14,7 @@ class Pod:
     """A runtime pod; times in seconds since the epoch.
 
     `ready_since` is set where it is ready, `unready_since` where it isn't but may become so; a pod that is being
-    deleted has neither. `address` is None until it has one.
+    deleted has neither. `address` is None until it has one, and of a pod that tells no metrics.
     """
 
     uid: str
@@ -50,12 +50,13 @@ def pod_of(body: Mapping[str, Any]) -> Pod | None:
     since = epoch(ready.get("lastTransitionTime") or meta["creationTimestamp"])
     leaving = meta.get("deletionTimestamp") is not None
     is_ready = ready.get("status") == "True"
+    labels = dict(meta.get("labels") or {})
     return Pod(
         uid=meta["uid"],
         namespace=meta["namespace"],
         name=meta["name"],
-        labels=dict(meta.get("labels") or {}),
-        address=status.get("podIP") or None,
+        labels=labels,
+        address=(status.get("podIP") or None) if tells_metrics(labels) else None,
         ready_since=since if is_ready and not leaving else None,
         unready_since=since if not is_ready and not leaving else None,
     )

@@ -116,6 +116,8 @@ def _takes(node: Schema) -> str:
             )
         case "integer":
             return f"{node['minimum']} to {node['maximum']}"
+        case "number":
+            return "a number"
         case "boolean":
             return "`true` or `false`"
         case "string" if "enum" in node:

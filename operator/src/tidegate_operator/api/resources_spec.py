@@ -57,7 +57,20 @@ class RequestsSpec(ApiModel):
 class ResourcesSpec(ApiModel):
     """What one pod needs."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "!has(self.sharedMemory) || quantity(self.sharedMemory).compareTo(quantity(self.requests.memory)) < 0",
+                "sharedMemory is part of requests.memory, which is also the pod's limit: lower it, or raise"
+                " requests.memory",
+            ),
+        )
+    )
+
     gpu: GpuSpec | None = None
     """Accelerators. Left out: one nvidia.com/gpu where runtime.device is cuda, else none."""
     requests: RequestsSpec = RequestsSpec()
     """Processors and memory."""
+    shared_memory: Memory | None = None
+    """Size of a volume in memory at the runtime's /dev/shm. What lies in it counts against requests.memory, as all that
+    the pod holds in memory does. Left out: what the node's container runtime gives, 64Mi as a rule."""

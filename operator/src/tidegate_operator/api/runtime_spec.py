@@ -2,10 +2,11 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from tidegate_operator.api.environment_spec import Environment
-from tidegate_operator.api.schema import ApiModel, Duration, PositiveDuration, Size, at_most
+from tidegate_operator.api.image_spec import ImageSpec
+from tidegate_operator.api.schema import ApiModel, Duration, PositiveDuration, Size, at_most, rules
 
 
 class BatchingSpec(ApiModel):
@@ -29,6 +30,18 @@ class LimitsSpec(ApiModel):
 class RuntimeSpec(ApiModel):
     """How the model is run."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                # The API server writes the defaults before it looks at rules, so they can't be told from left out.
+                "!has(self.image) || (self.batching.maxBatchSize == 32 && self.batching.maxDelay == '5ms'"
+                " && self.limits.queueSize == 512 && self.limits.maxBodyBytes == '64Mi')",
+                "batching and limits are the bundled runtime's, which image takes the place of: drop them, or tell the"
+                " image by its args",
+            ),
+        )
+    )
+
     device: Literal["cuda", "cpu"] = "cuda"
     """Where the model runs. Without the device a pod doesn't start: there is no silent fallback."""
     batching: BatchingSpec = BatchingSpec()
@@ -39,3 +52,6 @@ class RuntimeSpec(ApiModel):
     """From a request's last byte to its answer; then 504."""
     environment: Environment = Field(default=[])
     """Variables of the runtime's process, such as OMP_WAIT_POLICY or OTEL_RESOURCE_ATTRIBUTES."""
+    image: ImageSpec | None = None
+    """A container of one's own in the runtime's place, where the install's images.allowOwn allows it: docs/api.md says
+    what it has to do."""

@@ -22,8 +22,12 @@ Phase = Literal[
     "Aborted",
 ]
 Verdict = Literal["Pass", "Fail", "Inconclusive"]
+QueryOutcome = Literal["Within", "OutOfBounds", "NoData", "Unanswered"]
+MESSAGE_LENGTH = 1024
+"""What a message about routes may have of characters."""
 Evidence = Annotated[list[float], Field(max_length=32)]
 Revision = Annotated[str, Field(max_length=63)]
+ModelDigest = Annotated[str, Field(max_length=64)]
 
 
 class StatusModel(ApiModel):
@@ -62,6 +66,11 @@ class RoutedRevision(StatusModel):
     """Pods ready."""
     timeout: Annotated[str, Field(max_length=16)] | None = None
     """How long its pods take for a request at most; the routers wait a little longer."""
+    health_path: Annotated[str, Field(max_length=256)] | None = None
+    """Where the routers ask its pods whether they serve; only of an image of the user's own."""
+    model_sha256: ModelDigest | None = None
+    """The SHA-256 that its model has to have in each pod: the spec's, else that of what the first of them has fetched;
+    left out until it is known."""
     observed_weight: float | None = None
     """The share of requests in percent that it was seen to answer in the current step, to a tenth."""
     p95_ms: int | None = None
@@ -77,6 +86,8 @@ class RetiringRevision(StatusModel):
     """Its name."""
     until: datetime
     """When its pods are removed."""
+    health_path: Annotated[str, Field(max_length=256)] | None = None
+    """As above."""
 
 
 class PreviousRevision(StatusModel):
@@ -84,6 +95,8 @@ class PreviousRevision(StatusModel):
 
     revision: Revision
     """Its name."""
+    model_sha256: ModelDigest | None = None
+    """As above: what a rollback brings back."""
 
 
 class Request(StatusModel):
@@ -150,6 +163,27 @@ class CopySample(StatusModel):
     """Copies that weren't sent, or refused for load: they tell nothing."""
 
 
+class QueryStatus(StatusModel):
+    """What Prometheus said to one of the analysis' queries."""
+
+    name: Annotated[str, Field(max_length=32)]
+    """The query's."""
+    query: Annotated[str, Field(max_length=8192)]
+    """What was asked, with names put in."""
+    bounds: Annotated[str, Field(max_length=64)]
+    """What the answer has to keep to."""
+    outcome: QueryOutcome
+    """Whether it does. NoData: it has no number. Unanswered: Prometheus can't be asked, or doesn't take the query."""
+    value: float | None = None
+    """The answer; left out where there is none."""
+    problem: Annotated[str, Field(max_length=512)] | None = None
+    """Why there is none."""
+    against: int = 0
+    """How many answers one after another counted against the canary in the current step."""
+    windows: int = 1
+    """How many of them there have to be until it is aborted."""
+
+
 class AnalysisStatus(StatusModel):
     """What the canary is judged on, in the current step."""
 
@@ -175,6 +209,8 @@ class AnalysisStatus(StatusModel):
     """What became of copies, where the step is judged by them."""
     divergence_evidence: Evidence | None = None
     """That more of the canary's answers differ from stable's than may: the logarithm of the wealth of each bet."""
+    queries: Annotated[list[QueryStatus], Field(max_length=10)] | None = None
+    """What Prometheus said to the analysis' queries, where there are any."""
 
 
 class RolloutStatus(StatusModel):
@@ -210,6 +246,8 @@ class RolloutStatus(StatusModel):
     """Why the revision that the spec asks for was given up, in one CamelCase word; API."""
     paused: bool | None = None
     """Whether a request paused it."""
+    whole: int | None = None
+    """Pods that carried all requests before stable gave some up to the canary; until it has them again."""
     analysis: AnalysisStatus | None = None
     """What the canary is judged on."""
     request: Request | None = None
@@ -227,7 +265,7 @@ class RoutingStatus(StatusModel):
     """The way by which callers are sent."""
     weights: Literal["Exact", "Approximate"]
     """Whether a revision's share of requests is its weight, or follows its part of the pods."""
-    message: Annotated[str, Field(max_length=1024)] | None = None
+    message: Annotated[str, Field(max_length=MESSAGE_LENGTH)] | None = None
     """The same for people."""
     coming: ProviderName | None = None
     """The way that is built beside it, to go over to."""

@@ -16,7 +16,7 @@ from tidegate_operator.cli.running import command
 from tidegate_operator.cli.service import understand
 from tidegate_operator.cli.tree import tree
 from tidegate_operator.cli.waiting import Goal
-from tidegate_operator.cli.words import age
+from tidegate_operator.cli.words import age, short
 
 
 async def status(
@@ -93,7 +93,7 @@ def _history_row(entry: Entry) -> tuple[str, ...]:
         entry.revision,
         entry.state,
         age(entry.created, now()),
-        entry.sha256[:12] if entry.sha256 else "–",
+        short(entry.sha256) if entry.sha256 else "–",
         entry.uri or "–",
         "; ".join(entry.changes) or "–",
     )

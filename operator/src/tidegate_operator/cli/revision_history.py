@@ -27,7 +27,7 @@ class Entry:
     uri: str | None
     """The model's."""
     sha256: str | None
-    """The model's, if the spec named it."""
+    """The model's, as the spec names it, or of stable, the canary and the previous revision the status."""
     changes: tuple[str, ...]
     """What differs from the revision before, defaults filled in; of the oldest that is kept, nothing."""
 
@@ -36,6 +36,7 @@ def history(service: Service, records: Iterable[Object]) -> list[Entry]:
     """The revisions of `service`, newest first."""
     entries: list[Entry] = []
     before: Object | None = None
+    held = _held(service)
     for record in sorted(records, key=lambda item: int(item["revision"])):
         name: str = record["metadata"]["name"]
         content = _content(record)
@@ -47,12 +48,18 @@ def history(service: Service, records: Iterable[Object]) -> list[Entry]:
                 created=moment(record["metadata"].get("creationTimestamp")),
                 state=_state(service, name),
                 uri=model.get("uri"),
-                sha256=model.get("sha256"),
+                sha256=model.get("sha256") or held.get(name),
                 changes=() if before is None else tuple(_changes(before, record)),
             )
         )
         before = record
     return entries[::-1]
+
+
+def _held(service: Service) -> dict[str, str]:
+    """What models the status says that revisions are held to."""
+    known = (service.status.stable, service.status.canary, service.status.previous)
+    return {each.revision: each.model_sha256 for each in known if each and each.model_sha256}
 
 
 def _state(service: Service, revision: str) -> State:

@@ -12,12 +12,14 @@ from tidegate_operator.api.status import (
     Condition,
     CopySample,
     RoutedRevision,
+    RoutingStatus,
     Sample,
 )
 from tidegate_operator.cli.service import Service
 from tidegate_operator.cli.sparkline import Seen, Series, sparkline
-from tidegate_operator.cli.words import age, count, percent, plain, span, step_of
+from tidegate_operator.cli.words import age, count, percent, plain, short, span, step_of
 from tidegate_operator.conditions import PLATFORM_UPDATE_AVAILABLE, RECONCILING, SCALING_ACTIVE, STALLED
+from tidegate_operator.evidence.queries import query_words
 
 GOOD: Final = "green"
 BAD: Final = "red"
@@ -30,14 +32,16 @@ _VERDICTS = {"Pass": GOOD, "Fail": BAD, "Inconclusive": BUSY}
 def tree(service: Service, now: datetime, seen: Seen | None = None) -> Tree:
     """The tree of `service`, with graphs of what was `seen` before."""
     head = Text.assemble((service.name, "bold"), (f"  {service.namespace}", DIM))
-    if service.status.url:
-        head.append(f"  {plain(service.status.url)}")
+    for url in filter(None, (service.status.url, service.status.external_url)):
+        head.append(f"  {plain(url)}")
     root = Tree(head, guide_style=DIM)
     if not service.seen:
         behind = f"the controller hasn't looked at generation {service.generation} yet; what follows is older"
         root.add(Text(behind, BUSY))
     for condition in service.status.conditions:
         root.add(_condition(condition, now))
+    if service.status.routing:
+        root.add(_routing(service.status.routing))
     _revisions(root, service, now, seen)
     _rollout(root, service, now)
     return root
@@ -64,6 +68,12 @@ def _style(condition: Condition) -> str:
     return GOOD if condition.status == "True" else BAD
 
 
+def _routing(routing: RoutingStatus) -> Text:
+    settled = not (routing.coming or routing.leaving)
+    line = Text.assemble(("routing  ", "bold"), (routing.provider, GOOD if settled else BUSY))
+    return line.append(f"  {plain(routing.message)}") if routing.message else line
+
+
 def _revisions(root: Tree, service: Service, now: datetime, seen: Seen | None) -> None:
     status = service.status
     for role, routed in (("stable", status.stable), ("canary", status.canary)):
@@ -77,7 +87,10 @@ def _revisions(root: Tree, service: Service, now: datetime, seen: Seen | None) -
         left = span(retiring.until - now)
         root.add(Text.assemble(("retiring  ", "bold"), retiring.revision, (f"  pods go in {left}", DIM)))
     if status.previous:
-        root.add(Text.assemble(("previous  ", "bold"), status.previous.revision))
+        line = Text.assemble(("previous  ", "bold"), status.previous.revision)
+        if status.previous.model_sha256:
+            line.append(f"  model {short(status.previous.model_sha256)}", DIM)
+        root.add(line)
 
 
 def _routed(role: str, routed: RoutedRevision) -> Text:
@@ -88,6 +101,8 @@ def _routed(role: str, routed: RoutedRevision) -> Text:
     line.append(f"  {routed.ready_replicas}/{routed.replicas} ready", pods)
     if routed.p95_ms is not None:
         line.append(f"  p95 {routed.p95_ms} ms")
+    if routed.model_sha256:
+        line.append(f"  model {short(routed.model_sha256)}", DIM)
     if routed.preview_url:
         line.append(f"  {plain(routed.preview_url)}", DIM)
     return line
@@ -135,9 +150,12 @@ def _analysis(branch: Tree, analysis: AnalysisStatus, now: datetime) -> None:
     judged = branch.add(line)
     if analysis.copies is not None:
         judged.add(Text.assemble(("copies  ", DIM), copies_words(analysis.copies)))
-        return
-    for role, sample in (("canary", analysis.canary), ("stable", analysis.stable)):
-        judged.add(Text.assemble((f"{role}  ", DIM), sample_words(sample, analysis.slow_after_ms)))
+    else:
+        for role, sample in (("canary", analysis.canary), ("stable", analysis.stable)):
+            judged.add(Text.assemble((f"{role}  ", DIM), sample_words(sample, analysis.slow_after_ms)))
+    for query in analysis.queries or []:
+        style = GOOD if query.outcome == "Within" else BAD if query.outcome == "OutOfBounds" else BUSY
+        judged.add(Text(plain(query_words(query)), style))
 
 
 def sample_words(sample: Sample, slow_after_ms: float | None) -> str:

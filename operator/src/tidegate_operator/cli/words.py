@@ -28,6 +28,11 @@ def age(then: datetime | None, now: datetime) -> str:
     return "–" if then is None else span(now - then)
 
 
+def short(sha256: str) -> str:
+    """As much of a digest as tells it from others in a terminal."""
+    return plain(sha256)[:12]
+
+
 def count(number: int) -> str:
     """A number with its thousands set apart."""
     return f"{number:,}"

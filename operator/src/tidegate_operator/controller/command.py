@@ -28,13 +28,15 @@ from tidegate_operator.kube.fence import Fence, Fenced
 from tidegate_operator.kube.objects import CHILDREN, ENDPOINT_SLICE, POD, SERVICES, Kind, Object, matters
 from tidegate_operator.kube.pulse import Pulse, loop_clock
 from tidegate_operator.kube.recorder import Recorder
-from tidegate_operator.kube.store import Key, Store, key_of, reference_of
+from tidegate_operator.kube.store import Key, Reference, Store, key_of, reference_of
 from tidegate_operator.kube.version import kubernetes_version
 from tidegate_operator.process.administration import administration
 from tidegate_operator.process.pages import http_fetch
+from tidegate_operator.process.prometheus import Prometheus
 from tidegate_operator.process.serving import serving
 from tidegate_operator.reconcile import Reconciler, utc_now
 from tidegate_operator.routing.callers import Callers
+from tidegate_operator.routing.direct import Direct
 from tidegate_operator.routing.gateway import Gateway
 from tidegate_operator.routing.plain import PlainService
 from tidegate_operator.routing.router import Router
@@ -72,8 +74,10 @@ class Controller:
         router = Router(install, self.store, session)
         recorder = Recorder(guarded, utc_now)
         plain, gateway = PlainService(install, self.store, guarded), Gateway(install, self.store, guarded)
-        ways = Ways({"Router": router, "Service": plain, "Gateway": gateway}, self.store)
-        analyst = Analyst(Callers(ways, http_fetch(session)))
+        fetch = http_fetch(session)
+        direct = Direct(install, self.store, guarded, fetch)
+        ways = Ways({"Router": router, "Service": plain, "Gateway": gateway, "Direct": direct}, self.store)
+        analyst = Analyst(Callers(ways, fetch), Prometheus(session, install))
         # Who is for some namespaces alone has no right to see nodes.
         foresight = Foresight(None if install.watched else Census(cluster, loop_clock()), install)
         reconciler = Reconciler(guarded, self.store, ways, analyst, foresight, recorder, install)
@@ -108,7 +112,7 @@ class Controller:
             pause = REFRESH_SECONDS
             try:
                 for key in await listing.refresh(self._cluster, self.store, WATCHED, self.namespaces):
-                    self.queue.add(key)
+                    self._add(key)
                 self.listed.set()
             except errors.ApiError as error:
                 # What is known may be late, but it is no worse than a restart.
@@ -126,7 +130,7 @@ class Controller:
         await self.listed.wait()
         self._relist.set()
         for key in self.store.services():
-            self.queue.add(key)
+            self.queue.add(key, news=self._is_new(key))
         await self.workers.run()
 
     def _wake(self, item: Object) -> None:
@@ -135,7 +139,16 @@ class Controller:
             for service in self.store.services():
                 self.queue.add(service)
         elif key := key_of(item):
-            self.queue.add(key)
+            self._add(key)
+
+    def _add(self, key: Key) -> None:
+        # What is there at a start is told by listing and streams: it is no news, unless nobody has answered it yet.
+        self.queue.add(key, news=self.listed.is_set() or self._is_new(key))
+
+    def _is_new(self, key: Key) -> bool:
+        """Whether a service's spec hasn't been acted on."""
+        live = self.store.get(Reference(naming.KIND, key.namespace, key.name))
+        return live is not None and live["metadata"]["generation"] != live.get("status", {}).get("observedGeneration")
 
 
 async def run(install: Install, settings: ControllerSettings) -> None:

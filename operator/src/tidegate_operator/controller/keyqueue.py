@@ -14,14 +14,17 @@ LAST_RETRY_SECONDS = 300.0
 class KeyQueue(Generic[K]):
     """A queue of keys with the semantics of client-go's work queue, on the loop's clock.
 
-    A key added while it waits is there once; added while it is worked on, it comes again after `done`. `waited` is told
-    for how many seconds each key was due when it is taken.
+    A key added while it waits is there once; added while it is worked on, it comes again after `done`. Keys of which
+    nothing new is known wait until no others do: after a start, what somebody changes then isn't behind a thousand
+    that are only looked at again. `waited` is told for how many seconds each key was due when it is taken.
     """
 
     def __init__(self, waited: Callable[[float], None] = lambda seconds: None) -> None:
         self._waited = waited
         self._due_since: dict[K, float] = {}
         self._ready: deque[K] = deque()
+        self._idle: dict[K, None] = {}
+        """Due, in this order, when nothing is in `_ready`."""
         self._dirty: set[K] = set()
         self._working: set[K] = set()
         self._later: dict[K, asyncio.TimerHandle] = {}
@@ -31,15 +34,22 @@ class KeyQueue(Generic[K]):
     def __len__(self) -> int:
         return len(self._dirty)
 
-    def add(self, key: K) -> None:
-        """Make `key` due now."""
+    def add(self, key: K, *, news: bool = True) -> None:
+        """Make `key` due now; without `news`, when nothing else is."""
         if key in self._dirty:
+            if news and key in self._idle:
+                del self._idle[key]
+                self._ready.append(key)
             return
         self._dirty.add(key)
         self._due_since[key] = asyncio.get_running_loop().time()
-        if key not in self._working:
+        if key in self._working:
+            return
+        if news:
             self._ready.append(key)
-            self._notify()
+        else:
+            self._idle[key] = None
+        self._notify()
 
     def add_after(self, key: K, seconds: float) -> None:
         """Make `key` due in `seconds`, or earlier if it was to be due earlier already."""
@@ -72,7 +82,7 @@ class KeyQueue(Generic[K]):
 
     async def get(self) -> K:
         """The next due key, in the order in which they became due; call `done` with it after the work."""
-        while not self._ready:
+        while not (self._ready or self._idle):
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiters.append(waiter)
             try:
@@ -82,7 +92,8 @@ class KeyQueue(Generic[K]):
                 if waiter.done() and not waiter.cancelled():
                     self._notify()
                 raise
-        key = self._ready.popleft()
+        key = self._ready.popleft() if self._ready else next(iter(self._idle))
+        self._idle.pop(key, None)
         self._dirty.discard(key)
         self._working.add(key)
         self._waited(asyncio.get_running_loop().time() - self._due_since.pop(key))

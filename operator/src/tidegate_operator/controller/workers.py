@@ -16,7 +16,7 @@ from tidegate_operator.reconcile import Outcome
 
 logger = logging.getLogger(__name__)
 
-WORKERS = 8
+WORKERS = 16
 RESYNC_SECONDS = 300.0
 """How long a service is left alone at most; a fifth more or less, so that not all come at once."""
 
@@ -87,7 +87,9 @@ class Workers:
                 self._queue.forget(key)
             else:
                 resync = RESYNC_SECONDS * random.uniform(0.8, 1.2)
-                self._queue.add_after(key, resync if passed.due is None else passed.due.total_seconds())
+                # Also where it waits for a time that is far off, such as when pods are to go: what no watch tells of
+                # may change before.
+                self._queue.add_after(key, resync if passed.due is None else min(resync, passed.due.total_seconds()))
         self._metrics.passes.labels(outcome).inc()
         self._metrics.pass_seconds.observe(loop.time() - begun)
 

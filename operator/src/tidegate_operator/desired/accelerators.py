@@ -15,6 +15,12 @@ def limits(spec: InferenceServiceSpec) -> dict[str, str]:
     return {} if gpu.claim_template else {gpu.resource: str(gpu.count)}
 
 
+def held(pod: Manifest) -> int:
+    """How many a pod holds by its `spec`, those of a ResourceClaim aside, which say nowhere how many they are."""
+    asked = (container.get("resources", {}).get("limits", {}) for container in pod["containers"])
+    return sum(int(count) for limits in asked for resource, count in limits.items() if "/" in resource)
+
+
 def pod_fields(spec: InferenceServiceSpec) -> Manifest:
     """What the pod's spec says of devices that are claimed: `resourceClaims`, or nothing."""
     template = _claim_template(spec)

@@ -7,7 +7,8 @@ from tidegate_operator.api.spec import InferenceServiceSpec
 from tidegate_operator.desired import Manifest, Owner, revision
 from tidegate_operator.install import Install
 from tidegate_operator.revisions import Revision
-from tidegate_operator.rollout.capacity import Bounds, autoscaled
+from tidegate_operator.rollout.capacity import Bounds
+from tidegate_operator.rollout.giving import autoscaled
 from tidegate_operator.rollout.state import RolloutState
 
 

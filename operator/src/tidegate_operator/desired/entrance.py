@@ -1,4 +1,4 @@
-"""The Services by which callers reach a service: one under its name, and where nothing is between, one for its pods."""
+"""The Services by which callers reach a service: one under its name, and where nothing is between, one to its pods."""
 
 from tidegate_operator import naming
 from tidegate_operator.desired import Manifest, Owner, metadata
@@ -25,14 +25,25 @@ def entrance(owner: Owner, host: str) -> Manifest:
 def pods_service(owner: Owner, state: RolloutState, *, grpc: bool) -> Manifest:
     """The Service that leads to the pods themselves: of one revision, or while a canary has a part of all of them."""
     service = owner["metadata"]["name"]
+    return _to_pods(owner, naming.pods_service(service), _selector(service, state), grpc)
+
+
+def direct_service(owner: Owner, stable: str | None, *, grpc: bool) -> Manifest:
+    """The Service that leads to the pods of the stable revision alone, which hand a canary's share over themselves."""
+    service = owner["metadata"]["name"]
+    selector = naming.pod_selector(service, stable or "")
+    return _to_pods(owner, naming.direct_service(service), selector, grpc)
+
+
+def _to_pods(owner: Owner, name: str, selector: dict[str, str], grpc: bool) -> Manifest:
     ports: list[Manifest] = [{"name": "http", "port": 80, "targetPort": "http"}]
     if grpc:
         ports.append({"name": "grpc", "port": naming.GRPC_PORT, "targetPort": naming.GRPC_PORT})
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": {**metadata.of_service(owner), "name": naming.pods_service(service)},
-        "spec": {"type": "ClusterIP", "selector": _selector(service, state), "ports": ports},
+        "metadata": {**metadata.of_service(owner), "name": name},
+        "spec": {"type": "ClusterIP", "selector": selector, "ports": ports},
     }
 
 

@@ -7,13 +7,13 @@ was worse in it than before, beyond chance, the window alone says what stable is
 
 from dataclasses import dataclass
 from math import sqrt
-from typing import Final
+from typing import Final, Literal
 
 from tidegate_operator.api.rollout_spec import AnalysisSpec
 from tidegate_operator.api.schema import seconds, share
 from tidegate_operator.api.status import Sample
 from tidegate_operator.evidence.betting import upper_bound
-from tidegate_operator.evidence.buckets import above, added, index_of, steps_of
+from tidegate_operator.evidence.buckets import above, added, bound, index_of, steps_of
 from tidegate_operator.evidence.tally import Window
 
 SLOW_SHARE: Final = 0.05
@@ -49,6 +49,8 @@ class SlowAllowance(Allowance):
     """Of slow requests, which are those above the bound of this index."""
 
     index: int = 0
+    by: Literal["maxP95Increase", "minP95Increase", "maxP95"] = "maxP95Increase"
+    """The field of the analysis that the bound comes from."""
 
 
 def failures_allowed(analysis: AnalysisSpec, before: Sample, window: Window) -> Allowance:
@@ -74,19 +76,18 @@ def slow_allowed(analysis: AnalysisSpec, window: Window) -> SlowAllowance | None
 
     The p95 is no bound of a bucket, so the bound nearest to it stands for it, together with the share of stable's
     requests that are above that, or 5 % if that is more; the canary's are compared as many buckets higher as it may
-    be slower. `window` is stable's.
+    be slower, by share or by time, whichever leads further. `window` is stable's.
     """
     limit = None
     if analysis.max_p95 is not None:
-        limit = SlowAllowance(SLOW_SHARE, compared=False, index=index_of(seconds(analysis.max_p95)))
-    steps = steps_of(share(analysis.max_p95_increase))
-    compared = _slow_by_stable(window.earlier, window.counts, steps)
+        limit = SlowAllowance(SLOW_SHARE, compared=False, index=index_of(seconds(analysis.max_p95)), by="maxP95")
+    compared = _slow_by_stable(analysis, window.earlier, window.counts)
     if compared is None or (limit is not None and limit.index < compared.index):
         return limit
     return compared
 
 
-def _slow_by_stable(earlier: tuple[int, ...], counts: tuple[int, ...], steps: int) -> SlowAllowance | None:
+def _slow_by_stable(analysis: AnalysisSpec, earlier: tuple[int, ...], counts: tuple[int, ...]) -> SlowAllowance | None:
     every = added(earlier, counts)
     if sum(every) < LEAST_TIMED:
         return None
@@ -98,7 +99,11 @@ def _slow_by_stable(earlier: tuple[int, ...], counts: tuple[int, ...], steps: in
         index = _p95_index(counts)
         bad, of = above(counts, index), sum(counts)
     allowed = max(SLOW_SHARE, upper_bound(bad, of))
-    return SlowAllowance(allowed, compared=True, bad=bad, of=of, index=index + steps)
+    by_share = index + steps_of(share(analysis.max_p95_increase))
+    by_time = index_of(bound(index) + seconds(analysis.min_p95_increase))
+    if by_time > by_share:
+        return SlowAllowance(allowed, compared=True, bad=bad, of=of, index=by_time, by="minP95Increase")
+    return SlowAllowance(allowed, compared=True, bad=bad, of=of, index=by_share)
 
 
 def _p95_index(counts: tuple[int, ...]) -> int:

@@ -31,8 +31,8 @@ Reason = Literal[
 ]
 
 _MUTE: Final = (
-    "stable's pods were made by an earlier release and can't copy requests: Promote goes on without,"
-    " or Abort, Update stable and Retry"
+    "stable's pods were made by an earlier release, or are of an image of one's own, and can't copy requests: Promote"
+    " goes on without, or Abort, Update stable and Retry"
 )
 
 

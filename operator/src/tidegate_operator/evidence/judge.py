@@ -28,6 +28,7 @@ Reason = Literal[
     "ErrorRateExceeded",
     "ErrorsIncreased",
     "NoStableRequests",
+    "NoTimes",
     "P95Exceeded",
     "P95Increased",
     "TooFewRequests",
@@ -54,6 +55,7 @@ class _Seen:
     failing: Allowance
     slow: SlowAllowance | None
     restarts: int
+    untimed: bool
 
 
 def judge(
@@ -108,6 +110,7 @@ def _seen(analysis: AnalysisSpec, before: AnalysisStatus | None, canary: Window,
         failing=failing,
         slow=slow,
         restarts=canary.restarts,
+        untimed=canary.untimed,
     )
 
 
@@ -126,13 +129,13 @@ def _finding(analysis: AnalysisSpec, seen: _Seen, steps: int) -> _Finding:
     if canary.requests < analysis.min_requests:
         few = f"{canary.requests} of {analysis.min_requests} requests that the canary has to have answered"
         return _Finding("Inconclusive", "TooFewRequests", f"{few}; {told}")
-    if canary.timed < min(analysis.min_requests, LEAST_TIMED):
+    if not seen.untimed and canary.timed < min(analysis.min_requests, LEAST_TIMED):
         few = f"the times of {canary.timed} of the canary's batches are known, which are too few to tell a p95"
         return _Finding("Inconclusive", "TooFewTimes", f"{few}; {told}")
     if stable.requests < LEAST_COMPARED:
         alone = f"stable had {stable.requests or 'no'} requests, so the canary was held against fixed bounds alone"
         return _Finding("Pass", "NoStableRequests", f"{alone}; {told}")
-    return _Finding("Pass", "WithinBounds", told)
+    return _Finding("Pass", "NoTimes" if seen.untimed else "WithinBounds", told)
 
 
 def _told_failures(seen: _Seen) -> str:
@@ -145,10 +148,12 @@ def _told_failures(seen: _Seen) -> str:
 
 def _told_times(seen: _Seen) -> str:
     canary, slow = seen.canary, seen.slow
+    if seen.untimed:
+        return "its image tells no times, so whether it is slower isn't known"
     if slow is None:
         return "no p95 to hold the canary's against is known"
     told = f"{words.part(canary.slow, canary.timed, 'timed request')} of the canary were slow"
-    told += f", above {1000 * bound(slow.index):.4g} ms by now, and {words.percent(slow.share)} are allowed"
+    told += f", above {1000 * bound(slow.index):.4g} ms by now ({slow.by}), and {words.percent(slow.share)} are allowed"
     return f"{told} by {words.count(slow.of, 'timed request')} of stable" if slow.compared else told
 
 

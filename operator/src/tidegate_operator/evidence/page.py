@@ -1,12 +1,12 @@
-"""What a pod's `/metrics` page tells: its requests, their times, and what became of those it copied. Pure."""
+"""What a pod's page of evidence tells: its requests, their times, and what became of those it copied. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import inf
 from typing import Final
 
 from tidegate_operator.evidence.buckets import BOUNDS_SECONDS, added
 from tidegate_operator.evidence.readings import NO_COPIES, Calls, Copies, Times, plus
-from tidegate_operator.exposition import Malformed, histograms, samples
+from tidegate_operator.exposition import Malformed, Sample, histograms, samples
 from tidegate_operator.naming import COPIES_METRIC, EVIDENCE_METRIC, REQUESTS_METRIC, SHARE_METRIC
 
 _BUCKETS = f"{EVIDENCE_METRIC}_bucket"
@@ -56,10 +56,15 @@ def calls_of(page: str) -> Calls | None:
     Raises Malformed where a count isn't one.
     """
     told = list(samples(page, (REQUESTS_METRIC,)))
-    counted = [(sample.labels.get("code", ""), int(sample.value)) for sample in told]
-    answered = [(code, count) for code, count in counted if code not in _NO_REQUESTS]
+    return counted(told) if told else None
+
+
+def counted(told: Iterable[Sample]) -> Calls:
+    """Requests and failures by samples that have a `code`."""
+    codes = [(sample.labels.get("code", ""), int(sample.value)) for sample in told]
+    answered = [(code, count) for code, count in codes if code not in _NO_REQUESTS]
     failures = sum(count for code, count in answered if code[:1] in ("4", "5"))
-    return Calls(sum(count for _, count in answered), failures) if told else None
+    return Calls(sum(count for _, count in answered), failures)
 
 
 def _by_bucket(series: Mapping[float, int]) -> tuple[int, ...]:

@@ -69,3 +69,5 @@ class Readings:
     """What pods of other revisions copied to it."""
     mute: int = 0
     """Pods of other revisions that were asked, where none of them can copy requests."""
+    untimed: bool = False
+    """Whether it is known of all its pods that they tell nothing of their requests."""

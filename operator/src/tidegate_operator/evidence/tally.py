@@ -37,6 +37,8 @@ class Window:
     """What became of copies that others' pods sent to it."""
     mute: int = 0
     """By the last reading, those that could be asked, where none of them can send any."""
+    untimed: bool = False
+    """Whether nobody will ever tell how long its requests took."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ class Tally:
             restarts=self.window.restarts + ended,
             copies=copies,
             mute=readings.mute,
+            untimed=readings.untimed,
         )
         return replace(
             self,

@@ -26,10 +26,17 @@ class Forecast:
     fits: bool | None
     """None: nobody could look."""
     message: str
+    told: bool = False
+    """Whether a change is heard of by itself, as of pods that are there and get a node, or nobody could find out."""
 
 
 PLACED = Forecast(True, "all pods have a place, or will find one")
 """In the same words for both: who looks while pods are being placed isn't told of it."""
+
+
+def heard_of(wanted: Iterable[Wanted]) -> bool:
+    """Whether all of these pods are there, so that their watch tells when they get a node."""
+    return all(each.made == each.pods for each in wanted)
 
 
 def forecast(wanted: Sequence[Wanted], inventory: Inventory, quotas: Iterable[Object]) -> Forecast:
@@ -43,5 +50,5 @@ def forecast(wanted: Sequence[Wanted], inventory: Inventory, quotas: Iterable[Ob
         if found.pods < each.pods:
             more = "a pod" if each.pods == 1 else f"{each.pods} pods"
             why = found.message or f"there is room for {found.pods}"
-            return Forecast(False, f"{each.revision} is to have {more} more than run: {why}")
+            return Forecast(False, f"{each.revision} is to have {more} more than run: {why}", heard_of(wanted))
     return PLACED

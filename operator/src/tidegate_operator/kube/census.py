@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 KEPT_SECONDS: Final = 30.0
 """How long what was listed is told again: however many services wait, the cluster is listed twice a minute at most."""
 
+LONG_KEPT_SECONDS: Final = 300.0
+"""The same for who hears of a change otherwise, as where pods wait for a node: of a thousand somebody always asks."""
+
 PATIENCE_SECONDS: Final = 2.0
 """How long a pass waits for a listing; a later one is told what it brought."""
 
@@ -34,7 +37,7 @@ _RUNNING: Final = {"fieldSelector": "status.phase!=Succeeded,status.phase!=Faile
 
 
 class Census:
-    """Lists nodes and pods; what it says is at most `KEPT_SECONDS` old by `clock`.
+    """Lists nodes and pods; what it says is at most `KEPT_SECONDS` old by `clock`, or as old as who asks bears.
 
     A listing goes on though nobody waits for it any more: passes of all services must not stand behind a slow one.
     """
@@ -45,24 +48,28 @@ class Census:
         self._inventory: asyncio.Task[_Listed[Inventory]] | None = None
         self._quotas: dict[str, asyncio.Task[_Listed[list[Object]]]] = {}
 
-    async def inventory(self) -> Inventory:
+    async def inventory(self, kept_seconds: float = KEPT_SECONDS) -> Inventory:
         """The nodes, and what is asked of each. Raises `errors.ApiError`, the same one for `KEPT_SECONDS`."""
-        if self._inventory is None or self._over(self._inventory):
+        if self._inventory is None or self._over(self._inventory, kept_seconds):
             self._inventory = asyncio.create_task(self._listed(self._look()))
         return await _told(self._inventory)
 
-    async def quotas(self, namespace: str) -> list[Object]:
+    async def quotas(self, namespace: str, kept_seconds: float = KEPT_SECONDS) -> list[Object]:
         """The namespace's ResourceQuotas. Raises `errors.ApiError`, the same one for `KEPT_SECONDS`."""
-        self._quotas = {name: listing for name, listing in self._quotas.items() if not self._over(listing)}
-        if namespace not in self._quotas:
+        bound = LONG_KEPT_SECONDS
+        self._quotas = {name: listing for name, listing in self._quotas.items() if not self._over(listing, bound)}
+        if namespace not in self._quotas or self._over(self._quotas[namespace], kept_seconds):
             self._quotas[namespace] = asyncio.create_task(self._listed(self._collected(QUOTA, namespace)))
         return await _told(self._quotas[namespace])
 
-    def _over(self, listing: "asyncio.Task[_Listed[T]]") -> bool:
+    def _over(self, listing: "asyncio.Task[_Listed[T]]", kept_seconds: float) -> bool:
         if not listing.done():
             return False
-        failed = listing.cancelled() or listing.exception() is not None
-        return failed or self._clock() - listing.result().at >= KEPT_SECONDS
+        if listing.cancelled() or listing.exception() is not None:
+            return True
+        found = listing.result()
+        bound = KEPT_SECONDS if isinstance(found.found, errors.ApiError) else kept_seconds
+        return self._clock() - found.at >= bound
 
     async def _listed(self, listing: Awaitable[T]) -> "_Listed[T]":
         try:

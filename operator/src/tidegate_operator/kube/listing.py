@@ -8,8 +8,8 @@ from tidegate_operator.kube.keeping import kept
 from tidegate_operator.kube.objects import Kind, Object
 from tidegate_operator.kube.store import Key, Store
 
-PAGE = 250
-"""Objects a request."""
+PAGE = 100
+"""Objects a request: all kinds are listed at once at a start, and a page once read weighs several times its text."""
 
 
 async def refresh(

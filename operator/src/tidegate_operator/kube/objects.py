@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tidegate_operator import naming
+from tidegate_operator.observed import settled
 
 Object = Mapping[str, Any]
 
@@ -66,8 +67,6 @@ _BY_PLURAL = {kind.plural: kind.name for kind in (*BY_NAME.values(), Kind("Event
 
 _UNREAD_STATUS = frozenset({RECORD.name, SERVICE.name, BUDGET.name})
 """Kinds of whose status no decision reads anything."""
-_READ_STATUS = ("observedGeneration", "replicas", "updatedReplicas", "readyReplicas")
-"""What is read of a Deployment's, besides that pods could not be made."""
 _BOOKKEEPING = frozenset({"resourceVersion", "managedFields", "annotations"})
 """Metadata that changes with what others do to an object."""
 _THEIR_ANNOTATION = "deployment.kubernetes.io/revision"
@@ -95,7 +94,7 @@ def _telling(item: Object) -> dict[str, Any]:
     told["annotations"] = _annotations(item)
     if kind == DEPLOYMENT.name:
         conditions = [c for c in status.get("conditions", []) if c["type"] == "ReplicaFailure"]
-        told["status"] = [conditions, *(status.get(name) for name in _READ_STATUS)]
+        told["status"] = [conditions, status.get("readyReplicas"), settled(item)]
     elif kind == AUTOSCALER.name:
         told["status"] = [c for c in status.get("conditions", []) if c["type"] == "ScalingActive"]
     elif kind not in _UNREAD_STATUS:

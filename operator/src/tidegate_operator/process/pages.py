@@ -19,6 +19,11 @@ def page_url(address: str) -> str:
     return f"http://{host}:{ADMIN_PORT}/metrics"
 
 
+def evidence_url(address: str) -> str:
+    """Where it serves what canaries are judged by."""
+    return f"{page_url(address)}/evidence"
+
+
 def http_fetch(session: aiohttp.ClientSession) -> Fetch:
     """Fetch by HTTP.
 

@@ -16,9 +16,12 @@ from tidegate_operator.api.rollout_spec import RolloutSpec
 from tidegate_operator.api.scaling_spec import ScalingSpec
 from tidegate_operator.api.schema import seconds
 from tidegate_operator.api.status import Phase
-from tidegate_operator.rollout.capacity import Need, canary_need
+from tidegate_operator.evidence.queries import UNSETTLED
+from tidegate_operator.rollout.capacity import canary_need
 from tidegate_operator.rollout.decision import Decision
 from tidegate_operator.rollout.ending import DEADLINE_EXCEEDED, NO_DATA, aborted, promoted, told
+from tidegate_operator.rollout.need import Need
+from tidegate_operator.rollout.room import yields
 from tidegate_operator.rollout.shadow import judged_by_copies
 from tidegate_operator.rollout.state import RolloutState, Seen, Situation
 
@@ -47,7 +50,7 @@ class Trial:
     @property
     def need(self) -> Need:
         """The pods that it needs for its next weight."""
-        return canary_need(self.state, self.rollout, self.scaling, self.situation.of(self.state.stable).wanted)
+        return canary_need(self.state, self.rollout, self.scaling, self.situation)
 
     @property
     def weight(self) -> int:
@@ -126,11 +129,13 @@ def _trouble(trial: Trial) -> Decision | None:
 def _prepare(trial: Trial) -> Decision:
     if trial.held:
         return trial.changed("Paused", trial.held)
-    if trial.need.obstacle:
-        return replace(trial.changed("Blocked", trial.need.obstacle), obstacle=True)
+    if short := _short(trial):
+        return replace(short, state=trial.changed("Blocked", short.message).state)
     until = trial.state.since + _deadline(trial.rollout)
     if until <= trial.now:
         return _give_up(trial, DEADLINE_EXCEEDED)
+    if climbed := _climbed(trial, "Preparing"):
+        return climbed
     missing = _missing(trial, f"{trial.weight} % need")
     if missing:
         return Decision(trial.state, missing, until)
@@ -140,9 +145,7 @@ def _prepare(trial: Trial) -> Decision:
 def _blocked(trial: Trial) -> Decision:
     if trial.held:
         return trial.changed("Paused", trial.held)
-    if trial.need.obstacle:
-        return Decision(trial.state, trial.need.obstacle, obstacle=True)
-    return trial.changed("Preparing", f"{trial.name} is prepared for {trial.weight} %")
+    return _short(trial) or trial.changed("Preparing", f"{trial.name} is prepared for {trial.weight} %")
 
 
 def _progress(trial: Trial) -> Decision:
@@ -165,15 +168,17 @@ def _progress(trial: Trial) -> Decision:
 
 def _without_evidence(trial: Trial, held_until: datetime) -> Decision:
     """What becomes of a step whose hold is over, and whose canary neither passed nor failed."""
-    match trial.rollout.analysis.on_no_data:
-        case "Pass":
-            return _advance(trial)
-        case "Fail":
-            return _give_up(trial, NO_DATA)
+    analysis = trial.state.analysis
+    # What queries leave open, or weren't asked yet, isn't a want of requests.
+    if not (analysis.reason in UNSETTLED if analysis else trial.rollout.analysis.queries):
+        match trial.rollout.analysis.on_no_data:
+            case "Pass":
+                return _advance(trial)
+            case "Fail":
+                return _give_up(trial, NO_DATA)
     until = held_until + _deadline(trial.rollout)
     if until <= trial.now:
         return _give_up(trial, DEADLINE_EXCEEDED)
-    analysis = trial.state.analysis
     unread = "what became of its copies" if trial.copied else "what its callers see"
     why = analysis.message if analysis else f"nothing could be read yet of {unread}"
     return _stay(trial, "Progressing", f"{trial.name} stays at {trial.state.weight} %: {why}", until)
@@ -188,9 +193,15 @@ def _paused(trial: Trial) -> Decision:
 
 def _promote(trial: Trial) -> Decision:
     if trial.held:
-        return trial.changed("Paused", trial.held)
-    if trial.need.obstacle:
-        return Decision(trial.state, trial.need.obstacle, obstacle=True)
+        if yields(trial.rollout) and trial.state.weight > trial.weight:
+            # Stable has given up what it would need for the step's weight.
+            return Decision(trial.state, trial.held)
+        # The spec may have other steps by now than those that it is promoted by.
+        weight = min(trial.state.weight, trial.rollout.steps[trial.state.step].weight)
+        fitted = replace(trial, state=replace(trial.state, weight=weight))
+        return fitted.changed("Paused", fitted.held or trial.held)
+    if ahead := _short(trial) or _climbed(trial, "Promoting"):
+        return ahead
     missing = _missing(trial, "all requests need")
     if missing:
         return Decision(trial.state, missing)
@@ -213,9 +224,25 @@ def _give_up(trial: Trial, reason: str) -> Decision:
     return Decision(state, told(state, trial.name))
 
 
+def _short(trial: Trial) -> Decision | None:
+    """The decision to wait for room; None if there is some to come."""
+    need = trial.need
+    if need.obstacle:
+        return Decision(trial.state, need.obstacle, obstacle=True)
+    return Decision(trial.state, need.busy, busy=True) if need.busy else None
+
+
+def _climbed(trial: Trial, phase: Phase) -> Decision | None:
+    """The decision to give it the weight that its pods carry where stable has to give up some for more of them."""
+    carried = trial.need.carried
+    if carried <= trial.state.weight or not trial.seen.serving:
+        return None
+    return trial.changed(phase, f"{trial.name} gets {carried} % of requests, as its pods carry", weight=carried)
+
+
 def _missing(trial: Trial, what_for: str) -> str | None:
-    if trial.seen.ready < trial.need.replicas:
-        return f"{trial.name} has {trial.seen.ready} of {trial.need.replicas} pods that {what_for}"
+    if trial.seen.ready < trial.need.goal:
+        return f"{trial.name} has {trial.seen.ready} of {trial.need.goal} pods that {what_for}"
     if not trial.seen.serving:
         awaited = trial.situation.awaited or f"every router sees a healthy pod of {trial.name}"
         return f"waiting until {awaited}"

@@ -1,13 +1,17 @@
 """How many pods each revision needs during a rollout, within `maxReplicas` and the surge.
 
 With D the pods that carry the whole demand, a revision with a weight of w percent needs ⌈w·D/100⌉ of them, and at least
-one. Stable keeps what it has until the promotion, so that an abort never meets too few pods.
+one. Stable keeps what it has until the promotion, so that an abort never meets too few pods, unless the spec has it
+yield (`giving`).
 """
 
 from dataclasses import dataclass
 
 from tidegate_operator.api.rollout_spec import RolloutSpec
 from tidegate_operator.api.scaling_spec import ScalingSpec
+from tidegate_operator.rollout.giving import autoscaled, demand, given_up
+from tidegate_operator.rollout.need import Need
+from tidegate_operator.rollout.room import Room, most, room_for, yields
 from tidegate_operator.rollout.state import RolloutState, Situation
 
 
@@ -19,48 +23,22 @@ class Bounds:
     high: int
 
 
-@dataclass(frozen=True)
-class Need:
-    """Pods that the canary needs for its next weight, and why it can't have them, if so."""
-
-    replicas: int
-    obstacle: str | None = None
-
-
-def most(scaling: ScalingSpec) -> int:
-    """The pods that a service may have outside a rollout."""
-    return scaling.max_replicas or scaling.min_replicas
-
-
-def autoscaled(scaling: ScalingSpec) -> bool:
-    """Whether HPAs choose the number of pods."""
-    return most(scaling) > scaling.min_replicas
-
-
-def demand(scaling: ScalingSpec, stable_wanted: int) -> int:
-    """The pods that carry all requests: what stable was scaled to, at least `minReplicas`."""
-    return max(scaling.min_replicas, min(stable_wanted, most(scaling)))
-
-
-def canary_need(state: RolloutState, rollout: RolloutSpec, scaling: ScalingSpec, stable_wanted: int) -> Need:
-    """The pods that the canary needs before its weight may rise to the current step's, or to 100 at the end.
-
-    A rollback needs what it needs: the surge bounds what a new revision may cost, not the way out.
-    """
+def canary_need(state: RolloutState, rollout: RolloutSpec, scaling: ScalingSpec, situation: Situation) -> Need:
+    """The pods that the canary needs before its weight may rise to the current step's, or to 100 at the end."""
     weight = 100 if state.phase in ("Promoting", "RollingBack") else rollout.steps[state.step].weight
-    total = demand(scaling, stable_wanted)
-    replicas = max(1, -(-weight * total // 100))
-    if rollout.surge is None or state.phase == "RollingBack":
-        return Need(replicas)
-    limit = most(scaling) + rollout.surge
-    if stable_wanted + replicas <= limit:
-        return Need(replicas)
-    obstacle = (
-        f"{weight} % needs {replicas} canary pods beside {stable_wanted} stable ones, and scaling.maxReplicas"
-        f" {most(scaling)} + rollout.surge {rollout.surge} allow {limit}: raise rollout.surge to"
-        f" {stable_wanted + replicas - most(scaling)}"
-    )
-    return Need(max(0, limit - stable_wanted), obstacle)
+    wanted = situation.of(state.stable).wanted
+    total = demand(scaling, wanted, state.whole)
+    goal = max(1, -(-weight * total // 100))
+    room = room_for(state, rollout, scaling, situation)
+    if room is None:
+        return Need(goal, goal, total)
+    if yields(rollout):
+        return given_up(state, scaling, situation, room, goal, weight)
+    # Pods that stable gave up while the spec let it are to come back.
+    allowed = room.for_canary(max(wanted, total) if state.whole else wanted)
+    if goal <= allowed:
+        return Need(goal, goal, total)
+    return Need(goal, allowed, total, f"{weight} % needs {room.lacking(wanted, goal)}")
 
 
 def bounds(state: RolloutState, rollout: RolloutSpec, scaling: ScalingSpec, situation: Situation) -> dict[str, Bounds]:
@@ -69,10 +47,16 @@ def bounds(state: RolloutState, rollout: RolloutSpec, scaling: ScalingSpec, situ
         return {}
     limit = most(scaling)
     if state.canary is None:
-        return {state.stable: Bounds(scaling.min_replicas, limit)}
-    wanted = situation.of(state.stable).wanted
-    low, need = demand(scaling, wanted), canary_need(state, rollout, scaling, wanted).replicas
-    total = limit + max(need if rollout.surge is None else rollout.surge, need if state.phase == "RollingBack" else 0)
-    stable = Bounds(low, max(low, min(limit, total - need)))
-    canary = Bounds(need, max(need, min(limit, total - wanted)) if autoscaled(scaling) else need)
-    return {state.stable: stable, state.canary: canary}
+        # What stable had given up is brought back at once; from then on its autoscaler decides.
+        low = demand(scaling, 0, state.whole)
+        return {state.stable: Bounds(low, limit)}
+    need = canary_need(state, rollout, scaling, situation)
+    room = room_for(state, rollout, scaling, situation) or Room(limit + max(need.replicas, rollout.surge or 0))
+    high = max(need.stable, min(limit, room.for_stable(need.replicas)))
+    if yields(rollout) and state.phase != "RollingBack":
+        # Both HPAs together may not choose more than there is.
+        found = Bounds(need.stable, high if autoscaled(scaling) else need.stable)
+        return {state.stable: found, state.canary: Bounds(need.replicas, need.replicas)}
+    beside = min(limit, room.for_canary(situation.of(state.stable).wanted))
+    canary = Bounds(need.replicas, max(need.replicas, beside) if autoscaled(scaling) else need.replicas)
+    return {state.stable: Bounds(need.stable, high), state.canary: canary}

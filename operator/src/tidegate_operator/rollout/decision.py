@@ -15,3 +15,5 @@ class Decision:
     look_again: datetime | None = None
     obstacle: bool = False
     """Whether it can't go on unless someone changes something."""
+    busy: bool = False
+    """Whether it waits for stable's load to fall."""

@@ -18,7 +18,9 @@ from tidegate_operator.api.scaling_spec import ScalingSpec
 from tidegate_operator.api.status import Phase, Request
 from tidegate_operator.rollout import canary, ending
 from tidegate_operator.rollout.decision import Decision
+from tidegate_operator.rollout.giving import whole_after
 from tidegate_operator.rollout.requests import answer, rule, unanswered
+from tidegate_operator.rollout.room import yields
 from tidegate_operator.rollout.state import RolloutState, Situation
 
 
@@ -32,9 +34,16 @@ def step(
     decision = _Pass(rollout, scaling, situation, now).decide(_fitted(state, rollout, now))
     kept = tuple(entry for entry in decision.state.retiring if entry.until > now)[-ending.REMEMBERED :]
     following = replace(decision.state, retiring=kept)
+    following = replace(following, whole=_whole(state, following, rollout, scaling, situation))
     times = [entry.until for entry in kept] + ([decision.look_again] if decision.look_again else [])
     look_again = now if following != state else min(times, default=None)
     return replace(decision, state=following, look_again=look_again)
+
+
+def _whole(
+    before: RolloutState, after: RolloutState, rollout: RolloutSpec, scaling: ScalingSpec, situation: Situation
+) -> int | None:
+    return whole_after(before, after, scaling, situation.of(after.stable).wanted, yields=yields(rollout))
 
 
 def _fitted(state: RolloutState, rollout: RolloutSpec, now: datetime) -> RolloutState:

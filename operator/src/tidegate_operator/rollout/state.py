@@ -1,7 +1,7 @@
 """The rollout's memory, as it is kept in the status, and what a decision is made from."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from tidegate_operator.api.status import (
@@ -35,6 +35,8 @@ class RolloutState:
     """The step that the canary is at, or is prepared for."""
     paused: bool = False
     """Whether a request paused the canary."""
+    whole: int | None = None
+    """Pods that carried all requests before stable began to yield; until it has them again."""
     analysis: AnalysisStatus | None = None
     """What the canary is judged on in this step; after an abort by evidence, what it was judged on."""
     reason: str | None = None
@@ -85,6 +87,12 @@ class Situation:
     awaited: str | None = None
     """What a revision that isn't routable waits for; None: until every router sees a healthy pod of it."""
 
+    gpus: Mapping[str, int] = field(default_factory=dict)
+    """What one pod of a revision holds of them; none, if it isn't named."""
+
+    pressed: bool = False
+    """Whether stable's autoscaler would have more pods than it may."""
+
     def of(self, revision: str | None) -> Seen:
         """What is known of `revision`; nothing, if it has no pods."""
         return self.seen.get(revision, Seen()) if revision else Seen()
@@ -111,6 +119,7 @@ def recall(status: InferenceServiceStatus, seen: Mapping[str, Seen], target: str
         weight=status.canary.weight if status.canary else 0,
         step=rollout.step or 0,
         paused=bool(rollout.paused),
+        whole=rollout.whole,
         analysis=rollout.analysis,
         reason=rollout.reason,
         previous=status.previous.revision if status.previous else None,

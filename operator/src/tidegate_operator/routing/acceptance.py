@@ -26,6 +26,13 @@ def obstacle(route: Mapping[str, Any]) -> Failure | None:
     return None
 
 
+def stands(route: Mapping[str, Any], place: Mapping[str, Any]) -> bool:
+    """Whether `route` is at the Gateway and under the names that `place`, the same part of another, says."""
+    spec, namespace = route["spec"], route["metadata"]["namespace"]
+    places = [[_place(parent, namespace) for parent in each.get("parentRefs") or []] for each in (spec, place)]
+    return places[0] == places[1] and (spec.get("hostnames") or []) == place["hostnames"]
+
+
 def _problem(answer: Mapping[str, Any], generation: int) -> Failure | None:
     conditions = {each["type"]: each for each in answer.get("conditions") or []}
     for kind in _CONDITIONS:

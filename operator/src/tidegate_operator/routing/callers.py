@@ -35,6 +35,6 @@ class Callers:
         return await way.accepted(key.namespace, key.name, weights)
 
     def exact(self, key: Key, *, matches: bool) -> bool:
-        """See `analyst.Sources.exact`: pods don't tell those that were chosen apart from others."""
+        """See `analyst.Sources.exact`: most pods don't tell those that were chosen apart from others."""
         _, can = self._ways.of(key)
-        return can.exact and (can.counts or not matches)
+        return can.exact and (can.counts or not matches) and self._ways.counts_all(key)

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from tidegate_operator.api.routing_spec import ProviderName
-from tidegate_operator.api.status import RoutingStatus
+from tidegate_operator.api.status import MESSAGE_LENGTH, RoutingStatus
 
 SETTLE: Final = timedelta(seconds=5)
 """How long the new way is seen to work first: nodes hear of a Service's address a moment later than the API server."""
@@ -58,14 +58,17 @@ def following(move: Move, wanted: ProviderName, *, works: bool, now: datetime) -
     return Move(wanted, leaving=move.now, until=now + LEAVE)
 
 
-def told(move: Move, *, exact: bool) -> RoutingStatus | None:
-    """What the status says of it; None of the bundled router where nothing else is, or was lately."""
+def told(move: Move, *, exact: bool, hindrance: str | None = None) -> RoutingStatus | None:
+    """What the status says of it; None of the bundled router where nothing else is, or was lately.
+
+    `hindrance` is why the way that is coming doesn't work yet.
+    """
     if move == Move("Router"):
         return None
     return RoutingStatus(
         provider=move.now,
         weights="Exact" if exact else "Approximate",
-        message=_message(move, exact),
+        message=_message(move, exact, hindrance)[:MESSAGE_LENGTH],
         coming=move.coming,
         coming_since=move.since,
         leaving=move.leaving,
@@ -73,10 +76,10 @@ def told(move: Move, *, exact: bool) -> RoutingStatus | None:
     )
 
 
-def _message(move: Move, exact: bool) -> str:
+def _message(move: Move, exact: bool, hindrance: str | None) -> str:
     said = [] if exact else ["weights are approximate: a revision's share follows its part of the pods, by connections"]
     if move.coming:
-        seen = "is seen to work" if move.since else "is built beside it"
+        seen = "is seen to work" if move.since else "is built beside it" + (f": {hindrance}" if hindrance else "")
         said.append(f"going over to {move.coming}, which {seen}")
     if move.leaving:
         said.append(f"{move.leaving} stays for callers who still use it")

@@ -1,7 +1,6 @@
 """No proxy at all: a Service that leads to the pods, and a share that follows how many of them a revision has."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from tidegate_operator import naming
 from tidegate_operator.desired import Manifest
@@ -9,10 +8,10 @@ from tidegate_operator.desired.entrance import pods_service
 from tidegate_operator.evidence.readings import Calls, Source
 from tidegate_operator.install import Install
 from tidegate_operator.kube.client import Cluster
-from tidegate_operator.kube.objects import ENDPOINT_SLICE, POD
+from tidegate_operator.kube.objects import POD
 from tidegate_operator.kube.store import Key, Store
-from tidegate_operator.observed import Failure
 from tidegate_operator.rollout.state import RolloutState
+from tidegate_operator.routing.endpoints import pending
 from tidegate_operator.routing.provider import Outlook, Subject
 
 
@@ -40,23 +39,14 @@ class PlainService:
         While two share the requests the selector names none, and would lead to the third as well.
         """
         metadata, status = subject.live["metadata"], subject.live.get("status") or {}
-        if not await self._leads_somewhere(metadata, status):
-            told = f"the Service {naming.pods_service(metadata['name'])} has no ready endpoint yet"
-            return Outlook(dict.fromkeys(revisions, False), Failure("ServicePending", told, passing=True))
+        name = naming.pods_service(metadata["name"])
+        if (failure := await pending(self._cluster, subject, "Service", name)) is not None:
+            return Outlook(dict.fromkeys(revisions, False), failure)
         stable, canary = ((status.get(role) or {}).get("revision") for role in ("stable", "canary"))
         third = _with_pods(self._store, Key(metadata["namespace"], metadata["name"])) - {stable, canary}
         routable = {revision: revision == stable or not third - {revision} for revision in revisions}
         left = f"the pods of {', '.join(sorted(third))} are gone, which a Service can't leave out"
         return Outlook(routable, awaited=left if third else None)
-
-    async def _leads_somewhere(self, metadata: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
-        """Whether its endpoints are there; not asked any more once callers come by it."""
-        if (status.get("routing") or {}).get("provider") == "Service":
-            return True
-        own = {"labelSelector": f"kubernetes.io/service-name={naming.pods_service(metadata['name'])}"}
-        listed = await self._cluster.get(ENDPOINT_SLICE.collection(metadata["namespace"]), own)
-        endpoints = (endpoint for found in listed["items"] for endpoint in found.get("endpoints") or ())
-        return any((endpoint.get("conditions") or {}).get("ready") is not False for endpoint in endpoints)
 
     async def calls(self, namespace: str, revisions: Iterable[str]) -> dict[str, dict[Source, Calls]] | None:
         """See `Provider.calls`: nobody counts but the pods."""

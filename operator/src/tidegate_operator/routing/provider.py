@@ -30,6 +30,8 @@ class Outlook:
     """What stands in the way, other than pods."""
     awaited: str | None = None
     """What a revision that isn't routable waits for, in words; None: until every router sees a healthy pod of it."""
+    canary_obstacle: Failure | None = None
+    """What stands in the way of a canary's requests alone; stable's pods get all others."""
 
 
 class Provider(Protocol):

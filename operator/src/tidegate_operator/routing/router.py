@@ -15,7 +15,7 @@ from tidegate_operator.desired import Manifest
 from tidegate_operator.evidence.readings import Calls, Source
 from tidegate_operator.install import Install
 from tidegate_operator.kube.objects import ENDPOINT_SLICE, Object
-from tidegate_operator.kube.store import Store
+from tidegate_operator.kube.store import Reference, Store
 from tidegate_operator.rollout.state import RolloutState
 from tidegate_operator.routing.figures import FILTER, calls_of, figures_of
 from tidegate_operator.routing.provider import Outlook, Subject
@@ -106,7 +106,7 @@ class Router:
         wanted = {revision: weight for revision, weight in weights.items() if weight}
         addresses = self._addresses()
         told = await asyncio.gather(
-            *(self._weights(address, f"{service}.{namespace}") for address in addresses), return_exceptions=True
+            *(self._weights(address, namespace, service) for address in addresses), return_exceptions=True
         )
         answers = [answer for answer in map(_unless_failed, addresses, told) if answer is not None]
         if any(answer != wanted for answer in answers):
@@ -141,9 +141,12 @@ class Router:
         known.start = start
         return start.source(address), View(told.healthy, known.counters.add(told.counts))
 
-    async def _weights(self, address: str, host: str) -> Any:
+    async def _weights(self, address: str, namespace: str, service: str) -> Any:
         url = f"http://{_host(address)}:{naming.DATA_PORT}{naming.WEIGHTS_PATH}"
-        async with self._session.get(url, headers={"Host": host}, timeout=_TIMEOUT) as response:
+        headers = {"Host": f"{service}.{namespace}"}
+        if live := self._store.get(Reference(naming.KIND, namespace, service)):
+            headers[naming.UID_HEADER] = live["metadata"]["uid"]
+        async with self._session.get(url, headers=headers, timeout=_TIMEOUT) as response:
             return await _json(response)
 
     def _addresses(self) -> list[str]:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from tidegate_operator import naming
 from tidegate_operator.api.routing_spec import ProviderName
@@ -11,6 +12,7 @@ from tidegate_operator.api.status import InferenceServiceStatus, RoutingStatus
 from tidegate_operator.desired import Manifest
 from tidegate_operator.desired.entrance import entrance
 from tidegate_operator.kube.store import Key, Reference, Store
+from tidegate_operator.observed import Failure
 from tidegate_operator.rollout.state import RolloutState
 from tidegate_operator.routing import moving
 from tidegate_operator.routing.abilities import ABILITIES, Abilities
@@ -30,11 +32,14 @@ class Look:
     outlook: Outlook
     """Of the way by which callers come."""
     move: Move
+    hindrance: Failure | None = None
+    """Why the way that they are to go over to doesn't work yet, where that is known."""
 
     @property
     def told(self) -> RoutingStatus | None:
         """What the status says of it."""
-        return moving.told(self.move, exact=ABILITIES[self.move.now].exact)
+        hindrance = self.hindrance.message if self.hindrance else None
+        return moving.told(self.move, exact=ABILITIES[self.move.now].exact, hindrance=hindrance)
 
     def due(self, now: datetime) -> timedelta | None:
         """After how long to look again."""
@@ -63,11 +68,12 @@ class Ways:
         outlooks = await asyncio.gather(*(self._outlook(way, subject, names) for way in asked))
         found = dict(zip(asked, outlooks, strict=True))
         stable = before.stable.revision if before.stable else ""
-        works = found[wanted].obstacle is None and found[wanted].routable.get(stable) is True
+        hindrance = found[wanted].obstacle or found[wanted].canary_obstacle
+        works = hindrance is None and found[wanted].routable.get(stable) is True
         if works and wanted != move.now:
             works = await self._shares(wanted, subject, before)
         after = moving.following(move, wanted, works=works, now=now)
-        return Look(found[after.now], after)
+        return Look(found[after.now], after, hindrance if after.coming else None)
 
     def manifests(
         self, subject: Subject, move: Move, state: RolloutState, *, canary_ready: bool
@@ -79,10 +85,21 @@ class Ways:
 
     def of(self, key: Key) -> tuple[Provider, Abilities]:
         """The way by which callers come to a service, as its status has it, and what that can do."""
-        live = self._store.get(Reference(naming.KIND, key.namespace, key.name))
-        routing = ((live or {}).get("status") or {}).get("routing") or {}
+        routing = self._routing(key)
         name: ProviderName = routing.get("provider", "Router")
         return self._providers[name], ABILITIES[name]
+
+    def counts_all(self, key: Key) -> bool:
+        """Whether whoever counts a service's requests has seen all of them before they were shared.
+
+        Pods of stable haven't, while some still come by a way that has drawn the canary's already.
+        """
+        routing = self._routing(key)
+        return routing.get("provider") != "Direct" or not routing.get("leaving")
+
+    def _routing(self, key: Key) -> Mapping[str, Any]:
+        live = self._store.get(Reference(naming.KIND, key.namespace, key.name))
+        return ((live or {}).get("status") or {}).get("routing") or {}
 
     async def _shares(self, way: ProviderName, subject: Subject, before: InferenceServiceStatus) -> bool:
         metadata, shares = subject.live["metadata"], (before.stable, before.canary)

@@ -66,23 +66,35 @@ class View:
 
 
 @dataclass(frozen=True)
-class _Rendered:
+class _Routed:
+    """What routers are told of a service."""
+
     clusters: dict[str, bytes]
     virtual_host: bytes
     clusters_digest: bytes
     virtual_host_digest: bytes
-    shadowed: share.ShadowedService | None
+
+
+@dataclass(frozen=True)
+class _Rendered:
+    """What anybody is told of a service."""
+
+    routed: _Routed | None
+    """None: nothing of it, rather than routes and clusters that nobody uses."""
+    shares: tuple[share.Share, ...]
 
 
 class Catalogue:
     """The objects seen, and the views of them. What is seen shows in the views from the next `publish` on.
 
-    `domain` is the cluster's, `external` that of callers from outside, `port` where the routers listen.
+    `domain` is the cluster's, `external` that of callers from outside, `exposed` whether there are such, `port` where
+    the routers listen.
     """
 
-    def __init__(self, domain: str, port: int = names.DATA_PORT, external: str = "") -> None:
+    def __init__(self, domain: str, port: int = names.DATA_PORT, external: str = "", *, exposed: bool = False) -> None:
         self._domain = domain
         self._external = external
+        self._exposed = exposed
         self._listener = _json(listener(port))
         self._services: Observed[_Rendered | None] = Observed()
         self._slices: Observed[endpoints.Slice | None] = Observed()
@@ -148,13 +160,13 @@ class Catalogue:
         if view := self._views.get(topic):
             return view
         if topic[0] == "share":
-            told = self._shares.get(topic[1], share.content(None, ()))
+            told = self._shares.get(topic[1], share.NOTHING)
             return View(Version(self._shares_version, digest([told])), lambda: [told], share.document)
         body = self._assignments.get(topic[1]) or _empty_assignment(topic[1])
         return View(Version(self._slices_version, digest([body])), lambda: [body])
 
     def _publish_services(self) -> set[Topic]:
-        rendered = [each for _, each in self._services if each]
+        rendered = [each.routed for _, each in self._services if each and each.routed]
         views = {
             LISTENERS: self._view([self._listener], lambda: [self._listener]),
             CLUSTERS: self._view((each.clusters_digest for each in rendered), lambda: _clusters(rendered)),
@@ -183,18 +195,18 @@ class Catalogue:
         return changed
 
     def _publish_shares(self) -> set[Topic]:
-        """A service without a shadow, which is nearly every one, costs nothing."""
-        shadowed = [each.shadowed for _, each in self._services if each and each.shadowed]
+        """A service whose pods answer all they get, which is nearly every one, costs nothing."""
+        told = [one for _, each in self._services if each for one in each.shares]
         slices: defaultdict[tuple[str, str], list[endpoints.Slice]] = defaultdict(list)
-        for _, slice_ in self._slices if shadowed else ():
+        for _, slice_ in self._slices if told else ():
             if slice_:
                 slices[slice_.namespace, slice_.revision].append(slice_)
         # Both kinds have a part in it, and their versions are comparable.
         self._shares_version = max(self._services.resource_version, self._slices.resource_version)
         before = self._shares
         self._shares = now = {
-            f"{each.namespace}/{each.stable}": share.content(each, slices[each.namespace, each.canary])
-            for each in shadowed
+            f"{one.namespace}/{one.revision}": share.content(one, slices[one.namespace, one.target or ""])
+            for one in told
         }
         return {("share", name) for name in before.keys() | now.keys() if before.get(name) != now.get(name)}
 
@@ -217,26 +229,24 @@ class Catalogue:
             return self._services.get(key)
         if read.unread:
             logger.warning("service routed by weight alone", extra={"service": "/".join(key), "error": read.unread})
-        if not read.by_router:
-            # Nothing of it, rather than routes and clusters that nobody uses.
-            return None
+        return _Rendered(self._route(read) if read.by_router else None, share.read(manifest, read))
+
+    def _route(self, read: service.RoutedService) -> _Routed:
         clusters = {name: _json(cluster) for name, cluster in service_clusters(read, self._domain).items()}
-        host = _json(virtual_host(read, self._domain, self._external))
-        return _Rendered(
-            clusters, host, digest(clusters.values()).encode(), digest([host]).encode(), share.read(manifest, read)
-        )
+        host = _json(virtual_host(read, self._domain, self._external, exposed=self._exposed))
+        return _Routed(clusters, host, digest(clusters.values()).encode(), digest([host]).encode())
 
 
-def _clusters(rendered: Iterable[_Rendered]) -> Iterable[bytes]:
+def _clusters(rendered: Iterable[_Routed]) -> Iterable[bytes]:
     """Each cluster once: Envoy refuses the whole update if a name comes twice."""
     return {name: body for each in rendered for name, body in each.clusters.items()}.values()
 
 
-def _route_parts(rendered: Iterable[_Rendered]) -> list[bytes]:
+def _route_parts(rendered: Iterable[_Routed]) -> list[bytes]:
     return [_json(_ROUTE_CONFIGURATION), *(each.virtual_host_digest for each in rendered)]
 
 
-def _routes(rendered: Iterable[_Rendered]) -> bytes:
+def _routes(rendered: Iterable[_Routed]) -> bytes:
     head = _json(_ROUTE_CONFIGURATION)[:-1]
     return head + b',"virtual_hosts":[' + b",".join(each.virtual_host for each in rendered) + b"]}"
 

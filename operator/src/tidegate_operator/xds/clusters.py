@@ -3,7 +3,8 @@
 docs/routing.md says what each setting prevents.
 """
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from tidegate_operator.xds import names
 from tidegate_operator.xds.service import RoutedService
@@ -67,7 +68,7 @@ def _of_wire(service: RoutedService, wire: names.Wire, domain: str) -> list[Reso
     live = [revision for revision in (service.stable, service.canary) if revision]
     for revision in dict.fromkeys([*live, *service.retiring]):
         fallback = service.stable if revision == service.canary and revision != service.stable else None
-        found += revision_clusters(service.namespace, revision, fallback, domain, wire)
+        found += revision_clusters(service.namespace, revision, fallback, domain, wire, service.health_paths)
     # While there is a canary in any case: routes that name it may be heard of later than that `match` is gone.
     if service.stable and (service.matches or service.canary):
         name = names.match_cluster(service.namespace, service.name, wire)
@@ -78,16 +79,24 @@ def _of_wire(service: RoutedService, wire: names.Wire, domain: str) -> list[Reso
 
 
 def revision_clusters(
-    namespace: str, revision: str, fallback: str | None, domain: str, wire: names.Wire = names.REST
+    namespace: str,
+    revision: str,
+    fallback: str | None,
+    domain: str,
+    wire: names.Wire,
+    health_paths: Mapping[str, str],
 ) -> list[Resource]:
     """The clusters of a revision by `wire`; requests go to `fallback`, a revision, while it has no healthy pod itself.
 
-    They do so by a cluster of their own first, which is how many they were is known.
+    They do so by a cluster of their own first, which is how many they were is known. `health_paths` are those of
+    revisions whose pods have others than the bundled runtime.
     """
     chain = _own(namespace, revision, wire)
-    clusters = [_pods(namespace, revision, wire), _dns(namespace, revision, domain, wire)]
+    checked = _Checked(namespace, revision, health_paths.get(revision))
+    clusters = [_pods(checked, wire), _dns(checked, domain, wire)]
     if fallback:
-        clusters.append(_fallback(namespace, revision, fallback, wire))
+        stable = _Checked(namespace, fallback, health_paths.get(fallback))
+        clusters.append(_fallback(revision, stable, wire))
         chain += [names.fallback_cluster(namespace, revision, wire), *_own(namespace, fallback, wire)]
     return [*clusters, _aggregate(names.revision_cluster(namespace, revision, wire), chain)]
 
@@ -121,35 +130,48 @@ def load_assignment(name: str, endpoints: list[Resource]) -> Resource:
     }
 
 
-def _pods(namespace: str, revision: str, wire: names.Wire) -> Resource:
-    name = names.pods_cluster(namespace, revision, wire)
+class _Checked(NamedTuple):
+    """A revision whose pods are asked whether they serve."""
+
+    namespace: str
+    revision: str
+    own_path: str | None
+    """Where, if not where the bundled runtime tells it."""
+
+    @property
+    def health_path(self) -> str:
+        return self.own_path or names.health_path(self.revision)
+
+
+def _pods(pods: _Checked, wire: names.Wire) -> Resource:
+    name = names.pods_cluster(pods.namespace, pods.revision, wire)
     return {
         **_common(name),
-        **_leading_to_pods(namespace, revision, wire, interval_seconds=1),
+        **_leading_to_pods(pods, wire, interval_seconds=1),
         "type": "EDS",
         "eds_cluster_config": {"eds_config": ENDPOINTS_SOURCE},
     }
 
 
-def _fallback(namespace: str, canary: str, stable: str, wire: names.Wire) -> Resource:
+def _fallback(canary: str, stable: _Checked, wire: names.Wire) -> Resource:
     return {
-        **_common(names.fallback_cluster(namespace, canary, wire)),
-        **_leading_to_pods(namespace, stable, wire, interval_seconds=5),
+        **_common(names.fallback_cluster(stable.namespace, canary, wire)),
+        **_leading_to_pods(stable, wire, interval_seconds=5),
         "type": "EDS",
         "eds_cluster_config": {
             "eds_config": ENDPOINTS_SOURCE,
-            "service_name": names.pods_cluster(namespace, stable, wire),
+            "service_name": names.pods_cluster(stable.namespace, stable.revision, wire),
         },
     }
 
 
-def _dns(namespace: str, revision: str, domain: str, wire: names.Wire) -> Resource:
-    name = names.dns_cluster(namespace, revision, wire)
-    host = names.headless_host(namespace, revision, domain)
+def _dns(pods: _Checked, domain: str, wire: names.Wire) -> Resource:
+    name = names.dns_cluster(pods.namespace, pods.revision, wire)
+    host = names.headless_host(pods.namespace, pods.revision, domain)
     health_port = None if wire == names.REST else names.REST.port
     return {
         **_common(name),
-        **_leading_to_pods(namespace, revision, wire, interval_seconds=5),
+        **_leading_to_pods(pods, wire, interval_seconds=5),
         "cluster_type": {
             "name": "envoy.clusters.dns",
             "typed_config": {
@@ -159,17 +181,17 @@ def _dns(namespace: str, revision: str, domain: str, wire: names.Wire) -> Resour
                 "dns_jitter": "5s",
                 "dns_failure_refresh_rate": {"base_interval": "5s", "max_interval": "20s"},
                 "dns_lookup_family": "V4_PREFERRED",
-                "all_addresses_in_single_endpoint": False,
             },
         },
         "wait_for_warm_on_init": False,
-        "load_assignment": load_assignment(name, [endpoint(host, wire.port, revision, health_port)]),
+        "load_assignment": load_assignment(name, [endpoint(host, wire.port, pods.revision, health_port)]),
     }
 
 
 def _aggregate(name: str, chain: list[str]) -> Resource:
     return {
         **_common(name),
+        **_unlimited("max_retries"),
         "lb_policy": "CLUSTER_PROVIDED",
         "cluster_type": {
             "name": "envoy.clusters.aggregate",
@@ -183,17 +205,6 @@ def _common(name: str) -> Resource:
         "@type": _CLUSTER,
         "name": name,
         "connect_timeout": "1s",
-        # The runtime bounds its own queue and says 429; a limit here would be a second, wrong one.
-        "circuit_breakers": {
-            "thresholds": [
-                {
-                    "max_connections": _UNBOUNDED,
-                    "max_pending_requests": _UNBOUNDED,
-                    "max_requests": _UNBOUNDED,
-                    "max_retries": _UNBOUNDED,
-                }
-            ]
-        },
         "common_lb_config": {
             "healthy_panic_threshold": {"value": 0},
             # Envoy counts a pod as healthy at once, but by default lets its workers know up to a second later: whoever
@@ -203,10 +214,19 @@ def _common(name: str) -> Resource:
     }
 
 
-def _leading_to_pods(namespace: str, revision: str, wire: names.Wire, *, interval_seconds: int) -> Resource:
+def _unlimited(*what: str) -> Resource:
+    """The runtime bounds its own queue and says 429; a limit here would be a second, wrong one.
+
+    Envoy counts retries by the cluster that a route names, and all else by the one that a request is sent to.
+    """
+    return {"circuit_breakers": {"thresholds": [dict.fromkeys(what, _UNBOUNDED)]}}
+
+
+def _leading_to_pods(pods: _Checked, wire: names.Wire, *, interval_seconds: int) -> Resource:
     return {
+        **_unlimited("max_connections", "max_pending_requests", "max_requests"),
         "lb_policy": "LEAST_REQUEST",
-        "health_checks": [_health_check(namespace, revision, f"{interval_seconds}s")],
+        "health_checks": [_health_check(pods, f"{interval_seconds}s")],
         "outlier_detection": _outlier_detection(),
         "typed_extension_protocol_options": {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
@@ -217,7 +237,7 @@ def _leading_to_pods(namespace: str, revision: str, wire: names.Wire, *, interva
     }
 
 
-def _health_check(namespace: str, revision: str, interval: str) -> Resource:
+def _health_check(pods: _Checked, interval: str) -> Resource:
     return {
         "interval": interval,
         # Envoy's default is 60 s until the first request, and a canary must be seen before it gets any.
@@ -228,22 +248,21 @@ def _health_check(namespace: str, revision: str, interval: str) -> Resource:
         "unhealthy_threshold": 3,
         "healthy_threshold": 1,
         "interval_jitter_percent": 10,
-        "http_health_check": {"path": names.health_path(revision), "host": f"{revision}.{namespace}"},
+        "http_health_check": {"path": pods.health_path, "host": f"{pods.revision}.{pods.namespace}"},
     }
 
 
 def _outlier_detection() -> Resource:
-    """Ejects hosts that can't be reached, and never for a status that they answered: 429 and 503 mean load."""
+    """Ejects hosts that can't be reached, and never for a status that they answered: 429 and 503 mean load.
+
+    By its defaults Envoy ejects for no gateway's failures, and for no percentage of failures.
+    """
     return {
         "split_external_local_origin_errors": True,
         "consecutive_local_origin_failure": 3,
-        "enforcing_consecutive_local_origin_failure": 100,
         "enforcing_consecutive_5xx": 0,
-        "enforcing_consecutive_gateway_failure": 0,
         "enforcing_success_rate": 0,
         "enforcing_local_origin_success_rate": 0,
-        "enforcing_failure_percentage": 0,
-        "enforcing_failure_percentage_local_origin": 0,
         "interval": "1s",
         "base_ejection_time": "5s",
         "max_ejection_time": "30s",

@@ -28,10 +28,9 @@ async def run(settings: XdsSettings) -> None:
     process is then started again, and routers keep what they have.
     """
     metrics = XdsMetrics()
-    catalogue, watched = (
-        Catalogue(settings.cluster_domain, external=settings.external_domain),
-        settings.watch_namespaces,
-    )
+    external, exposed = settings.external_domain, settings.exposed or settings.external_domain != ""
+    catalogue = Catalogue(settings.cluster_domain, external=external, exposed=exposed)
+    watched = settings.watch_namespaces
     async with contextlib.AsyncExitStack() as stack:
         cluster = await ApiServer.open()
         stack.push_async_callback(cluster.close)

@@ -10,6 +10,7 @@ from tidegate_operator.naming import (
     HOP_HEADER,
     REVISION_LABEL,
     ROUTE_HEADER,
+    UID_HEADER,
     WEIGHTS_PATH,
     XDS_PORT,
     external_host,
@@ -23,6 +24,7 @@ __all__ = [
     "HOP_HEADER",
     "REVISION_LABEL",
     "ROUTE_HEADER",
+    "UID_HEADER",
     "WEIGHTS_PATH",
     "XDS_PORT",
 ]

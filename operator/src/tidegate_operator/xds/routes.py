@@ -25,17 +25,18 @@ STREAM_IDLE_SECONDS = 3600
 Route = dict[str, Any]
 
 
-def virtual_host(service: RoutedService, domain: str, external: str = "") -> dict[str, Any]:
+def virtual_host(service: RoutedService, domain: str, external: str = "", *, exposed: bool = False) -> dict[str, Any]:
     """The virtual host of a service; one that has no revision yet answers 503.
 
-    `domain` is the cluster's, `external` that of callers from outside, if there are such.
+    `domain` is the cluster's, `external` that of callers from outside, if they have one. `exposed` says whether there
+    are such callers, by whatever name.
     """
     return {
         "name": names.virtual_host(service.namespace, service.name),
         "domains": names.hosts(service.namespace, service.name, domain, external),
         # Or callers could keep their requests from being copied, and out of the evidence.
         "request_headers_to_remove": [names.HOP_HEADER],
-        "routes": [_told_weights(service, external), *_of_grpc(service), *_matched(service), _weighted(service)],
+        "routes": [_told_weights(service, exposed), *_of_grpc(service), *_matched(service), _weighted(service)],
     }
 
 
@@ -45,14 +46,15 @@ def weights(service: RoutedService) -> dict[str, int]:
     return {revision: weight for revision, weight in shares.items() if revision and weight}
 
 
-def _told_weights(service: RoutedService, external: str) -> Route:
+def _told_weights(service: RoutedService, exposed: bool) -> Route:
     """The router's own answer to who asks by which weights it goes; so what is told is what is done.
 
-    Callers from outside the cluster aren't told.
+    Callers from outside the cluster aren't told. Neither the name that they ask for tells them apart, which is theirs
+    to choose, nor their address, which may have become a node's; what they can't know is the InferenceService's uid.
     """
-    outside = {"name": ":authority", "string_match": {"contains": f".{external}"}, "invert_match": True}
+    insider = {"name": names.UID_HEADER, "string_match": {"exact": service.uid}}
     return {
-        "match": {"path": names.WEIGHTS_PATH, **({"headers": [outside]} if external else {})},
+        "match": {"path": names.WEIGHTS_PATH, **({"headers": [insider]} if exposed else {})},
         "direct_response": {"status": 200, "body": {"inline_string": json.dumps(weights(service))}},
     }
 

@@ -1,7 +1,7 @@
 """What the routers need to know of an InferenceService: parts of its `status`, and of its `spec.rollout`. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
@@ -14,6 +14,7 @@ _Label = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
 # What the routers take, and no more: a name or value that they refuse would cost every service its update.
 _Name = Annotated[str, Field(max_length=64, pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")]
 _Value = Annotated[str, Field(max_length=256, pattern=r"^[ -~]+$")]
+_Path = Annotated[str, Field(max_length=256, pattern=r"^/[!-~]*$")]
 _DEFAULT_TIMEOUT = "30s"
 
 
@@ -37,14 +38,17 @@ class Sticky:
 class RoutedService:
     """A service as the routers see it; `canary_weight` is percent of its requests, the rest are stable's.
 
-    `timeout_seconds` is the longer of the two revisions': a weight is drawn after the time-out is set, and a canary
-    that gives up sooner must not take stable's requests along. `matches` are requests for the canary whatever its
-    weight, and `canary_ready` says whether it has pods for them. `grpc` says whether callers may come by gRPC, too,
-    `by_router` whether any come by the routers at all. `unread` says why parts of the spec aren't followed.
+    `timeout_seconds` is the longer of the two revisions': a weight is drawn after the time-out is set, and a
+    canary that gives up sooner must not take stable's requests along. `matches` are requests for the canary
+    whatever its weight, and `canary_ready` says whether it has pods for them. `grpc` says whether callers may come
+    by gRPC, too, `by_router` whether any come by the routers at all, `direct` whether any come to stable's pods,
+    which then hand the canary's share over, `unproxied` whether any come to pods with nothing between. `unread`
+    says why parts of the spec aren't followed.
     """
 
     namespace: str
     name: str
+    uid: str
     timeout_seconds: float
     stable: str | None
     canary: str | None
@@ -55,7 +59,11 @@ class RoutedService:
     sticky: Sticky | None = None
     grpc: bool = False
     by_router: bool = True
+    direct: bool = False
+    unproxied: bool = False
     unread: str | None = None
+    health_paths: Mapping[str, str] = field(default_factory=dict)
+    """Where pods of images of the user's own tell that they serve, by revision."""
 
     @property
     def wires(self) -> tuple[names.Wire, ...]:
@@ -66,6 +74,7 @@ class RoutedService:
 class _Metadata(BaseModel):
     name: _Label
     namespace: _Label
+    uid: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[!-~]+$")]
 
 
 class _Revision(BaseModel):
@@ -73,6 +82,7 @@ class _Revision(BaseModel):
     weight: Annotated[int, Field(ge=0, le=100)] = 0
     timeout: str = _DEFAULT_TIMEOUT
     ready_replicas: Annotated[int, Field(alias="readyReplicas")] = 0
+    health_path: Annotated[_Path | None, Field(alias="healthPath")] = None
 
 
 class _Status(BaseModel):
@@ -130,9 +140,11 @@ def read(manifest: Mapping[str, Any]) -> RoutedService:
     except (ValidationError, ValueError) as error:
         raise InvalidSpec(f"InferenceService can't be routed: {error}") from error
     rollout, unread = _rollout(manifest)
+    known = [each for each in (status.stable, canary, *(status.retiring or ())) if each]
     return RoutedService(
         namespace=parsed.metadata.namespace,
         name=parsed.metadata.name,
+        uid=parsed.metadata.uid,
         timeout_seconds=max(timeouts, default=seconds(_DEFAULT_TIMEOUT)),
         stable=status.stable.revision if status.stable else None,
         canary=canary.revision if canary else None,
@@ -142,8 +154,11 @@ def read(manifest: Mapping[str, Any]) -> RoutedService:
         matches=tuple(Match(tuple(each.header.items()), tuple(each.cookie.items())) for each in rollout.match),
         sticky=Sticky(rollout.sticky.header, rollout.sticky.cookie) if rollout.sticky else None,
         by_router=_by_router(manifest),
+        direct=_comes_by(manifest, "Direct"),
+        unproxied=_comes_by(manifest, "Direct", "Service"),
         grpc=((manifest.get("spec") or {}).get("routing") or {}).get("grpc") is True,
         unread=unread,
+        health_paths={each.revision: each.health_path for each in known if each.health_path},
     )
 
 
@@ -157,7 +172,18 @@ def _rollout(manifest: Mapping[str, Any]) -> tuple[_Rollout, str | None]:
 
 def _by_router(manifest: Mapping[str, Any]) -> bool:
     """Whether callers may come by the routers: not once all of them go to the pods themselves, and are to stay."""
+    wanted, present = _ways(manifest)
+    return not present or {wanted, *present} - {"Service", "Direct"} != set()
+
+
+def _comes_by(manifest: Mapping[str, Any], *ways: str) -> bool:
+    """Whether callers may come by one of these ways: of a service that never had a way, if they are to."""
+    wanted, present = _ways(manifest)
+    return not (present or {wanted}).isdisjoint(ways)
+
+
+def _ways(manifest: Mapping[str, Any]) -> tuple[str, set[str]]:
+    """The way that the spec asks for, and those that the status says are there; none of the routers alone."""
     wanted = ((manifest.get("spec") or {}).get("routing") or {}).get("provider", "Router")
     routing = (manifest.get("status") or {}).get("routing") or {}
-    ways = {wanted, *(routing.get(name) for name in ("provider", "coming", "leaving"))}
-    return not routing or ways - {"Service", None} != set()
+    return wanted, {way for name in ("provider", "coming", "leaving") if (way := routing.get(name))}

@@ -15,6 +15,8 @@ class XdsSettings(BaseSettings):
     """The domain of the cluster's Services."""
     external_domain: str = ""
     """The domain by which callers from outside the cluster reach services; none: they don't."""
+    exposed: bool = False
+    """Whether callers from outside the cluster may reach the routers, with or without such a domain."""
     watch_namespaces: tuple[str, ...] = ()
     """The namespaces whose services are routed to; none: all namespaces. JSON in the environment."""
     host: str = "0.0.0.0"

@@ -124,8 +124,17 @@ class Reader:
         joined = b"\0".join(texts)
         place = self._memory(self._chars, out, True)
         kind = _KINDS[out.dtype]
-        rc = self._read_many(joined, len(joined), kind, place, size, counts, count, self._memory(whole))
-        return bytearray(count) if rc else whole
+        unread = self._read_many(joined, len(joined), kind, place, size, counts, count, self._memory(whole))
+        return bytearray(count) if unread < 0 else whole
+
+    def read_rows(self, texts: Sequence[bytes], size: int, dtype: "np.dtype[Any]") -> Array | None:
+        """A row of `size` ≥ 1 numbers for each text, of at least one; None if any isn't a flat list of so many."""
+        count = len(texts)
+        out = np.empty((count, size), dtype)
+        joined = b"\0".join(texts)
+        place = self._memory(self._chars, out, True)
+        unread = self._read_many(joined, len(joined), _KINDS[dtype], place, size, self._null, count, self._null)
+        return out if unread == 0 else None
 
 
 def _check_place(text: Text, start: int, stop: int) -> None:

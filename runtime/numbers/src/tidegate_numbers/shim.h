@@ -23,7 +23,8 @@ int tg_read_nested(const char *text, int64_t start, int64_t stop, int kind, void
 /*
  * The same for `count` lists, a NUL behind each but the last. List i has `size` · rows[i] numbers, or `size` where
  * `rows` is NULL, and what stands before it in `out` are the places of those before it. `whole[i]` tells whether it
- * was read. Returns 0, or -1 if there aren't that many texts, and then nothing that was read may be used.
+ * was read; NULL: nobody wants to know which. Returns how many weren't, or -1 if there aren't that many texts, and then
+ * nothing that was read may be used.
  */
-int tg_read_many(const char *text, int64_t length, int kind, void *out, int64_t size, const int64_t *rows,
-                 int64_t count, char *whole);
+int64_t tg_read_many(const char *text, int64_t length, int kind, void *out, int64_t size, const int64_t *rows,
+                     int64_t count, char *whole);

@@ -31,6 +31,11 @@ class Alarm:
             delay = max(at - now, 2 * EARLY_SECONDS)
             self._timer = asyncio.get_running_loop().call_later(delay, self._on_due)
 
+    def advance(self, at: float, now: float) -> None:
+        """Sets it for `at`, unless it goes off before that."""
+        if at < self.at:
+            self.set(at, now)
+
     def clear(self) -> None:
         """Sets it for nothing."""
         self.at = inf

@@ -6,6 +6,7 @@ engine nor an event loop. What the model's device has taken on for others it kno
 
 from math import inf, sqrt
 
+from tidegate_runtime.batching.alike import Alike
 from tidegate_runtime.batching.costs import TRIAL_SECONDS, CostTable, ShapeCosts
 from tidegate_runtime.batching.cutting import chosen, held_until, taken
 from tidegate_runtime.batching.entrance import Entrance
@@ -14,7 +15,7 @@ from tidegate_runtime.batching.padding import Padding
 from tidegate_runtime.batching.place import Place
 from tidegate_runtime.batching.policy import DEFAULT_LEVEL, LEAST_HOLD_SECONDS, MARGIN, BatchPolicy
 from tidegate_runtime.batching.recovery import parts
-from tidegate_runtime.batching.tickets import OVER, RUNNING, WAITING, Asked, Batch, Queue, Ticket
+from tidegate_runtime.batching.tickets import OVER, RUNNING, WAITING, Batch, Queue, Ticket
 from tidegate_runtime.batching.turns import Turns
 from tidegate_runtime.errors import OutOfDeviceMemory, RuntimeFault
 
@@ -32,41 +33,47 @@ class Backlog(Entrance):
         """Until when the latest `cut` wants to wait for company; 0 if it doesn't."""
         self._turns = Turns(table)
 
-    def pass_by(self, asked: Asked, rows: int, size: int, now: float) -> Ticket | None:
-        """The ticket of a request that runs on the event loop at once: nothing waits or runs, and it is in time.
+    def pass_by(self, alike: Alike, rows: int, size: int, now: float) -> Queue | None:
+        """The queue of requests that run on the event loop at once: nothing waits or runs, and all are in time.
 
-        It is what `admit_all` and `cut` would make of it, but in no queue. None, and nothing has changed, where they
-        might do anything else, or have more to do.
+        They run as `admit_all` and `cut` would have them run, but are in no queue. None, and nothing has changed, where
+        these might do anything else, or have more to do. `rows` and `size` are those of each.
         """
-        feeds, deadline, deliver, client = asked
-        queue, load, policy = self._queues.get(self._key(feeds)), self.load, self.policy
+        count, earliest = alike.number, alike.earliest
+        queue, load, policy = self._queue_of(alike), self.load, self.policy
         if queue is None or self.depth or load.running is not None or load.shared or self._isolation.apart:
             return None
-        shape = queue.shape
-        cost, work = shape.at(rows), shape.work(rows)
+        total, shape = count * rows, queue.shape
+        if total > policy.max_rows or (count > 1 and count * size > policy.queue_bytes):
+            return None
+        cost, work = shape.at(total), shape.work(total)
         if cost is None or work is None or shape.single_seconds >= 2 * LEAST_HOLD_SECONDS or policy.preferred:
             return None
-        if shape.cap < policy.max_rows or shape.best(rows) != rows or not policy.queue_size:
+        if shape.cap < policy.max_rows or shape.best(total) != total or count > policy.queue_size:
             return None
         # What it takes is predicted as anybody's, and looked at again when it is cut.
-        if now + MARGIN * (work.mean + sqrt(max(0.0, work.spread))) > deadline or now + cost.p99 > deadline:
+        if now + MARGIN * (work.mean + sqrt(max(0.0, work.spread))) > earliest or now + cost.p99 > earliest:
             return None
-        if now >= deadline or not self.place.on_loop(shape, rows, now):
+        if now >= earliest or not self.place.on_loop(shape, total, now):
             return None
-        self._note(queue, shape, rows, now)
+        self._note(queue, shape, total, now)
         queue.rate_until(now)
-        ticket = Ticket(feeds, rows, size, now, deadline, deadline, DEFAULT_LEVEL, deliver, client, queue, shape)
-        ticket.state = RUNNING
-        return ticket
+        return queue
 
-    def passed(self, ticket: Ticket, seconds: float, now: float) -> None:
-        """Its run took the engine `seconds`. It is the first of its batch: it was the only one."""
-        ticket.state, ticket.leads = OVER, True
-        self._observed(ticket.shape, ticket.rows, seconds, now)
+    def passed(self, queue: Queue, rows: int, seconds: float, now: float) -> None:
+        """The run of `pass_by`, of `rows` in all, took the engine `seconds`."""
+        self._observed(queue.shape, rows, seconds, now)
+        self.place.ran(queue.shape, rows, seconds, now)
 
-    def begun(self, ticket: Ticket) -> Batch:
-        """The batch of a ticket of `pass_by` by itself, which is running: for what has more to say of a run."""
-        batch = Batch([ticket], ticket.rows, ticket.shape, False, ticket.arrived)
+    def begun(self, queue: Queue, alike: Alike, rows: int, size: int, now: float) -> Batch:
+        """The batch of what `pass_by` let pass, which is running: for what has more to say of a run."""
+        tickets = [
+            Ticket(feeds, rows, size, now, deadline, deadline, DEFAULT_LEVEL, deliver, client, queue, queue.shape)
+            for feeds, deadline, deliver, client in alike.asked()
+        ]
+        for ticket in tickets:
+            ticket.state = RUNNING
+        batch = Batch(tickets, alike.number * rows, queue.shape, False, now)
         batch.on_loop = True
         self.load.running, self.load.holder = batch, self
         return batch
@@ -139,6 +146,8 @@ class Backlog(Entrance):
         if self.depth and not self.load.shared:
             self._turns.ended(batch.started + seconds)
         self._observed(batch.shape, batch.rows, seconds, now)
+        if batch.on_loop:
+            self.place.ran(batch.shape, batch.rows, seconds, now)
         if batch.suspect:
             self._isolation.spent(seconds, now)
 

@@ -1,10 +1,11 @@
 """Who is let in to wait for a model: what has room, and what will be answered in time, as predicted. Pure."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from math import sqrt
 from typing import Final, NamedTuple
 
 from tidegate_runtime.batching.admission import after, crowds, full, joined, left, too_late
+from tidegate_runtime.batching.alike import Alike
 from tidegate_runtime.batching.costs import CostTable, ShapeCosts, Work
 from tidegate_runtime.batching.isolation import Isolation
 from tidegate_runtime.batching.padding import Padding
@@ -12,7 +13,7 @@ from tidegate_runtime.batching.place import Place
 from tidegate_runtime.batching.policy import DEFAULT_LEVEL, MARGIN, BatchPolicy, completion, due, level
 from tidegate_runtime.batching.rows import size_in_bytes
 from tidegate_runtime.batching.shapes import Shapes, elements
-from tidegate_runtime.batching.tickets import NOTHING, Asked, Batch, Deliver, Queue, Ticket
+from tidegate_runtime.batching.tickets import NOTHING, Batch, Deliver, Queue, Ticket
 from tidegate_runtime.batching.waiting import Waiting
 from tidegate_runtime.errors import DeadlineExceeded, Overloaded
 from tidegate_runtime.tensors import Feeds
@@ -99,20 +100,19 @@ class Entrance(Waiting):
         self.put(ticket, queue, work)
         return ticket
 
-    def admit_all(self, asked: Sequence[Asked], rows: int, size: int, now: float, priority: int) -> list[Ticket] | None:
-        """Tickets that wait, for requests of one shape, of `rows` and `size` bytes each, in order of their deadlines.
+    def admit_all(self, alike: Alike, rows: int, size: int, now: float, priority: int) -> list[Ticket] | None:
+        """Tickets that wait, for requests of `rows` and `size` bytes each.
 
         What `admit` would do with one after the other, where it takes all of them: the last one's answer is the last.
         Where only some might be refused, or one is to be kept apart, it is None, and nothing has changed.
 
         Raises `DeadlineExceeded` or `Overloaded` where that is the answer to each of them.
         """
-        queue = self._queues.get(self._key(asked[0][0]))
+        _, count, earliest, latest, asked = alike
+        queue = self._queue_of(alike)
         if queue is None or self._isolation.apart:
             return None
-        count = len(asked)
         total, policy, shape = count * rows, self.policy, queue.shape
-        earliest, latest = asked[0][1], asked[-1][1]
         if now >= earliest:
             if now >= latest:
                 raise _over()
@@ -147,10 +147,15 @@ class Entrance(Waiting):
                 queue,
                 shape,
             )
-            for feeds, deadline, deliver, client in asked
+            for feeds, deadline, deliver, client in asked()
         ]
         self.put_all(tickets, queue, total, count * size, work)
         return tickets
+
+    def _queue_of(self, alike: Alike) -> Queue | None:
+        # Where each runs alone, costs go by its whole shape, which isn't that of all below each other.
+        feeds = alike.feeds if alike.number == 1 or self.policy.max_rows > 1 else alike.asked()[0][0]
+        return self._queues.get(self._key(feeds))
 
     def _note(self, queue: Queue, shape: ShapeCosts, rows: int, now: float) -> None:
         """Counts what came, whether it is let in or not."""

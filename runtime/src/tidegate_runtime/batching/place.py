@@ -15,6 +15,36 @@ happens, and takes the event loop with it."""
 BARRED_SECONDS: Final = 60.0
 """How long a shape stays off the loop after a run there had to be ended."""
 
+TRIED_SECONDS: Final = 0.1
+"""How long a run that takes longer than the rule allows isn't tried on the loop again, after one that did so there.
+
+Where the launch thread shares a core with the loop, what runs there takes as long as the loop keeps it waiting, however
+little it is: judged by that alone, what left the loop once, in a bad moment, would never come back.
+"""
+
+TRIED_HOPS: Final = 8.0
+"""It isn't tried where it takes more than so many hops on average: that is more than waiting for a core."""
+
+LATE: Final = 0.1
+LATE_WEIGHT: Final = 1 / 16
+"""It stays on the loop while at most this share of its latest runs there took longer than the rule allows."""
+
+DOUBT: Final = 0.3
+"""That share to begin with: seventeen good runs in a row, and it stays."""
+
+MAX_TRIALS: Final = 256
+"""With more, all are begun anew; shapes that are forgotten go with them."""
+
+
+class _Trial:
+    """How runs of about so many rows did on the loop, where those on the launch thread speak against them."""
+
+    __slots__ = ("late", "next_at")
+
+    def __init__(self) -> None:
+        self.late = DOUBT
+        self.next_at = 0.0
+
 
 class Place:
     """The rule, and which shapes are kept off the loop. `hop_seconds` = 0: all are."""
@@ -22,17 +52,38 @@ class Place:
     def __init__(self) -> None:
         self.hop_seconds = 0.0
         self._barred: dict[ShapeCosts, float] = {}
+        self._trials: dict[tuple[ShapeCosts, int], _Trial] = {}
 
     def on_loop(self, shape: ShapeCosts, rows: int, now: float) -> bool:
         """Whether a batch of `rows` of this shape is to run on the loop. What was never measured isn't."""
         hop, cost = self.hop_seconds, shape.at(rows)
         if cost is None or not hop or not shape.measured:
             return False
-        if cost.p99 > HOPS * hop and (shape.p90(rows) > hop or cost.p99 > NOTICED_SECONDS):
-            return False
         if self._barred:
             self._barred = {shape: until for shape, until in self._barred.items() if now < until}
-        return shape not in self._barred
+            if shape in self._barred:
+                return False
+        if cost.p99 <= HOPS * hop or (shape.p90(rows) <= hop and cost.p99 <= NOTICED_SECONDS):
+            return True
+        return cost.mean <= TRIED_HOPS * hop and self._tried(shape, rows, now)
+
+    def ran(self, shape: ShapeCosts, rows: int, seconds: float, now: float) -> None:
+        """A batch ran on the loop for so long."""
+        trial = self._trials.get((shape, rows.bit_length())) if self._trials else None
+        if trial is not None:
+            late = seconds > HOPS * self.hop_seconds
+            trial.late += LATE_WEIGHT * (late - trial.late)
+            if late:
+                trial.next_at = now + TRIED_SECONDS
+
+    def _tried(self, shape: ShapeCosts, rows: int, now: float) -> bool:
+        key = (shape, rows.bit_length())
+        trial = self._trials.get(key)
+        if trial is None:
+            if len(self._trials) >= MAX_TRIALS:
+                self._trials.clear()
+            trial = self._trials[key] = _Trial()
+        return trial.late <= LATE or now >= trial.next_at
 
     def bar(self, shape: ShapeCosts, now: float) -> None:
         """Keeps a shape off the loop for a while: its time depends on its data."""

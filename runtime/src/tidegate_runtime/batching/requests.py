@@ -2,9 +2,10 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 
-from tidegate_runtime.batching.tickets import Asked, Deliver, Outputs, Passed, Tap, Ticket
+from tidegate_runtime.batching.alike import Alike, Passed
+from tidegate_runtime.batching.tickets import Deliver, Outputs, Tap, Ticket
 from tidegate_runtime.errors import RuntimeFault
 from tidegate_runtime.tensors import Feeds
 from tidegate_runtime.tracing.request import current
@@ -35,23 +36,24 @@ class Requests(ABC):
         deadline is past, `NotReady` after `close`.
         """
 
-    def submit_all(self, asked: Sequence[Asked], rows: int, size: int, priority: int) -> list[Ticket] | None:
-        """Queues requests of `rows` and `size` bytes each at once, in order of their deadlines; `cut` has them run.
+    def submit_all(self, alike: Alike, rows: int, size: int, priority: int) -> list[Ticket] | None:
+        """Queues requests of `rows` and `size` bytes each at once; `cut` has them run.
 
         None if they aren't taken as a whole, for whatever reason; `submit` then says of each whether and why. Raises
         what it raises, if that is the answer to each of them.
         """
-        del asked, rows, size, priority
+        del alike, rows, size, priority
         return None
 
-    def pass_by(self, asked: Asked, rows: int, size: int) -> Passed | None:
-        """Runs a request that came alone now, past the queue, where `submit_all` and `cut` would do so all the same.
+    def pass_by(self, alike: Alike, rows: int, size: int) -> Passed | None:
+        """Runs requests of `rows` and `size` bytes each, all that a turn of the loop brought, now, past the queue.
 
-        With outputs its time is the caller's to tell, and `deliver` is not called. Without them the run failed: the
-        request has been told so, or waits to run again. None, and nothing is done, wherever anything else might come of
-        it, as where something waits or the run isn't one for the event loop.
+        That is where `submit_all` and `cut` would run them so all the same. With outputs their time is the caller's to
+        tell, and no `deliver` is called; the first of them led the batch. Without them the run failed: each has been
+        told so, or waits to run again. None, and nothing is done, wherever anything else might come of it, as where
+        something waits or the run isn't one for the event loop.
         """
-        del asked, rows, size
+        del alike, rows, size
         return None
 
     def cut(self) -> None:  # noqa: B027 -- where `submit_all` takes nothing there is nothing to do

@@ -85,12 +85,17 @@ def split(outputs: Sequence[Array], rows: Sequence[int]) -> list[tuple[Array, ..
     if count == 1:
         return [tuple(outputs)]
     total = sum(rows)
-    for output in outputs:
-        if output.ndim == 0 or output.shape[0] != total:
-            raise ExecutionFailed(f"the model answered shape {list(output.shape)} to a batch of {total} rows")
+    check_rows(outputs, total)
     each = rows[0]
     if each * count == total and rows.count(each) == count:
         # Iterating over an array makes the views in C, at half the cost of slicing it for each request.
         return list(zip(*[list(output.reshape(count, each, *output.shape[1:])) for output in outputs], strict=True))
     ends = np.cumsum(rows).tolist()
     return [tuple([output[end - own : end] for output in outputs]) for own, end in zip(rows, ends, strict=True)]
+
+
+def check_rows(outputs: Sequence[Array], rows: int) -> None:
+    """Raises `ExecutionFailed` if an output of a shared batch does not have one row per input row."""
+    for output in outputs:
+        if output.ndim == 0 or output.shape[0] != rows:
+            raise ExecutionFailed(f"the model answered shape {list(output.shape)} to a batch of {rows} rows")

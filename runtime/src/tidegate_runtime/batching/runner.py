@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from tidegate_runtime.batching.engine import Engine, Ran
 from tidegate_runtime.batching.padding import Padding
-from tidegate_runtime.batching.rows import Assembly
+from tidegate_runtime.batching.rows import Assembly, check_rows
 from tidegate_runtime.batching.tickets import Batch, DeliverAll, Outputs
 from tidegate_runtime.batching.watchdog import Watchdog
 from tidegate_runtime.errors import ExecutionFailed, RunEnded, RuntimeFault
@@ -61,12 +61,15 @@ class Runner:
             raise _fault(error) from error
         return self._answers(batch, outputs, seconds)
 
-    def alone(self, feeds: Feeds) -> Ran:
-        """`here`, for a request that is in no batch: its outputs as they come, and the engine's seconds."""
+    def passing(self, feeds: Feeds, count: int, rows: int) -> Ran:
+        """`here`, for `count` requests of `rows` each that are in no batch: all outputs, and the engine's seconds."""
         try:
-            return self._engine.run_inline(feeds)
+            outputs, seconds = self._engine.run_inline(feeds)
         except Exception as error:
             raise _fault(error) from error
+        if count > 1:
+            check_rows(outputs, count * rows)
+        return outputs, seconds
 
     async def elsewhere(self, batch: Batch) -> Answers:
         """Runs the batch on the launch thread or in a child process. Raises `RunEnded` after `end` or too long."""

@@ -6,10 +6,11 @@ it does, arrivals gather. When it is over, the device's next batch is cut, this 
 
 import asyncio
 import logging
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 
 from tidegate_runtime.batching.admission import late
 from tidegate_runtime.batching.alarm import EARLY_SECONDS, Alarm
+from tidegate_runtime.batching.alike import Alike, Passed
 from tidegate_runtime.batching.backlog import Backlog
 from tidegate_runtime.batching.costs import CostTable
 from tidegate_runtime.batching.delivery import Delivery
@@ -21,7 +22,7 @@ from tidegate_runtime.batching.place import Place
 from tidegate_runtime.batching.policy import BatchPolicy
 from tidegate_runtime.batching.requests import Requests
 from tidegate_runtime.batching.runner import Answers, Runner
-from tidegate_runtime.batching.tickets import OVER, RUNNING, Asked, Batch, Deliver, Outputs, Passed, Tap, Ticket
+from tidegate_runtime.batching.tickets import OVER, RUNNING, Batch, Deliver, Outputs, Tap, Ticket
 from tidegate_runtime.errors import ExecutionFailed, NotReady, OutOfDeviceMemory, Overloaded, RunEnded, RuntimeFault
 from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.tensors import Feeds
@@ -95,46 +96,45 @@ class Scheduler(Requests):
         dispatcher = self._dispatcher
         if not dispatcher.asked and dispatcher.free:
             dispatcher.ask()
-        if deadline < self._expiry.at:
-            self._expiry.set(deadline, now)
+        self._expiry.advance(deadline, now)
         return ticket
 
-    def submit_all(self, asked: Sequence[Asked], rows: int, size: int, priority: int) -> list[Ticket] | None:
+    def submit_all(self, alike: Alike, rows: int, size: int, priority: int) -> list[Ticket] | None:
         """As `Requests` says."""
         if self._closing:
             return None
         now = self._clock()
         try:
-            tickets = self._backlog.admit_all(asked, rows, size, now, priority)
+            tickets = self._backlog.admit_all(alike, rows, size, now, priority)
         except Overloaded as refused:
-            self._metrics.refuse(refused.refusal or "", len(asked))
+            self._metrics.refuse(refused.refusal or "", alike.number)
             self._offers.note(self._backlog.offered_seconds, now)
             raise
         if tickets is not None:
             self._metrics.inflight += len(tickets)
             self._metrics.queue_depth = self._backlog.depth
-            deadline = tickets[0].deadline
-            if deadline < self._expiry.at:
-                self._expiry.set(deadline, now)
+            self._expiry.advance(alike.earliest, now)
         return tickets
 
-    def pass_by(self, asked: Asked, rows: int, size: int) -> Passed | None:
+    def pass_by(self, alike: Alike, rows: int, size: int) -> Passed | None:
         """As `Requests` says."""
         now, taken = self._clock(), not self._closing and not self._dispatcher.asked and self._delivery.tap is None
-        ticket = self._backlog.pass_by(asked, rows, size, now) if taken else None
-        if ticket is None:
+        queue = self._backlog.pass_by(alike, rows, size, now) if taken else None
+        if queue is None:
             return None
         self._offers.note(self._backlog.offered_seconds, now)
+        count = alike.number
         try:
-            outputs, seconds = self._runner.alone(asked[0])
+            outputs, seconds = self._runner.passing(alike.feeds, count, rows)
         except RuntimeFault as fault:
-            self._stopped(ticket, fault)
-            return Passed(ticket, None)
-        now = self._clock()
-        self._backlog.passed(ticket, seconds, now)
-        self._metrics.passed(rows, seconds, now)
+            batch = self._backlog.begun(queue, alike, rows, size, now)
+            self._stopped(batch, fault)
+            return Passed(now, None, batch.tickets)
+        ended = self._clock()
+        self._backlog.passed(queue, count * rows, seconds, ended)
+        self._metrics.passed(count * rows, count, seconds, ended)
         self._delivery.finish()
-        return Passed(ticket, outputs)
+        return Passed(now, outputs)
 
     def cut(self) -> None:
         """As `Requests` says."""
@@ -206,14 +206,13 @@ class Scheduler(Requests):
             self._ended(batch, answers)
             self._delivery.finish()
 
-    def _stopped(self, ticket: Ticket, fault: RuntimeFault) -> None:
-        """The run of a ticket that was passed by failed: from here on all is as in a batch of its own."""
-        batch = self._backlog.begun(ticket)
-        self._metrics.inflight += 1
-        self._metrics.cut(batch.rows, [0.0])
-        self._metrics.assembled(0.0, 1)
-        if ticket.deadline < self._expiry.at:
-            self._expiry.set(ticket.deadline, ticket.arrived)
+    def _stopped(self, batch: Batch, fault: RuntimeFault) -> None:
+        """The run of what had passed by failed: from here on all is as with any other batch."""
+        tickets = batch.tickets
+        self._metrics.inflight += len(tickets)
+        self._metrics.cut(batch.rows, [0.0] * len(tickets))
+        self._metrics.assembled(0.0, len(tickets))
+        self._expiry.advance(tickets[0].deadline, batch.started)
         self._fell(batch, fault)
         if self._backlog.depth:
             self._dispatcher.ask()

@@ -132,13 +132,6 @@ RATE_SECONDS: Final = 0.05
 _DUE = attrgetter("due")
 
 
-class Passed(NamedTuple):
-    """What became of a request that ran without having waited: its outputs, or None if the run failed."""
-
-    ticket: Ticket
-    outputs: Sequence[Array] | None
-
-
 class Queue:
     """Requests in order of their virtual deadlines, first come first served where these are equal.
 

@@ -10,7 +10,7 @@ import orjson
 
 from tidegate_numbers import available
 from tidegate_runtime.protocol.number_column import NumberColumn
-from tidegate_runtime.protocol.plain import MAX_LAYOUTS, Known, Layout, Numbers, Read, keep
+from tidegate_runtime.protocol.plain import MAX_LAYOUTS, Around, Known, Layout, Numbers, Read, keep
 from tidegate_runtime.tensors import Array
 
 _DATA: Final = b'"data"'
@@ -21,13 +21,14 @@ MAX_ALIKE: Final = 8
 
 @dataclass(frozen=True, slots=True, eq=False)
 class JsonLayout(Layout):
-    """`between` are the texts between the lists of numbers, `behind` is what follows the last.
+    """`before` stands before the first list of numbers, `between` them the other texts, and `behind` the last.
 
     Each list has the numbers of one of the `shapes`, which are `counts`.
     """
 
     shapes: tuple[tuple[int, ...], ...] = ()
     counts: tuple[int, ...] = ()
+    before: bytes = b""
     between: tuple[bytes, ...] = ()
     behind: bytes = b""
 
@@ -50,24 +51,32 @@ class JsonLayouts:
                     return layout, numbers
         return None
 
+    def around(self, layout: Layout) -> Around | None:
+        """What stands around the numbers, if there is a single list."""
+        assert isinstance(layout, JsonLayout)
+        return None if layout.between else Around(layout.before + b"[", layout.behind, opening=1)
+
     def read(self, layout: Layout, numbers: Sequence[Numbers]) -> Read:
         """The inputs of requests of this layout, and the places of those that can't be read."""
         assert isinstance(layout, JsonLayout)
         if not layout.between:
             (column,), (shape,) = self._columns, layout.shapes
-            table, whole = column.read(cast("Sequence[bytes]", numbers), layout.counts[0], self._reader)
+            texts = cast("Sequence[bytes]", numbers)
+            table, whole = column.read(texts, layout.counts[0], self._reader)
             unread = [] if whole is None else [place for place, read in enumerate(whole) if not read]
-            return Read([{column.name: array} for array in _rows(table, shape, unread)], unread)
+            return Read({column.name: _rows(table, shape, unread)}, len(texts) - len(unread), unread)
         parts, bad = [], set[int]()
-        for column, texts, count in zip(self._columns, zip(*numbers, strict=True), layout.counts, strict=True):
-            table, whole = column.read(cast("Sequence[bytes]", texts), count, self._reader)
+        for column, lists, count in zip(self._columns, zip(*numbers, strict=True), layout.counts, strict=True):
+            table, whole = column.read(cast("Sequence[bytes]", lists), count, self._reader)
             parts.append(table)
             if whole is not None:
                 bad.update(place for place, read in enumerate(whole) if not read)
         unread = sorted(bad)
-        names = [column.name for column in self._columns]
-        blocks = [_rows(table, shape, unread) for table, shape in zip(parts, layout.shapes, strict=True)]
-        return Read([dict(zip(names, arrays, strict=True)) for arrays in zip(*blocks, strict=True)], unread)
+        blocks = {
+            column.name: _rows(table, shape, unread)
+            for column, table, shape in zip(self._columns, parts, layout.shapes, strict=True)
+        }
+        return Read(blocks, len(numbers) - len(unread), unread)
 
     def learn(
         self, body: bytes, shapes: Sequence[tuple[int, ...]], priority: int = 0, timeout_seconds: float | None = None
@@ -95,7 +104,9 @@ class JsonLayouts:
         before, between, behind = around[0], tuple(around[1:-1]), around[-1]
         counts = tuple([prod(shape) for shape in shapes])
         size = sum(count * column.dtype.itemsize for count, column in zip(counts, self._columns, strict=True))
-        layout = JsonLayout(shapes[0][0], size, priority, timeout_seconds, tuple(shapes), counts, between, behind)
+        layout = JsonLayout(
+            shapes[0][0], size, priority, timeout_seconds, tuple(shapes), counts, before, between, behind
+        )
         others = [known for known in self._known.get(before, ()) if (known.between, known.behind) != (between, behind)]
         keep(self._known, before, (layout, *others)[:MAX_ALIKE], MAX_LAYOUTS)
 
@@ -128,8 +139,6 @@ def _lists(body: bytes, number: int) -> list[tuple[int, int]] | None:
 
 
 def _rows(table: Array, shape: tuple[int, ...], unread: Sequence[int]) -> Array:
-    """The rows of a table as arrays of this shape, without those that weren't read."""
-    if not unread:
-        return table.reshape(len(table), *shape)
-    kept = np.delete(table, unread, axis=0)
-    return kept.reshape(len(kept), *shape)
+    """The rows of a table as arrays of this shape, one below the other, without those that weren't read."""
+    kept = np.delete(table, unread, axis=0) if unread else table
+    return kept.reshape(len(kept) * shape[0], *shape[1:])

@@ -14,9 +14,6 @@ from tidegate_runtime.tensors import Array
 FEW: Final = 64
 """Up to so many numbers their sum in Python is cheaper than the first of numpy's calls."""
 
-MANY: Final = 64
-"""From so many numbers on the call of the library that reads them costs less than it saves."""
-
 
 class NumberColumn(NamedTuple):
     """The numbers of one tensor, of `dtype`; `code` is the standard library's for arrays of it."""
@@ -31,7 +28,11 @@ class NumberColumn(NamedTuple):
 
         The second has a 0 for each that isn't, whose row holds anything; None if there is none.
         """
-        if reader is None or len(texts) * size < MANY:
+        if reader is not None:
+            rows = reader.read_rows(texts, size, self.dtype)
+            if rows is not None:
+                return rows, None
+        else:
             made = self._joined(texts, size)
             if made is not None:
                 return np.ndarray((len(texts), size), self.dtype, made), None

@@ -45,6 +45,17 @@ class Answers(NamedTuple):
     """What `Inference-Header-Content-Length` says; None for bodies that are JSON and nothing else."""
 
 
+class Around(NamedTuple):
+    """What stands before and behind the numbers in every body of a layout, where these are one text."""
+
+    before: bytes
+    behind: bytes
+    opening: int = 0
+    """How many bytes of `before` are the first of each such text."""
+    size: int = 0
+    """Of the text; 0 if it varies."""
+
+
 Numbers = bytes | tuple[bytes, ...]
 """The bytes that hold a request's numbers, of each tensor if they lie apart."""
 
@@ -55,9 +66,26 @@ Known = tuple[Layout, Numbers]
 class Read(NamedTuple):
     """What requests that repeat hold."""
 
-    feeds: list[Feeds]
+    whole: Feeds
+    """The rows of all that were read, below each other."""
+    number: int
+    """Of requests that were read."""
     unread: Sequence[int] = ()
     """The places, in rising order, of those whose numbers can't be read: they have no feeds."""
+
+    @property
+    def feeds(self) -> list[Feeds]:
+        """Those of each request, as views."""
+        whole, count = self.whole, self.number
+        if count == 1:
+            return [whole]
+        if not count:
+            return []
+        blocks = [array.reshape(count, len(array) // count, *array.shape[1:]) for array in whole.values()]
+        if len(blocks) == 1:
+            (name,) = whole
+            return [{name: array} for array in blocks[0]]
+        return [dict(zip(whole, arrays, strict=True)) for arrays in zip(*blocks, strict=True)]
 
 
 class Plain(Protocol):
@@ -68,6 +96,9 @@ class Plain(Protocol):
 
         A body that isn't over `MAX_BYTES` has to be `bytes`. `json_length` is how much of it is JSON; None: all.
         """
+
+    def around(self, layout: Layout) -> Around | None:
+        """By what `find` knows a body of this layout, if that is all there is to know; it may be known as another's."""
 
     def read(self, layout: Layout, numbers: Sequence[Numbers]) -> Read:
         """The inputs of requests of this layout."""

@@ -17,6 +17,7 @@ from tidegate_runtime.protocol.plain import (
     MAX_LAYOUTS,
     MAX_SHAPES,
     Answers,
+    Around,
     Known,
     Layout,
     Numbers,
@@ -46,6 +47,7 @@ class BinaryLayout(Layout):
     """`size` is of all that comes behind the text."""
 
     parts: tuple[Part, ...] = ()
+    text: bytes = b""
 
 
 class PlainBinary:
@@ -76,6 +78,11 @@ class PlainBinary:
             return None
         return layout, body[json_length:]
 
+    def around(self, layout: Layout) -> Around | None:
+        """As `Plain` says."""
+        assert isinstance(layout, BinaryLayout)
+        return Around(layout.text, b"", size=layout.size) if layout.size else None
+
     def read(self, layout: Layout, numbers: Sequence[Numbers]) -> Read:
         """As `Plain` says; any bytes are numbers."""
         assert isinstance(layout, BinaryLayout)
@@ -83,14 +90,13 @@ class PlainBinary:
         joined = b"".join(cast("Sequence[bytes]", numbers))
         if len(layout.parts) == 1:
             name, _, _, dtype, shape = layout.parts[0]
-            block: Array = np.ndarray((count, *shape), dtype, joined)
-            return Read([{name: array} for array in block])
+            return Read({name: np.ndarray((count * shape[0], *shape[1:]), dtype, joined)}, count)
         table = np.ndarray((count, layout.size), np.uint8, joined)
-        columns = [
-            table[:, begin:end].view(dtype).reshape(count, *shape) for _, begin, end, dtype, shape in layout.parts
-        ]
-        names = [part.name for part in layout.parts]
-        return Read([dict(zip(names, arrays, strict=True)) for arrays in zip(*columns, strict=True)])
+        whole = {
+            name: table[:, begin:end].view(dtype).reshape(count * shape[0], *shape[1:])
+            for name, begin, end, dtype, shape in layout.parts
+        }
+        return Read(whole, count)
 
     def decode(self, body: bytes | bytearray, json_length: int | None) -> tuple[Feeds, int] | None:
         """As `Plain` says: nothing is read but by a layout."""
@@ -111,8 +117,9 @@ class PlainBinary:
         # A tensor whose numbers are in the JSON would make this differ.
         if begin == len(body) - json_length:
             rows = request.inputs[0].array.shape[0]
-            layout = BinaryLayout(rows, begin, request.priority, request.timeout_seconds, tuple(parts))
-            keep(self._known, bytes(body[:json_length]), layout, MAX_LAYOUTS)
+            text = bytes(body[:json_length])
+            layout = BinaryLayout(rows, begin, request.priority, request.timeout_seconds, tuple(parts), text)
+            keep(self._known, text, layout, MAX_LAYOUTS)
 
     def answers(self, outputs: Sequence[Array], count: int) -> Answers:
         """As `Plain` says."""

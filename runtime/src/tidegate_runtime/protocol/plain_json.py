@@ -21,6 +21,7 @@ from tidegate_runtime.protocol.plain import (
     MAX_BYTES,
     MAX_SHAPES,
     Answers,
+    Around,
     Known,
     Layout,
     Numbers,
@@ -78,6 +79,10 @@ class PlainJson:
             return None
         assert type(body) is bytes
         return self._layouts.find(body)
+
+    def around(self, layout: Layout) -> Around | None:
+        """As `Plain` says."""
+        return self._layouts.around(layout)
 
     def read(self, layout: Layout, numbers: Sequence[Numbers]) -> Read:
         """As `Plain` says."""

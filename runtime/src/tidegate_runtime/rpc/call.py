@@ -5,6 +5,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 
 from tidegate_runtime.errors import RuntimeFault
+from tidegate_runtime.handover.handing import Handing
 from tidegate_runtime.naming import REFUSED_HEADER, ROUTE_HEADER, ROUTED_BY_MATCH
 
 logger = logging.getLogger(__name__)
@@ -23,11 +24,13 @@ class Call:
     metadata: Mapping[str, str]
     peer: Hashable = None
     """The connection's other end."""
+    handed: Handing | None = None
+    """By what it was handed over; an answer from here is in another server's stead then."""
 
     @property
     def chosen(self) -> bool:
-        """Whether the router sent it here for what it is, so that its time is no evidence."""
-        return self.metadata.get(ROUTE_HEADER) == ROUTED_BY_MATCH
+        """Whether it came here for what it is, or because another server failed: its time is no evidence then."""
+        return self.handed is not None or self.metadata.get(ROUTE_HEADER) == ROUTED_BY_MATCH
 
 
 @dataclass(frozen=True, slots=True)

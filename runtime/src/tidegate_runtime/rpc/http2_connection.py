@@ -18,6 +18,7 @@ from tidegate_nghttp2 import (
     PeerFault,
     Session,
 )
+from tidegate_runtime.ageing import ageing
 from tidegate_runtime.errors import NotServed, Overloaded
 from tidegate_runtime.rpc import http2_wire as wire
 from tidegate_runtime.rpc.call import Status, status_of
@@ -62,7 +63,7 @@ class Connection(asyncio.Protocol):
         self._flushing = False
         self._leaving = False
         self._going = False
-        self._patience = Patience(self.clock())
+        self._patience = Patience(self.clock(), ageing())
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Sends the settings."""
@@ -168,7 +169,8 @@ class Connection(asyncio.Protocol):
         session = self._session
         held = self._paused or session.unsent > 0
         delivered = session.delivered - (queued_bytes(self._transport) if held else 0)
-        step = self._patience.step(now, busy=bool(self._calls), held=held, delivered=delivered)
+        oldest = self._shared.oldest_seconds()
+        step = self._patience.step(now, busy=bool(self._calls), held=held, delivered=delivered, oldest_seconds=oldest)
         if step is Step.ABORT:
             self.abort()
         elif step is Step.LEAVE:

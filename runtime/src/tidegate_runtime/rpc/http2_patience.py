@@ -30,17 +30,31 @@ class Step(Enum):
 class Patience:
     """One connection's. `heard` is set by whoever hears from the client: it is the one thing that is done often."""
 
-    __slots__ = ("_delivered", "_heard_at", "_opened", "_pinged_at", "_read_at", "_swept_at", "_used_at", "heard")
+    __slots__ = (
+        "_ageing",
+        "_began_at",
+        "_delivered",
+        "_heard_at",
+        "_opened",
+        "_pinged_at",
+        "_read_at",
+        "_swept_at",
+        "_used_at",
+        "heard",
+    )
 
-    def __init__(self, now: float) -> None:
+    def __init__(self, now: float, ageing: float = 1.0) -> None:
+        """`ageing` is how fast it gets old: not all connections that were made together are to end together."""
+        self._began_at = now
+        self._ageing = ageing
         self.heard = False
         self._opened = False
         self._heard_at = self._read_at = self._swept_at = self._used_at = now
         self._delivered: int | None = None
         self._pinged_at: float | None = None
 
-    def step(self, now: float, *, busy: bool, held: bool, delivered: int) -> Step:
-        """What is to be done now, at the given second of any clock.
+    def step(self, now: float, *, busy: bool, held: bool, delivered: int, oldest_seconds: float | None = None) -> Step:
+        """What is to be done now, at the given second of any clock; connections get about `oldest_seconds` old.
 
         `busy` is whether there are calls, `held` whether there is anything for the client that it doesn't take;
         `delivered` counts the bytes of answers that it took, while something is held.
@@ -59,7 +73,8 @@ class Patience:
         dead = self._pinged_at is not None and now - self._pinged_at > PONG_SECONDS
         if mute or dead or now - self._read_at > STALL_SECONDS:
             return Step.ABORT
-        if now - self._used_at > IDLE_SECONDS:
+        old = oldest_seconds is not None and (now - self._began_at) * self._ageing > oldest_seconds
+        if old or now - self._used_at > IDLE_SECONDS:
             return Step.LEAVE
         if self._pinged_at is None and silent > PING_AFTER_SECONDS:
             self._pinged_at = now

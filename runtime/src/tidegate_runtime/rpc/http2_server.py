@@ -38,7 +38,11 @@ class Http2Server:
         table = {method.path: method for method in methods(self._servicer, self._health, Administrator(service, host))}
         max_message_bytes = min(service.limits.max_body_bytes, MAX_MESSAGE_BYTES)
         on_refused = partial(refused, service)
-        self._shared = Shared(Scratch(), table, service.clock, max_message_bytes, on_refused)
+
+        def oldest_seconds() -> float | None:
+            return 0.0 if service.last_answers else service.connection_seconds
+
+        self._shared = Shared(Scratch(), table, service.clock, max_message_bytes, on_refused, oldest_seconds)
         self._server: asyncio.Server
         self._sweeping: asyncio.Task[None]
 
@@ -64,9 +68,9 @@ class Http2Server:
         return bound
 
     def readiness_changed(self) -> None:
-        """Tells those who watch the health service; a server that drains sends its clients elsewhere."""
+        """Tells those who watch the health service; a server that drains or leaves sends its clients elsewhere."""
         self._health.changed()
-        if self._service.draining:
+        if self._service.last_answers:
             for connection in list(self._shared.connections):
                 connection.leave()
 

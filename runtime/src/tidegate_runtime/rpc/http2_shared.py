@@ -36,8 +36,13 @@ class Shared:
         clock: Callable[[], float],
         max_message_bytes: int,
         on_refused: OnRefused = lambda *_: None,
+        oldest_seconds: Callable[[], float | None] = lambda: None,
     ) -> None:
-        """`on_refused` is told of calls that are refused before their method has seen a request."""
+        """`on_refused` is told of calls that are refused before their method has seen a request.
+
+        Connections get about `oldest_seconds` old.
+        """
+        self.oldest_seconds = oldest_seconds
         self.on_refused = on_refused
         self.scratch = scratch
         self.table = table

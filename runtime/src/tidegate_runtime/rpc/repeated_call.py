@@ -5,7 +5,7 @@ import sys
 from collections.abc import Hashable, Sequence
 from typing import cast
 
-from tidegate_runtime.batching.tickets import DeliverAll, Outputs, Taker, Ticket
+from tidegate_runtime.batching.tickets import DeliverAll, Outputs, Ticket
 from tidegate_runtime.errors import RuntimeFault
 from tidegate_runtime.protocol.plain import Known, Layout, Plain
 from tidegate_runtime.rpc.call import Call
@@ -93,13 +93,15 @@ class RepeatedCall:
             self.ticket = None
         self.model.metrics.answered(code_of_gone(self._call, self._clock()), self._clock() - self.received)
 
-    def leading(self) -> bool:
-        """Whether its time stands for that of its batch."""
-        return self.ticket is not None and self.ticket.leads and not self._call.chosen
+    @property
+    def telling(self) -> bool:
+        """Whether its time may stand for that of its batch."""
+        return not self._call.chosen
 
     def deliver(self, outcome: Outputs | RuntimeFault) -> None:
         """Answers it by itself."""
-        delivered, leads = self._clock(), self.leading()
+        delivered, ticket = self._clock(), self.ticket
+        leads = ticket is not None and ticket.leads and self.telling
         self.ticket = None
         if isinstance(outcome, RuntimeFault):
             self.refuse(outcome)
@@ -141,13 +143,11 @@ class RepeatedCall:
 class CallTurn(Turn[RepeatedCall]):
     """The repeated calls of one event loop."""
 
-    def deliver_all(self, takers: Sequence[Taker | None], outputs: Sequence[Array]) -> None:
+    def _write_all(
+        self, first: RepeatedCall, calls: Sequence[RepeatedCall | None], outputs: Sequence[Array], *, leads: bool
+    ) -> None:
         """Writes the answers of calls whose requests ran together."""
-        calls = cast("Sequence[RepeatedCall | None]", takers)
         delivered = self._clock()
-        first = next((call for call in calls if call is not None), None)
-        if first is None:
-            return
         try:
             before, pieces, behind, _ = self._answers(first, outputs, len(calls))
         except Exception:
@@ -156,7 +156,7 @@ class CallTurn(Turn[RepeatedCall]):
                 if call is not None:
                     call.fail()
             return
-        leader = first.received if first.leading() else None
+        leader = first.received if leads else None
         times = []
         for call, piece in zip(calls, pieces, strict=True):
             if call is None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final
@@ -14,6 +15,7 @@ from tidegate_runtime.errors import NotReady, RuntimeFault
 from tidegate_runtime.naming import HOP_HEADER, SERVER_NAME
 from tidegate_runtime.rpc import codec
 from tidegate_runtime.rpc.call import Call, status_of
+from tidegate_runtime.rpc.handed_call import Elsewhere, HandedCall
 from tidegate_runtime.rpc.messages import parsed
 from tidegate_runtime.rpc.protos import inference_pb2 as pb
 from tidegate_runtime.rpc.repeated_call import CallTurn, RepeatedCall
@@ -88,7 +90,19 @@ class Servicer:
     async def model_infer(
         self, request: pb.ModelInferRequest, call: Call, method: Asked = UNARY
     ) -> pb.ModelInferResponse:
-        """The answer, counted. Raises any `RuntimeFault`; if it is cancelled, so is the request, wherever it is."""
+        """The answer, counted where it is given. Raises any `RuntimeFault`.
+
+        If it is cancelled, so is the request, wherever it is.
+        """
+        elsewhere = Elsewhere.of(self._service, request, call)
+        if elsewhere is not None:
+            answer = await elsewhere.ask(request.SerializeToString(), call)
+            if answer is not None:
+                return parsed(pb.ModelInferResponse, answer)
+            call = replace(call, handed=elsewhere.handing)
+        return await self._answered(request, call, method)
+
+    async def _answered(self, request: pb.ModelInferRequest, call: Call, method: Asked) -> pb.ModelInferResponse:
         code, status = 500, "INTERNAL"
         metrics = self._service.counts(request.model_name, request.model_version or None)
         trace = begin(self._service, call, method, request.model_name)
@@ -106,6 +120,8 @@ class Servicer:
         finally:
             if metrics is not None:
                 metrics.answered(code, 0.0 if code == 200 else self._service.clock() - call.received)
+                if call.handed is not None:
+                    call.handed.figures.fell_back(code)
             if trace is not None:
                 trace.end(request.model_name, version_of(request, metrics), code, status)
         return answer
@@ -116,16 +132,27 @@ class Servicer:
         `deliver` is given the serialized answer, or what `model_infer` raises, once: later, or before this returns.
         What comes back forgets the call, its client being gone. Raises `Malformed`.
         """
-        service, repeats = self._service, self._repeats
-        # What is recorded, or came on from another server, is told apart by its ticket.
-        alone = service.tracer is not None or HOP_HEADER in call.metadata
-        repeat = None if alone else repeats.find(data)
-        if repeat is not None:
+        if self._service.hands_over:
+            request = parsed(pb.ModelInferRequest, data)
+            elsewhere = Elsewhere.of(self._service, request, call)
+            if elsewhere is not None:
+                submit = partial(self._submit, data, request, deliver=deliver)
+                return HandedCall(elsewhere, data, call, deliver, submit).withdraw
+        return self._submit_here(data, call, deliver)
+
+    def _submit_here(self, data: bytes, call: Call, deliver: Deliver) -> Withdraw:
+        service = self._service
+        repeat = None if service.tracer is not None else self._repeats.find(data)
+        # What is recorded is told apart by its ticket; what goes no further, too, where others do.
+        if repeat is not None and not (repeat.model.copied and HOP_HEADER in call.metadata):
             repeated = RepeatedCall(service, repeat, call, deliver, self._turn)
             self._turn.join(repeated)
             return repeated.withdraw
-        request = parsed(pb.ModelInferRequest, data)
-        return Submission(service, request, call, deliver, partial(repeats.learn, data, request)).withdraw
+        return self._submit(data, parsed(pb.ModelInferRequest, data), call, deliver)
+
+    def _submit(self, data: bytes, request: pb.ModelInferRequest, call: Call, deliver: Deliver) -> Withdraw:
+        learn = partial(self._repeats.learn, data, request)
+        return Submission(self._service, request, call, deliver, learn).withdraw
 
     async def model_stream_infer(
         self, requests: AsyncIterator[pb.ModelInferRequest], call: Call

@@ -129,5 +129,7 @@ class Submission:
         if self._metrics is not None:
             seconds = self._service.clock() - self._call.received
             self._metrics.answered(code, 0.0 if code == 200 else seconds)
+            if self._call.handed is not None:
+                self._call.handed.figures.fell_back(code)
         if self._trace is not None:
             self._trace.end(self._name, self._version, code, status)

@@ -8,11 +8,11 @@ from typing import Final
 
 from tidegate_runtime.errors import RuntimeFault
 from tidegate_runtime.naming import HOP_HEADER, ROUTE_HEADER, ROUTED_BY_MATCH, SHADOW, ShadowOutcome
-from tidegate_runtime.shadow.client import Asking, Unreachable
 from tidegate_runtime.shadow.comparison import Difference, differences
 from tidegate_runtime.shadow.copies import Copy, Waiting
-from tidegate_runtime.shadow.share import Target
 from tidegate_runtime.shadow.wire import decode, encode
+from tidegate_runtime.share.client import Asking, Unreachable
+from tidegate_runtime.share.document import Target
 
 logger = logging.getLogger(__name__)
 
@@ -124,7 +124,7 @@ async def _compared(copy: Copy, pod: Asking) -> dict[str, Difference]:
     }
     size = sum([tensor.array.nbytes for tensor in copy.outputs])
     async with asyncio.timeout(copy.timeout_seconds):
-        answer = await pod.ask(b"POST", copy.path, headers, body.parts, 2 * copy.size + SPARE_BYTES)
+        answer = await pod.ask(b"POST", copy.path, headers.items(), body.parts, 2 * copy.size + SPARE_BYTES)
     if answer.status != 200:
         raise Refused(answer.status, answer.body)
     theirs = decode(answer.body, answer.headers.get(b"inference-header-content-length"))

@@ -1,21 +1,18 @@
 """Copies go by what is told of the share: whose requests are tapped, where copies are sent, and what is counted."""
 
-import asyncio
 import logging
 import random
-from collections.abc import Callable, Mapping
-from typing import Self
+from collections.abc import Callable
 
 from tidegate_runtime.naming import ShadowOutcome
 from tidegate_runtime.served_model import ServedModel
 from tidegate_runtime.service import Service
-from tidegate_runtime.shadow.asking import ShareQuestions
-from tidegate_runtime.shadow.client import Asking, HttpClient
 from tidegate_runtime.shadow.copies import Waiting
 from tidegate_runtime.shadow.figures import ShadowFigures
 from tidegate_runtime.shadow.sending import Sending
-from tidegate_runtime.shadow.share import Shadow, Share, Target
 from tidegate_runtime.shadow.tap import Tap
+from tidegate_runtime.share.client import Asking, HttpClient
+from tidegate_runtime.share.document import Shadow, Share, Target
 
 logger = logging.getLogger(__name__)
 
@@ -69,31 +66,6 @@ class Shadowing:
         if figures is None:
             figures = self._figures[key] = ShadowFigures(*key, shadow.revision)
         return Tap(model, shadow.percent, figures, self._waiting, self._draw)
-
-
-class TaughtShadowing:
-    """Copies by a share that is asked for at a URL, until `close`."""
-
-    def __init__(self, service: Service, url: str) -> None:
-        self.shadowing = Shadowing(service)
-        self._questions = ShareQuestions(url, self.shadowing.told)
-        self._asking = asyncio.create_task(self._questions.run(), name="share")
-
-    @classmethod
-    def begun(cls, service: Service, url: str) -> Self | None:
-        """None where `url` is "": nothing is copied."""
-        return cls(service, url) if url else None
-
-    @property
-    def answers(self) -> Mapping[str, int]:
-        """Questions by what came of them."""
-        return self._questions.answers
-
-    async def close(self) -> None:
-        """Asks and copies nothing more."""
-        self._asking.cancel()
-        await asyncio.wait({self._asking})
-        await self.shadowing.close()
 
 
 def _connect(target: Target) -> Asking:

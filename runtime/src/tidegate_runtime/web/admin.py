@@ -1,6 +1,6 @@
 """The administration port: metrics, probes, and what changes what is served. It knows no inference request."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 
 import orjson
 from fastapi import FastAPI, Response
@@ -10,12 +10,13 @@ from prometheus_client.registry import Collector
 
 from tidegate_runtime.hosting import Host
 from tidegate_runtime.metrics import ModelMetrics
-from tidegate_runtime.naming import METRICS_PATH
+from tidegate_runtime.naming import EVIDENCE_PATH, METRICS_PATH
 from tidegate_runtime.service import Service
 from tidegate_runtime.web import faults
 from tidegate_runtime.web.administration import administration
 from tidegate_runtime.web.app import not_ready
 from tidegate_runtime.web.body import JSON
+from tidegate_runtime.web.evidence_exposition import EvidenceCollector
 from tidegate_runtime.web.exposition import (
     EngineCollector,
     FrontEndCollector,
@@ -37,9 +38,9 @@ def create_admin_app(
     *,
     triton: bool = False,
     front_ends: Several | None = None,
-    more: Iterable[Collector] = (),
+    more: Sequence[Collector] = (),
 ) -> FastAPI:
-    """The application of the administration port. What `more` collect is among the metrics."""
+    """The application of the administration port. What `more` collect is among the metrics, and the evidence."""
     counted: list[ModelMetrics] = []
 
     def models() -> list[ModelMetrics]:
@@ -53,12 +54,20 @@ def create_admin_app(
     ]
     for collector in filter(None, optional):
         registry.register(collector)
+    evidence = CollectorRegistry()
+    for collector in (EvidenceCollector(models), *more):
+        evidence.register(collector)
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
 
     @app.get(METRICS_PATH)
     async def metrics() -> Response:
         counted[:] = await service.gather()
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    @app.get(EVIDENCE_PATH)
+    async def judged() -> Response:
+        counted[:] = await service.gather()
+        return Response(generate_latest(evidence), media_type=CONTENT_TYPE_LATEST)
 
     @app.get("/openapi.json")
     async def described() -> Response:

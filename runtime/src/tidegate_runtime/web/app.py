@@ -15,9 +15,11 @@ from tidegate_runtime.service import Service
 from tidegate_runtime.web import faults
 from tidegate_runtime.web.administration import administration
 from tidegate_runtime.web.body import media_of, read_body, response_of, unless_client_leaves
+from tidegate_runtime.web.connect import connect_routes
 from tidegate_runtime.web.counting import counted, note_served
 from tidegate_runtime.web.facts import model_facts
 from tidegate_runtime.web.faults import error_response
+from tidegate_runtime.web.handed_request import handed_over
 from tidegate_runtime.web.v1 import v1_routes
 
 
@@ -33,6 +35,7 @@ def create_app(service: Service, host: Host | None = None) -> FastAPI:
     if host is not None:
         app.include_router(administration(service, host))
     app.include_router(v1_routes(service))
+    app.include_router(connect_routes(service))
     faults.install(app)
     return app
 
@@ -87,6 +90,9 @@ async def _inferred(service: Service, request: Request, model: ServedModel) -> R
     media = media_of(request.headers)
     body = await read_body(request, service.limits.max_body_bytes, media.encoding)
     received = service.clock()
+    handed = await handed_over(request, model, body)
+    if handed is not None:
+        return handed
     decoded = v2_request.decode(body, media.json_length, model.signature.inputs)
     parsed = service.clock()
     hop = HOP_HEADER in request.headers

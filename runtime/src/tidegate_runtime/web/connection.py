@@ -14,6 +14,7 @@ import httptools
 import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from tidegate_runtime.ageing import ageing
 from tidegate_runtime.send_queue import queued_bytes
 from tidegate_runtime.web.patience import STALL_SECONDS, body_late_at, reads
 from tidegate_runtime.web.reply import reply
@@ -47,7 +48,7 @@ class _Refused(Exception):
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
-    """One connection. `draining` says whether each answer is to be the connection's last."""
+    """One connection. `draining` says whether each answer is to be its connection's last."""
 
     draining: Callable[[], bool] = staticmethod(lambda: False)
 
@@ -65,10 +66,15 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     _stall: asyncio.TimerHandle | None = None
     _unread = 0
     """What the client had still to read when that was last looked at, while it is looked at."""
+    _parting = False
+    """Whether the next answer is the connection's last."""
+    _began = 0.0
+    _ageing = 1.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Gives the client 5 s for its first byte."""
         super().connection_made(transport)
+        self._began, self._ageing = self.loop.time(), ageing()
         self._expect_within(FIRST_BYTE_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -107,6 +113,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._body_bytes += len(data)
             self._expect_within(body_late_at(self._body_began, self._body_bytes, now) - now)
 
+    def part_if_old(self, oldest_seconds: float) -> None:
+        """Has the next answer be the connection's last if it is older than about that."""
+        if (self.loop.time() - self._began) * self._ageing > oldest_seconds:
+            self._parting = True
+
     def on_message_begin(self) -> None:
         """The first byte of a request."""
         super().on_message_begin()
@@ -118,7 +129,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._check_head()
         self._stage = Stage.BODY
         super().on_headers_complete()
-        if self.draining():
+        if self._parting or self.draining():
             self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:

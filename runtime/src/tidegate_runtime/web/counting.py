@@ -13,6 +13,7 @@ from tidegate_runtime.tensors import InferResponse
 from tidegate_runtime.tracing.request import current
 from tidegate_runtime.web.body import ClientGone
 from tidegate_runtime.web.faults import CLIENT_GONE, fault_response
+from tidegate_runtime.web.handed_request import ended_elsewhere, handed_by
 from tidegate_runtime.web.tracing import begin
 
 
@@ -20,7 +21,7 @@ async def counted(
     service: Service, request: Request, name: str, version: str | None, work: Awaitable[Response]
 ) -> Response:
     """What `work` answers, its faults as answers too; counted if this server has a model called `name`."""
-    status = 500
+    status, response = 500, Response()
     begun = service.clock()
     metrics = service.counts(name, version)
     trace = begin(service, request, name)
@@ -33,8 +34,11 @@ async def counted(
     except ClientGone:
         response, status = Response(), CLIENT_GONE
     finally:
-        if metrics is not None:
+        handing = handed_by(request)
+        if metrics is not None and not ended_elsewhere(request, response):
             metrics.answered(status, 0.0 if status == 200 else service.clock() - begun)
+            if handing is not None:
+                handing.figures.fell_back(status)
         if trace is not None:
             trace.end(name, version or (metrics.version if metrics is not None else ""), status)
     return response
@@ -50,7 +54,8 @@ def note_served(
     received, parsed, delivered = times
     written = service.clock()
     model.metrics.served(received, parsed, delivered, written)
-    if answer.leads and request.headers.get(ROUTE_HEADER) != ROUTED_BY_MATCH:
+    chosen = request.headers.get(ROUTE_HEADER) == ROUTED_BY_MATCH or handed_by(request) is not None
+    if answer.leads and not chosen:
         model.metrics.witnessed(written - received)
     trace = current.get()
     if trace is not None:

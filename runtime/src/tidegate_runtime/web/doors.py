@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import socket
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from tidegate_runtime.hosting import Host
 from tidegate_runtime.rpc.transports import Server, make_server
@@ -12,6 +12,7 @@ from tidegate_runtime.settings import ServeSettings
 from tidegate_runtime.tls import Certificate
 from tidegate_runtime.tracing.request import Tracer
 from tidegate_runtime.web.app import create_app
+from tidegate_runtime.web.connection import BoundedHttpProtocol
 from tidegate_runtime.web.hot import HotConnection, protocol_class
 from tidegate_runtime.web.http_server import HttpServer
 from tidegate_runtime.web.traced import TracedConnection
@@ -23,6 +24,10 @@ logger = logging.getLogger(__name__)
 
 WRITE_SECONDS: Final = 2.0
 """How long, beyond a request's own time, its answer may take to be written when the process is leaving."""
+
+
+SWEEP_SECONDS: Final = 5.0
+"""From one look at how old connections are to the next."""
 
 
 class Front(Protocol):
@@ -44,8 +49,9 @@ class Front(Protocol):
 class Doors:
     """The ports that are open in this process."""
 
-    def __init__(self, http: HttpServer, rpc: Server | None, grace: float) -> None:
+    def __init__(self, http: HttpServer, rpc: Server | None, grace: float, ageing: "asyncio.Task[None]") -> None:
         self._http = http
+        self._ageing = ageing
         self._rpc = rpc
         self._grace_seconds = grace
 
@@ -71,7 +77,8 @@ class Doors:
             logger.info("listening for gRPC", extra={"data": port, "transport": service.grpc_transport})
         grace = grace_seconds(settings)
         hot = protocol_class(service, HotConnection if service.tracer is None else TracedConnection)
-        return cls(HttpServer(create_app(service, host), hot, data, grace, certificate), rpc, grace)
+        http = HttpServer(create_app(service, host), hot, data, grace, certificate)
+        return cls(http, rpc, grace, asyncio.create_task(_age(http, service), name="connections' age"))
 
     def readiness_changed(self) -> None:
         """Tells those who watch."""
@@ -87,7 +94,18 @@ class Doors:
 
     async def close(self) -> None:
         """Listens no more, and returns once requests in progress are answered."""
+        self._ageing.cancel()
         await asyncio.gather(self._http.close(), *([self._rpc.stop(self._grace_seconds)] if self._rpc else []))
+
+
+async def _age(http: HttpServer, service: Service) -> None:
+    """Has connections that are old end with their next answer."""
+    while True:
+        await asyncio.sleep(SWEEP_SECONDS)
+        oldest = service.connection_seconds
+        if oldest is not None:
+            for connection in list(http.server_state.connections):
+                cast("BoundedHttpProtocol", connection).part_if_old(oldest)
 
 
 def trace_sender(service: Service, settings: ServeSettings) -> "Sender | None":

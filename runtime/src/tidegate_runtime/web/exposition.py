@@ -210,16 +210,22 @@ def _graphs(models: Sequence[ModelMetrics]) -> Metric:
 
 
 def _counters(models: Sequence[ModelMetrics]) -> Iterator[Metric]:
-    requests = CounterMetricFamily(naming.REQUESTS, "Answers by HTTP status.", labels=[*_MODEL, "code"])
     refused = CounterMetricFamily(naming.REFUSED, "Requests refused for load.", labels=[*_MODEL, "reason"])
     memory = CounterMetricFamily(naming.OUT_OF_MEMORY, "Batches too large for the device's memory.", labels=[*_MODEL])
     for metrics in models:
         memory.add_metric(_model(metrics), metrics.out_of_memory)
-        for code, count in sorted(metrics.codes.items()):
-            requests.add_metric([*_model(metrics), str(code)], count)
         for reason, count in metrics.refused.items():
             refused.add_metric([*_model(metrics), reason], count)
-    yield from (requests, refused, memory)
+    yield from (requests_family(models), refused, memory)
+
+
+def requests_family(models: Sequence[ModelMetrics]) -> Metric:
+    """Answers by their status."""
+    requests = CounterMetricFamily(naming.REQUESTS, "Answers by HTTP status.", labels=[*_MODEL, "code"])
+    for metrics in models:
+        for code, count in sorted(metrics.codes.items()):
+            requests.add_metric([*_model(metrics), str(code)], count)
+    return requests
 
 
 def _histograms(models: Sequence[ModelMetrics]) -> Iterator[Metric]:
@@ -236,16 +242,20 @@ def _histograms(models: Sequence[ModelMetrics]) -> Iterator[Metric]:
         (naming.ENCODE_SECONDS, "Outputs there to answer ready, of 200 answers."): (
             lambda metrics: metrics.encode_seconds
         ),
-        (naming.EVIDENCE_SECONDS, "Last byte of the request to answer ready, of each batch's leader."): (
-            lambda metrics: metrics.evidence_seconds
-        ),
         (naming.BATCH_ROWS, "Rows in a batch."): lambda metrics: metrics.batch_rows,
     }
     for (name, help_text), histogram in of.items():
-        family = HistogramMetricFamily(name, help_text, labels=_MODEL)
-        for metrics in models:
-            family.add_metric(_model(metrics), cumulative(histogram(metrics)), histogram(metrics).total)
-        yield family
+        yield histogram_family(name, help_text, models, histogram)
+
+
+def histogram_family(
+    name: str, help_text: str, models: Sequence[ModelMetrics], of: Callable[[ModelMetrics], Histogram]
+) -> Metric:
+    """One histogram of each model."""
+    family = HistogramMetricFamily(name, help_text, labels=_MODEL)
+    for metrics in models:
+        family.add_metric(_model(metrics), cumulative(of(metrics)), of(metrics).total)
+    return family
 
 
 def _costs(models: Sequence[ModelMetrics]) -> Iterator[Metric]:

@@ -1,7 +1,8 @@
 """The heads of hot requests: which are of the common form, and how one that repeats another is recognised. Pure."""
 
 import re
-from typing import Final, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
 from tidegate_runtime.naming import HOP_HEADER, ROUTE_HEADER, ROUTED_BY_MATCH
 from tidegate_runtime.protocol.plain import Plain
@@ -48,9 +49,24 @@ class Head(NamedTuple):
     """Both are only read where requests are recorded."""
     hop: bool = False
     """Whether another server has sent the request on."""
+    given: Sequence[Header] = ()
+    """The headers as they came."""
 
 
-class Pattern(NamedTuple):
+class _Bounded(Protocol):
+    @property
+    def max_body_bytes(self) -> int: ...
+
+
+class _AnyHead(Protocol):
+    @property
+    def model(self) -> _Bounded: ...
+
+
+H = TypeVar("H", bound=_AnyHead)
+
+
+class Pattern(NamedTuple, Generic[H]):
     """The bytes of a head before and behind the digits of `Content-Length`, and what the head says.
 
     What a head means follows from its bytes alone, so it needn't be found out again.
@@ -58,7 +74,7 @@ class Pattern(NamedTuple):
 
     before: bytes
     behind: bytes
-    head: Head
+    head: H
 
     def body_at(self, data: bytes) -> int:
         """Where the body begins if `data` is one whole request whose head repeats this one but for the length; else 0.
@@ -81,23 +97,29 @@ class Pattern(NamedTuple):
 def common_head(url: bytes, given: list[Header], model: ServedModel, keep_alive: bool) -> Head | None:
     """What the head of an HTTP/1.1 POST says if it is of the common form: a body of known length, as it is."""
     headers = dict(given)
-    length = headers.get(b"content-length")
-    if (
-        length is None
-        or headers.get(b"content-type") not in _MEDIA
-        or b"host" not in headers
-        or not _NEVER_HOT.isdisjoint(headers)
-        or not len(headers) == len(given) <= MAX_HEADERS
-        or not 0 < int(length) <= model.max_body_bytes
-        or sum(map(len, headers)) + sum(map(len, headers.values())) > MAX_HEAD_BYTES
-    ):
+    if headers.get(b"content-type") not in _MEDIA or not has_plain_body(headers, given, model.max_body_bytes):
         return None
     json_length = headers.get(JSON_LENGTH)
     hop = HOP in headers
-    # Those that are read by a layout are asked for nothing more, so what has a mark isn't one of them.
-    form = None if hop else model.plain if json_length is None else model.plain_binary
+    form = model.plain if json_length is None else model.plain_binary
     accepted, chosen = headers.get(b"accept-encoding"), headers.get(_ROUTE) == _BY_MATCH
-    return Head(url, model, keep_alive, json_length, _number(json_length), accepted, form, chosen, hop=hop)
+    return Head(url, model, keep_alive, json_length, _number(json_length), accepted, form, chosen, hop=hop, given=given)
+
+
+def has_plain_body(headers: Mapping[bytes, bytes], given: Sequence[Header], most: int) -> bool:
+    """Whether a body of known length, of at most `most` bytes, follows these headers, as it is.
+
+    `headers` are those that are `given`, none of which may come twice.
+    """
+    length = headers.get(b"content-length")
+    return (
+        length is not None
+        and b"host" in headers
+        and _NEVER_HOT.isdisjoint(headers)
+        and len(headers) == len(given) <= MAX_HEADERS
+        and 0 < int(length) <= most
+        and sum(map(len, headers)) + sum(map(len, headers.values())) <= MAX_HEAD_BYTES
+    )
 
 
 def _number(digits: bytes | None) -> int | None:
@@ -106,7 +128,7 @@ def _number(digits: bytes | None) -> int | None:
     return int(digits) if digits.isdigit() and len(digits) <= 12 else 0
 
 
-def pattern_of(arrived: bytes, body: bytes | bytearray, head: Head) -> Pattern | None:
+def pattern_of(arrived: bytes, body: bytes | bytearray, head: H) -> Pattern[H] | None:
     """The pattern of a request that came whole, in one piece; None if its head can't be told from `arrived` surely.
 
     Where a parser sees a head's end follows from the head; that it sees it where we do is seen from the body.

@@ -6,14 +6,16 @@ everything. Both use the same service, codecs, faults and counts; docs/runtime.m
 
 import asyncio
 from math import inf
-from typing import Any
+from typing import Any, cast
 
-from tidegate_runtime.protocol.plain import MAX_BYTES
+from tidegate_runtime.protocol.plain import MAX_BYTES, Layout, Plain
 from tidegate_runtime.service import Service
 from tidegate_runtime.web.connection import BoundedHttpProtocol, Stage
 from tidegate_runtime.web.head import Head, Pattern, common_head, pattern_of
 from tidegate_runtime.web.hot_call import HotCall
+from tidegate_runtime.web.message_call import MESSAGE_PATH, MessageCall, MessageHead, Messages, message_head
 from tidegate_runtime.web.turn import HttpTurn
+from tidegate_runtime.web.whole_pattern import WholePattern, whole_pattern
 
 
 class HotConnection(BoundedHttpProtocol):
@@ -22,13 +24,20 @@ class HotConnection(BoundedHttpProtocol):
     service: Service
     turn: HttpTurn
 
-    _hot: HotCall | None = None
+    messages: Messages | None = None
+    """What takes messages; None: they go the cold way."""
+
+    _hot: HotCall | MessageCall | None = None
     """The hot request whose body is being read."""
-    _call: HotCall | None = None
+    _call: HotCall | MessageCall | None = None
     _arrived = b""
     """What came last, if it began with a request's first byte."""
-    _pattern: Pattern | None = None
+    _pattern: Pattern[Head | MessageHead] | None = None
     """Of the last hot request that came in one piece. Nothing is kept that another connection could meet."""
+    _whole: WholePattern | None = None
+    """Of the last two that were alike but for their numbers."""
+    _layout: Layout | None = None
+    """Of the last one that was none of those."""
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Takes the request of a client that left out of the queue."""
@@ -42,7 +51,16 @@ class HotConnection(BoundedHttpProtocol):
         if self._stage is not Stage.IDLE:
             self._arrived = b""
         else:
-            pattern = self._pattern
+            whole, pattern = self._whole, self._pattern
+            if whole is not None:
+                found = whole.found(data)
+                if found is not None and self._may_go_on(whole.head):
+                    call = self._begin(whole.head)
+                    body, numbers = found
+                    call.body, call.known = data[body:], (whole.layout, numbers)
+                    self._late_at = inf
+                    call.arrive()
+                    return
             if pattern is not None:
                 body = pattern.body_at(data)
                 if body and self._may_go_on(pattern.head):
@@ -56,6 +74,21 @@ class HotConnection(BoundedHttpProtocol):
         # A connection may be idle for long: it doesn't hold what came last meanwhile.
         self._arrived = b""
 
+    def part_if_old(self, oldest_seconds: float) -> None:
+        """Has the next request, which would go the hot way, go the cold one, whose answers can be the last."""
+        super().part_if_old(oldest_seconds)
+        if self._parting:
+            self._pattern = self._whole = None
+
+    def on_known(self, form: Plain, layout: Layout) -> None:
+        """The request that was begun last is of this layout; so the next may be known by its bytes as a whole."""
+        pattern, call = self._pattern, self._call
+        if layout is not self._layout:
+            # Where a client's requests take turns, none is worth it.
+            self._layout = layout
+        elif pattern is not None and call is not None and pattern.head is call.head and isinstance(pattern.head, Head):
+            self._whole = whole_pattern(cast("Pattern[Head]", pattern), form, layout)
+
     def on_message_begin(self) -> None:
         """The first byte of a request."""
         self._hot = None
@@ -67,7 +100,7 @@ class HotConnection(BoundedHttpProtocol):
 
     def on_headers_complete(self) -> None:
         """Decides the way."""
-        head = self._hot_head()
+        head = None if self._parting else self._hot_head()
         if head is None or not self._may_go_on(head):
             url, given, expected = self.url, self.headers, self.expect_100_continue
             super().on_message_begin()
@@ -103,44 +136,57 @@ class HotConnection(BoundedHttpProtocol):
         self._late_at = inf
         if type(call.body) is bytearray and len(call.body) <= MAX_BYTES:
             call.body = bytes(call.body)
-        self._pattern = pattern_of(self._arrived, call.body, call.head) or self._pattern
+        if not self._parting:
+            self._pattern = pattern_of(self._arrived, call.body, call.head) or self._pattern
         model = call.head.model
         call.arrive()
         # What has arrived is held by others, until it is taken.
         model.release()
 
-    def _begin(self, head: Head) -> HotCall:
-        call = self._call
-        if call is None:
-            call = self._call = self._new_call()
-        self.cycle = call  # type: ignore[assignment]
+    def _begin(self, head: Head | MessageHead) -> Any:
+        """The call that is about a request with this head from here on, of the kind that takes such."""
+        call: Any = self._call
+        if call is None or call.takes is not type(head):
+            call = self._call = self._new_call() if isinstance(head, Head) else MessageCall(self, self.service.clock)
+        self.cycle = call
         call.begin(head)
         return call
 
     def _new_call(self) -> HotCall:
         return HotCall(self, self.service.clock, self.turn)
 
-    def _may_go_on(self, head: Head) -> bool:
+    def _may_go_on(self, head: Head | MessageHead) -> bool:
         """Whether the model is still served, and nothing else is under way on this connection."""
         return (
             (self.cycle is None or self.cycle.response_complete)
-            and self.service.infer_paths.get(head.url) is head.model
+            and (self.service.infer_paths.get(head.url) is head.model or head.model is self.messages)
             and not self.flow.write_paused
             and not self._deaf
-            and not self.service.draining
+            and not self.service.last_answers
             and not self.transport.is_closing()
         )
 
-    def _hot_head(self) -> Head | None:
+    def _hot_head(self) -> Head | MessageHead | None:
         """What the head says if it is of the common form, for a model that is served."""
         model = self.service.infer_paths.get(self.url)
-        if model is None or self.parser.get_method() != b"POST" or self.parser.get_http_version() != "1.1":
+        messages = self.messages if self.url == MESSAGE_PATH else None
+        hot = model is not None or messages is not None
+        if not hot or self.parser.get_method() != b"POST" or self.parser.get_http_version() != "1.1":
             return None
-        return common_head(self.url, self.headers, model, self.parser.should_keep_alive())
+        keep_alive = self.parser.should_keep_alive()
+        if messages is not None:
+            return message_head(self.headers, messages, keep_alive=keep_alive)
+        assert model is not None
+        return common_head(self.url, self.headers, model, keep_alive)
 
 
 def protocol_class(service: Service, base: type[HotConnection] = HotConnection) -> type[asyncio.Protocol]:
     """The class for uvicorn's `http=`, bound to the service."""
-    turn = HttpTurn(service.clock)
-    state: dict[str, Any] = {"service": service, "turn": turn, "draining": staticmethod(lambda: service.draining)}
+    state: dict[str, Any] = {
+        "service": service,
+        "turn": HttpTurn(service.clock),
+        "draining": staticmethod(lambda: service.last_answers),
+        # What is recorded is recorded above.
+        "messages": Messages(service) if service.tracer is None else None,
+    }
     return type("Connection", (base,), state)

@@ -20,13 +20,14 @@ from tidegate_runtime.hosting import Host
 from tidegate_runtime.listening import listener
 from tidegate_runtime.model.store import open_store
 from tidegate_runtime.placing import Placement
+from tidegate_runtime.rollout_share import RolloutShare
 from tidegate_runtime.service import Service
 from tidegate_runtime.settings import ServeSettings
-from tidegate_runtime.shadow.shadowing import TaughtShadowing
 from tidegate_runtime.shared_memory.regions import Regions
 from tidegate_runtime.web.admin import create_admin_app
 from tidegate_runtime.web.connection import bounded_class
 from tidegate_runtime.web.doors import Doors, Front, grace_seconds, trace_sender
+from tidegate_runtime.web.handover_exposition import HandoverCollector
 from tidegate_runtime.web.http_server import HttpServer
 from tidegate_runtime.web.shadow_exposition import ShadowCollector
 from tidegate_runtime.web.stopping import Stop
@@ -68,8 +69,12 @@ async def serve(settings: ServeSettings) -> None:
         front_ends = front if isinstance(front, FrontEnds) else None
         # Front ends send their own; this process' sender, which has nothing to send, has checked that they can.
         traces = (front_ends or sender) if sender is not None else None
-        shadowing = TaughtShadowing.begun(service, settings.share_url)
-        more = [ShadowCollector(shadowing.shadowing, shadowing.answers)] if shadowing is not None else []
+        share = RolloutShare.begun(service, settings.share_url, front.readiness_changed)
+        more = (
+            (ShadowCollector(share.shadowing, share.answers), HandoverCollector(share.handing_over))
+            if share is not None
+            else ()
+        )
         admin_app = create_admin_app(
             service, host, traces, triton=settings.triton_metrics, front_ends=front_ends, more=more
         )
@@ -90,8 +95,8 @@ async def serve(settings: ServeSettings) -> None:
             await front.close()
             await asyncio.gather(service.close(), host.close())
             await admin_server.close()
-            if shadowing is not None:
-                await shadowing.close()
+            if share is not None:
+                await share.close()
             if sender is not None:
                 await asyncio.to_thread(sender.close)
     logger.info("stopped")

@@ -8,7 +8,7 @@ from prometheus_client.registry import Collector
 
 from tidegate_runtime import naming
 from tidegate_runtime.shadow.figures import ShadowFigures
-from tidegate_runtime.shadow.share import Shadow
+from tidegate_runtime.share.document import Shadow
 from tidegate_runtime.web.exposition import cumulative
 
 _MODEL: Final = ("model", "version", "canary")

@@ -5,6 +5,7 @@ from tidegate_runtime.web.faults import CLIENT_GONE
 from tidegate_runtime.web.head import Head
 from tidegate_runtime.web.hot import HotConnection
 from tidegate_runtime.web.hot_call import HotCall
+from tidegate_runtime.web.message_call import MessageHead
 from tidegate_runtime.web.tracing import asked
 
 
@@ -21,14 +22,21 @@ class TracedCall(HotCall):
         self._trace = self.tracer.begin(_text(head.traceparent), _text(head.tracestate), named, head.model.name)
         super().begin(head)
 
-    def arrive(self) -> None:
+    def go_on(self) -> None:
         """Goes alone: what is noted is one request's."""
-        self.received = self.clock()
         self.take()
 
     def take(self) -> None:
         """Has the scheduler note what it does with the request."""
         super().take()
+        self._note()
+
+    def take_whole(self) -> None:
+        """The same."""
+        super().take_whole()
+        self._note()
+
+    def _note(self) -> None:
         if self.ticket is not None:
             self.ticket.trace = self._trace
             self.ticket.taker = None
@@ -39,10 +47,10 @@ class TracedCall(HotCall):
             self._end(CLIENT_GONE)
         super().lost(reading=reading)
 
-    def finish(self, status: int) -> None:
+    def end(self, status: int) -> None:
         """Ends the trace."""
         self._end(status)
-        super().finish(status)
+        super().end(status)
 
     def _end(self, status: int) -> None:
         trace, self._trace = self._trace, None
@@ -56,10 +64,10 @@ class TracedCall(HotCall):
 class TracedConnection(HotConnection):
     """A connection that notes its hot requests' traces; the cold ones' are noted above ASGI."""
 
-    def _hot_head(self) -> Head | None:
+    def _hot_head(self) -> Head | MessageHead | None:
         head = super()._hot_head()
-        if head is None:
-            return None
+        if not isinstance(head, Head):
+            return head
         headers = dict(self.headers)
         return head._replace(traceparent=headers.get(b"traceparent"), tracestate=headers.get(b"tracestate"))
 

@@ -3,11 +3,10 @@
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 import orjson
 
-from tidegate_runtime.batching.tickets import Taker
 from tidegate_runtime.errors import RuntimeFault
 from tidegate_runtime.protocol.compression import MIN_BYTES
 from tidegate_runtime.protocol.plain import Answers
@@ -50,13 +49,11 @@ class HttpTurn(Turn["HotCall"]):
             count = len(received)
             model.metrics.answered(fault.http_status, count * self._clock() - sum(received), count)
 
-    def deliver_all(self, takers: Sequence[Taker | None], outputs: Sequence[Array]) -> None:
+    def _write_all(
+        self, first: "HotCall", calls: "Sequence[HotCall | None]", outputs: Sequence[Array], *, leads: bool
+    ) -> None:
         """Writes the answers of calls whose requests ran together."""
-        calls = cast("Sequence[HotCall | None]", takers)
         delivered = self._clock()
-        first = calls[0] or next((call for call in calls if call is not None), None)
-        if first is None:
-            return
         try:
             before, pieces, behind, json_length = self._answers(first, outputs, len(calls))
             ok_head = self.heads.good(first.server_state, json_length)
@@ -68,7 +65,7 @@ class HttpTurn(Turn["HotCall"]):
             return
         around = len(before) + len(behind)
         late_at = asyncio.get_running_loop().time() + KEEP_ALIVE_SECONDS
-        received, first.leads = first.received, first.leading()
+        received, first.leads = first.received, leads
         times = []
         for call, piece in zip(calls, pieces, strict=True):
             if call is None:

@@ -11,6 +11,7 @@ from tidegate_runtime.served_model import ServedModel
 from tidegate_runtime.service import Service
 from tidegate_runtime.web.body import JSON, media_of, read_body, response_of, unless_client_leaves
 from tidegate_runtime.web.counting import counted, note_served
+from tidegate_runtime.web.handed_request import handed_over
 
 
 def v1_routes(service: Service) -> APIRouter:
@@ -47,6 +48,9 @@ async def _predicted(service: Service, request: Request, model: ServedModel) -> 
         raise UnsupportedMedia("V1 has no binary tensor data; send JSON alone, or the request to /v2")
     body = await read_body(request, service.limits.max_body_bytes, media.encoding)
     received = service.clock()
+    handed = await handed_over(request, model, body)
+    if handed is not None:
+        return handed
     decoded = v1_json.decode(body, model.signature.inputs)
     parsed = service.clock()
     hop = HOP_HEADER in request.headers

@@ -7,7 +7,8 @@ import socket
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from typing import Final
 
-from tidegate_runtime.batching.tickets import Outputs, Ticket
+from tidegate_runtime.batching.alike import Alike
+from tidegate_runtime.batching.tickets import Asked, Outputs, Ticket
 from tidegate_runtime.errors import RuntimeFault
 from tidegate_runtime.model.child.faults import encode_fault
 from tidegate_runtime.served_model import ServedModel
@@ -201,13 +202,14 @@ class Link:
         names = _names(model)
         feeds = [dict(zip(names, arrays, strict=True)) for arrays in shares(stacks, len(each))]
         askers = [Asker(self, number, model) for number, _, _ in each]
-        asked = [
+        asked: list[Asked] = [
             (own, deadline, asker.deliver, self._client(client))
             for own, asker, (_, deadline, client) in zip(feeds, askers, each, strict=True)
         ]
         size = sum([stack.nbytes for stack in stacks]) // len(each)
         try:
-            tickets = model.submit_all_checked(asked, requests.rows, size, requests.priority)
+            alike = Alike(dict(zip(names, stacks, strict=True)), len(each), each[0][1], each[-1][1], lambda: asked)
+            tickets = model.submit_all_checked(alike, requests.rows, size, requests.priority)
         except RuntimeFault as fault:
             told = encode_fault(fault)
             for asker in askers:

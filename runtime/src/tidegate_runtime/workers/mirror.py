@@ -39,7 +39,8 @@ class Mirror(Service):
         if self.tracer is not None and snapshot.traces is not None:
             self.tracer.settings, self.tracer.budgets = snapshot.traces, handed.budgets(snapshot)
         self._started = snapshot.started
-        self.draining = self.draining or snapshot.draining
+        if snapshot.draining:
+            self.begin_drain()
         self._engines_ready = all(told.engine_ready for told in snapshot.versions)
         kept = {(told.name, told.version) for told in snapshot.versions}
         for name, versions in list(self._models.items()):

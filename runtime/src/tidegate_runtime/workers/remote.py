@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import Hashable, Sequence
 from typing import Protocol
 
+from tidegate_runtime.batching.alike import Alike
 from tidegate_runtime.batching.requests import Requests
 from tidegate_runtime.batching.tickets import OVER, WAITING, Asked, Deliver, Outputs, Ticket
 from tidegate_runtime.errors import NotReady, Overloaded, RuntimeFault
 from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.tensors import Array, Feeds
 from tidegate_runtime.workers.records import LEAST_TOGETHER, MOST_TOGETHER, Times
-from tidegate_runtime.workers.stacks import stacked
 
 
 class Sent(Ticket):
@@ -92,14 +92,14 @@ class Remote(Requests):
         self._pending += 1
         return sent
 
-    def submit_all(self, asked: Sequence[Asked], rows: int, size: int, priority: int) -> list[Ticket] | None:
+    def submit_all(self, alike: Alike, rows: int, size: int, priority: int) -> list[Ticket] | None:
         """As `Requests` says, but that they are taken means that they are on their way: the hub speaks later."""
         del size
-        if self._closing or not LEAST_TOGETHER <= len(asked) <= MOST_TOGETHER:
+        if self._closing or not LEAST_TOGETHER <= alike.number <= MOST_TOGETHER:
             return None
-        stacks = stacked([[feeds[name] for name in self._inputs] for feeds, _, _, _ in asked])
+        stacks = [alike.feeds[name] for name in self._inputs]
         try:
-            sent = self._hub.send_all(self, stacks, rows, priority, asked)
+            sent = self._hub.send_all(self, stacks, rows, priority, alike.asked())
         except Overloaded:
             return None
         self._pending += len(sent)

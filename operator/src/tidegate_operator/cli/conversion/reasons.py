@@ -7,7 +7,7 @@ from tidegate_operator.cli.conversion.fields import Path, written
 from tidegate_operator.cli.conversion.report import Gravity, Note
 
 _SERVER = "the API server writes it"
-_CONTAINER = "pods hold the runtime's own container alone; spec.runtime says how it runs"
+_CONTAINER = "pods hold the bundled runtime's container; one of your own goes into spec.runtime.image, by hand"
 _POD = "no field reaches into the pod; spec.resources and spec.runtime say what it needs"
 _ANNOTATIONS: Final[Path] = ("metadata", "annotations")
 _METADATA = ("uid", "resourceVersion", "creationTimestamp", "generation", "managedFields", "selfLink")

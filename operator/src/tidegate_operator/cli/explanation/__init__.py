@@ -22,6 +22,8 @@ _RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     pods.not_ready,
     routes.stable_not_routed,
     routes.way_not_working,
+    routes.way_not_coming,
+    routes.stable_cant_hand_over,
     routes.canary_not_routed,
     obstacles.capacity,
     gates.paused_by_spec,

@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from tidegate_operator.api.schema import seconds
-from tidegate_operator.api.status import AnalysisStatus
+from tidegate_operator.api.status import AnalysisStatus, RolloutStatus
 from tidegate_operator.cli.explanation.case import Case
 from tidegate_operator.cli.explanation.finding import Finding, Hold
 from tidegate_operator.cli.explanation.routes import DIFFERENT_SHARE
 from tidegate_operator.cli.tree import copies_words, sample_words
 from tidegate_operator.cli.words import age, span
+from tidegate_operator.evidence.queries import AGAINST, UNSETTLED, query_words
 
 _ENDS: dict[str, tuple[Hold, str]] = {
     "AbortedByRequest": ("gate", "by request"),
@@ -20,6 +21,7 @@ _ENDS: dict[str, tuple[Hold, str]] = {
 
 _BY_EVIDENCE: tuple[Hold, str] = ("sample", "by what its callers saw")
 _BY_COPIES: tuple[Hold, str] = ("sample", "by how it answered copies of stable's requests")
+_BY_QUERIES: tuple[Hold, str] = ("sample", "by what Prometheus said")
 
 
 def aborted(case: Case) -> Iterator[Finding]:
@@ -27,8 +29,7 @@ def aborted(case: Case) -> Iterator[Finding]:
     rollout = case.service.rollout
     if rollout.phase != "Aborted":
         return
-    by_evidence = _BY_COPIES if rollout.analysis and rollout.analysis.copies else _BY_EVIDENCE
-    hold, how = _ENDS.get(rollout.reason or "AbortedByRequest", by_evidence)
+    hold, how = _ENDS.get(rollout.reason or "AbortedByRequest") or _by_evidence(rollout)
     evidence = [rollout.message] if rollout.message else []
     if rollout.last_request and rollout.last_request.action in ("Abort", "Rollback"):
         last = rollout.last_request
@@ -43,6 +44,12 @@ def aborted(case: Case) -> Iterator[Finding]:
         evidence=tuple(evidence),
         command=case.tidegate("retry"),
     )
+
+
+def _by_evidence(rollout: RolloutStatus) -> tuple[Hold, str]:
+    if rollout.reason in AGAINST:
+        return _BY_QUERIES
+    return _BY_COPIES if rollout.analysis and rollout.analysis.copies else _BY_EVIDENCE
 
 
 def paused_by_spec(case: Case) -> Iterator[Finding]:
@@ -124,14 +131,16 @@ def sample(case: Case) -> Iterator[Finding]:
         return
     least = case.steps.analysis.min_requests
     left = until + timedelta(seconds=seconds(case.steps.progress_deadline)) - case.now
-    lacking = _lacking_copies if case.copied else _lacking_calls
+    lacking = (_lacking_copies if case.copied else _lacking_calls)(canary.revision, analysis, least)
+    evidence = [f"spec.rollout.analysis.minRequests is {least}", *_judged(case)]
+    if analysis and analysis.reason in UNSETTLED:
+        lacking, evidence = f"What Prometheus says doesn't let {canary.revision} go on yet.", _judged(case)
     yield Finding(
         hold="sample",
         reason=analysis.reason if analysis else "NothingRead",
-        message=f"{lacking(canary.revision, analysis, least)} Promoting goes on without; waiting ends with an abort in"
-        f" {span(left)}.",
+        message=f"{lacking} Promoting goes on without; waiting ends with an abort in {span(left)}.",
         since=until,
-        evidence=(f"spec.rollout.analysis.minRequests is {least}", *_judged(case)),
+        evidence=tuple(evidence),
         command=case.tidegate("promote", "--step", str(case.service.rollout.step or 0)),
     )
 
@@ -148,7 +157,7 @@ def _lacking_copies(canary: str, analysis: AnalysisStatus | None, least: int) ->
     if analysis is None or analysis.copies is None:
         return f"Nothing could be read yet of the copies that {canary} answers."
     if analysis.reason == "StableCantCopy":
-        return "Stable's pods were made by an earlier release and can't copy requests."
+        return "Stable's pods are of an image of one's own, or were made by an earlier release and can't copy requests."
     if analysis.copies.compared < least:
         compared = analysis.copies.compared
         return f"{compared} answers of {canary} were compared with stable's in this step, and {least} have to be."
@@ -161,7 +170,8 @@ def _judged(case: Case) -> list[str]:
         return []
     lines = [f"judged {age(analysis.at, case.now)} ago: {analysis.verdict}, {analysis.message}"]
     if analysis.copies is not None:
-        return [*lines, f"copies: {copies_words(analysis.copies)}"]
-    for role, seen in (("canary", analysis.canary), ("stable", analysis.stable)):
-        lines.append(f"{role}: {sample_words(seen, analysis.slow_after_ms)}")
-    return lines
+        lines.append(f"copies: {copies_words(analysis.copies)}")
+    else:
+        for role, seen in (("canary", analysis.canary), ("stable", analysis.stable)):
+            lines.append(f"{role}: {sample_words(seen, analysis.slow_after_ms)}")
+    return [*lines, *(f"{query_words(query)}; asked: {query.query}" for query in analysis.queries or [])]

@@ -9,7 +9,12 @@ from tidegate_operator.conditions import ROLLOUT_HEALTHY, SCALING_ACTIVE
 
 _FOREIGN = re.compile(r"([A-Z][A-Za-z]+) (\S+) exists and isn't owned")
 _CONTESTED = re.compile(r"([A-Z][A-Za-z]+) (\S+): ")
-_SURGE = re.compile(r"raise rollout\.surge to (\d+)")
+_SURGE = re.compile(r"raise rollout\.(surge|surgeGpus) to (\d+)")
+
+_SHORT_OF_ROOM = {
+    "CapacityExceeded": "The step needs more pods than scaling.maxReplicas and the rollout's surge allow together.",
+    "StableBusy": "Stable gives pods up to the step as soon as its load allows; until then it waits, or for more room.",
+}
 
 
 def invalid_spec(case: Case) -> Iterator[Finding]:
@@ -79,18 +84,18 @@ def contested(case: Case) -> Iterator[Finding]:
 
 
 def capacity(case: Case) -> Iterator[Finding]:
-    """The next step needs more pods than maxReplicas and surge allow."""
+    """The next step needs more pods than maxReplicas and surge allow, or than stable's load lets it give up."""
     told = case.service.condition(ROLLOUT_HEALTHY)
-    if not told or told.status != "False" or told.reason != "CapacityExceeded":
+    if not told or told.reason not in _SHORT_OF_ROOM:
         return
     surge = _SURGE.search(told.message)
     yield Finding(
         hold="quota",
         reason=told.reason,
-        message="The step needs more pods than scaling.maxReplicas and rollout.surge allow together.",
+        message=_SHORT_OF_ROOM[told.reason],
         since=told.last_transition_time,
         evidence=(told.message, *_pods(case)),
-        command=case.set_rollout({"surge": int(surge[1])}) if surge else case.edit(),
+        command=case.set_rollout({surge[1]: int(surge[2])}) if surge else case.edit(),
     )
 
 

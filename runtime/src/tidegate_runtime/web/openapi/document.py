@@ -5,8 +5,18 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from tidegate_runtime import __version__
-from tidegate_runtime.naming import ADMIN_PORT, DATA_PORT, LIVE_PATH, METRICS_PATH, READY_PATH, REFUSED_HEADER
+from tidegate_runtime.naming import (
+    ADMIN_PORT,
+    DATA_PORT,
+    EVIDENCE_PATH,
+    LIVE_PATH,
+    METRICS_PATH,
+    READY_PATH,
+    REFUSED_HEADER,
+)
 from tidegate_runtime.protocol.compression import Encoding
+from tidegate_runtime.rpc.handed_call import MEDIA_TYPE, TIMEOUT_HEADER
+from tidegate_runtime.rpc.handed_call import PATH as MESSAGE_PATH
 from tidegate_runtime.web.body import BINARY, JSON, JSON_LENGTH_HEADER
 from tidegate_runtime.web.openapi.schemas import COUNT, SCHEMAS, STRING, Schema, ref
 
@@ -62,6 +72,7 @@ def _data() -> Paths:
         "/v2": {"get": _answers("The server's name, version and extensions", "ServerMetadata")},
         "/v1/models": {"get": _answers("The names of all models", "Names")},
         "/v1/models/{name}": {"get": _v1_ready()},
+        MESSAGE_PATH: {"post": _message()},
     }
     for prefix in (_MODEL, _VERSION):
         paths[f"{prefix}/ready"] = {"get": _answers("Whether the model is ready", "ModelReady", 404, 503)}
@@ -83,6 +94,7 @@ def _data() -> Paths:
 def _administration() -> Paths:
     paths: Paths = {
         METRICS_PATH: {"get": _bare("Metrics, in Prometheus' form", "text/plain")},
+        EVIDENCE_PATH: {"get": _bare("What a canary is judged by, in the same form", "text/plain")},
         "/openapi.json": {"get": _bare("This document", JSON)},
         "/healthz": {"get": _bare("Whether the process runs")},
         "/readyz": {"get": _bare("Whether all models are there and the process isn't leaving", None, 503)},
@@ -216,6 +228,28 @@ def _infer() -> Operation:
 def _predict() -> Operation:
     predicted = _answers("An inference by V1", "PredictResponse", *INFERENCE) | _json("PredictRequest")
     return predicted | {"parameters": _packed()}
+
+
+def _message() -> Operation:
+    """Connect's unary form; what its connection refuses before anybody looks at it is told as elsewhere."""
+    message = {MEDIA_TYPE: {"schema": STRING | {"description": "a serialized message"}}}
+    timeout = {
+        "name": TIMEOUT_HEADER,
+        "in": "header",
+        "description": "milliseconds that the client gives it",
+        "schema": COUNT,
+    }
+    refused = {JSON: {"oneOf": [ref("ConnectError"), ref("Error")]}}
+    refusals = {
+        str(status): _of(refused) | {"description": _MEANINGS.get(status, HTTPStatus(status).phrase)}
+        for status in INFERENCE
+    }
+    return {
+        "summary": "An inference, as ModelInfer of the gRPC service, by the unary form of the Connect protocol",
+        "parameters": [timeout, *_packed()],
+        "requestBody": {"required": True, "content": message},
+        "responses": {"200": {"description": "OK", "content": message}, **refusals},
+    }
 
 
 def _v1_ready() -> Operation:

@@ -119,6 +119,12 @@ _REQUEST: Final[Schema] = {
 }
 
 _ANSWERS: Final[Schema] = {
+    "ConnectError": closed(
+        {
+            "code": STRING | {"description": "the gRPC status' name, in lower case"},
+            "message": STRING | {"description": "what, where, limit"},
+        }
+    ),
     "Error": closed({"error": STRING | {"description": "what, where, limit"}}),
     "InferResponse": closed(
         {

@@ -6,7 +6,7 @@ smallest that keeps connections would bring more than this.
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol, cast
 
 import httptools
@@ -14,6 +14,11 @@ import httptools
 MAX_HEAD_BYTES: Final = 32 * 1024
 
 CONNECT_SECONDS: Final = 3.0
+
+JOINED_BYTES: Final = 16 * 1024
+"""Bodies up to this are copied behind their head, which is cheaper than more buffers to write."""
+
+Header = tuple[bytes, bytes]
 
 
 class Answer(NamedTuple):
@@ -43,8 +48,8 @@ class Asking(Protocol):
         self,
         method: bytes,
         path: bytes,
-        headers: Mapping[bytes, bytes],
-        parts: Sequence[bytes | memoryview] = (),
+        headers: Iterable[Header],
+        parts: Sequence[bytes | bytearray | memoryview] = (),
         most: int = 0,
     ) -> Answer:
         """The answer, whose body has at most `most` bytes. Raises `OSError`: `Unreachable` if nothing was asked.
@@ -70,16 +75,18 @@ class HttpClient:
         self,
         method: bytes,
         path: bytes,
-        headers: Mapping[bytes, bytes],
-        parts: Sequence[bytes | memoryview] = (),
+        headers: Iterable[Header],
+        parts: Sequence[bytes | bytearray | memoryview] = (),
         most: int = 0,
     ) -> Answer:
         """As `Asking` says. What a server closed while it was idle is asked again, once, on a new connection."""
-        head = [b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (method, path, self._name)]
-        head += [b"%b: %b\r\n" % header for header in headers.items()]
+        head: list[bytes | bytearray | memoryview] = [b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (method, path, self._name)]
+        head += [b"%b: %b\r\n" % header for header in headers]
         if parts:
             head.append(b"content-length: %d\r\n" % sum(map(len, parts)))
-        message = [b"".join([*head, b"\r\n"]), *parts]
+        message = [*head, b"\r\n", *parts]
+        if sum(map(len, parts)) <= JOINED_BYTES:
+            message = [b"".join(message)]
         kept = self._line
         if kept is not None and kept.usable:
             with contextlib.suppress(_Stale):
@@ -103,7 +110,7 @@ class HttpClient:
         except OSError as error:
             raise Unreachable(str(error)) from error
 
-    async def _answer(self, line: "_Line", message: Sequence[bytes | memoryview], most: int) -> Answer:
+    async def _answer(self, line: "_Line", message: Sequence[bytes | bytearray | memoryview], most: int) -> Answer:
         try:
             return await line.ask(message, most)
         except BaseException:
@@ -116,6 +123,7 @@ class _Line(asyncio.Protocol):
     """A connection, from its making to its end."""
 
     def __init__(self) -> None:
+        self._headers: dict[bytes, bytes] = {}
         self._transport: asyncio.Transport | None = None
         self._answer: asyncio.Future[Answer] | None = None
         self._most = 0
@@ -126,13 +134,16 @@ class _Line(asyncio.Protocol):
         """Whether it can take a question."""
         return self._transport is not None and not self._transport.is_closing()
 
-    def ask(self, message: Sequence[bytes | memoryview], most: int) -> "asyncio.Future[Answer]":
+    def ask(self, message: Sequence[bytes | bytearray | memoryview], most: int) -> "asyncio.Future[Answer]":
         """The answer to come."""
         assert self._transport is not None
         self._begin()
         self._most = most
         self._answer = answer = asyncio.get_running_loop().create_future()
-        self._transport.writelines(message)
+        if len(message) == 1:
+            self._transport.write(message[0])
+        else:
+            self._transport.writelines(message)
         return answer
 
     def close(self) -> None:
@@ -175,16 +186,22 @@ class _Line(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """It is whole."""
-        if self._answer is None or self._answer.done():
-            return
         status = self._parser.get_status_code()
+        if status < 200:
+            # An answer of its own to the parser, and to us nothing yet (RFC 9110, 15.2).
+            self._headers, self._body, self._head_bytes = {}, bytearray(), 0
+            return
+        if self._answer is None or self._answer.done():
+            self.close()  # What comes behind an answer would be taken for the next one.
+            return
         self._answer.set_result(Answer(status, self._headers, bytes(self._body)))
+        self._headers = {}
         if not self._parser.should_keep_alive() and self._transport is not None:
             self._transport.close()
 
     def _begin(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
-        self._headers: dict[bytes, bytes] = {}
+        self._headers = {}
         self._body = bytearray()
         self._head_bytes = 0
         self._heard = False

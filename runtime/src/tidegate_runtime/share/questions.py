@@ -1,4 +1,4 @@
-"""Asks what share of requests is copied, in a question that is held until there is news."""
+"""Asks what share of requests is handed over or copied, in a question that is held until there is news."""
 
 import asyncio
 import logging
@@ -8,8 +8,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from tidegate_runtime.naming import ShareAnswer
-from tidegate_runtime.shadow.client import Answer, Asking, HttpClient
-from tidegate_runtime.shadow.share import MAX_BYTES, Share, UnreadableShare, parse
+from tidegate_runtime.share.client import Answer, Asking, HttpClient
+from tidegate_runtime.share.document import MAX_BYTES, Share, UnreadableShare, parse
 
 logger = logging.getLogger(__name__)
 
@@ -64,9 +64,9 @@ class ShareQuestions:
             self._server.close()
 
     async def _ask(self) -> ShareAnswer:
-        headers = {b"accept": b"application/json"}
+        headers = [(b"accept", b"application/json")]
         if self._revision is not None:
-            headers[b"if-none-match"] = b'"%b"' % self._revision.encode()
+            headers.append((b"if-none-match", b'"%b"' % self._revision.encode()))
         try:
             async with asyncio.timeout(HOLD_SECONDS + SLACK_SECONDS):
                 answer = await self._server.ask(b"GET", self._path, headers, most=MAX_BYTES)

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tidegate_runtime.shadow.client import BadAnswer, HttpClient, Unreachable
+from tidegate_runtime.share.client import BadAnswer, HttpClient, Unreachable
 
 OK = b"HTTP/1.1 200 OK\r\nX-One: 1\r\ncontent-length: 2\r\n\r\nok"
 
@@ -59,7 +59,7 @@ async def serving(*answers: bytes) -> AsyncIterator[tuple[Server, HttpClient]]:
 async def test_questions_go_over_one_connection() -> None:
     async with serving(OK, OK) as (server, client):
         for _ in range(2):
-            answer = await client.ask(b"POST", b"/a", {b"x-two": b"2"}, [b"bo", memoryview(b"dy")], 10)
+            answer = await client.ask(b"POST", b"/a", [(b"x-two", b"2")], [b"bo", memoryview(b"dy")], 10)
             assert (answer.status, answer.headers[b"x-one"], answer.body) == (200, b"1", b"ok")
         assert server.connections == 1
         assert server.requests[0].startswith(b"POST /a HTTP/1.1\r\nhost: 127.0.0.1:")
@@ -69,16 +69,16 @@ async def test_questions_go_over_one_connection() -> None:
 async def test_an_answer_without_a_body_is_whole_with_its_head() -> None:
     async with serving(b"HTTP/1.1 204 No Content\r\n\r\n", OK) as (server, client):
         assert (await client.ask(b"GET", b"/", {})).status == 204
-        assert (await client.ask(b"GET", b"/", {}, most=2)).body == b"ok"
+        assert (await client.ask(b"GET", b"/", (), most=2)).body == b"ok"
         assert server.connections == 1
         assert b"content-length" not in server.requests[0]
 
 
 async def test_a_connection_that_was_closed_while_it_was_idle_is_made_anew() -> None:
     async with serving(OK, b"", OK) as (server, client):
-        await client.ask(b"GET", b"/", {}, most=2)
+        await client.ask(b"GET", b"/", (), most=2)
         # The server closes as the second question comes, which is asked again.
-        assert (await client.ask(b"GET", b"/", {}, most=2)).body == b"ok"
+        assert (await client.ask(b"GET", b"/", (), most=2)).body == b"ok"
         assert (server.connections, len(server.requests)) == (2, 3)
 
 
@@ -86,7 +86,7 @@ async def test_a_server_that_closes_each_connection_is_served_by_new_ones() -> N
     close = OK.replace(b"X-One: 1", b"connection: close")
     async with serving(close, close) as (server, client):
         for _ in range(2):
-            assert (await client.ask(b"GET", b"/", {}, most=2)).body == b"ok"
+            assert (await client.ask(b"GET", b"/", (), most=2)).body == b"ok"
         assert server.connections == 2
 
 
@@ -103,15 +103,31 @@ async def test_a_server_that_closes_each_connection_is_served_by_new_ones() -> N
 async def test_what_is_no_answer_fails_and_the_next_question_is_asked_on_a_new_connection(answer: bytes) -> None:
     async with serving(answer, OK) as (server, client):
         with pytest.raises((BadAnswer, ConnectionError)):
-            await client.ask(b"GET", b"/", {}, most=2)
-        assert (await client.ask(b"GET", b"/", {}, most=2)).body == b"ok"
+            await client.ask(b"GET", b"/", (), most=2)
+        assert (await client.ask(b"GET", b"/", (), most=2)).body == b"ok"
+        assert server.connections == 2
+
+
+@pytest.mark.parametrize("hint", [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\nlink: <x>\r\n\r\n"])
+async def test_what_comes_before_an_answer_is_not_taken_for_it(hint: bytes) -> None:
+    """Else the answer would be taken for that of the next question."""
+    async with serving(hint + OK, OK.replace(b"ok", b"no")) as (_, client):
+        answer = await client.ask(b"GET", b"/", (), most=2)
+        assert (answer.status, answer.body, b"link" in answer.headers) == (200, b"ok", False)
+        assert (await client.ask(b"GET", b"/", (), most=2)).body == b"no"
+
+
+async def test_more_than_one_answer_ends_the_connection() -> None:
+    async with serving(OK + OK, OK.replace(b"ok", b"no")) as (server, client):
+        assert (await client.ask(b"GET", b"/", (), most=2)).body == b"ok"
+        assert (await client.ask(b"GET", b"/", (), most=2)).body == b"no"
         assert server.connections == 2
 
 
 async def test_a_body_over_the_bound_is_not_read() -> None:
     async with serving(OK) as (_, client):
         with pytest.raises(BadAnswer, match="over 1 bytes"):
-            await client.ask(b"GET", b"/", {}, most=1)
+            await client.ask(b"GET", b"/", (), most=1)
 
 
 async def test_nobody_there_is_a_failure() -> None:
@@ -129,7 +145,7 @@ async def test_an_answer_to_a_question_that_was_given_up_is_taken_for_no_other()
         server.gate.clear()
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.1):
-                await client.ask(b"GET", b"/", {}, most=2)
+                await client.ask(b"GET", b"/", (), most=2)
         server.gate.set()
-        assert (await client.ask(b"GET", b"/", {}, most=2)).body == b"ok"
+        assert (await client.ask(b"GET", b"/", (), most=2)).body == b"ok"
         assert server.connections == 2

@@ -1,0 +1,1 @@
+"""Prometheus itself, for tests of what asks it."""

@@ -1,0 +1,114 @@
+"""One model's requests that are a canary's to answer: asked there, and counted by what came of them."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from tidegate_runtime.handover.choice import Choice, Header
+from tidegate_runtime.handover.figures import HandoverFigures
+from tidegate_runtime.handover.pods import Pods
+from tidegate_runtime.naming import HANDOVER, HOP_HEADER, ROUTE_HEADER, ROUTED_BY_MATCH, HandoverOutcome, HandoverReason
+from tidegate_runtime.share.client import Answer
+
+logger = logging.getLogger(__name__)
+
+MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
+
+SPARE: Final = 4.0
+"""How many times our own p95 a request's time has to be, for half of it to do."""
+
+_RECKONED_EACH: Final = 256
+"""Requests handed over, after which our own p95 is reckoned again."""
+_BUSY: Final = 429
+_OWN: Final = ((HOP_HEADER.encode(), HANDOVER.encode()),)
+_CHOSEN: Final = (*_OWN, (ROUTE_HEADER.encode(), ROUTED_BY_MATCH.encode()))
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+
+class Handing:
+    """Called from the event loop."""
+
+    def __init__(
+        self,
+        choice: Choice,
+        pods: Pods,
+        figures: HandoverFigures,
+        own_seconds: Callable[[], float],
+        timeout_seconds: float = 0.0,
+    ) -> None:
+        """`own_seconds` is the p95 of our own answers, and `timeout_seconds` what the canary gives requests."""
+        self._choice = choice
+        self._pods = pods
+        self._own_seconds = own_seconds
+        self._p95_seconds = own_seconds()
+        self._until_reckoned = _RECKONED_EACH
+        self._timeout_seconds = timeout_seconds
+        self.figures = figures
+
+    def reason(self, header: Header) -> HandoverReason | None:
+        """Why the request with these headers is to be handed over; None if it isn't, or if nobody would take it.
+
+        A share is the canary's though none of its pods takes any: that it can't answer is what is to be seen of it. But
+        as long as they haven't been asked whether they are ready, or none is told, nothing is known of it: then
+        Kubernetes doesn't hear from them, or from their node, which our own may be on as well.
+        """
+        reason = self._choice.of(header)
+        if reason is None or not (reachable := self._pods.reachable):
+            return reason if reason is HandoverReason.WEIGHT and reachable == 0 and self._pods.told else None
+        return reason
+
+    def patience(self, seconds: float, limit: float) -> float:
+        """How long the canary has for a request with so many seconds, at most the `limit` that we give any.
+
+        Half of them: the rest is for an answer from here. All, if our own answers take so long that a canary as good as
+        this revision would be cut off.
+        """
+        if seconds >= limit:
+            seconds = max(seconds, self._timeout_seconds)
+        return seconds / 2 if SPARE * self._p95_seconds <= seconds else seconds
+
+    async def ask(
+        self, reason: HandoverReason, path: bytes, headers: Headers, body: bytes | bytearray, seconds: float
+    ) -> Answer | None:
+        """The canary's answer, which is a good one; None: the request is to be answered here.
+
+        It has so many `seconds` for it. It may be cancelled.
+        """
+        self._until_reckoned -= 1
+        if not self._until_reckoned:
+            self._until_reckoned, self._p95_seconds = _RECKONED_EACH, self._own_seconds()
+        outcome, answer = HandoverOutcome.FAILED, None
+        marks = _CHOSEN if reason is HandoverReason.MATCH else _OWN
+        try:
+            async with asyncio.timeout(seconds):
+                pod = self._pods.pick(len(body))
+                if pod is None:
+                    outcome = HandoverOutcome.OVERLOADED
+                else:
+                    line = pod.take()
+                    self._pods.bytes += len(body)
+                    try:
+                        answer = await line.ask(b"POST", path, (*headers, *marks), [body], MAX_ANSWER_BYTES)
+                    finally:
+                        self._pods.bytes -= len(body)
+                        pod.give_back(line)
+                    outcome = _outcome(answer.status)
+        except TimeoutError:
+            outcome = HandoverOutcome.TIMEOUT
+        except ConnectionError:
+            outcome = HandoverOutcome.UNREACHABLE
+        except OSError as error:
+            logger.warning("the canary's answer can't be understood", extra={"detail": str(error)})
+        except Exception:
+            # Whatever it is, the request is still to be answered.
+            logger.exception("a request could not be handed over")
+        self.figures.count(reason, outcome)
+        return answer if outcome is HandoverOutcome.ANSWERED else None
+
+
+def _outcome(status: int) -> HandoverOutcome:
+    if status == _BUSY:
+        return HandoverOutcome.OVERLOADED
+    return HandoverOutcome.ANSWERED if status == 200 else HandoverOutcome.FAILED

@@ -1,0 +1,103 @@
+"""A message that is another server's to answer: sent on as it came, and answered here where that fails.
+
+It goes by the unary form of the Connect protocol (https://connectrpc.com/docs/protocol): the message alone is the body
+of a POST, which needs no second kind of connection beside that of requests over HTTP.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final, NamedTuple, Self
+
+from tidegate_runtime.errors import RuntimeFault
+from tidegate_runtime.handover.handing import Handing
+from tidegate_runtime.naming import HOP_HEADER, ROUTE_HEADER, HandoverReason
+from tidegate_runtime.rpc.call import Call
+from tidegate_runtime.rpc.protos import inference_pb2 as pb
+from tidegate_runtime.rpc.submission import Deliver, Withdraw
+from tidegate_runtime.service import Service
+
+PATH: Final = "/inference.GRPCInferenceService/ModelInfer"
+MEDIA_TYPE: Final = "application/proto"
+TIMEOUT_HEADER: Final = "connect-timeout-ms"
+
+_TRACE: Final = ("traceparent", "tracestate")
+
+
+class Elsewhere(NamedTuple):
+    """Where a message goes, and why."""
+
+    handing: Handing
+    reason: HandoverReason
+    timeout_seconds: float
+
+    @classmethod
+    def of(cls, service: Service, request: pb.ModelInferRequest, call: Call) -> Self | None:
+        """None for a message that is to be answered here.
+
+        What another server has sent on, or a router has chosen a revision for, is answered where it arrives, and so is
+        what names a version.
+        """
+        decided = HOP_HEADER in call.metadata or ROUTE_HEADER in call.metadata
+        if not service.hands_over or decided or request.model_version:
+            return None
+        try:
+            model = service.model(request.model_name)
+        except RuntimeFault:
+            return None
+        handing = model.handing
+        reason = handing.reason(call.metadata.get) if handing is not None else None
+        if handing is None or reason is None:
+            return None
+        limit = model.limits.timeout_seconds
+        left = min(limit if call.seconds_left is None else call.seconds_left, _own_seconds(request) or limit, limit)
+        # One whose time is over is told so here.
+        return cls(handing, reason, handing.patience(left, limit)) if left > 0 else None
+
+    async def ask(self, message: bytes, call: Call) -> bytes | None:
+        """The serialized answer; None: it is to be answered here. It may be cancelled."""
+        headers = [
+            (b"content-type", MEDIA_TYPE.encode()),
+            (TIMEOUT_HEADER.encode(), b"%d" % max(1, int(self.timeout_seconds * 1000))),
+            *((name.encode(), call.metadata[name].encode("latin-1")) for name in _TRACE if name in call.metadata),
+        ]
+        answer = await self.handing.ask(self.reason, PATH.encode(), headers, message, self.timeout_seconds)
+        return None if answer is None else answer.body
+
+
+def _own_seconds(request: pb.ModelInferRequest) -> float | None:
+    """What the request gives itself, in its parameter; what is wrong with that is told by whoever reads it."""
+    return request.parameters["timeout"].int64_param / 1e6 if "timeout" in request.parameters else None
+
+
+class HandedCall:
+    """Delivers the serialized answer or any exception, once."""
+
+    def __init__(
+        self, elsewhere: Elsewhere, message: bytes, call: Call, deliver: Deliver, submit: Callable[[Call], Withdraw]
+    ) -> None:
+        """`submit` has it answered here."""
+        self._elsewhere = elsewhere
+        self._message = message
+        self._call = call
+        self._deliver = deliver
+        self._submit = submit
+        self._withdraw: Withdraw | None = None
+        self._asking = asyncio.create_task(self._ask())
+
+    def withdraw(self) -> None:
+        """Forgets the call, its client being gone; without effect once it is delivered."""
+        self._asking.cancel()
+        if self._withdraw is not None:
+            self._withdraw()
+
+    async def _ask(self) -> None:
+        try:
+            answer = await self._elsewhere.ask(self._message, self._call)
+            if answer is None:
+                self._withdraw = self._submit(replace(self._call, handed=self._elsewhere.handing))
+                return
+        except Exception as error:
+            self._deliver(error)
+        else:
+            self._deliver(answer)

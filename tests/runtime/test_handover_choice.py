@@ -1,0 +1,86 @@
+"""Which requests are handed over: by chance, by what they are, and by whose they are."""
+
+import random
+from collections.abc import Callable, Mapping
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tidegate_runtime.handover.choice import Choice, place_of
+from tidegate_runtime.naming import HandoverReason
+from tidegate_runtime.share.document import Handover, Key, Match
+
+NOTHING: dict[str, str] = {}
+WEIGHT, MATCH = HandoverReason.WEIGHT, HandoverReason.MATCH
+
+
+def drawing(number: float) -> Callable[[], float]:
+    return lambda: number
+
+
+@pytest.mark.parametrize(
+    ("percent", "drawn", "reason"),
+    [(0, 0.0, None), (10, 0.0999, WEIGHT), (10, 0.1, None), (100, 0.999999, WEIGHT), (0.5, 0.0049, WEIGHT)],
+)
+def test_a_request_is_handed_over_by_chance(percent: float, drawn: float, reason: HandoverReason | None) -> None:
+    assert Choice(Handover(percent, "2"), drawing(drawn)).of(NOTHING.get) is reason
+
+
+BETA = Match(headers=(("x-beta", "1"), ("x-team", "a b")))
+COOKIE = Match(cookies=(("tried", "new"),))
+
+
+@pytest.mark.parametrize(
+    ("headers", "reason"),
+    [
+        ({"x-beta": "1", "x-team": "a b"}, MATCH),
+        ({"x-beta": "1"}, None),
+        ({"x-beta": "1", "x-team": "a"}, None),
+        ({"cookie": "tried=new"}, MATCH),
+        ({"cookie": 'a=b; tried="new" ; c'}, MATCH),
+        ({"cookie": "a=tried; tried=old"}, None),
+        ({"cookie": "tried"}, None),
+        ({}, None),
+    ],
+)
+def test_a_request_that_fits_a_match_is_handed_over_whatever_the_share(
+    headers: Mapping[str, str], reason: HandoverReason | None
+) -> None:
+    choice = Choice(Handover(0, "2", matches=(BETA, COOKIE)), drawing(0.0))
+    assert choice.of(headers.get) is reason
+
+
+@pytest.mark.parametrize("key", [Key("x-user"), Key("user", cookie=True)])
+def test_all_requests_of_a_caller_go_the_same_way_and_stay_when_the_share_grows(key: Key) -> None:
+    draw = random.Random(7).random
+
+    def takes(percent: float, user: int) -> bool:
+        headers = {"cookie": f"user=u-{user}"} if key.cookie else {"x-user": f"u-{user}"}
+        choice = Choice(Handover(percent, "2", sticky=key), draw)
+        (answer,) = {choice.of(headers.get) for _ in range(5)}
+        return answer is WEIGHT
+
+    taken = [{user for user in range(2000) if takes(percent, user)} for percent in (0, 5, 20, 100)]
+    assert taken[0] < taken[1] < taken[2] < taken[3] == set(range(2000))
+    # 2,000 callers at 20 %: 400, by a standard deviation of 18.
+    assert abs(len(taken[2]) - 400) < 90
+
+
+def test_a_request_that_doesnt_say_whose_it_is_goes_by_chance() -> None:
+    handover = Handover(10, "2", sticky=Key("x-user"))
+    assert Choice(handover, drawing(0.05)).of(NOTHING.get) is WEIGHT
+    assert Choice(handover, drawing(0.5)).of({"x-user": ""}.get) is None
+
+
+@given(st.text(min_size=1), st.text(min_size=1))
+def test_a_callers_place_is_the_same_in_every_process(one: str, other: str) -> None:
+    place = place_of(Key("x-user"), {"x-user": one}.get)
+    assert place is not None
+    assert 0 <= place < 1
+    assert (place_of(Key("x-user"), {"x-user": other}.get) == place) is (one == other)
+
+
+def test_the_place_of_a_known_caller() -> None:
+    # `printf u-1 | b2sum -l 64`.
+    assert place_of(Key("x-user"), {"x-user": "u-1"}.get) == pytest.approx(0x2809D284FB93FE69 / 2**64)
