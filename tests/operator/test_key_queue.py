@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate_operator.controller.keyqueue import FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS, KeyQueue
+from tidegate_operator.controller.keyqueue import FIRST_RETRY_SECONDS, IDLE_SHARE, LAST_RETRY_SECONDS, KeyQueue
 
 pytestmark = [pytest.mark.looptime]
 
@@ -52,6 +52,15 @@ async def test_what_is_news_of_goes_before_what_is_only_looked_at_again(queue: K
     queue.add("d", news=False)
     assert [await queue.get() for _ in range(4)] == ["d", "c", "a", "b"]
     assert await nothing_comes(queue, 1000)
+
+
+async def test_a_key_without_news_gets_its_turn_though_news_never_ends(queue: KeyQueue[str]) -> None:
+    queue.add("looked at again", news=False)
+    taken = []
+    for number in range(IDLE_SHARE):
+        queue.add(f"news {number}")
+        taken.append(await queue.get())
+    assert taken == [*(f"news {number}" for number in range(IDLE_SHARE - 1)), "looked at again"]
 
 
 async def test_a_key_without_news_that_is_worked_on_comes_again_only_after_it_is_done(queue: KeyQueue[str]) -> None:

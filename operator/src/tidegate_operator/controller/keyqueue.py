@@ -9,14 +9,17 @@ K = TypeVar("K", bound=Hashable)
 
 FIRST_RETRY_SECONDS = 0.05
 LAST_RETRY_SECONDS = 300.0
+IDLE_SHARE = 8
+"""While there always is news, every eighth key is one without: they wait, but not for ever."""
 
 
 class KeyQueue(Generic[K]):
     """A queue of keys with the semantics of client-go's work queue, on the loop's clock.
 
     A key added while it waits is there once; added while it is worked on, it comes again after `done`. Keys of which
-    nothing new is known wait until no others do: after a start, what somebody changes then isn't behind a thousand
-    that are only looked at again. `waited` is told for how many seconds each key was due when it is taken.
+    nothing new is known wait while there are others, but for one in `IDLE_SHARE`: after a start, what somebody changes
+    then isn't behind a thousand that are only looked at again. `waited` is told for how many seconds each key was due
+    when it is taken.
     """
 
     def __init__(self, waited: Callable[[float], None] = lambda seconds: None) -> None:
@@ -25,6 +28,8 @@ class KeyQueue(Generic[K]):
         self._ready: deque[K] = deque()
         self._idle: dict[K, None] = {}
         """Due, in this order, when nothing is in `_ready`."""
+        self._in_a_row = 0
+        """Keys taken from `_ready` since one of `_idle` was."""
         self._dirty: set[K] = set()
         self._working: set[K] = set()
         self._later: dict[K, asyncio.TimerHandle] = {}
@@ -35,7 +40,7 @@ class KeyQueue(Generic[K]):
         return len(self._dirty)
 
     def add(self, key: K, *, news: bool = True) -> None:
-        """Make `key` due now; without `news`, when nothing else is."""
+        """Make `key` due now; without `news`, behind those that are due with some."""
         if key in self._dirty:
             if news and key in self._idle:
                 del self._idle[key]
@@ -92,8 +97,7 @@ class KeyQueue(Generic[K]):
                 if waiter.done() and not waiter.cancelled():
                     self._notify()
                 raise
-        key = self._ready.popleft() if self._ready else next(iter(self._idle))
-        self._idle.pop(key, None)
+        key = self._take()
         self._dirty.discard(key)
         self._working.add(key)
         self._waited(asyncio.get_running_loop().time() - self._due_since.pop(key))
@@ -105,6 +109,15 @@ class KeyQueue(Generic[K]):
         if key in self._dirty:
             self._ready.append(key)
             self._notify()
+
+    def _take(self) -> K:
+        if self._idle and (not self._ready or self._in_a_row >= IDLE_SHARE - 1):
+            self._in_a_row = 0
+            key = next(iter(self._idle))
+            del self._idle[key]
+            return key
+        self._in_a_row += 1
+        return self._ready.popleft()
 
     def _fall_due(self, key: K) -> None:
         self._later.pop(key, None)
