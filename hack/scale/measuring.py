@@ -53,23 +53,35 @@ class Scene:
         await self.client.send("POST", _path(namespace), body)
 
 
-async def created(scene: Scene, namespace: str, count: int) -> list[float]:
-    """Seconds from sending a service to the last of its children, one service after another."""
-    loop, seconds = asyncio.get_running_loop(), []
+@dataclass(frozen=True)
+class Timed:
+    """What callers waited for, in seconds, one after another."""
+
+    calls: list[float]
+    """The call itself: what the API server checks, and keeps."""
+    since: list[float]
+    """From its answer to what it was for, which is how the peers were measured."""
+
+
+async def created(scene: Scene, namespace: str, count: int) -> Timed:
+    """Services, each until the last of its children is there."""
+    loop, timed = asyncio.get_running_loop(), Timed([], [])
     for number in range(count):
         name = f"one-{number}"
         family = scene.following.families[namespace, name]
         begun = loop.time()
         await scene.create(namespace, name)
+        answered = loop.time()
         await scene.following.until(partial(_complete, family), f"the children of {name}")
-        seconds.append(max(family.seen.values()) - begun)
+        timed.calls.append(answered - begun)
+        timed.since.append(max(family.seen.values()) - answered)
         await asyncio.sleep(_PAUSE_SECONDS)
-    return seconds
+    return timed
 
 
-async def edited(scene: Scene, namespace: str, count: int) -> list[float]:
-    """Seconds from sending another model to the new revision's Deployment, one service after another."""
-    loop, seconds = asyncio.get_running_loop(), []
+async def edited(scene: Scene, namespace: str, count: int) -> Timed:
+    """Other models, each until the new revision's Deployment is there."""
+    loop, timed = asyncio.get_running_loop(), Timed([], [])
     for number in range(count):
         name = f"one-{number}"
         family = scene.following.families[namespace, name]
@@ -77,11 +89,13 @@ async def edited(scene: Scene, namespace: str, count: int) -> list[float]:
         begun = loop.time()
         change = {"spec": {"model": {"uri": f"https://models.example/{name}/2"}}}
         await scene.client.send("PATCH", f"{_path(namespace)}/{name}", change, MERGE)
+        answered = loop.time()
         await scene.following.until(partial(_more, family, known), f"the second Deployment of {name}")
         (new,) = set(family.of_kind("Deployment")) - known
-        seconds.append(family.seen["Deployment", new] - begun)
+        timed.calls.append(answered - begun)
+        timed.since.append(family.seen["Deployment", new] - answered)
         await asyncio.sleep(_PAUSE_SECONDS)
-    return seconds
+    return timed
 
 
 async def burst(scene: Scene, namespace: str, count: int) -> tuple[list[Figure], str]:
