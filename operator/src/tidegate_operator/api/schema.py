@@ -1,7 +1,7 @@
 """What the API's models share: field types, and how a model says its CEL rules."""
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
@@ -91,6 +91,10 @@ class ApiModel(BaseModel):
         frozen=True,
         use_attribute_docstrings=True,
     )
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        # A value: nobody changes it. Pydantic copies a default each time it is used, were it a tree of models.
+        return self
 
     def dump(self) -> dict[str, Any]:
         """The model as the API server's JSON has it; what isn't set is absent."""

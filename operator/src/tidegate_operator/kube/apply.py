@@ -5,10 +5,11 @@ left alone for longer and longer, since two that never give way load the API ser
 """
 
 import hashlib
-import json
 from collections import defaultdict
 from datetime import datetime
 from typing import Any, NamedTuple
+
+from pydantic_core import to_json
 
 from tidegate_operator import errors
 from tidegate_operator.kube import contest
@@ -38,7 +39,7 @@ class Quarrel(NamedTuple):
 class _Applied(NamedTuple):
     """A manifest as it was applied last, and the object after it, by their digests."""
 
-    manifest: str
+    manifest: bytes
     version: str
     live: str
 
@@ -164,8 +165,9 @@ class Applier:
         self._contests.pop(reference, None)
 
 
-def _digest(manifest: Object) -> str:
-    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+def _digest(manifest: Object) -> bytes:
+    # In the order in which it was built: the same decision builds the same bytes.
+    return hashlib.sha256(to_json(manifest)).digest()
 
 
 def _check_owner(reference: Reference, live: Object, owner_uid: str) -> None:

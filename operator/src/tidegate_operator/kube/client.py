@@ -13,6 +13,7 @@ from typing import Any, Protocol, Self
 import aiohttp
 from kubernetes.aio.client import Configuration
 from kubernetes.aio.config import load_incluster_config, load_kube_config
+from pydantic_core import from_json, to_json
 
 from tidegate_operator import errors
 from tidegate_operator.kube.sessions import open_session
@@ -121,13 +122,13 @@ class ApiServer:
             async with self._session.request(
                 *(method, self._base + path),
                 params=query,
-                json=body,
+                data=None if body is None else to_json(body),
                 headers=headers,
                 # A kubeconfig's proxy-url and tls-server-name; a pod has neither.
                 proxy=self.configuration.proxy,
                 server_hostname=self.configuration.tls_server_name,
             ) as response:
-                answer: Manifest = await response.json(content_type=None)
+                answer: Manifest = from_json(await response.read(), cache_strings="keys")
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise errors.Unavailable(f"{method} {path}: {error or type(error).__name__}", 0) from error
         if response.status >= 400:
