@@ -2,8 +2,12 @@
 
 from datetime import timedelta
 
+import pytest
+
+from tidegate_operator import errors
+
 from .builders import Object, a_service
-from .operated_cluster import OperatedCluster
+from .operated_cluster import OperatedCluster, children_of
 
 SPEC = {
     "scaling": {"minReplicas": 2, "maxReplicas": 8},
@@ -49,3 +53,25 @@ async def test_killed_before_any_write_the_story_stays_the_same() -> None:
         killed.cluster.kill_at = write
         assert await story(killed) == expected, f"killed before write {write}, {undisturbed.cluster.writes[write]}"
         assert killed.cluster.kill_at is None, "the operator was never killed"
+
+
+async def test_a_decision_that_came_too_late_leaves_a_record_at_most() -> None:
+    operated = OperatedCluster()
+    operated.cluster.put(a_service(SPEC))
+    operated.cluster.refuse = lambda write: errors.Conflict("stale", 409) if write.path.endswith("/status") else None
+    await operated.operator.look()
+    with pytest.raises(errors.Conflict):
+        await operated.operator.reconcile(operated.now)
+    assert {kind for kind, _ in children_of(operated.cluster)} == {"ControllerRevision"}
+
+
+async def test_no_pods_are_made_of_a_revision_that_cannot_be_recorded() -> None:
+    operated = OperatedCluster()
+    operated.cluster.put(a_service(SPEC))
+    refusal = errors.Forbidden("no quota for records", 403)
+    operated.cluster.refuse = lambda write: refusal if "controllerrevisions" in write.path else None
+    await operated.operator.look()
+    with pytest.raises(errors.Forbidden):
+        await operated.operator.reconcile(operated.now)
+    assert children_of(operated.cluster) == set()
+    assert operated.condition("Ready") == ("False", "ChildRefused")

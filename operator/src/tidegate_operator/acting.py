@@ -37,11 +37,22 @@ class Acting:
         self._recorder = recorder
         self._install = install
 
+    def wanted(self, service: Service, plan: children.Plan) -> children.Children:
+        """What should exist by `plan`."""
+        scaled = frozenset(c["metadata"]["name"] for c in service.owned if c["kind"] == AUTOSCALER.name)
+        spec = service.filled or service.spec
+        return children.build(service.live, spec, plan, service.records, scaled, self._install)
+
+    async def record(self, service: Service, wanted: children.Children, now: datetime) -> None:
+        """Keep what new revisions are made from; nothing runs by that. Raises `NotOwned` and `errors.ApiError`."""
+        await self._apply(wanted.records, naming.MANAGER, _Acts(service.uid, now))
+
     async def act(
         self,
         live: Object,
         service: Service,
         plan: children.Plan,
+        wanted: children.Children,
         paths: tuple[Manifest, ...],
         events: Iterable[Event],
         now: datetime,
@@ -54,23 +65,25 @@ class Acting:
         recording = asyncio.create_task(self._recorder.record_all(live, events))
         acts = _Acts(service.uid, now)
         try:
-            await self._act(live, service, plan, paths, acts)
+            await self._act(service, plan, wanted, paths, acts)
         finally:
             await recording
             await self._recorder.record_all(live, acts.events)
 
     async def _act(
-        self, live: Object, service: Service, plan: children.Plan, paths: tuple[Manifest, ...], acts: _Acts
+        self,
+        service: Service,
+        plan: children.Plan,
+        wanted: children.Children,
+        paths: tuple[Manifest, ...],
+        acts: _Acts,
     ) -> None:
-        records = {name: dict(record) for name, record in service.records.items()}
-        scaled = frozenset(c["metadata"]["name"] for c in service.owned if c["kind"] == AUTOSCALER.name)
-        wanted = children.build(live, service.filled or service.spec, plan, records, scaled, self._install)
         manifests = (*self._outlived(wanted.manifests, paths), *paths)
         needed = frozenset(manifest["metadata"]["name"] for manifest in manifests)
         needed |= frozenset([plan.state.previous] if plan.state.previous else [])
-        remembered = children.kept_records(records, needed, service.spec.rollout.history_limit)
+        remembered = children.kept_records(service.records, needed, service.spec.rollout.history_limit)
         pins = (c for c in service.owned if c["kind"] == CONFIG_MAP.name and c["metadata"]["name"] in remembered)
-        records_kept = (records[name] for name in remembered if name in records)
+        records_kept = (record for name, record in service.records.items() if name in remembered)
         kept = (*wanted.records, *wanted.pins, *manifests, *wanted.autoscalers, *records_kept, *pins)
         await self._prune([c for c in service.owned if c["metadata"]["name"] not in wanted.untouched], kept)
         deployments = [manifest for manifest in manifests if manifest["kind"] == DEPLOYMENT.name]

@@ -1,9 +1,10 @@
 """One pass over one InferenceService: observe, decide, record the decision in the status, then act on it.
 
 The decision is recorded before it is acted on, guarded by resourceVersion; so whoever acts, acts on what the status
-says, and a pass that starts from a stale view writes nothing.
+says, and a pass that starts from a stale view writes nothing, but for the record of a revision: by that nothing runs.
 """
 
+import asyncio
 import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,7 @@ from tidegate_operator import errors, naming, status
 from tidegate_operator.acting import Acting
 from tidegate_operator.analyst import Analyst
 from tidegate_operator.api.status import InferenceServiceStatus
+from tidegate_operator.desired.children import Children
 from tidegate_operator.due import due
 from tidegate_operator.events import Event, decision_of, events_of
 from tidegate_operator.foresight import Foresight
@@ -128,11 +130,15 @@ class Reconciler:
         report = with_forecast(report, forecast)
         # An obstacle stands until the children could be made: told away on every attempt, it would flicker.
         standing = status.standing_obstacle(service.before)
-        live, events = await self._tell(service.live, service, decision, with_obstacle(report, standing), now)
+        wanted = self._acting.wanted(service, plan)
+        standing_report = with_obstacle(report, standing)
+        live, events, unrecorded = await self._decide(service, decision, standing_report, wanted, now)
         canary_ready = report.workload(decision.state.canary).ready > 0
         paths = self._ways.manifests(service.subject, look.move, decision.state, canary_ready=canary_ready)
         try:
-            await self._acting.act(live, service, plan, paths, events, now)
+            if unrecorded is not None:
+                raise unrecorded
+            await self._acting.act(live, service, plan, wanted, paths, events, now)
         except (NotOwned, errors.Forbidden, errors.Invalid) as refusal:
             reason = "NotOwned" if isinstance(refusal, NotOwned) else "ChildRefused"
             obstacle = Failure(reason, str(refusal))
@@ -166,6 +172,22 @@ class Reconciler:
             update=service.update,
             digests=held_to(service, found),
         )
+
+    async def _decide(
+        self, service: Service, decision: Decision, report: Report, wanted: Children, now: datetime
+    ) -> tuple[Object, list[Event], BaseException | None]:
+        """The object that has the decision, the events that it is worth, and why a new revision has no record.
+
+        Beside each other: a record decides nothing, and pods wait for both.
+        """
+        telling = self._tell(service.live, service, decision, report, now)
+        if not wanted.records:
+            return *await telling, None
+        recording = self._acting.record(service, wanted, now)
+        told, unrecorded = await asyncio.gather(telling, recording, return_exceptions=True)
+        if isinstance(told, BaseException):
+            raise told
+        return *told, unrecorded
 
     async def _tell_and_record(
         self, live: Object, service: Service, decision: Decision, report: Report, now: datetime

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from tidegate_operator.api.spec import InferenceServiceSpec
 from tidegate_operator.desired import Manifest, Owner, revision
@@ -49,7 +50,7 @@ def build(
     owner: Owner,
     spec: InferenceServiceSpec,
     plan: Plan,
-    records: Mapping[str, Manifest],
+    records: Mapping[str, Mapping[str, Any]],
     scaled: frozenset[str],
     install: Install,
 ) -> Children:
@@ -100,7 +101,7 @@ def build(
     )
 
 
-def kept_records(records: Mapping[str, Manifest], needed: frozenset[str], history: int) -> frozenset[str]:
+def kept_records(records: Mapping[str, Mapping[str, Any]], needed: frozenset[str], history: int) -> frozenset[str]:
     """The revisions whose records stay: those that are `needed`, and the newest `history` besides."""
     others = sorted(set(records) - needed, key=lambda name: int(records[name]["revision"]), reverse=True)
     return needed | frozenset(others[:history])

@@ -1,5 +1,8 @@
 """The objects of one revision: its record, Deployment, headless Service, disruption budget and autoscaler."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from tidegate_operator import naming
 from tidegate_operator.api.scaling_spec import MetricSpec, ScalingSpec
 from tidegate_operator.api.schema import seconds
@@ -48,7 +51,7 @@ def is_pinned(template: Manifest, revision: str) -> bool:
     return any(variable in container.get("env", []) for container in template["spec"].get("initContainers", []))
 
 
-def deployment(owner: Owner, revision: str, recorded: Manifest) -> Manifest:
+def deployment(owner: Owner, revision: str, recorded: Mapping[str, Any]) -> Manifest:
     """The Deployment of `revision` with the template that its record holds.
 
     It never names `replicas`: that field belongs to the HPA, or to `replicas` below.
