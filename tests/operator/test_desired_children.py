@@ -1,5 +1,6 @@
 """Everything that should exist for a service, as manifests."""
 
+import json
 from typing import Any
 
 import pytest
@@ -52,6 +53,17 @@ def test_a_recorded_template_is_applied_verbatim() -> None:
     found = a_build(a_spec(), a_state(stable=TARGET.name), records, stable=Bounds(1, 1))
     assert found.records == ()
     assert of_kind(found, "Deployment")[0]["spec"]["template"] == template
+
+
+def test_pods_are_the_same_bytes_before_their_record_was_read_and_after() -> None:
+    state = a_state(phase="Initial", stable=TARGET.name)
+    (record,) = a_build(a_spec(), state, {}).records
+    first, then = (
+        next(each for each in a_build(a_spec(), state, records).manifests if each["kind"] == "Deployment")
+        # The API server tells an object's keys in their order.
+        for records in ({}, {TARGET.name: json.loads(json.dumps(record, sort_keys=True))})
+    )
+    assert json.dumps(first) == json.dumps(then)
 
 
 def test_records_are_numbered_on() -> None:

@@ -85,10 +85,16 @@ class Acting:
         pins = (c for c in service.owned if c["kind"] == CONFIG_MAP.name and c["metadata"]["name"] in remembered)
         records_kept = (record for name, record in service.records.items() if name in remembered)
         kept = (*wanted.records, *wanted.pins, *manifests, *wanted.autoscalers, *records_kept, *pins)
-        await self._prune([c for c in service.owned if c["metadata"]["name"] not in wanted.untouched], kept)
+        gone = self._gone([c for c in service.owned if c["metadata"]["name"] not in wanted.untouched], kept)
+        # Or they would still set the replicas that are applied next.
+        await self._delete(child for child in gone if child["kind"] == AUTOSCALER.name)
         deployments = [manifest for manifest in manifests if manifest["kind"] == DEPLOYMENT.name]
         others = [manifest for manifest in manifests if manifest["kind"] != DEPLOYMENT.name]
-        await _all(self._run_pods(wanted, deployments, acts), self._apply(others, naming.MANAGER, acts))
+        await _all(
+            self._delete(child for child in gone if child["kind"] != AUTOSCALER.name),
+            self._run_pods(wanted, deployments, acts),
+            self._apply(others, naming.MANAGER, acts),
+        )
 
     async def _run_pods(self, wanted: children.Children, deployments: list[Manifest], acts: _Acts) -> None:
         # What pods are made from is recorded before there are any, and an HPA wants something to scale.
@@ -121,12 +127,14 @@ class Acting:
         count: int = live["spec"].get("replicas", 1) if live else 1
         return count
 
-    async def _prune(self, owned: Iterable[Object], wanted: Iterable[Object]) -> None:
+    def _gone(self, owned: Iterable[Object], wanted: Iterable[Object]) -> list[Object]:
+        """What there is of kinds that are ours to make, and is no longer wanted."""
         kept = {reference_of(manifest) for manifest in wanted}
         kinds = {kind.name for kind in (*CHILDREN, *ROUTES)}
-        for child in owned:
-            if child["kind"] in kinds and reference_of(child) not in kept:
-                await self._applier.delete(child)
+        return [child for child in owned if child["kind"] in kinds and reference_of(child) not in kept]
+
+    async def _delete(self, gone: Iterable[Object]) -> None:
+        await _all(*(self._applier.delete(child) for child in gone))
 
 
 async def _all(*work: Coroutine[None, None, None]) -> None:

@@ -1,5 +1,6 @@
 """The objects of one revision: its record, Deployment, headless Service, disruption budget and autoscaler."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,9 +30,15 @@ def record(owner: Owner, revision: Revision, spec: InferenceServiceSpec, install
         "revision": number,
         "data": {
             "content": revision.content,
-            "template": pod_template(revision.service, revision.name, spec, install),
+            "template": _as_told(pod_template(revision.service, revision.name, spec, install)),
         },
     }
+
+
+def _as_told(template: Manifest) -> Manifest:
+    """`template` in the order in which the API server tells it from then on, so that the same pods are the same bytes."""
+    told: Manifest = json.loads(json.dumps(template, sort_keys=True))
+    return told
 
 
 def pin(owner: Owner, revision: str, sha256: str) -> Manifest:
