@@ -12,6 +12,13 @@ from localcluster.progress import Progress
 from .rendering import CHART, NAMESPACE, Object, render
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        # Unit tests run while the binaries are made, which on a machine without them takes longer than a test may.
+        if "helm" in getattr(item, "fixturenames", ()) and item.get_closest_marker("e2e") is None:
+            raise pytest.UsageError(f"{item.nodeid} needs helm: mark it e2e")
+
+
 @pytest.fixture(scope="session")
 def helm() -> Path:
     """The helm of the cluster that is up, else the upstream one: these tests need no cluster."""

@@ -2,7 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
 from .rendering import Object, named, pod, render
+
+# helm comes with the cluster's binaries.
+pytestmark = pytest.mark.e2e
 
 GATEWAY = ["--set", "gateway.enabled=true,gateway.name=public,gateway.namespace=gateways,gateway.sectionName=https"]
 
