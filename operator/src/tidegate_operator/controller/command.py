@@ -25,6 +25,7 @@ from tidegate_operator.kube import lease, listing, watching
 from tidegate_operator.kube.census import Census
 from tidegate_operator.kube.client import ApiServer, Cluster
 from tidegate_operator.kube.fence import Fence, Fenced
+from tidegate_operator.kube.keeping import kept
 from tidegate_operator.kube.objects import CHILDREN, ENDPOINT_SLICE, POD, SERVICES, Kind, Object, matters
 from tidegate_operator.kube.pulse import Pulse, loop_clock
 from tidegate_operator.kube.recorder import Recorder
@@ -102,7 +103,7 @@ class Controller:
         if deleted:
             if self.store.remove(item):
                 self._wake(item)
-        elif self.store.put(item) and matters(before, self.store.get(reference) or item):
+        elif self.store.put(item) and matters(before, kept(item)):
             self._wake(item)
 
     async def keep_listed(self) -> None:

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tidegate_operator.kube.client import Cluster
-from tidegate_operator.kube.keeping import kept
-from tidegate_operator.kube.objects import Kind, Object
+from tidegate_operator.kube.keeping import packed, unpacked
+from tidegate_operator.kube.objects import Kind
 from tidegate_operator.kube.store import Key, Store
 
 PAGE = 100
@@ -23,7 +23,7 @@ async def refresh(
     namespaces = tuple(namespaces)
     for kind, selector in kinds.items():
         parts = [await _list(cluster, path, kind, selector) for path in kind.collections(namespaces)]
-        items = [item for found, _ in parts for item in found]
+        items = (unpacked(content) for found, _ in parts for content in found)
         # Together they tell of no moment later than the earliest.
         changed |= store.replace(kind.name, items, min(version for _, version in parts))
     return changed
@@ -41,13 +41,13 @@ async def whole(
     return {"metadata": {"resourceVersion": version}, "items": [item for part in parts for item in part["items"]]}
 
 
-async def _list(cluster: Cluster, path: str, kind: Kind, selector: str) -> tuple[list[Object], int]:
-    items: list[Object] = []
+async def _list(cluster: Cluster, path: str, kind: Kind, selector: str) -> tuple[list[bytes], int]:
+    items: list[bytes] = []
     query = {"limit": str(PAGE), **({"labelSelector": selector} if selector else {})}
     while True:
         page = await cluster.get(path, query)
         own = {"apiVersion": kind.api_version, "kind": kind.name}
-        items += [kept({**item, **own}) for item in page["items"]]
+        items += [packed({**item, **own}) for item in page["items"]]
         if not (token := page["metadata"].get("continue")):
             return items, int(page["metadata"]["resourceVersion"])
         query["continue"] = token

@@ -2,10 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from sys import intern
 from typing import NamedTuple
 
 from tidegate_operator import naming
-from tidegate_operator.kube.keeping import kept
+from tidegate_operator.kube.keeping import packed, unpacked
 from tidegate_operator.kube.objects import Object, version_of
 
 
@@ -26,7 +27,9 @@ class Reference(NamedTuple):
 
 def reference_of(item: Object) -> Reference:
     """The reference of an object, or of a manifest."""
-    return Reference(item["kind"], item["metadata"]["namespace"], item["metadata"]["name"])
+    metadata = item["metadata"]
+    # Each text that is read has texts of its own; a revision's objects share their name.
+    return Reference(intern(item["kind"]), intern(metadata["namespace"]), intern(metadata["name"]))
 
 
 def key_of(item: Object) -> Key | None:
@@ -38,58 +41,70 @@ def key_of(item: Object) -> Key | None:
     return Key(metadata["namespace"], service) if service else None
 
 
+class _Kept(NamedTuple):
+    """An object."""
+
+    version: int
+    service: Key | None
+    """The InferenceService that it belongs to, or is."""
+    content: bytes
+
+
 class Store:
     """Objects by reference, and children by InferenceService.
 
     An older version never replaces a newer one, so watches, listings and answers to writes may come in any order.
+    What is handed out is a copy.
     """
 
     def __init__(self) -> None:
-        self._objects: dict[Reference, Object] = {}
+        self._objects: defaultdict[str, dict[Reference, _Kept]] = defaultdict(dict)
         self._children: defaultdict[Key, set[Reference]] = defaultdict(set)
         self._deleted: dict[Reference, int] = {}
         self._listed: dict[str, int] = {}
 
     def __len__(self) -> int:
-        return len(self._objects)
+        return sum(map(len, self._objects.values()))
 
     def get(self, reference: Reference) -> Object | None:
         """The latest known version of an object; None if there is none."""
-        return self._objects.get(reference)
+        known = self._known(reference)
+        return None if known is None else unpacked(known.content)
 
     def children(self, key: Key) -> Iterator[Object]:
         """All known objects that carry the InferenceService's label."""
-        return (self._objects[reference] for reference in self._children.get(key, ()))
+        return (unpacked(self._objects[reference.kind][reference].content) for reference in self._children.get(key, ()))
 
     def services(self) -> list[Key]:
         """All known InferenceServices."""
-        return [Key(ref.namespace, ref.name) for ref in self._objects if ref.kind == naming.KIND]
+        return [Key(reference.namespace, reference.name) for reference in self._objects[naming.KIND]]
 
     def of_kind(self, kind: str) -> list[Object]:
         """All known objects of a kind."""
-        return [item for reference, item in self._objects.items() if reference.kind == kind]
+        return [unpacked(known.content) for known in self._objects[kind].values()]
 
     def put(self, item: Object) -> bool:
         """Take in a version of an object; returns whether it was news."""
-        reference = reference_of(item)
-        known = self._objects.get(reference)
-        if version_of(item) <= (version_of(known) if known is not None else self._gone_at(reference)):
+        reference, version = reference_of(item), version_of(item)
+        known = self._known(reference)
+        if version <= (known.version if known is not None else self._gone_at(reference)):
             return False
         self._forget(reference)
         self._deleted.pop(reference, None)
-        self._objects[reference] = kept(item)
-        if (key := key_of(item)) and reference.kind != naming.KIND:
+        key = key_of(item)
+        self._objects[reference.kind][reference] = _Kept(version, key, packed(item))
+        if key and reference.kind != naming.KIND:
             self._children[key].add(reference)
         return True
 
     def remove(self, item: Object) -> bool:
         """Take in that an object was deleted at `item`'s version; returns whether it was news."""
-        reference = reference_of(item)
-        known = self._objects.get(reference)
-        if known is not None and version_of(known) > version_of(item):
+        reference, version = reference_of(item), version_of(item)
+        known = self._known(reference)
+        if known is not None and known.version > version:
             return False
         self._forget(reference)
-        self._deleted[reference] = max(version_of(item), self._gone_at(reference))
+        self._deleted[reference] = max(version, self._gone_at(reference))
         return known is not None
 
     def replace(self, kind: str, items: Iterable[Object], listed_at: int) -> set[Key]:
@@ -103,24 +118,27 @@ class Store:
             listed.add(reference_of(item))
             if self.put(item) and (key := key_of(item)):
                 changed.add(key)
-        for item in self.of_kind(kind):
-            if reference_of(item) not in listed and version_of(item) <= listed_at:
-                self._forget(reference_of(item))
-                if key := key_of(item):
-                    changed.add(key)
+        for reference, known in list(self._objects[kind].items()):
+            if reference not in listed and known.version <= listed_at:
+                self._forget(reference)
+                if known.service:
+                    changed.add(known.service)
         self._listed[kind] = max(listed_at, self._listed.get(kind, -1))
         self._deleted = {
             ref: version for ref, version in self._deleted.items() if ref.kind != kind or version > listed_at
         }
         return changed
 
+    def _known(self, reference: Reference) -> _Kept | None:
+        return self._objects[reference.kind].get(reference)
+
     def _gone_at(self, reference: Reference) -> int:
         """The version up to which an object that isn't known is known not to be there; -1 if nothing is known."""
         return max(self._deleted.get(reference, -1), self._listed.get(reference.kind, -1))
 
     def _forget(self, reference: Reference) -> None:
-        known = self._objects.pop(reference, None)
-        if known is not None and (key := key_of(known)):
+        known = self._objects[reference.kind].pop(reference, None)
+        if known is not None and (key := known.service):
             self._children[key].discard(reference)
             if not self._children[key]:
                 del self._children[key]
