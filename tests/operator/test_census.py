@@ -61,7 +61,7 @@ async def test_all_pages_count() -> None:
         "n2": {"nvidia.com/gpu": 1, "pods": 1},
     }
     (query, *_) = [query for path, query in api.asked if path == PODS]
-    assert query["fieldSelector"] == "status.phase!=Succeeded,status.phase!=Failed"
+    assert query["fieldSelector"] == "spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed"
 
 
 async def test_who_asks_at_once_is_told_from_one_listing() -> None:
