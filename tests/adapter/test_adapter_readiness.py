@@ -12,7 +12,6 @@ from tidegate_operator.adapter.health import STALLED_SECONDS, State, liveness, r
 from tidegate_operator.adapter.metrics import AdapterMetrics
 from tidegate_operator.adapter.scraper import Scraper
 from tidegate_operator.process.administration import administration
-from tidegate_operator.process.serving import serving
 
 
 async def nothing(url: str) -> str:
@@ -95,13 +94,19 @@ async def test_adapter_that_lacks_a_permission_does_not_wait() -> None:
 async def test_administration_port_answers_kubelet_and_prometheus() -> None:
     registry, state, time = CollectorRegistry(), State(known_at_round=0), 1000.0
     scraper = Scraper(Fleet(), nothing, lambda: time, AdapterMetrics(registry))
-    app = administration(
-        registry, ready=lambda: readiness(state, scraper.rounds), healthy=lambda: liveness(scraper, time)
+    admin = administration(
+        registry,
+        "127.0.0.1",
+        0,
+        ready=lambda: readiness(state, scraper.rounds),
+        healthy=lambda: liveness(scraper, time),
     )
-    async with serving(app, "127.0.0.1", 0) as listener, aiohttp.ClientSession() as session:
+    async with admin as listener, aiohttp.ClientSession() as session:
 
         async def get(path: str) -> tuple[int, str]:
             async with session.get(f"http://127.0.0.1:{listener.getsockname()[1]}{path}") as response:
+                assert "Server" not in response.headers
+                assert response.content_type == "text/plain"
                 return response.status, await response.text()
 
         assert (await get("/readyz"))[0] == 503

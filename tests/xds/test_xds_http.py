@@ -2,9 +2,9 @@ import json
 from typing import Any
 
 import pytest
+from prometheus_client import generate_latest
 from starlette.testclient import TestClient
 
-from tidegate_operator.process.administration import administration
 from tidegate_operator.xds.catalogue import Catalogue
 from tidegate_operator.xds.discovery import Discovery
 from tidegate_operator.xds.metrics import XdsMetrics
@@ -56,14 +56,15 @@ def test_a_bad_question_is_refused_with_the_reason(client: TestClient, path: str
     assert answer.json()["error"]
 
 
-def test_readiness_follows_the_first_listing_and_metrics_are_served(discovery: Discovery) -> None:
-    admin = TestClient(administration(discovery._metrics.registry, ready=lambda: readiness(discovery)))
-    assert admin.get("/healthz").status_code == 200
-    assert admin.get("/readyz").status_code == 503
+def test_readiness_follows_the_first_listing(discovery: Discovery) -> None:
+    assert not readiness(discovery)[0]
     discovery.ready = True
-    assert admin.get("/readyz").status_code == 200
+    assert readiness(discovery)[0]
+
+
+def test_the_version_of_what_is_told_is_a_metric(discovery: Discovery) -> None:
     discovery.publish()
-    assert 'tidegate_xds_resource_version{type="routes"} 0.0' in admin.get("/metrics").text
+    assert b'tidegate_xds_resource_version{type="routes"} 0.0' in generate_latest(discovery._metrics.registry)
 
 
 def test_a_response_is_what_envoy_calls_a_discovery_response(client: TestClient) -> None:

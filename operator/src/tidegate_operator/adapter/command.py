@@ -45,9 +45,13 @@ async def run(settings: AdapterSettings) -> None:
         session = await stack.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))
         scraper = Scraper(fleet, http_fetch(session), clock, metrics)
         admin = administration(
-            registry, ready=lambda: readiness(state, scraper.rounds), healthy=lambda: liveness(scraper, clock())
+            registry,
+            settings.host,
+            settings.admin_port,
+            ready=lambda: readiness(state, scraper.rounds),
+            healthy=lambda: liveness(scraper, clock()),
         )
-        await stack.enter_async_context(serving(admin, settings.host, settings.admin_port))
+        await stack.enter_async_context(admin)
         registration = await prepared(lambda: Registration.prepare(cluster, settings, clock))
         api = OnlyFrontProxy(metrics_api(fleet, clock), lambda: registration.doorway.proxy)
         await stack.enter_async_context(serving(api, settings.host, settings.port, registration.doorway.context))

@@ -34,7 +34,6 @@ from tidegate_operator.kube.version import kubernetes_version
 from tidegate_operator.process.administration import administration
 from tidegate_operator.process.pages import http_fetch
 from tidegate_operator.process.prometheus import Prometheus
-from tidegate_operator.process.serving import serving
 from tidegate_operator.reconcile import Reconciler, utc_now
 from tidegate_operator.routing.callers import Callers
 from tidegate_operator.routing.direct import Direct
@@ -165,8 +164,9 @@ async def run(install: Install, settings: ControllerSettings) -> None:
         install = install.model_copy(update={"kubernetes": await _version_of(cluster)})
         fence = Fence()
         controller = Controller(cluster, session, install, fence)
-        admin = administration(controller.registry, ready=controller.ready, healthy=controller.pulse.health)
-        await stack.enter_async_context(serving(admin, settings.host, settings.admin_port))
+        where = (settings.host, settings.admin_port)
+        admin = administration(controller.registry, *where, ready=controller.ready, healthy=controller.pulse.health)
+        await stack.enter_async_context(admin)
         await _until_stopped(controller, cluster, install.namespace, identity, fence)
 
 

@@ -10,6 +10,8 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from tidegate_operator.process.listening import listening
+
 CLIENT_NAME = "client_name"
 """Where a request's state holds the common name of its verified client certificate."""
 
@@ -39,8 +41,7 @@ async def serving(
 
     Requests in progress at its end have five seconds. Raises OSError where the address can't be bound.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.create_server((host, port), family=family, dualstack_ipv6=host == "::")
+    listener = listening(host, port)
     config = uvicorn.Config(
         application,
         http=_CertificateProtocol if tls else "httptools",

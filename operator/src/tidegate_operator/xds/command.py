@@ -36,8 +36,9 @@ async def run(settings: XdsSettings) -> None:
         stack.push_async_callback(cluster.close)
         lister = Lister(cluster, catalogue, lambda: _publish(discovery), settings.relist_seconds, watched)
         discovery = Discovery(catalogue, metrics, lister.fresh)
-        admin = administration(metrics.registry, ready=lambda: readiness(discovery))
-        await stack.enter_async_context(serving(admin, settings.host, settings.admin_port))
+        where = (settings.host, settings.admin_port)
+        admin = administration(metrics.registry, *where, ready=lambda: readiness(discovery))
+        await stack.enter_async_context(admin)
         await stack.enter_async_context(serving(discovery_app(discovery, metrics), settings.host, settings.port))
         # Before the ports close, or they would wait for the questions on hold.
         stack.callback(discovery.close)
