@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from itertools import count, pairwise
+from math import ceil
 
 import numpy as np
 import pytest
 
+from tidegate_runtime.batching import sizes
 from tidegate_runtime.batching.costs import CostTable
 from tidegate_runtime.batching.policy import BatchPolicy
 from tidegate_runtime.batching.rows import compatibility
@@ -68,6 +70,62 @@ def test_with_deadlines_of_hardly_more_than_a_full_batch_what_is_let_in_is_answe
     outcome = simulate(arrivals, cost, policy(32), warm(cost, [1], 32))
     assert len(outcome.answered) >= 0.95 * 32 / full * seconds
     assert len(outcome.late) <= 0.002 * len(outcome.answered)
+
+
+@pytest.mark.parametrize(
+    "cost",
+    [
+        pytest.param(lambda rows: 0.012 * rows, id="each row for itself"),
+        pytest.param(lambda rows: 0.050 * ceil(rows / 8), id="steps of eight"),
+    ],
+)
+def test_rows_that_gain_nothing_by_company_do_not_wait_for_it(
+    cost: Callable[[int], float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def latencies() -> list[float]:
+        return [seconds for seed in range(1, 5) for seconds in day(seed)]
+
+    def day(seed: int) -> list[float]:
+        scatter = noisy(1.0, 0.0, spread=0.03, seed=seed)
+        run: Cost = lambda width, rows: cost(rows) * scatter(width, rows)  # noqa: E731
+        arrivals = [Arrival(at, within=2.0) for at in poisson(0.8 * 32 / cost(32), 30.0, seed=seed)]
+        return simulate(arrivals, run, policy(32), warm(run, [1], 32)).latencies()
+
+    small = latencies()
+    monkeypatch.setattr(sizes, "LOSS", -1.0)
+    large = latencies()
+    assert np.quantile(small, 0.99) <= 0.95 * np.quantile(large, 0.99)
+    assert np.mean(small) <= np.mean(large)
+
+
+@pytest.mark.parametrize("batches", [1.0, 1.5, 2.0])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_who_was_let_in_by_a_small_size_is_not_made_late_by_a_larger_one(batches: float, seed: int) -> None:
+    cost = noisy(0.0, 0.012, spread=0.03, seed=seed)
+    arrivals = [Arrival(at, within=batches * 0.384) for at in poisson(2 / 0.012, 24.0, seed=seed)]
+    outcome = simulate(arrivals, cost, policy(32), warm(cost, [1], 32), between=0.001)
+    assert len(outcome.late) <= 0.002 * len(outcome.answered)
+    assert len(outcome.answered) >= 0.95 * 32 / 0.385 * 24.0
+
+
+def test_what_a_row_costs_more_in_batches_hardly_any_are_tried_for() -> None:
+    cost: Cost = lambda _width, rows: 0.001 * rows**1.15  # noqa: E731
+    arrivals = [Arrival(at, within=0.4) for at in poisson(1500, 10.0, seed=13)]
+    outcome = simulate(arrivals, cost, policy(32), warm(cost, [1], 32))
+    tried = [rows for _, rows in outcome.batches if rows > 1]
+    assert tried
+    assert sum(tried) <= 0.04 * sum(rows for _, rows in outcome.batches)
+    assert len(outcome.answered) >= 0.98 * 1000 * 10.0
+    assert len(outcome.late) <= 0.01 * len(outcome.answered)
+
+
+def test_a_model_that_comes_to_gain_by_company_is_batched() -> None:
+    arrivals = [Arrival(at, within=0.5) for at in poisson(400, 20.0, seed=14)]
+    apart: Cost = lambda _width, rows: 0.010 * rows  # noqa: E731
+    together: Cost = lambda _width, rows: 0.009 + 0.001 * rows  # noqa: E731
+    outcome = simulate(arrivals, together, policy(32), warm(apart, [1], 32))
+    later = [arrival for arrival, _ in outcome.answered if arrival.at > 5.0]
+    assert len(later) >= 0.95 * 400 * 15.0
 
 
 def test_what_the_event_loop_takes_between_runs_makes_nobody_late() -> None:
@@ -133,10 +191,10 @@ def test_a_model_that_is_slower_in_batches_is_not_batched() -> None:
     cost: Cost = lambda _width, rows: 0.001 * rows**1.5  # noqa: E731
     arrivals = [Arrival(0.0, within=1.0) for _ in range(100)]
     outcome = simulate(arrivals, cost, policy(8), warm(cost, [1], 8))
-    sizes = [rows for _, rows in outcome.batches]
+    ran = [rows for _, rows in outcome.batches]
     assert len(outcome.answered) == 100
-    # Every 32nd batch is larger, to see whether it still doesn't pay off.
-    assert sizes.count(1) >= 0.95 * len(sizes)
+    # A 33rd of the rows run in larger ones, to see whether it still doesn't pay off.
+    assert ran.count(1) >= 0.95 * len(ran)
 
 
 @pytest.mark.parametrize("rare", [Arrival(1.0, 2, within=0.5), Arrival(1.0, within=0.5, priority=4)])

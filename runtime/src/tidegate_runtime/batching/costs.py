@@ -16,32 +16,26 @@ The counts' figures are then made monotone in rows by isotonic regression, each 
 violators; Barlow et al., 1972): a count that was measured three times in a bad moment yields to neighbours measured a
 hundred times.
 
-Between two measured counts the mean is interpolated, since latency is about affine in rows (Clipper, NSDI'17; Nexus,
-SOSP'19), and the p99 is that of twice the rows, but the upper neighbour's at most, since kernels step up where tiles
-fill. The upper neighbour's alone would price two rows like 32 in a shape that has run 1 and 32; where that is too much
-for a deadline, only ever one would run. Below the smallest count its figures hold; above the largest they grow in
-proportion, which for an affine cost is too much rather than too little. A shape that was never run borrows from the
+Between and beyond measured counts figures are interpolated (`durations`). A shape that was never run borrows from the
 measured one nearest in elements a row, scaled up but never down.
 
 Clockwork (OSDI'20) predicts from recent durations by (model, batch) in the same way. A shape's first two runs don't
 count: kernels are chosen and arenas grow in them.
 """
 
-from bisect import bisect_left
 from collections.abc import Hashable, Iterator
 from math import ceil, inf, log
 from typing import Final, NamedTuple
 
+from tidegate_runtime.batching import durations
 from tidegate_runtime.batching.durations import ENOUGH, STALE_RUNS, WINDOW, Cost, Durations, isotonic, suspects
 from tidegate_runtime.batching.memory_bound import MemoryBound
+from tidegate_runtime.batching.sizes import best_size, full_size
 from tidegate_runtime.metrics import CostFigure
 
 UNCOUNTED: Final = 2
 MAX_COUNTS: Final = 64
 """Row counts kept for a shape; the one not run for longest makes room."""
-
-FALL: Final = 0.05
-"""How much of the best throughput a larger batch may lose to noise and still be preferred."""
 
 EXCESS_WEIGHT: Final = 1 / 64
 EXCESS_P99: Final = 5.84
@@ -52,7 +46,7 @@ TRIAL_SECONDS: Final = 1.0
 
 EAGER: Final = 256
 EVERY: Final = 32
-"""After its first `EAGER` runs a shape's figures are worked out anew on every 32nd at most."""
+"""After its first `EAGER` runs a shape's figures are worked out anew on every 32nd at most, or on a count's first."""
 
 
 class Work(NamedTuple):
@@ -80,6 +74,8 @@ class ShapeCosts:
         "_lender",
         "_runs",
         "_seen",
+        "_size",
+        "_sized",
         "_table",
         "_works",
         "elements",
@@ -105,6 +101,8 @@ class ShapeCosts:
         self._runs: dict[int, Durations] = {}
         self._excess = 0.0
         """By what share the latest runs took longer than predicted, on average; one that took less counts as 0."""
+        self._size = 0
+        """The best size, as last worked out; 0 before."""
         self._refresh()
 
     @property
@@ -132,7 +130,7 @@ class ShapeCosts:
             for doubtful in suspects(self._runs, self._seen - STALE_RUNS):
                 del self._runs[doubtful]
                 self._refresh()
-        if (self._seen < EAGER or self._seen % EVERY == 0) and runs.moved():
+        if (runs.number == 1 or self._seen < EAGER or self._seen % EVERY == 0) and runs.moved():
             self._refresh()
             best = self.best(self._table.max_rows)
             cost = self.at(best)
@@ -166,7 +164,7 @@ class ShapeCosts:
         if cost is None:
             if not self._runs:
                 return self._borrowed(rows)
-            cost = self._costs[rows] = self._interpolated(rows)
+            cost = self._costs[rows] = durations.interpolated(self._monotone(), rows)
         return cost
 
     def p90(self, rows: int) -> float:
@@ -175,20 +173,19 @@ class ShapeCosts:
         return inf if runs is None else runs.p90 if runs.number >= ENOUGH else runs.mean
 
     def best(self, rows: int) -> int:
-        """How many of `rows` waiting rows to run at once: all, unless that is measured to give fewer rows a second.
+        """How many of `rows` waiting rows to run at once, as `sizes` says; all while nothing is known.
 
-        The largest count up to `rows`, measured or all of them, whose rows / mean is within `FALL` of the best.
+        So many as the best size has, however many more wait: what is let in is predicted by the same.
         """
         best = self._bests.get(rows)
         if best is None:
-            most = min(rows, self.cap)
-            best = self._bests[rows] = self._fastest(most) if self._runs else most
+            best = self._bests[rows] = self._best(min(rows, self.cap))
         return best
 
     def work(self, rows: int) -> Work | None:
         """What `rows` ≥ 1 waiting rows will cost in batches of the best size; None if nothing is known.
 
-        Behind a full batch the last one is taken to be full, too: by the time it is cut, it will be.
+        Of more than one full batch the last is taken to be full, too: by the time it is cut, it will be.
         """
         work = self._works.get(rows)
         if work is None:
@@ -203,11 +200,12 @@ class ShapeCosts:
 
     def _refresh(self) -> None:
         self._costs: dict[int, Cost] = {}
+        self._sized = False
         self._bests: dict[int, int] = {}
         self._works: dict[int, Work] = {}
-        self._counts: list[tuple[int, float, float]] | None = None
+        self._counts: list[durations.Figures] | None = None
 
-    def _monotone(self) -> list[tuple[int, float, float]]:
+    def _monotone(self) -> list[durations.Figures]:
         if self._counts is None:
             rows = sorted(self._runs)
             runs = [self._runs[count] for count in rows]
@@ -220,19 +218,6 @@ class ShapeCosts:
     def _p99(self, runs: Durations) -> float:
         return runs.p99 if runs.number >= ENOUGH else runs.mean * (1 + EXCESS_P99 * self._excess)
 
-    def _interpolated(self, rows: int) -> Cost:
-        counts = self._monotone()
-        index = bisect_left(counts, (rows, -inf, -inf))
-        if index == len(counts):
-            largest, mean, p99 = counts[-1]
-            return Cost(mean * rows / largest, p99 * rows / largest)
-        above, mean, p99 = counts[index]
-        if index > 0:
-            below, low, low_p99 = counts[index - 1]
-            mean = low + (mean - low) * (rows - below) / (above - below)
-            p99 = low_p99 + (p99 - low_p99) * (min(above, 2 * rows) - below) / (above - below)
-        return Cost(mean, p99)
-
     def _borrowed(self, rows: int) -> Cost | None:
         if self._lender is None or not self._lender.measured:
             self._lender = self._table.nearest(self.elements)
@@ -242,21 +227,33 @@ class ShapeCosts:
         scale = max(1.0, self.elements / max(1, self._lender.elements))
         return Cost(cost.mean * scale, cost.p99 * scale)
 
-    def _fastest(self, rows: int) -> int:
-        candidates = [*(count for count, _, _ in self._monotone() if count < rows), rows]
-        rates = [count / max(self._interpolated(count).mean, 1e-9) for count in candidates]
-        enough = (1 - FALL) * max(rates)
-        return max(count for count, rate in zip(candidates, rates, strict=True) if rate >= enough)
+    def _best(self, rows: int) -> int:
+        counts = [count for count, _, _ in self._monotone()]
+        if not counts:
+            return rows
+        if not self._sized:
+            self._size = best_size(self.cap, counts, self._seconds, self._size, self._excess)
+            self._sized = True
+        return self._size if rows >= self._size else full_size(rows, counts, self._seconds)
+
+    def _seconds(self, rows: int) -> float:
+        cost = self.at(rows)
+        return (cost.mean if cost is not None else 0.0) + self._table.overhead_seconds
 
     def _worked(self, rows: int) -> Work | None:
         size = self.best(self._table.max_rows)
-        batches = max(0, ceil(rows / size) - 1)
-        full, last = self.at(size), self.at(size if batches else rows - batches * size)
+        if rows <= size:
+            size = self.best(rows)
+            batches, rest = divmod(rows, size)
+        else:
+            batches, rest = ceil(rows / size), 0
+        full, last = self.at(size), self.at(rest or size)
         if full is None or last is None:
             return None
+        runs = [(batches, full), (bool(rest), last)]
         return Work(
-            batches * full.mean + last.mean + (batches + 1) * self._table.overhead_seconds,
-            batches * (full.p99 - full.mean) ** 2 + (last.p99 - last.mean) ** 2,
+            sum(number * (cost.mean + self._table.overhead_seconds) for number, cost in runs),
+            sum(number * (cost.p99 - cost.mean) ** 2 for number, cost in runs),
         )
 
 

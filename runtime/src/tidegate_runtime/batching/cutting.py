@@ -17,7 +17,7 @@ from tidegate_runtime.batching.policy import (
 from tidegate_runtime.batching.tickets import Queue, Ticket
 
 RETRY_HELD: Final = 32
-"""Every how many batches that the table keeps small a larger one is tried: the figures against it may be old."""
+"""How many times its rows have to have run in batches that the table keeps small before a larger one is tried."""
 
 
 def chosen(queues: Iterable[Queue], policy: BatchPolicy, now: float) -> Queue:
@@ -34,7 +34,7 @@ def taken(
     `depth` is how many wait in all queues: what is too late runs all the same where nothing else waits, since an
     estimate may be wrong. Of `preferred` rows the largest that wait are taken, if at least the smallest of them do.
     """
-    limit = _limit(queue, max_rows, preferred)
+    limit = _limit(queue, max_rows, preferred, now)
     tickets, rows, earliest = queue.first(limit)
     shape = tickets[0].shape
     cost = shape.at(rows)
@@ -81,7 +81,7 @@ def foreseen(queue: Queue, policy: BatchPolicy) -> Head:
     return Head(head.arrived, head.deadline, head.due, head.level, rows, cost.p99 if cost is not None else 0.0)
 
 
-def _limit(queue: Queue, max_rows: int, preferred: Sequence[int]) -> int:
+def _limit(queue: Queue, max_rows: int, preferred: Sequence[int], now: float) -> int:
     if queue.alone:
         return 1
     if queue.together:
@@ -90,18 +90,35 @@ def _limit(queue: Queue, max_rows: int, preferred: Sequence[int]) -> int:
     if preferred:
         most = max((rows for rows in preferred if rows <= most), default=most)
     best = queue.shape.best(most)
-    if best == most:
-        return most
-    queue.held += 1
-    return best if queue.held % RETRY_HELD else most
+    return best if best == most else max(best, _tried(queue, best, most, now))
+
+
+def _tried(queue: Queue, best: int, most: int, now: float) -> int:
+    """How many rows to run where the table says `best`: more now and then, for the figures against it may be old.
+
+    Twice the best, then four times, … up to `most`, each after `RETRY_HELD` times as many rows, so what they cost is
+    a share of the rows, however small the best; but only what makes nobody late, whom they weren't foreseen for.
+    """
+    queue.held += best
+    size = min(most, 2 * max(best, queue.tried))
+    if queue.held < RETRY_HELD * size:
+        return best
+    queue.held, queue.tried = 0, size if size < most else 0
+    tickets, _, _ = queue.first(size)
+    costs = queue.shape.at
+    requests = [(ticket.rows, ticket.deadline) for ticket in tickets]
+    number = fit(requests, size, now, lambda rows: cost.p99 if (cost := costs(rows)) is not None else 0.0)
+    return sum(rows for rows, _ in requests[:number])
 
 
 def _spared(queue: Queue, tickets: list[Ticket], limit: int, now: float) -> tuple[list[Ticket], list[Ticket]]:
     """Which of `tickets`, a full batch that somebody in it is too late for, run next, and which are given up.
 
     Either fewer, so that nobody is late by company; or a full batch without those it comes too late for, if more of the
-    whole queue are answered in time that way. Under overload it is the latter: small batches for the sake of the most
-    urgent would cost so much throughput that soon all are late (Nexus, SOSP'19, drops early for that reason).
+    whole queue are answered in time that way than if full batches follow the smaller one, or others as small: what was
+    let in while smaller batches were best mostly has no time for larger ones. Under overload of a model that gains by
+    company it is the latter: small batches for the sake of the most urgent would cost so much throughput that soon all
+    are late (Nexus, SOSP'19, drops early for that reason).
     """
     shape = tickets[0].shape
 
@@ -119,6 +136,8 @@ def _spared(queue: Queue, tickets: list[Ticket], limit: int, now: float) -> tupl
     late = [ticket for ticket in tickets if ticket.deadline < end and not ticket.trial]
     gone = set(late)
     others = [(ticket.rows, ticket.deadline) for ticket in queue if ticket not in gone]
-    if in_time(others, filled(others, 0, limit), limit, now, mean) > in_time(waiting, fewer, limit, now, mean):
+    small = sum(rows for rows, _ in waiting[:fewer])
+    kept = max(in_time(waiting, fewer, size, now, mean) for size in {limit, small})
+    if in_time(others, filled(others, 0, limit), limit, now, mean) > kept:
         return tickets, late
     return tickets[:fewer], []

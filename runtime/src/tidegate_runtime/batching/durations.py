@@ -1,7 +1,8 @@
-"""Mean, p90 and p99 of recent durations, and figures made monotone. Pure; `costs` has equations and sources."""
+"""Mean, p90 and p99 of recent durations, and figures made monotone and interpolated. Pure; `costs` has equations."""
 
 from array import array
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from math import ceil, inf
 from typing import Final, NamedTuple
@@ -18,6 +19,9 @@ ENOUGH: Final = 100
 STALE_RUNS: Final = 256
 """Runs of other counts after which a count's figures are old."""
 
+SURELY: Final = 0.05
+"""By how much more a row has to cost than in the next smaller count to be suspect: less is noise."""
+
 SORTED_EVERY: Final = 16
 NOTABLE: Final = 0.002
 """What counts as a change. It has to be little: a backlog of a hundred runs adds up a hundred errors."""
@@ -28,6 +32,10 @@ class Cost(NamedTuple):
 
     mean: float
     p99: float
+
+
+Figures = tuple[int, float, float]
+"""A row count, and the mean and p99 of its runs in seconds."""
 
 
 class Durations:
@@ -71,7 +79,7 @@ class Durations:
 
 
 def suspects(runs: Mapping[int, Durations], old: int) -> list[int]:
-    """The counts not run since `old`, by `touched`, of which a row is said to cost more than in the next smaller one.
+    """The counts not run since `old`, by `touched`, a row of which seems to cost clearly more than in the next smaller.
 
     They may have been measured in a stall of the host, and what is predicted to be late isn't run, so it would never be
     measured again. Without them a large batch is taken to cost in proportion to the smaller one; where it really costs
@@ -80,11 +88,32 @@ def suspects(runs: Mapping[int, Durations], old: int) -> list[int]:
     found = []
     below = 0
     for rows in sorted(runs):
-        if below and runs[rows].touched <= old and runs[rows].mean * below > runs[below].mean * rows:
+        if below and runs[rows].touched <= old and runs[rows].mean * below > (1 + SURELY) * runs[below].mean * rows:
             found.append(rows)
         else:
             below = rows
     return found
+
+
+def interpolated(counts: Sequence[Figures], rows: int) -> Cost:
+    """What a run of `rows` costs, by at least one measured count, smallest first.
+
+    Between two the mean is interpolated, since latency is about affine in rows (Clipper, NSDI'17; Nexus, SOSP'19), and
+    the p99 is that of twice the rows, but the upper neighbour's at most, since kernels step up where tiles fill. The
+    upper neighbour's alone would price two rows like 32 in a shape that has run 1 and 32; where that is too much for a
+    deadline, only ever one would run. Below the smallest count its figures hold; above the largest they grow in
+    proportion, which for an affine cost is too much rather than too little.
+    """
+    index = bisect_left(counts, (rows, -inf, -inf))
+    if index == len(counts):
+        largest, mean, p99 = counts[-1]
+        return Cost(mean * rows / largest, p99 * rows / largest)
+    above, mean, p99 = counts[index]
+    if index > 0:
+        below, low, low_p99 = counts[index - 1]
+        mean = low + (mean - low) * (rows - below) / (above - below)
+        p99 = low_p99 + (p99 - low_p99) * (min(above, 2 * rows) - below) / (above - below)
+    return Cost(mean, p99)
 
 
 def isotonic(values: list[float], weights: list[int]) -> list[float]:

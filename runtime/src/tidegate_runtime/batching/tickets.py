@@ -153,6 +153,7 @@ class Queue:
         "shape",
         "suspect",
         "together",
+        "tried",
         "used",
         "work",
     )
@@ -179,7 +180,9 @@ class Queue:
         """Rows a second that come, refused ones included, and those since the figure was last brought up to date."""
         self.rated = 0.0
         self.held = 0
-        """Batches in a row that were kept smaller than they could be."""
+        """Rows that ran in batches kept smaller than they could be, since a larger one was tried."""
+        self.tried = 0
+        """The rows of the larger one tried last; 0 once all sizes have been."""
         self._entries: list[Ticket] = []
         self._live = 0
 
