@@ -22,8 +22,8 @@ def controller() -> None:
     from tidegate_operator.process import restarting  # noqa: PLC0415
 
     logs.configure()
-    # What the imports made stays, and what is kept of services are bytes: little is left for the collector to go through,
-    # but each page that is read makes ten thousands of containers without a cycle, at which it need not look.
+    # What the imports made stays, and what is kept of services are bytes: little is left for the collector to go
+    # through, but each page that is read makes ten thousands of containers without a cycle, at which it need not look.
     gc.freeze()
     gc.set_threshold(20_000, 10, 10)
     install, settings = Install(), ControllerSettings()

@@ -36,7 +36,7 @@ def record(owner: Owner, revision: Revision, spec: InferenceServiceSpec, install
 
 
 def _as_told(template: Manifest) -> Manifest:
-    """`template` in the order in which the API server tells it from then on, so that the same pods are the same bytes."""
+    """`template` in the order in which the API server tells it from then on: the same pods are the same bytes."""
     told: Manifest = json.loads(json.dumps(template, sort_keys=True))
     return told
 
