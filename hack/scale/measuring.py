@@ -157,14 +157,17 @@ async def rest(scene: Scene, seconds: float) -> list[Figure]:
 async def restarted(plane: ControlPlane, count: int) -> list[Figure]:
     """What a controller takes that finds many services there."""
     loop = asyncio.get_running_loop()
+    _, before = audit.read(plane.audit_log)
     begun = loop.time()
     with operator(plane, CONTROLLERS[1].file) as found:
         ready = loop.time() - begun
         await asyncio.sleep(_LEASE_SECONDS + _QUIET_SECONDS)
         told = f"started beside {count:,}"
+        calls, _ = audit.read(plane.audit_log, before)
         return [
             Figure(f"{told}: ready after", ready, "s", digits=1),
             Figure(f"{told}: controller's CPU until quiet", found.cpu_seconds, "s", digits=1),
+            Figure(f"{told}: writes", sum(call.writes for call in calls if not call.leads), "", 0),
             Figure(f"{told}: highest resident memory", found.memory_mib(), "MiB", 130),
         ]
 

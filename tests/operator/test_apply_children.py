@@ -79,9 +79,41 @@ async def test_what_kubernetes_notes_on_an_object_calls_for_no_apply(
 ) -> None:
     await applier.apply(a_manifest(), "m", "uid-churn", NOW)
     noted = {"deployment.kubernetes.io/revision": "1"}
-    store.put(cluster.edit(PATH, lambda item: item["metadata"].update(annotations=noted)))
+    store.put(cluster.edit(PATH, lambda item: item["metadata"]["annotations"].update(noted)))
     await applier.apply(a_manifest(), "m", "uid-churn", NOW)
     assert len(cluster.writes) == 1
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["known", "not known yet"])
+async def test_a_process_that_has_just_started_sends_nothing_that_is_there_already(
+    applier: Applier, cluster: FakeCluster, known: bool
+) -> None:
+    await applier.apply(a_manifest(), "m", "uid-churn", NOW)
+    store = Store()
+    if known:
+        store.put(cluster.objects[PATH])
+    await Applier(cluster, store).apply(a_manifest(), "m", "uid-churn", NOW)
+    assert [write.verb for write in cluster.writes] == (["apply"] if known else ["apply", "apply"])
+    assert cluster.objects[PATH]["metadata"]["resourceVersion"] == "2", "what stands is not written again"
+
+
+async def test_what_somebody_changed_before_the_start_is_set_back(applier: Applier, cluster: FakeCluster) -> None:
+    await applier.apply(a_manifest(), "m", "uid-churn", NOW)
+    store = Store()
+    store.put(cluster.edit(PATH, lambda item: item["spec"].update(port=99)))
+    await Applier(cluster, store).apply(a_manifest(), "m", "uid-churn", NOW)
+    assert cluster.objects[PATH]["spec"] == {"port": 80}
+
+
+async def test_a_field_that_is_no_longer_declared_goes_though_the_process_is_another(
+    applier: Applier, cluster: FakeCluster
+) -> None:
+    more = {**a_manifest(), "spec": {"port": 80, "externalName": "churn.example"}}
+    await applier.apply(more, "m", "uid-churn", NOW)
+    store = Store()
+    store.put(cluster.objects[PATH])
+    await Applier(cluster, store).apply(a_manifest(), "m", "uid-churn", NOW)
+    assert cluster.objects[PATH]["spec"] == {"port": 80}
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["known", "not known yet"])

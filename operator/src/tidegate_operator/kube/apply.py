@@ -1,5 +1,7 @@
 """Server-side apply of children, without calls that would change nothing, and never over somebody else's object.
 
+What was applied is told by an annotation, so that a controller that has just started sends nothing either.
+
 What we declare of a child is ours: where somebody else has set it, it is set back, and told. Who goes on setting it is
 left alone for longer and longer, since two that never give way load the API server and restart pods for nothing.
 """
@@ -11,9 +13,10 @@ from typing import Any, NamedTuple
 
 from pydantic_core import to_json
 
-from tidegate_operator import errors
+from tidegate_operator import errors, naming
 from tidegate_operator.kube import contest
 from tidegate_operator.kube.client import Cluster
+from tidegate_operator.kube.containment import contains
 from tidegate_operator.kube.contest import Contest
 from tidegate_operator.kube.objects import BY_NAME, Object, fingerprint, owned_by
 from tidegate_operator.kube.store import Reference, Store, reference_of
@@ -39,7 +42,7 @@ class Quarrel(NamedTuple):
 class _Applied(NamedTuple):
     """A manifest as it was applied last, and the object after it, by their digests."""
 
-    manifest: bytes
+    manifest: str
     version: str
     live: str
 
@@ -87,14 +90,17 @@ class Applier:
         if live is not None:
             _check_owner(reference, live, owner_uid)
         try:
-            sent = await self._send(reference, _at_version(manifest, live), manager, now)
+            sent = await self._send(reference, _sent(manifest, live, manager), manager, now)
         except errors.Conflict:
             if live is not None:
                 raise
             # Someone's, which the watches don't tell of since it isn't labelled as ours; or ours, made a moment ago.
             found = await self._cluster.get(_path(reference))
             _check_owner(reference, found, owner_uid)
-            sent = await self._send(reference, _at_version(manifest, found), manager, now)
+            self._store.put(found)
+            if self.stands(manifest, manager, owner_uid):
+                return None
+            sent = await self._send(reference, _sent(manifest, found, manager), manager, now)
         if (answer := sent.answer) is not None:
             self._store.put(answer)
             self._remember(reference, manager, _Applied(_digest(manifest), _version(answer), fingerprint(answer)), live)
@@ -140,8 +146,13 @@ class Applier:
         live = self._store.get(reference)
         if live is None or not owned_by(live, owner_uid):
             return False
-        last = self._applied[reference].get(manager)
-        if last is None or last.manifest != _digest(manifest):
+        last, digest = self._applied[reference].get(manager), _digest(manifest)
+        if last is None:
+            # Of an earlier process. What it applied it told; whether somebody has changed it since is to be seen.
+            if _told(live) != digest or not contains(live, manifest):
+                return False
+            last = self._applied[reference][manager] = _Applied(digest, _version(live), fingerprint(live))
+        if last.manifest != digest:
             return False
         if last.version == _version(live):
             return True
@@ -165,9 +176,15 @@ class Applier:
         self._contests.pop(reference, None)
 
 
-def _digest(manifest: Object) -> bytes:
+def _digest(manifest: Object) -> str:
     # In the order in which it was built: the same decision builds the same bytes.
-    return hashlib.sha256(to_json(manifest)).digest()
+    return hashlib.sha256(to_json(manifest)).hexdigest()
+
+
+def _told(live: Object) -> str | None:
+    """The digest of what was applied last, as the object tells it."""
+    digest: str | None = (live["metadata"].get("annotations") or {}).get(naming.APPLIED_ANNOTATION)
+    return digest
 
 
 def _check_owner(reference: Reference, live: Object, owner_uid: str) -> None:
@@ -182,9 +199,14 @@ def _path(reference: Reference) -> str:
     return BY_NAME[reference.kind].path(reference.namespace, reference.name)
 
 
-def _at_version(manifest: Object, live: Object | None) -> dict[str, Any]:
-    version = _NEVER if live is None else _version(live)
-    return {**manifest, "metadata": {**manifest["metadata"], "resourceVersion": version}}
+def _sent(manifest: Object, live: Object | None, manager: str) -> dict[str, Any]:
+    """`manifest` for the version of the object that is known, or for none, and telling what it is."""
+    metadata = {**manifest["metadata"], "resourceVersion": _NEVER if live is None else _version(live)}
+    # Whoever declares replicas alone shares the object with who declares the rest, and one annotation tells of one.
+    if manager != naming.REPLICAS_MANAGER:
+        annotations = metadata.get("annotations", {})
+        metadata["annotations"] = {**annotations, naming.APPLIED_ANNOTATION: _digest(manifest)}
+    return {**manifest, "metadata": metadata}
 
 
 def _version(item: Object) -> str:
