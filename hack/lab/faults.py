@@ -45,6 +45,10 @@ class Faults:
         )
         self.kubectl.run("wait", "-n", self.namespace, "pod/node", "--for=condition=Ready", "--timeout=60s")
 
+    def until_ready(self) -> None:
+        """Wait until Kubernetes holds all nodes for ready."""
+        self.kubectl.run("wait", "nodes", "--all", "--for=condition=Ready", "--timeout=60s")
+
     def kill(self, pod: str) -> None:
         """Kill all processes of a pod's containers at once (SIGKILL); the kubelet finds out by itself."""
         with self._told({"kill": pod}) as process:

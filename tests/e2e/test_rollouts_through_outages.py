@@ -19,10 +19,7 @@ CLIENTS = 4
 LEASE_LOST_SECONDS = 14
 """Without the API server for so long, a controller has to think that another one leads, and begins anew."""
 NODE_LOST_SECONDS = 90
-"""Kubernetes holds a node for lost that it hasn't heard of for 50 s, and looks every 5 s; then we look.
-
-Of a node that had just come back it took more than 66 s on a busy machine.
-"""
+"""Kubernetes holds a node for lost that it hasn't heard of for 50 s, and looks every 5 s; then we look."""
 ROUTERS = ("-n", "tidegate-system", "pods", "-l", "app.kubernetes.io/name=tidegate-router")
 
 
@@ -250,6 +247,8 @@ def node_lost(both: Sequence[Service], faults: Faults) -> Iterator[None]:
     def lost(status: Object) -> bool:
         return bool(status["rollout"]["phase"] == "Preparing" and not status["stable"]["readyReplicas"])
 
+    # Pods are taken for lost as their node ceases to be ready, and a kubelet that goes on says that of it last.
+    faults.until_ready()
     with faults.stopped("kubelet", NODE_LOST_SECONDS):
         yield
         for service in both:
