@@ -8,6 +8,7 @@ import pytest
 
 from tidegate_operator import foresight, naming
 from tidegate_operator.api.status import InferenceServiceStatus
+from tidegate_operator.due import LOOK_FOR_ROOM_AGAIN
 from tidegate_operator.errors import Forbidden
 from tidegate_operator.fit import Inventory, forecast
 from tidegate_operator.fit.forecast import Forecast
@@ -54,7 +55,7 @@ async def test_a_canary_without_room_says_so_and_goes_on_when_there_is_some(serv
     assert found.condition("Ready") == ("True", "Serving")
     outcome = await found.operator.reconcile(found.now)
     assert outcome.due is not None
-    assert outcome.due.total_seconds() <= 30
+    assert outcome.due > LOOK_FOR_ROOM_AGAIN, "its Deployment asks for them, and they tell when they have a node"
     found.nodes.offer(**{GPU: "1"})
     await found.operator.reconcile(found.now)
     assert found.condition("CapacityAvailable") == ("True", "Fits")
@@ -172,18 +173,18 @@ class Remembering:
 
 
 @pytest.mark.parametrize(
-    ("made", "older", "newer", "fits", "asked"),
+    ("awaited", "older", "newer", "fits", "asked"),
     [
         pytest.param(1, "0", "4", False, [LONG_KEPT_SECONDS], id="pods that wait: old news of no room do"),
         pytest.param(1, "4", "0", False, [LONG_KEPT_SECONDS, KEPT_SECONDS], id="old news of room don't"),
-        pytest.param(0, "0", "4", True, [KEPT_SECONDS], id="pods that aren't there yet: only new ones do"),
+        pytest.param(0, "0", "4", True, [KEPT_SECONDS], id="pods that nobody makes yet: only new ones do"),
     ],
 )
 async def test_only_that_pods_that_wait_find_no_room_may_be_old_news(
-    made: int, older: str, newer: str, fits: bool, asked: list[float], monkeypatch: pytest.MonkeyPatch
+    awaited: int, older: str, newer: str, fits: bool, asked: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pod = {"containers": [{"name": "c", "resources": {"requests": {"cpu": "1"}}}]}
-    monkeypatch.setattr(foresight, "_wanted", lambda *_: [forecast.Wanted("churn-aaaaaaaa", pod, 1, made)])
+    monkeypatch.setattr(foresight, "_wanted", lambda *_: [forecast.Wanted("churn-aaaaaaaa", pod, 1, 0, awaited)])
     census = Remembering(older, newer)
     service: Any = SimpleNamespace(key=Key("ml", "churn"))
     found = await Foresight(census, Install()).forecast(service, {}, {})

@@ -220,9 +220,11 @@ def test_a_pod_fits_as_long_as_its_number_says_so(offered: int, used: int, each:
     assert room(pod, [node], gpus(used + found.pods * each)).pods == 0
 
 
-@pytest.mark.parametrize(("made", "told"), [((1, 2), True), ((1, 1), False), ((0, 2), False)])
-def test_only_pods_that_are_there_are_told_of_when_they_get_a_node(made: tuple[int, int], told: bool) -> None:
+@pytest.mark.parametrize(("awaited", "told"), [((1, 2), True), ((1, 1), False), ((0, 2), False)])
+def test_only_pods_that_are_there_or_asked_for_are_told_of_when_they_get_a_node(
+    awaited: tuple[int, int], told: bool
+) -> None:
     pod = {"containers": [{"name": "c", "resources": {"requests": {"cpu": "1"}}}]}
-    wanted = [Wanted("a", pod, 1, made[0]), Wanted("b", pod, 2, made[1])]
+    wanted = [Wanted("a", pod, 1, 0, awaited[0]), Wanted("b", pod, 2, 0, awaited[1])]
     found = forecast(wanted, Inventory([], {}), [])
     assert (found.fits, found.told) == (False, told)

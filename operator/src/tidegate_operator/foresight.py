@@ -72,7 +72,9 @@ def _wanted(
         placed = [_placed(child) for child in service.owned if _is_pod_of(child, name)]
         missing = max(limits.low, workload.wanted) - max(workload.ready, sum(placed))
         if missing > 0 and (pod := _pod(service, name, install)) is not None:
-            yield Wanted(name, pod, missing, min(missing, placed.count(False)))
+            made = placed.count(False)
+            asked = max(0, workload.wanted - len(placed))
+            yield Wanted(name, pod, missing, min(missing, made), min(missing, made + asked))
 
 
 def _pod(service: Service, revision: str, install: Install) -> Object | None:

@@ -17,6 +17,8 @@ class Wanted:
     pods: int
     made: int
     """How many of them exist, and wait."""
+    awaited: int
+    """How many of them exist, or will, since their Deployment asks for them."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,8 @@ PLACED = Forecast(True, "all pods have a place, or will find one")
 
 
 def heard_of(wanted: Iterable[Wanted]) -> bool:
-    """Whether all of these pods are there, so that their watch tells when they get a node."""
-    return all(each.made == each.pods for each in wanted)
+    """Whether all of these pods are there or on their way, so that their watch tells when they get a node."""
+    return all(each.awaited == each.pods for each in wanted)
 
 
 def forecast(wanted: Sequence[Wanted], inventory: Inventory, quotas: Iterable[Object]) -> Forecast:
