@@ -128,12 +128,24 @@ class ApiServer:
                 proxy=self.configuration.proxy,
                 server_hostname=self.configuration.tls_server_name,
             ) as response:
-                answer: Manifest = from_json(await response.read(), cache_strings="keys")
+                told = await response.read()
+            answer = _parsed(told, failed=response.status >= 400)
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise errors.Unavailable(f"{method} {path}: {error or type(error).__name__}", 0) from error
         if response.status >= 400:
             raise refusal(response.status, answer, f"{method} {path}: HTTP {response.status}")
-        return answer
+        found: Manifest = answer
+        return found
+
+
+def _parsed(body: bytes, *, failed: bool) -> Any:
+    """The JSON of an answer; None where one that `failed` has none, as of what stands between: its status tells."""
+    try:
+        return from_json(body, cache_strings="keys")
+    except ValueError:
+        if failed:
+            return None
+        raise
 
 
 def refusal(status: int, answer: Any, otherwise: str) -> errors.ApiError:
