@@ -281,7 +281,7 @@ def test_what_is_late_by_the_figures_runs_all_the_same_where_nothing_else_waits(
 )
 def test_a_batch_is_as_large_as_serves_most(deadlines: list[float], sizes: int) -> None:
     door = Door(lambda rows: 0.5 + 0.5 * rows)
-    door.backlog._check = lambda *_: False  # type: ignore[method-assign]
+    door.backlog._check = lambda *_: (False, 0.0)  # type: ignore[method-assign]
     for deadline in deadlines:
         door.come(0.0, deadline)
     batch = door.cut(0.0)

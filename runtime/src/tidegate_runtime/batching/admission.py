@@ -3,7 +3,7 @@
 from math import sqrt
 
 from tidegate_runtime.batching.costs import Work
-from tidegate_runtime.batching.policy import MARGIN, completion, retry_after
+from tidegate_runtime.batching.policy import completion, retry_after
 from tidegate_runtime.batching.tickets import NOTHING, Batch, Queue, Ticket
 from tidegate_runtime.errors import DeadlineExceeded, Overloaded
 
@@ -30,7 +30,7 @@ def joined(queue: Queue, rows: int, seconds: float, max_rows: int) -> int:
     return max(own, min(queue.shape.best(max_rows), own + int(queue.rate * seconds)))
 
 
-def crowds(queue: Queue, rows: int, rest: Work, work: Work, max_rows: int, now: float) -> bool:
+def crowds(queue: Queue, rows: int, rest: Work, work: Work, max_rows: int, now: float, margin: float) -> bool:
     """Whether `rows` more in the batch that gathers in `queue` would make the most urgent one in it late.
 
     `rest` is left of the run in progress, `work` is that batch with them.
@@ -38,7 +38,7 @@ def crowds(queue: Queue, rows: int, rest: Work, work: Work, max_rows: int, now: 
     if queue.alone or queue.rows + rows > queue.shape.best(max_rows):
         return False  # They share no batch; or it is full without them, and was let in as such.
     head = queue.head()
-    end = now + MARGIN * (rest.mean + work.mean + sqrt(rest.spread + work.spread))
+    end = now + margin * (rest.mean + work.mean + sqrt(rest.spread + work.spread))
     return end > head.deadline and not head.trial
 
 

@@ -132,6 +132,8 @@ class Backlog(Entrance):
         queue.shape.review(now)
         tickets, self.dropped = taken(queue, self.policy.max_rows, depth, now, self.policy.preferred)
         if self.dropped:
+            if any(ticket.tight for ticket in self.dropped):
+                self.margin.told(late=True)
             for ticket in self.dropped:
                 self.withdraw(ticket)
             return None
@@ -143,6 +145,9 @@ class Backlog(Entrance):
             self.load.running = None
         if batch.cost is not None and seconds < batch.cost.mean / 2 and any(ticket.trial for ticket in batch.tickets):
             batch.shape.forget()
+        urgent = batch.tickets[0]
+        if urgent.tight:
+            self.margin.told(late=now > urgent.deadline)
         if self.depth and not self.load.shared:
             self._turns.ended(batch.started + seconds)
         self._observed(batch.shape, batch.rows, seconds, now)

@@ -8,9 +8,10 @@ from tidegate_runtime.batching.admission import after, crowds, full, joined, lef
 from tidegate_runtime.batching.alike import Alike
 from tidegate_runtime.batching.costs import CostTable, ShapeCosts, Work
 from tidegate_runtime.batching.isolation import Isolation
+from tidegate_runtime.batching.margin import TIGHT, Margin
 from tidegate_runtime.batching.padding import Padding
 from tidegate_runtime.batching.place import Place
-from tidegate_runtime.batching.policy import DEFAULT_LEVEL, MARGIN, BatchPolicy, completion, due, level
+from tidegate_runtime.batching.policy import DEFAULT_LEVEL, BatchPolicy, completion, due, level
 from tidegate_runtime.batching.rows import size_in_bytes
 from tidegate_runtime.batching.shapes import Shapes, elements
 from tidegate_runtime.batching.tickets import NOTHING, Batch, Deliver, Queue, Ticket
@@ -48,6 +49,7 @@ class Entrance(Waiting):
         self.place = place if place is not None else Place()
         self._table = table
         self._isolation = Isolation()
+        self.margin = Margin()
         self._shapes = shapes = Shapes(table, policy.max_rows, padding)
         self._key, self._queues = shapes.key, shapes.known
 
@@ -92,11 +94,12 @@ class Entrance(Waiting):
             limit = self.policy.queue_bytes
             raise self._refused("QueueBytes", f"the requests that wait hold {self.bytes} of {limit} bytes", now)
         work = shape.work(rows if queue.alone else queue.rows + rows)
-        trial = work is not None and self._check(shape, queue, rows, work, now, deadline)
+        trial, seconds = (False, 0.0) if work is None else self._check(shape, queue, rows, work, now, deadline)
         rank = level(priority) if priority else DEFAULT_LEVEL
         shifted = due(now, deadline, rank) if priority else deadline
         ticket = Ticket(feeds, rows, size, now, deadline, shifted, rank, deliver, client, queue, shape)
         ticket.trial = trial
+        ticket.tight = not trial and seconds >= TIGHT * (deadline - now)
         self.put(ticket, queue, work)
         return ticket
 
@@ -108,7 +111,7 @@ class Entrance(Waiting):
 
         Raises `DeadlineExceeded` or `Overloaded` where that is the answer to each of them.
         """
-        _, count, earliest, latest, asked = alike
+        _, count, earliest, latest, _ = alike
         queue = self._queue_of(alike)
         if queue is None or self._isolation.apart:
             return None
@@ -123,6 +126,7 @@ class Entrance(Waiting):
         if self.depth + count > policy.queue_size or self.bytes + count * size > policy.queue_bytes:
             return None
         work = shape.work(queue.rows + total)
+        tight = False
         if work is not None:
             predicted = self._predicted(shape, queue, total, work, now)
             if predicted.crowds or now + predicted.seconds > earliest:
@@ -131,24 +135,9 @@ class Entrance(Waiting):
                     return None
                 self._note(queue, shape, total, now)
                 raise refusal
+            tight = predicted.seconds >= TIGHT * (earliest - now)
         self._note(queue, shape, total, now)
-        rank = level(priority) if priority else DEFAULT_LEVEL
-        tickets = [
-            Ticket(
-                feeds,
-                rows,
-                size,
-                now,
-                deadline,
-                due(now, deadline, rank) if priority else deadline,
-                rank,
-                deliver,
-                client,
-                queue,
-                shape,
-            )
-            for feeds, deadline, deliver, client in asked()
-        ]
+        tickets = _tickets(alike, rows, size, now, priority, queue, tight=tight)
         self.put_all(tickets, queue, total, count * size, work)
         return tickets
 
@@ -180,18 +169,20 @@ class Entrance(Waiting):
             return None
         return too_late(seconds, latest - now)
 
-    def _check(self, shape: ShapeCosts, queue: Queue, rows: int, work: Work, now: float, deadline: float) -> bool:
-        """Refuses what can't be answered in time; whether it is let in only to bring old figures up to date."""
+    def _check(
+        self, shape: ShapeCosts, queue: Queue, rows: int, work: Work, now: float, deadline: float
+    ) -> tuple[bool, float]:
+        """Refuses what can't be answered in time. Whether it is let in to bring old figures up to date; seconds."""
         seconds, idle, _ = self._predicted(shape, queue, rows, work, now)
         if now + seconds <= deadline:
-            return False
+            return False, seconds
         alone = shape.work(rows) or work
         if idle and (now + alone.mean <= deadline or not shape.measured):
-            return False  # An idle engine loses nothing by trying what will probably be in time.
+            return False, seconds  # An idle engine loses nothing by trying what will probably be in time.
         if now + completion([alone]) > deadline and now >= shape.trial_at:
             shape.trial_at = now + shape.trial_gap
             shape.trial_gap = min(2 * shape.trial_gap, MAX_TRIAL_SECONDS)
-            return True
+            return True, seconds
         raise too_late(seconds, deadline - now)
 
     def _predicted(self, shape: ShapeCosts, queue: Queue, rows: int, work: Work, now: float) -> Prediction:
@@ -210,14 +201,15 @@ class Entrance(Waiting):
             own = shape.work(joined(queue, rows, rest.mean, self.policy.max_rows)) or work
             mean += rest.mean
             spread += rest.spread
-        seconds = MARGIN * (mean + own.mean + sqrt(max(0.0, spread + own.spread)))
+        margin = self.margin.value
+        seconds = margin * (mean + own.mean + sqrt(max(0.0, spread + own.spread)))
         # Mostly all that waits has time enough for that, and there is no more to look at.
         most, crowded = self.policy.max_rows, False
         if queue.rows and now + seconds > queue.head().deadline:
-            crowded = crowds(queue, rows, rest, work, most, now)
+            crowded = crowds(queue, rows, rest, work, most, now, margin)
             if crowded:
                 own = after(queue, rows, rest.mean, most) or own
-                seconds = MARGIN * (mean + own.mean + sqrt(max(0.0, spread + own.spread)))
+                seconds = margin * (mean + own.mean + sqrt(max(0.0, spread + own.spread)))
         mean += own.mean
         idle = running is None and not self.depth and (not load.shared or mean <= work.mean)
         return Prediction(seconds, idle, crowded)
@@ -238,3 +230,31 @@ class Entrance(Waiting):
 
 def _over() -> DeadlineExceeded:
     return DeadlineExceeded("the request's time was over before it could be queued")
+
+
+def _tickets(
+    alike: Alike, rows: int, size: int, now: float, priority: int, queue: Queue, *, tight: bool
+) -> list[Ticket]:
+    """Of requests that come together, `rows` and `size` bytes each."""
+    rank = level(priority) if priority else DEFAULT_LEVEL
+    shape = queue.shape
+    tickets = [
+        Ticket(
+            feeds,
+            rows,
+            size,
+            now,
+            deadline,
+            due(now, deadline, rank) if priority else deadline,
+            rank,
+            deliver,
+            client,
+            queue,
+            shape,
+        )
+        for feeds, deadline, deliver, client in alike.asked()
+    ]
+    if tight:
+        for ticket in tickets:
+            ticket.tight = True
+    return tickets

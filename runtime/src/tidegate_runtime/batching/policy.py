@@ -25,10 +25,7 @@ Seconds = Callable[[int], float]
 DEFAULT_LEVEL: Final = 4
 
 MARGIN: Final = 1.03
-"""On predictions. Under overload all are let in that just fit, so a mean that is off by a hundredth, as it is where a
-host has other guests, would make late whoever is most urgent in each batch. It costs a shorter queue, and hardly any
-throughput."""
-
+"""On predictions, where nothing has told that more is wanted (`margin`)."""
 
 LEAST_HOLD_SECONDS: Final = 0.001
 """The resolution of the event loop's timers: a shorter wait would last so long."""

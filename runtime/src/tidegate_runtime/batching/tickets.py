@@ -86,6 +86,7 @@ class Ticket:
         "size",
         "state",
         "taker",
+        "tight",
         "trace",
         "trial",
     )
@@ -117,6 +118,8 @@ class Ticket:
         self.shape = shape
         self.state = WAITING
         self.trial = False
+        self.tight = False
+        """Whether its answer was predicted to take a good part of its time."""
         self.leads = False
         """Whether its time stands for that of its batch, which ran."""
         self.hop = False
