@@ -1,6 +1,5 @@
 """The command line: one image, three commands."""
 
-import asyncio
 import gc
 from collections.abc import Coroutine
 from typing import Any
@@ -49,8 +48,10 @@ def xds() -> None:
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:
+    import uvloop  # noqa: PLC0415 - Windows, where kubectl-tidegate alone runs, has none
+
     logs.configure()
-    asyncio.run(work)
+    uvloop.run(work)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 """Begins a process's work anew in the same process, where that is the way out."""
 
-import asyncio
 import logging
 import random
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any
+
+import uvloop
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ def run(
     while True:
         begun = clock()
         try:
-            return asyncio.run(work())
+            return uvloop.run(work())
         except again as error:
             if clock() - begun >= LASTED_SECONDS:
                 pause = FIRST_PAUSE_SECONDS
