@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
+from tidegate_operator.api.analysis_status import AnalysisStatus
 from tidegate_operator.api.rollout_spec import AnalysisSpec
-from tidegate_operator.api.status import AnalysisStatus
 from tidegate_operator.evidence.buckets import BOUNDS_SECONDS
 from tidegate_operator.evidence.judge import judge
 from tidegate_operator.evidence.tally import Window

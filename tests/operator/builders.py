@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
+from tidegate_operator.api.analysis_status import AnalysisStatus, Sample, Verdict
 from tidegate_operator.api.rollout_spec import RolloutSpec, StepSpec
 from tidegate_operator.api.scaling_spec import ScalingSpec
 from tidegate_operator.api.spec import InferenceServiceSpec
-from tidegate_operator.api.status import Action, AnalysisStatus, Request, Sample, Verdict
+from tidegate_operator.api.status import Action, Request
 from tidegate_operator.rollout.state import RolloutState, Seen
 
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)

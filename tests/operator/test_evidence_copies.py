@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tidegate_operator.api.analysis_status import AnalysisStatus, CopySample
 from tidegate_operator.api.rollout_spec import AnalysisSpec, ShadowSpec
-from tidegate_operator.api.status import AnalysisStatus, CopySample
 from tidegate_operator.evidence.copies import judge_copies
 from tidegate_operator.evidence.readings import Copies
 from tidegate_operator.evidence.tally import Window

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tidegate_operator.api.analysis_status import AnalysisStatus, Sample
 from tidegate_operator.api.rollout_spec import AnalysisSpec
-from tidegate_operator.api.status import AnalysisStatus, Sample
 from tidegate_operator.evidence.allowance import failures_allowed, slow_allowed
 from tidegate_operator.evidence.betting import upper_bound
 from tidegate_operator.evidence.buckets import BOUNDS_SECONDS, above, bound, index_of, p95_ms, p95_seconds, steps_of

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tidegate_operator.api.analysis_status import AnalysisStatus
 from tidegate_operator.api.query_spec import QuerySpec
-from tidegate_operator.api.status import AnalysisStatus
 from tidegate_operator.evidence.answers import Answer, NoData, Number, Unanswered
 from tidegate_operator.evidence.queries import AGAINST, UNSETTLED, Names, judge_queries, refusal, rendered
 from tidegate_operator.install import Install

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from tidegate_operator import naming
+from tidegate_operator.api.analysis_status import AnalysisStatus
 from tidegate_operator.api.query_spec import QuerySpec
 from tidegate_operator.api.rollout_spec import AnalysisSpec, RolloutSpec, ShadowSpec, StepSpec
 from tidegate_operator.api.scaling_spec import ScalingSpec
 from tidegate_operator.api.schema import seconds
-from tidegate_operator.api.status import Action, AnalysisStatus, InferenceServiceStatus, Request
+from tidegate_operator.api.status import Action, InferenceServiceStatus, Request
 from tidegate_operator.observed import Workload
 from tidegate_operator.report import Report
 from tidegate_operator.rollout.capacity import Bounds, bounds

@@ -6,10 +6,11 @@ from typing import Any, Literal
 
 import pytest
 
+from tidegate_operator.api.analysis_status import AnalysisStatus
 from tidegate_operator.api.query_spec import QuerySpec
 from tidegate_operator.api.rollout_spec import AnalysisSpec, RolloutSpec, ShadowSpec, StepSpec
 from tidegate_operator.api.scaling_spec import ScalingSpec
-from tidegate_operator.api.status import AnalysisStatus, Request
+from tidegate_operator.api.status import Request
 from tidegate_operator.rollout.machine import step
 from tidegate_operator.rollout.state import Retiring, RolloutState, Seen, Situation
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from tidegate_operator.api.analysis_status import AnalysisStatus, Sample
 from tidegate_operator.api.rollout_spec import RolloutSpec
 from tidegate_operator.api.schema import seconds
-from tidegate_operator.api.status import AnalysisStatus, Sample
 from tidegate_operator.evidence.answers import Answer
 from tidegate_operator.evidence.buckets import added, p95_ms
 from tidegate_operator.evidence.chance import share_differs

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from tidegate_operator.api.analysis_status import Sample
 from tidegate_operator.api.schema import duration, seconds
 from tidegate_operator.api.spec import InferenceServiceSpec
 from tidegate_operator.api.status import (
@@ -11,7 +12,6 @@ from tidegate_operator.api.status import (
     RetiringRevision,
     RolloutStatus,
     RoutedRevision,
-    Sample,
 )
 from tidegate_operator.conditions import (
     CAPACITY_AVAILABLE,

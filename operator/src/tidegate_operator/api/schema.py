@@ -101,6 +101,12 @@ class ApiModel(BaseModel):
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
+class StatusModel(ApiModel):
+    """A part of the status; fields that a newer release wrote are passed over."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
 def seconds(duration: str) -> float:
     """The seconds that a `Duration` stands for; ValueError if it is none."""
     match = _DURATION.fullmatch(duration)

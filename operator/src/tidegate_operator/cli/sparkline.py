@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from tidegate_operator.api.status import RoutedRevision, Sample
+from tidegate_operator.api.analysis_status import Sample
+from tidegate_operator.api.status import RoutedRevision
 from tidegate_operator.cli.service import Service
 
 BARS: Final = "▁▂▃▄▅▆▇█"

@@ -6,15 +6,8 @@ from typing import Final
 from rich.text import Text
 from rich.tree import Tree
 
-from tidegate_operator.api.status import (
-    AnalysisStatus,
-    AnsweredRequest,
-    Condition,
-    CopySample,
-    RoutedRevision,
-    RoutingStatus,
-    Sample,
-)
+from tidegate_operator.api.analysis_status import AnalysisStatus, CopySample, Sample
+from tidegate_operator.api.status import AnsweredRequest, Condition, RoutedRevision, RoutingStatus
 from tidegate_operator.cli.service import Service
 from tidegate_operator.cli.sparkline import Seen, Series, sparkline
 from tidegate_operator.cli.words import age, count, percent, plain, short, span, step_of

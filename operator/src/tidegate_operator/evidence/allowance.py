@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from math import sqrt
 from typing import Final, Literal
 
+from tidegate_operator.api.analysis_status import Sample
 from tidegate_operator.api.rollout_spec import AnalysisSpec
 from tidegate_operator.api.schema import seconds, share
-from tidegate_operator.api.status import Sample
 from tidegate_operator.evidence.betting import upper_bound
 from tidegate_operator.evidence.buckets import above, added, bound, index_of, steps_of
 from tidegate_operator.evidence.tally import Window

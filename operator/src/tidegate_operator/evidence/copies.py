@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
 
+from tidegate_operator.api.analysis_status import AnalysisStatus, CopySample, Sample, Verdict
 from tidegate_operator.api.rollout_spec import AnalysisSpec, ShadowSpec
 from tidegate_operator.api.schema import share
-from tidegate_operator.api.status import AnalysisStatus, CopySample, Sample, Verdict
 from tidegate_operator.evidence import betting, words
 from tidegate_operator.evidence.readings import Copies
 from tidegate_operator.evidence.tally import Window

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from tidegate_operator.api.analysis_status import AnalysisStatus, Sample, Verdict
 from tidegate_operator.api.rollout_spec import AnalysisSpec
-from tidegate_operator.api.status import AnalysisStatus, Sample, Verdict
 from tidegate_operator.evidence import betting, words
 from tidegate_operator.evidence.allowance import (
     LEAST_COMPARED,

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from tidegate_operator.api.analysis_status import AnalysisStatus, QueryOutcome, QueryStatus, Verdict
 from tidegate_operator.api.query_spec import QuerySpec
-from tidegate_operator.api.status import AnalysisStatus, QueryOutcome, QueryStatus, Verdict
 from tidegate_operator.evidence import words
 from tidegate_operator.evidence.answers import Answer, NoData, Number, Unanswered
 from tidegate_operator.install import Install

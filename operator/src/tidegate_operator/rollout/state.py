@@ -4,13 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from tidegate_operator.api.status import (
-    AnalysisStatus,
-    AnsweredRequest,
-    InferenceServiceStatus,
-    Phase,
-    Request,
-)
+from tidegate_operator.api.analysis_status import AnalysisStatus
+from tidegate_operator.api.status import AnsweredRequest, InferenceServiceStatus, Phase, Request
 
 
 @dataclass(frozen=True)

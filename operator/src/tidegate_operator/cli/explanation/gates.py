@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from datetime import timedelta
 
+from tidegate_operator.api.analysis_status import AnalysisStatus
 from tidegate_operator.api.schema import seconds
-from tidegate_operator.api.status import AnalysisStatus, RolloutStatus
+from tidegate_operator.api.status import RolloutStatus
 from tidegate_operator.cli.explanation.case import Case
 from tidegate_operator.cli.explanation.finding import Finding, Hold
 from tidegate_operator.cli.explanation.routes import DIFFERENT_SHARE
