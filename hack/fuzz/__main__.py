@@ -20,6 +20,7 @@ HTTP_SEEDS = {
     "hot": HEAD + b"\r\n" + BODY,
     "cold": HEAD + b"TE: trailers\r\n\r\n" + BODY,
     "pipelined": (HEAD + b"\r\n" + BODY) * 2 + b"GET /v2 HTTP/1.1\r\nHost: h\r\n\r\n",
+    "asking": HEAD + b"Expect: 100-continue\r\n\r\n" + BODY,
     "chunked": HEAD[:50] + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % len(BODY) + BODY + b"\r\n0\r\n\r\n",
 }
 STATUSES = frozenset({200, 400, 404, 405, 408, 413, 414, 415, 429, 431, 503, 504})

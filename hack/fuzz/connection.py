@@ -20,6 +20,7 @@ from tidegate_runtime.web.hot import protocol_class
 
 TURNS = 40
 """Of the event loop: more than lie between two answers of one connection."""
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 Answer = tuple[int, Any]
 """Status and body."""
@@ -152,8 +153,11 @@ async def _quiet(pipe: Pipe) -> None:
 
 
 def parsed(written: bytes) -> Iterator[Answer]:
-    """Status and body of each answer in `written`, as h11 reads them, interim ones left out."""
-    while written:
+    """Status and body of each answer in `written`, as h11 reads them, interim ones left out.
+
+    The last may be an interim one alone: its request's body hasn't come.
+    """
+    while written and written != CONTINUE:
         client = h11.Connection(h11.CLIENT)
         client.send(h11.Request(method="POST", target="/", headers=[("host", "h"), ("content-length", "0")]))
         client.send(h11.EndOfMessage())

@@ -132,6 +132,15 @@ def test_a_request_without_a_version_is_refused(server: Server) -> None:
     assert closed
 
 
+def test_a_request_that_asks_to_go_on_is_answered_once_its_body_is_there(server: Server) -> None:
+    body = body_of([1.0])
+    head = b"POST /v2/models/m/infer HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\n"
+    head += b"Content-Length: %d\r\n\r\n" % len(body)
+    assert server.answers(head, body[:9]) == ([], False)
+    answers, _ = server.answers(head, body[:9], body[9:])
+    assert [(status, answer["outputs"][0]["data"]) for status, answer in answers] == [(200, [2.0])]
+
+
 def test_an_offer_to_upgrade_is_passed_over_with_a_body_and_without(server: Server) -> None:
     offer = b"Host: h\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n"
     body = body_of([1])
