@@ -50,7 +50,7 @@ def test_every_documented_metric_is_there_before_the_first_request() -> None:
     names = {name for name, _ in samples(ModelMetrics("m", "1", "cpu"))}
     histograms = (naming.REQUEST_DURATION, naming.BATCH_ROWS, *STAGES)
     gauges = {naming.QUEUE_DEPTH, naming.INFLIGHT, naming.MODEL_INFO, naming.UTILIZATION, naming.REFUSED}
-    gauges |= {naming.OUT_OF_MEMORY}
+    gauges |= {naming.OUT_OF_MEMORY, naming.PREDICTION_MARGIN}
     assert names == gauges | {name + part for name in histograms for part in ("_bucket", "_sum", "_count")}
 
 

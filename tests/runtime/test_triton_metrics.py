@@ -81,4 +81,5 @@ def test_the_option_adds_them_to_the_page(serve: Callable[..., Any], double: onn
     assert f"nv_inference_count{{{labels}}} 2.0" in page
     assert f'tidegate_requests_total{{code="200",{labels}}} 1.0' in page
     assert 'tidegate_run_cost_mean_seconds{model="m",rows="1",shape="x:float32[4]",version="1"}' in page
+    assert f"tidegate_prediction_margin{{{labels}}} 1.03" in page
     assert "tidegate_spans_dropped" not in page

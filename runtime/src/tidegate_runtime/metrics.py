@@ -90,6 +90,8 @@ class ModelMetrics:
         """A batch's assembly, counted once for each request in it."""
         self.costs: Callable[[], Iterable[CostFigure]] = tuple
         """The cost table's figures of the moment."""
+        self.margin: Callable[[], float] = float
+        """What predictions are multiplied by, at the moment; 0 before there is anything to predict."""
         self.batch_rows = Histogram(BATCH_ROWS_BOUNDS)
         self.failed_seconds = 0.0
         self.request_compute_seconds = 0.0

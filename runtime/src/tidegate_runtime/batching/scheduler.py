@@ -57,6 +57,7 @@ class Scheduler(Requests):
         metrics.costs = self._costs.figures
         self._place = Place()
         self._backlog = Backlog(policy, self._costs, self._place, padding)
+        metrics.margin = lambda: self._backlog.margin.value
         self._runner = Runner(engine, policy.run_seconds, metrics, clock, self._stuck, padding)
         self._delivery = Delivery(self._tell, metrics, clock)
         self._on_stuck = on_stuck

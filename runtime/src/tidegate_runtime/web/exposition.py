@@ -64,11 +64,17 @@ class ModelCollector(Collector):
             "Engine seconds offered per second, refused requests included, over the last ten seconds.",
             labels=_MODEL,
         )
+        margin = GaugeMetricFamily(
+            naming.PREDICTION_MARGIN,
+            "What predicted times to an answer are multiplied by before a request is let in, by how many were late.",
+            labels=_MODEL,
+        )
         for metrics in models:
+            margin.add_metric(_model(metrics), metrics.margin())
             depth.add_metric(_model(metrics), metrics.queue_depth)
             inflight.add_metric(_model(metrics), metrics.inflight)
             utilization.add_metric(_model(metrics), metrics.utilization(now))
-        yield from (depth, inflight, utilization)
+        yield from (depth, inflight, utilization, margin)
 
 
 class GrpcCollector(Collector):
