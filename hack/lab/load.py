@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 _MOMENT_SECONDS = 0.05
+_REACHED_SECONDS = 5.0
 
 
 class Load:
@@ -52,6 +53,7 @@ class Load:
 
     async def run(self) -> dict[str, Any]:
         """Send everything; returns the summary."""
+        await self._reached()
         begun = time.monotonic()
         if self.until_told:
             threading.Thread(target=self._listen, daemon=True).start()
@@ -76,6 +78,22 @@ class Load:
             "first_seen": self.first_seen,
             "last_seen": self.last_seen,
         }
+
+    async def _reached(self) -> None:
+        """Returns once the address takes connections, or after some seconds, for callers to find out what it does.
+
+        A service is ready once its pods are; until kube-proxy has heard of them, which nothing tells, a node refuses
+        what is sent to the service's address.
+        """
+        until = time.monotonic() + _REACHED_SECONDS
+        while time.monotonic() < until:
+            try:
+                async with asyncio.timeout(1):
+                    _close(await asyncio.open_connection(self.host, self.port))
+            except (OSError, TimeoutError):
+                await asyncio.sleep(_MOMENT_SECONDS)
+            else:
+                return
 
     def _listen(self) -> None:
         sys.stdin.read()
