@@ -53,7 +53,6 @@ class Load:
 
     async def run(self) -> dict[str, Any]:
         """Send everything; returns the summary."""
-        await self._reached()
         begun = time.monotonic()
         if self.until_told:
             threading.Thread(target=self._listen, daemon=True).start()
@@ -79,8 +78,8 @@ class Load:
             "last_seen": self.last_seen,
         }
 
-    async def _reached(self) -> None:
-        """Returns once the address takes connections, or after some seconds, for callers to find out what it does.
+    async def reached(self) -> "Load":
+        """Itself, once the address takes connections, or after some seconds, for callers to find out what it does.
 
         A service is ready once its pods are; until kube-proxy has heard of them, which nothing tells, a node refuses
         what is sent to the service's address.
@@ -93,7 +92,8 @@ class Load:
             except (OSError, TimeoutError):
                 await asyncio.sleep(_MOMENT_SECONDS)
             else:
-                return
+                break
+        return self
 
     def _listen(self) -> None:
         sys.stdin.read()
@@ -230,5 +230,10 @@ def _texts(message: bytes) -> dict[int, str]:
     return found
 
 
+async def _main() -> None:
+    load = await Load(json.loads(sys.stdin.readline())).reached()
+    json.dump(await load.run(), sys.stdout)
+
+
 if __name__ == "__main__":
-    json.dump(asyncio.run(Load(json.loads(sys.stdin.readline())).run()), sys.stdout)
+    asyncio.run(_main())

@@ -57,6 +57,7 @@ def test_every_metric_of_the_runtime_is_documented() -> None:
         naming.BATCH_ROWS,
         naming.COMPUTE_SECONDS,
         naming.ENCODE_SECONDS,
+        naming.PREDICTION_MARGIN,
         naming.RUN_COST_MEAN,
         naming.RUN_COST_P99,
         naming.REFUSED,

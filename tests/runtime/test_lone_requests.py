@@ -169,8 +169,9 @@ class World:
         counts = {
             name: (value.counts, value.total) if isinstance(value, Histogram) else value
             for name, value in vars(self.metrics).items()
-            if name not in {"batches", "costs", "_offered"}
+            if name not in {"batches", "costs", "margin", "_offered"}
         }
+        counts["margin"] = self.metrics.margin()
         batches = {rows: (each.runs, each.requests, each.seconds) for rows, each in self.metrics.batches.items()}
         costs = [
             (rows, runs.number, runs.mean, runs.p99, runs.touched, list(runs._recent), shape._seen, shape._excess)

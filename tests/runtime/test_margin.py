@@ -56,16 +56,29 @@ def test_the_margin_is_within_its_bounds_and_holds_the_rate(told: list[bool]) ->
 
 def test_after_a_run_that_was_late_a_request_has_to_have_more_time() -> None:
     door = Door()
+    door.come(0.0, 60.0)
+    first = door.cut(0.0)
+    assert first is not None
+    door.come(0.0, 2 * MARGIN + 1e-9)
+    door.backlog.ended(first, 1.0, 1.0)
+    batch = door.cut(1.0)
+    assert batch is not None
+    door.backlog.ended(batch, 1.0, 2.1)
+    assert door.backlog.margin.value == pytest.approx(MARGIN + GAIN * (1 - RATE))
+    for _ in range(4):
+        door.come(2.1, 60.0)
+    with pytest.raises(Overloaded):
+        door.come(2.1, 2 * MARGIN + 0.01)
+    door.come(2.1, 2 * door.backlog.margin.value + 0.01)
+
+
+def test_a_late_run_of_what_came_to_an_idle_engine_tells_nothing() -> None:
+    door = Door()
     door.come(0.0, MARGIN + 1e-9)
     batch = door.cut(0.0)
     assert batch is not None
-    door.backlog.ended(batch, 1.0, 1.04)
-    assert door.backlog.margin.value == pytest.approx(MARGIN + GAIN * (1 - RATE))
-    for _ in range(4):
-        door.come(1.04, 60.0)
-    with pytest.raises(Overloaded):
-        door.come(1.04, 2 * MARGIN + 0.01)
-    door.come(1.04, 2 * door.backlog.margin.value + 0.01)
+    door.backlog.ended(batch, 1.5, 1.5)
+    assert door.backlog.margin.value == MARGIN
 
 
 def test_a_request_that_is_given_up_widens_the_margin_too() -> None:

@@ -99,7 +99,7 @@ class Entrance(Waiting):
         shifted = due(now, deadline, rank) if priority else deadline
         ticket = Ticket(feeds, rows, size, now, deadline, shifted, rank, deliver, client, queue, shape)
         ticket.trial = trial
-        ticket.tight = not trial and seconds >= TIGHT * (deadline - now)
+        ticket.tight = seconds >= TIGHT * (deadline - now)
         self.put(ticket, queue, work)
         return ticket
 
@@ -135,7 +135,7 @@ class Entrance(Waiting):
                     return None
                 self._note(queue, shape, total, now)
                 raise refusal
-            tight = predicted.seconds >= TIGHT * (earliest - now)
+            tight = not predicted.idle and predicted.seconds >= TIGHT * (earliest - now)
         self._note(queue, shape, total, now)
         tickets = _tickets(alike, rows, size, now, priority, queue, tight=tight)
         self.put_all(tickets, queue, total, count * size, work)
@@ -172,17 +172,21 @@ class Entrance(Waiting):
     def _check(
         self, shape: ShapeCosts, queue: Queue, rows: int, work: Work, now: float, deadline: float
     ) -> tuple[bool, float]:
-        """Refuses what can't be answered in time. Whether it is let in to bring old figures up to date; seconds."""
+        """Refuses what can't be answered in time.
+
+        Whether it is let in only to bring old figures up to date, and when it is answered, in seconds; 0: nothing is
+        before it.
+        """
         seconds, idle, _ = self._predicted(shape, queue, rows, work, now)
         if now + seconds <= deadline:
-            return False, seconds
+            return False, 0.0 if idle else seconds
         alone = shape.work(rows) or work
         if idle and (now + alone.mean <= deadline or not shape.measured):
-            return False, seconds  # An idle engine loses nothing by trying what will probably be in time.
+            return False, 0.0  # An idle engine loses nothing by trying what will probably be in time.
         if now + completion([alone]) > deadline and now >= shape.trial_at:
             shape.trial_at = now + shape.trial_gap
             shape.trial_gap = min(2 * shape.trial_gap, MAX_TRIAL_SECONDS)
-            return True, seconds
+            return True, 0.0
         raise too_late(seconds, deadline - now)
 
     def _predicted(self, shape: ShapeCosts, queue: Queue, rows: int, work: Work, now: float) -> Prediction:

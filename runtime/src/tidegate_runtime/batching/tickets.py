@@ -119,7 +119,7 @@ class Ticket:
         self.state = WAITING
         self.trial = False
         self.tight = False
-        """Whether its answer was predicted to take a good part of its time."""
+        """Whether it was let in behind others, by a prediction that took a good part of its time."""
         self.leads = False
         """Whether its time stands for that of its batch, which ran."""
         self.hop = False
