@@ -98,10 +98,14 @@ def test_a_request_that_is_given_up_widens_the_margin_too() -> None:
 
 def test_a_late_run_of_requests_with_time_to_spare_tells_nothing() -> None:
     door = Door()
+    door.come(0.0, 60.0)
+    first = door.cut(0.0)
+    assert first is not None
     door.come(0.0, 10.0)
-    batch = door.cut(0.0)
+    door.backlog.ended(first, 1.0, 1.0)
+    batch = door.cut(1.0)
     assert batch is not None
-    door.backlog.ended(batch, 11.0, 11.0)
+    door.backlog.ended(batch, 10.0, 11.0)
     assert door.backlog.margin.value == MARGIN
 
 
