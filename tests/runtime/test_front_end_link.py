@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tidegate_runtime.errors import RejectedByModel
+from tidegate_runtime.errors import ExecutionFailed, RejectedByModel
 from tidegate_runtime.model.child import messages
 from tidegate_runtime.model.child.layout import arrange, pack
+from tidegate_runtime.workers import tally
 from tidegate_runtime.workers.line import Line, opened
 from tidegate_runtime.workers.mirror import Mirror
 from tidegate_runtime.workers.records import HEAD, Cargo, Kind, Request, Requests, plain, request, requests
@@ -187,4 +188,23 @@ async def test_a_front_end_shows_what_it_is_told_and_nothing_else() -> None:
         assert mirror.ready
         mirror.show(Snapshot((), started=True, draining=True), uplink.handed)
         assert not mirror.ready
+        uplink.end()
+
+
+async def test_a_front_end_is_told_what_was_counted_of_a_model_that_runs() -> None:
+    async with ends() as made:
+        uplink = Uplink(made.other)
+        remote = Remote(uplink, 7, ("x",), made.model.metrics)
+        await remote.infer({"x": np.zeros((1, WIDTH), np.float32)}, 1, made.service.clock() + 20)
+        (told,) = tally.decode_totals(await uplink.totals())
+        assert (told.model, sum(told.batch_rows.counts)) == ("m", 1)
+        uplink.end()
+
+
+async def test_a_front_end_that_asks_what_cannot_be_told_does_not_wait_for_it() -> None:
+    async with ends() as made:
+        made.untold = True
+        uplink = Uplink(made.other)
+        with pytest.raises(ExecutionFailed, match="log says why"):
+            await uplink.totals()
         uplink.end()

@@ -105,6 +105,10 @@ class ModelMetrics:
         self.refused = dict.fromkeys(REFUSALS, 0)
         self._offered = SlidingSum(UTILIZATION_SECONDS)
 
+    def detach(self) -> None:
+        """Reads nothing of a scheduler any more, so that it can go, or this be sent to a process. Counts stay."""
+        self.costs, self.margin = tuple, float
+
     def answered(self, code: int, failed_seconds: float = 0.0, count: int = 1) -> None:
         """Counts answers, of failed ones also how long they took in all."""
         self.codes[code] = self.codes.get(code, 0) + count

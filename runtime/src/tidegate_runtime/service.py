@@ -139,8 +139,8 @@ class Service:
         known = self._models[name][version]
         model, known.model = known.model, None
         known.state, known.reason = State.UNLOADING, "its last requests are being answered"
-        # Counts stay; what runs will cost is nobody's concern any more, and the table would be kept in memory.
-        known.metrics.costs = tuple
+        # What runs will cost is nobody's concern any more, and the table would be kept in memory.
+        known.metrics.detach()
         self._list_paths()
 
         async def over() -> None:

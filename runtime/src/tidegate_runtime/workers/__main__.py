@@ -6,7 +6,6 @@ The settings are JSON, the place is this front end's among them, the rest are de
 import asyncio
 import logging
 import os
-import pickle
 import socket
 import sys
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from tidegate_runtime.model.child.spawned import detach_from_terminal
 from tidegate_runtime.settings import ServeSettings, decode_settings
 from tidegate_runtime.shared_memory.regions import Regions
 from tidegate_runtime.web.doors import Doors, trace_sender
+from tidegate_runtime.workers import tally
 from tidegate_runtime.workers.accepting import Board, SharingLoop, listeners_of
 from tidegate_runtime.workers.mirror import Mirror
 from tidegate_runtime.workers.snapshot import Snapshot
@@ -91,8 +91,7 @@ class _FrontEnd:
         return [known.metrics for known in self.service.index()]
 
     async def _gather(self) -> Sequence[ModelMetrics]:
-        counted: Sequence[ModelMetrics] = pickle.loads(await self.uplink.totals())
-        return counted
+        return tally.decode_totals(await self.uplink.totals())
 
 
 if __name__ == "__main__":

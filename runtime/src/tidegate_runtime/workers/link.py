@@ -9,7 +9,7 @@ from typing import Final
 
 from tidegate_runtime.batching.alike import Alike
 from tidegate_runtime.batching.tickets import Asked, Outputs, Ticket
-from tidegate_runtime.errors import RuntimeFault
+from tidegate_runtime.errors import ExecutionFailed, RuntimeFault
 from tidegate_runtime.model.child.faults import encode_fault
 from tidegate_runtime.served_model import ServedModel
 from tidegate_runtime.tensors import Array, Feeds
@@ -283,7 +283,12 @@ class Link:
 
     def _answer_totals(self, number: int) -> None:
         async def answer() -> None:
-            self._line.put_parcel(Kind.TOTALS, number, await self._gather())
+            try:
+                self._line.put_parcel(Kind.TOTALS, number, await self._gather())
+            except Exception:  # Whoever asked must not wait for ever.
+                logger.exception("what was counted can't be told")
+                fault = ExecutionFailed("what was counted can't be told; the server's log says why")
+                self._line.put(records.fault(number, encode_fault(fault)))
 
         task = asyncio.create_task(answer())
         self._tasks.add(task)

@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import pickle
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -204,10 +203,7 @@ class FrontEnds:
         self._service.reachable = self._complete and bool(listening) and all(link.started for link in listening)
 
     async def _totals(self) -> bytes:
-        counted = await self.gather()
-        for metrics in counted:
-            metrics.costs = tuple
-        return pickle.dumps(counted)
+        return tally.encode_totals(await self.gather())
 
     def _all_told(self) -> tuple[dict[int, ServedModel], bytes, dict[int, int]]:
         """What `Link.tell` takes."""

@@ -3,7 +3,8 @@
 A front end counts answers, their stages and what it refused by itself; queues, batches and runs are counted in the hub.
 """
 
-from collections.abc import Iterable, Mapping
+import pickle
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from typing import Any
 
@@ -27,6 +28,19 @@ def decode(content: bytes) -> tuple[Counts, int]:
     """What `encode` was given."""
     told = orjson.loads(content)
     return {(each["model"], each["version"]): each for each in told["models"]}, told["spans_lost"]
+
+
+def encode_totals(counted: Sequence[ModelMetrics]) -> bytes:
+    """What `gather` found, for a front end. Detaches it from its schedulers."""
+    for metrics in counted:
+        metrics.detach()
+    return pickle.dumps(counted)
+
+
+def decode_totals(content: bytes) -> Sequence[ModelMetrics]:
+    """What `encode_totals` was given; it comes from the process that started this one, nobody else."""
+    counted: Sequence[ModelMetrics] = pickle.loads(content)
+    return counted
 
 
 def add(total: ModelMetrics, counts: Mapping[str, Any]) -> None:

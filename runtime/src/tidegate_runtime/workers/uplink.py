@@ -106,7 +106,10 @@ class Uplink:
         self._line.put(plain(Kind.LET_GO, number))
 
     async def totals(self) -> bytes:
-        """What all processes have counted, as `totals.decode` takes it."""
+        """What all processes have counted, as `tally.decode_totals` takes it.
+
+        Raises `ExecutionFailed` if the hub can't say.
+        """
         self._number = number = (self._number + 1) & 0xFFFFFFFF
         self._totals[number] = answer = self._loop.create_future()
         self._line.put(plain(Kind.ASK_TOTALS, number))
@@ -142,7 +145,7 @@ class Uplink:
                 continue
             if kind == Kind.FAULT:
                 number, text, at = records.read_fault(packet, at)
-                self._settle(number, decode_fault(text), None)
+                self._fail(number, decode_fault(text))
                 continue
             at += HEAD.size
             if kind == Kind.RELEASE:
@@ -170,6 +173,13 @@ class Uplink:
             answer = self._totals.pop(number)
             if not answer.done():
                 answer.set_result(opened(descriptor, value))
+
+    def _fail(self, number: int, fault: RuntimeFault) -> None:
+        totals = self._totals.pop(number, None)
+        if totals is None:
+            self._settle(number, fault, None)
+        elif not totals.done():
+            totals.set_exception(fault)
 
     def _mark(self, number: int, *, leads: bool) -> None:
         if leads and (sent := self._pending.get(number)) is not None:
