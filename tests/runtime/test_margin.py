@@ -1,5 +1,7 @@
 """How much room predictions are given, by what became of those let in; costs are 1 s a run whatever its rows."""
 
+from contextlib import suppress
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,7 +10,8 @@ from hypothesis import strategies as st
 from tidegate_runtime.batching import entrance
 from tidegate_runtime.batching.margin import GAIN, MOST, RATE, Margin
 from tidegate_runtime.batching.policy import MARGIN
-from tidegate_runtime.errors import Overloaded
+from tidegate_runtime.batching.tickets import WAITING, Batch, Ticket
+from tidegate_runtime.errors import ExecutionFailed, Overloaded, RunEnded
 
 from .simulation import Arrival, Cost, poisson, simulate, warm
 from .test_admission import Door
@@ -107,6 +110,157 @@ def test_a_late_run_of_requests_with_time_to_spare_tells_nothing() -> None:
     assert batch is not None
     door.backlog.ended(batch, 10.0, 11.0)
     assert door.backlog.margin.value == MARGIN
+
+
+WIDER = MARGIN + GAIN * (1 - RATE)
+"""After one telling of late."""
+
+
+def with_one_in_progress() -> tuple[Door, Batch]:
+    """A run that began at 0 and tells nothing itself: what it is of has time to spare."""
+    door = Door()
+    door.come(0.0, 60.0)
+    batch = door.cut(0.0)
+    assert batch is not None
+    return door, batch
+
+
+def test_a_run_tells_that_somebody_gave_up_waiting_behind_it() -> None:
+    door, batch = with_one_in_progress()
+    ticket = door.come(0.0, 2.1)
+    assert door.backlog.expire(2.1) == [ticket]
+    assert door.backlog.margin.value == MARGIN
+    door.backlog.ended(batch, 3.0, 3.0)
+    assert door.backlog.margin.value == pytest.approx(WIDER)
+
+
+def test_a_stall_that_makes_ten_give_up_counts_once() -> None:
+    door, batch = with_one_in_progress()
+    for number in range(10):
+        door.come(0.0, 2.5 + number // 4)
+    assert [len(door.backlog.expire(at)) for at in (2.5, 3.5, 4.5)] == [4, 4, 2]
+    door.backlog.ended(batch, 5.0, 5.0)
+    assert door.backlog.margin.value == pytest.approx(WIDER)
+    door.come(5.0, 60.0)
+    after = door.cut(5.0)
+    assert after is not None
+    door.backlog.ended(after, 1.0, 6.0)
+    assert door.backlog.margin.value == pytest.approx(WIDER)
+
+
+def test_a_late_run_tells_once_of_itself_and_of_who_gave_up_behind_it() -> None:
+    door, first = with_one_in_progress()
+    for _ in range(4):
+        door.come(0.0, 2.1)
+    door.come(0.0, 3.2)
+    door.backlog.ended(first, 1.0, 1.0)
+    batch = door.cut(1.0)
+    assert batch is not None
+    assert [len(door.backlog.expire(at)) for at in (2.1, 3.2)] == [4, 1]
+    door.backlog.ended(batch, 3.0, 4.0)
+    assert door.backlog.margin.value == pytest.approx(WIDER)
+
+
+def test_a_run_tells_nothing_of_who_had_time_to_spare_and_gave_up_behind_it() -> None:
+    door, batch = with_one_in_progress()
+    door.come(0.0, 10.0)
+    assert len(door.backlog.expire(10.0)) == 1
+    door.backlog.ended(batch, 11.0, 11.0)
+    assert door.backlog.margin.value == MARGIN
+
+
+def test_a_run_tells_nothing_of_who_left_behind_it_before_the_deadline() -> None:
+    door, batch = with_one_in_progress()
+    door.backlog.withdraw(door.come(0.0, 2.1))
+    assert door.backlog.expire(2.1) == []
+    door.backlog.ended(batch, 3.0, 3.0)
+    assert door.backlog.margin.value == MARGIN
+
+
+def test_who_gives_up_while_nothing_runs_and_is_the_last_is_told_of_at_once() -> None:
+    door, batch = with_one_in_progress()
+    door.come(0.0, 2.1)
+    door.backlog.ended(batch, 1.0, 1.0)
+    door.backlog.expire(2.1)
+    assert door.backlog.margin.value == pytest.approx(WIDER)
+    assert not door.backlog.margin.missed
+
+
+def test_who_gave_up_while_nothing_runs_is_told_of_when_the_last_other_has_left() -> None:
+    door, batch = with_one_in_progress()
+    door.come(0.0, 2.1)
+    other = door.come(0.0, 60.0)
+    door.backlog.ended(batch, 1.0, 1.0)
+    door.backlog.expire(2.1)
+    assert door.backlog.margin.value == MARGIN
+    door.backlog.withdraw(other)
+    assert door.backlog.margin.value == pytest.approx(WIDER)
+
+
+def test_behind_a_run_that_failed_who_gave_up_is_told_of_at_once_if_nothing_waits() -> None:
+    door, batch = with_one_in_progress()
+    door.come(0.0, 2.1)
+    door.backlog.expire(2.1)
+    door.backlog.failed(batch, ExecutionFailed("broken"), 3.0, 3.0)
+    assert door.backlog.margin.value == pytest.approx(WIDER)
+
+
+def test_a_run_that_is_ended_since_nobody_waits_for_it_any_more_tells_that_it_was_late() -> None:
+    door, first = with_one_in_progress()
+    ticket = door.come(0.0, 2.1)
+    door.backlog.ended(first, 1.0, 1.0)
+    batch = door.cut(1.0)
+    assert batch is not None
+    assert door.backlog.expire(2.1) == [ticket]
+    assert not batch.awaited
+    assert door.backlog.failed(batch, RunEnded("nobody waits for it"), 1.2, 2.2) == []
+    assert door.backlog.margin.value == pytest.approx(WIDER)
+
+
+@pytest.mark.parametrize("put_back", [False, True])
+def test_behind_a_run_that_failed_or_has_to_run_again_who_gave_up_is_told_of_by_the_next(put_back: bool) -> None:
+    door, batch = with_one_in_progress()
+    door.come(0.0, 2.1)
+    door.come(0.0, 60.0)
+    door.backlog.expire(2.1)
+    if put_back:
+        door.backlog.put_back(batch)
+    else:
+        door.backlog.failed(batch, ExecutionFailed("broken"), 3.0, 3.0)
+    assert door.backlog.margin.value == MARGIN
+    after = door.cut(3.0)
+    assert after is not None
+    door.backlog.ended(after, 1.0, 4.0)
+    assert door.backlog.margin.value == pytest.approx(WIDER)
+
+
+@given(st.lists(st.sampled_from(["come", "leave", "cut", "end", "fail", "put back", "wait"]), min_size=10, max_size=20))
+def test_a_deadline_that_came_is_never_held_against_a_run_of_what_came_after_nothing_waited_or_ran(
+    steps: list[str],
+) -> None:
+    (door, _), now = with_one_in_progress(), 0.0
+    backlog, waiting = door.backlog, list[Ticket]()
+    for step in steps:
+        batch = backlog.running
+        if step == "come":
+            # Behind a run that takes longer than any did, who comes is predicted to be in the next.
+            with suppress(Overloaded):
+                waiting.append(door.come(now, 2.1 if batch is not None and now == batch.started else 1.1))
+        elif step == "leave" and waiting:
+            backlog.withdraw(waiting.pop())
+        elif step == "cut" and batch is None:
+            door.cut(now)
+        elif step == "end" and batch is not None:
+            backlog.ended(batch, now - batch.started, now)
+        elif step == "fail" and batch is not None:
+            backlog.failed(batch, ExecutionFailed("broken"), now - batch.started, now)
+        elif step == "put back" and batch is not None:
+            backlog.put_back(batch)
+        elif step == "wait":
+            now += 2.2
+            backlog.expire(now)
+        waiting = [ticket for ticket in waiting if ticket.state == WAITING]
+        assert not backlog.margin.missed or backlog.depth or backlog.running is not None
 
 
 def moody(seed: int) -> Cost:

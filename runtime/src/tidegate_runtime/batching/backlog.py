@@ -86,6 +86,7 @@ class Backlog(Entrance):
             self.remove(ticket.queue, 1, ticket.rows, ticket.size)
             if not self.depth:
                 self._turns.forget()
+                self._settle()
         elif state == RUNNING and (running := self.running) is not None:
             running.awaited -= 1
             return not running.awaited
@@ -96,6 +97,8 @@ class Backlog(Entrance):
         tickets = [ticket for queue in self.active for ticket in queue if ticket.deadline <= now]
         if self.running is not None:
             tickets += [t for t in self.running.tickets if t.state == RUNNING and t.deadline <= now]
+        if any(ticket.tight for ticket in tickets):
+            self.margin.missed = True
         for ticket in tickets:
             self.withdraw(ticket)
         return tickets
@@ -146,7 +149,7 @@ class Backlog(Entrance):
         if batch.cost is not None and seconds < batch.cost.mean / 2 and any(ticket.trial for ticket in batch.tickets):
             batch.shape.forget()
         urgent = batch.tickets[0]
-        if urgent.tight:
+        if urgent.tight or self.margin.missed:
             self.margin.told(late=now > urgent.deadline)
         if self.depth and not self.load.shared:
             self._turns.ended(batch.started + seconds)
@@ -164,12 +167,14 @@ class Backlog(Entrance):
         again = parts(batch, fault, self._isolation, seconds, now)
         for part in again:
             self._again(batch, part, suspect=not isinstance(fault, OutOfDeviceMemory))
+        self._settle()
         return [] if again else [ticket for ticket in batch.tickets if ticket.state == RUNNING]
 
     def put_back(self, batch: Batch) -> None:
         """The batch, which nothing is to be held against, has to run again as it is."""
         self._over(batch)
         self._again(batch, [ticket for ticket in batch.tickets if ticket.state == RUNNING], suspect=batch.suspect)
+        self._settle()
 
     @staticmethod
     def _observed(shape: ShapeCosts, rows: int, seconds: float, now: float) -> None:
@@ -180,6 +185,12 @@ class Backlog(Entrance):
     def _over(self, batch: Batch) -> None:
         if self.load.running is batch:
             self.load.running = None
+
+    def _settle(self) -> None:
+        """Tells the margin at once that somebody's deadline came, if nothing waits or runs any more."""
+        # Or it would wait for the end of a run of whatever comes next, however much later, and be held against that.
+        if self.margin.missed and not self.depth and self.running is None:
+            self.margin.told(late=True)
 
     def _again(self, batch: Batch, tickets: list[Ticket], *, suspect: bool) -> None:
         queue = Queue(batch.shape, together=True, suspect=suspect)
