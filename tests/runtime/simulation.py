@@ -9,7 +9,7 @@ from math import inf
 import numpy as np
 
 from tidegate_runtime.batching.backlog import Backlog
-from tidegate_runtime.batching.costs import CostTable
+from tidegate_runtime.batching.cost_table import CostTable
 from tidegate_runtime.batching.device import Device
 from tidegate_runtime.batching.policy import BatchPolicy
 from tidegate_runtime.batching.rows import compatibility
@@ -57,6 +57,7 @@ def warm(cost: Cost, widths: Sequence[int], max_rows: int) -> CostTable:
             if rows <= max_rows:
                 for _ in range(5):
                     shape.observe(rows, cost(width, rows))
+        shape.warmed_up()
     return table
 
 

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from tidegate_runtime.batching.backlog import Backlog
-from tidegate_runtime.batching.costs import CostTable
+from tidegate_runtime.batching.cost_table import CostTable
 from tidegate_runtime.batching.device import Device
 from tidegate_runtime.batching.policy import MARGIN, BatchPolicy
 from tidegate_runtime.batching.rows import compatibility
 from tidegate_runtime.batching.shapes import MAX_SHAPES
 from tidegate_runtime.batching.tickets import OVER, WAITING, Batch, Outputs, Ticket
+from tidegate_runtime.batching.turns import Turns
 from tidegate_runtime.errors import DeadlineExceeded, Overloaded, RejectedByModel, RuntimeFault
 from tidegate_runtime.tensors import Feeds
 
@@ -34,10 +35,10 @@ class Door:
     ) -> None:
         table = CostTable(4)
         if seconds is not None:
-            shape = table.shape(compatibility(request()), 1)
+            self.shape = table.shape(compatibility(request()), 1)
             for rows in [1, 1, 1, 2, 4]:
-                shape.observe(rows, seconds(rows))
-            shape.trial_at = 0.0 if trials else inf
+                self.shape.observe(rows, seconds(rows))
+            self.shape.trial_at = 0.0 if trials else inf
         defaults: dict[str, Any] = {"max_rows": 4, "max_delay_seconds": 0.0, "queue_size": 100}
         self.backlog = Backlog(BatchPolicy(**(defaults | policy)), table)
         self.device = Device()
@@ -99,21 +100,34 @@ def test_nobody_is_let_in_who_makes_late_what_was_let_in_before() -> None:
 
 def test_what_the_event_loop_does_between_runs_is_waited_for_too() -> None:
     door = Door()
-    for _ in range(9):
+    for _ in range(17):
         door.come(0.0, 600.0)
     batch, now = door.cut(0.0), 0.0
-    for _ in range(2):
+    for _ in range(4):
         assert batch is not None
         now += 1.0
         door.backlog.ended(batch, 1.0, now)
         now += 0.5
         batch = door.cut(now)
-    # The table's own figure, 0 s, and twice 0.5 s; one row runs. Then comes the request's own run.
-    overhead = 1.0 / 3
-    assert door.backlog._table.overhead_seconds == pytest.approx(overhead)
+    # After four rows the way alone was expected, 0 s; then there is the second run's half of what passed before and
+    # after the third, and the third's own. Of the first and the last not all is known.
+    assert door.shape.overhead(4) == pytest.approx(1.0 / 3)
+    # Of one row, which runs, and of the request's own run a quarter of that is expected.
+    overhead = 1.0 / 12
     with pytest.raises(Overloaded):
         door.come(now, MARGIN * (2 + 2 * overhead) - 0.01)
     door.come(now, MARGIN * (2 + 2 * overhead) + 1e-9)
+
+
+def test_a_small_batch_does_not_pay_for_the_answers_of_the_large_one_before_it() -> None:
+    door = Door()
+    turns = Turns(CostTable(4))
+    for rows in (4, 1, 4, 1, 4, 1, 4):
+        turns.ended(Batch([], rows, door.shape, False, 0.0), 0.0)
+        turns.cut(0.4 if rows == 1 else 0.1)
+    # 0.5 s pass for five rows; to begin with the way alone was expected, 0 s.
+    assert door.shape.overhead(4) == pytest.approx((0.0 + 0.4 + 0.4) / 3)
+    assert door.shape.overhead(1) == pytest.approx((0.0 + 0.1 + 0.1 + 0.1) / 4)
 
 
 def test_a_pause_in_which_nothing_waits_is_no_work_of_the_event_loop() -> None:
@@ -128,7 +142,7 @@ def test_a_pause_in_which_nothing_waits_is_no_work_of_the_event_loop() -> None:
             door.backlog.withdraw(ticket)
     door.come(100.0, 600.0)
     door.cut(100.0)
-    assert door.backlog._table.overhead_seconds == 0.0
+    assert door.shape.overhead(4) == 0.0
 
 
 def test_other_shapes_before_it_count() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from tidegate_runtime.batching.backlog import Backlog
-from tidegate_runtime.batching.costs import CostTable
+from tidegate_runtime.batching.cost_table import CostTable
 from tidegate_runtime.batching.device import Device
 from tidegate_runtime.batching.policy import BatchPolicy
 from tidegate_runtime.batching.rows import compatibility

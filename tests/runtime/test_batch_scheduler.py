@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tidegate_runtime.batching.costs import CostTable
+from tidegate_runtime.batching.cost_table import CostTable
 from tidegate_runtime.batching.engine import Ran
 from tidegate_runtime.batching.policy import MARGIN, BatchPolicy
 from tidegate_runtime.batching.rows import compatibility

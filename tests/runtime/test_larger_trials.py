@@ -5,7 +5,7 @@ from itertools import repeat
 import numpy as np
 
 from tidegate_runtime.batching.backlog import Backlog
-from tidegate_runtime.batching.costs import CostTable
+from tidegate_runtime.batching.cost_table import CostTable
 from tidegate_runtime.batching.device import Device
 from tidegate_runtime.batching.policy import BatchPolicy
 from tidegate_runtime.batching.rows import compatibility

@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tidegate_runtime.batching.alike import Alike, Passed
-from tidegate_runtime.batching.costs import CostTable
+from tidegate_runtime.batching.cost_table import CostTable
 from tidegate_runtime.batching.dispatcher import Dispatcher
 from tidegate_runtime.batching.engine import Ran
 from tidegate_runtime.batching.policy import BatchPolicy
@@ -188,7 +188,7 @@ class World:
         return [
             self.told, [caller.led for caller in self.callers],
             counts, batches, self.metrics._offered._slots, costs, shapes, queues,
-            (backlog.depth, backlog.bytes, backlog.offered_seconds, self.costs.overhead_seconds),
+            (backlog.depth, backlog.bytes, backlog.offered_seconds, self.costs.way_seconds),
             (load.mean, load.spread, load.running and len(load.running.tickets)),
             (apart.apart, apart._offenders, apart._spent._slots), list(backlog.place._barred.values()),
             self.dispatcher.asked, self.engine.inline,

@@ -10,7 +10,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tidegate_runtime import naming
-from tidegate_runtime.batching.costs import CostTable
+from tidegate_runtime.batching.cost_table import CostTable
 from tidegate_runtime.metrics import CostFigure, Histogram, ModelMetrics
 from tidegate_runtime.web.evidence_exposition import EvidenceCollector
 from tidegate_runtime.web.exposition import (

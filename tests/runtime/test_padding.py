@@ -8,7 +8,7 @@ import onnx
 import pytest
 from onnx import parser
 
-from tidegate_runtime.batching.costs import CostTable
+from tidegate_runtime.batching.cost_table import CostTable
 from tidegate_runtime.batching.engine import Ran
 from tidegate_runtime.batching.merging import merged
 from tidegate_runtime.batching.padding import Padding

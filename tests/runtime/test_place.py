@@ -2,7 +2,8 @@
 
 import pytest
 
-from tidegate_runtime.batching.costs import CostTable, ShapeCosts
+from tidegate_runtime.batching.cost_table import CostTable
+from tidegate_runtime.batching.costs import ShapeCosts
 from tidegate_runtime.batching.place import BARRED_SECONDS, TRIED_SECONDS, Place
 
 HOP = 0.0001

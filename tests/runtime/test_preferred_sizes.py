@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tidegate_runtime.batching.backlog import Backlog
-from tidegate_runtime.batching.costs import CostTable
+from tidegate_runtime.batching.cost_table import CostTable
 from tidegate_runtime.batching.device import Device
 from tidegate_runtime.batching.policy import BatchPolicy
 from tidegate_runtime.batching.tickets import Outputs

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tidegate_runtime.batching.alike import Alike
 from tidegate_runtime.batching.backlog import Backlog
-from tidegate_runtime.batching.costs import CostTable
+from tidegate_runtime.batching.cost_table import CostTable
 from tidegate_runtime.batching.engine import Ran
 from tidegate_runtime.batching.policy import BatchPolicy
 from tidegate_runtime.batching.rows import KEPT_BYTES, whole_shape

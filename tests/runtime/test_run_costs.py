@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate_runtime.batching.costs import EAGER, MAX_COUNTS, CostTable, ShapeCosts, Work
+from tidegate_runtime.batching.cost_table import CostTable
+from tidegate_runtime.batching.costs import EAGER, MAX_COUNTS, ShapeCosts, Work
 from tidegate_runtime.batching.durations import WINDOW, Cost, isotonic
 
 

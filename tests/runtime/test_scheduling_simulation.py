@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tidegate_runtime.batching import sizes
-from tidegate_runtime.batching.costs import CostTable
+from tidegate_runtime.batching.cost_table import CostTable
 from tidegate_runtime.batching.policy import BatchPolicy
 from tidegate_runtime.batching.rows import compatibility
 

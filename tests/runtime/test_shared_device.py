@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tidegate_runtime.batching.backlog import Backlog
-from tidegate_runtime.batching.costs import CostTable
+from tidegate_runtime.batching.cost_table import CostTable
 from tidegate_runtime.batching.device import Device
 from tidegate_runtime.batching.dispatcher import Dispatcher
 from tidegate_runtime.batching.engine import Ran

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from tidegate_runtime.batching.costs import CostTable
+from tidegate_runtime.batching.cost_table import CostTable
 from tidegate_runtime.batching.dispatcher import Clock, Dispatcher
 from tidegate_runtime.batching.engine import Engine
 from tidegate_runtime.batching.padding import Padding

@@ -8,12 +8,12 @@ from tidegate_runtime.batching.tickets import NOTHING, Batch, Queue, Ticket
 from tidegate_runtime.errors import DeadlineExceeded, Overloaded
 
 
-def left(running: Batch | None, overhead_seconds: float, now: float) -> Work:
+def left(running: Batch | None, now: float) -> Work:
     """What is left of the run in progress: up to its mean, then up to its p99, then nothing is known."""
     if running is None or running.cost is None:
         return NOTHING
     cost = running.cost
-    end = running.started + overhead_seconds
+    end = running.started + running.shape.overhead(running.rows)
     if now < end + cost.mean:
         return Work(end + cost.mean - now, (cost.p99 - cost.mean) ** 2)
     return Work(max(0.0, end + cost.p99 - now), 0.0)

@@ -7,7 +7,8 @@ engine nor an event loop. What the model's device has taken on for others it kno
 from math import inf, sqrt
 
 from tidegate_runtime.batching.alike import Alike
-from tidegate_runtime.batching.costs import TRIAL_SECONDS, CostTable, ShapeCosts
+from tidegate_runtime.batching.cost_table import CostTable
+from tidegate_runtime.batching.costs import TRIAL_SECONDS, ShapeCosts
 from tidegate_runtime.batching.cutting import chosen, held_until, taken
 from tidegate_runtime.batching.entrance import Entrance
 from tidegate_runtime.batching.merging import longest, merged
@@ -121,7 +122,7 @@ class Backlog(Entrance):
         if len(self.active) > 1:
             queue = chosen(self.active, self.policy, now)
             if queue.family is not None:
-                queues = merged(queue, self.active, self.policy, self._table.overhead_seconds, now)
+                queues = merged(queue, self.active, self.policy, self._table.way_seconds, now)
                 if len(queues) > 1:
                     self.dropped = []
                     return self._padded(queues, now)
@@ -152,7 +153,7 @@ class Backlog(Entrance):
         if urgent.tight or self.margin.missed:
             self.margin.told(late=now > urgent.deadline)
         if self.depth and not self.load.shared:
-            self._turns.ended(batch.started + seconds)
+            self._turns.ended(batch, batch.started + seconds)
         self._observed(batch.shape, batch.rows, seconds, now)
         if batch.on_loop:
             self.place.ran(batch.shape, batch.rows, seconds, now)

@@ -23,15 +23,15 @@ Clockwork (OSDI'20) predicts from recent durations by (model, batch) in the same
 count: kernels are chosen and arenas grow in them.
 """
 
-from collections.abc import Hashable, Iterator
-from math import ceil, inf, log
-from typing import Final, NamedTuple
+from math import ceil, inf
+from typing import Final, NamedTuple, Protocol
 
 from tidegate_runtime.batching import durations
 from tidegate_runtime.batching.durations import ENOUGH, STALE_RUNS, WINDOW, Cost, Durations, isotonic, suspects
 from tidegate_runtime.batching.memory_bound import MemoryBound
+from tidegate_runtime.batching.overheads import Overheads
 from tidegate_runtime.batching.sizes import best_size, full_size
-from tidegate_runtime.metrics import CostFigure
+from tidegate_runtime.batching.trials import REVIEW_RUNS, Best, Told, Trials
 
 UNCOUNTED: Final = 2
 MAX_COUNTS: Final = 64
@@ -59,6 +59,18 @@ class Work(NamedTuple):
     spread: float
 
 
+class Terms(Protocol):
+    """What the shapes of a model have in common."""
+
+    max_rows: int
+    """The most in a batch."""
+    way_seconds: float
+    """What each run takes at least beside the engine's own time: to its thread and back."""
+
+    def nearest(self, elements: int) -> "ShapeCosts | None":
+        """The measured shape whose rows are nearest in size."""
+
+
 class ShapeCosts:
     """The costs of one shape. `elements` are those of one row over all inputs.
 
@@ -72,11 +84,13 @@ class ShapeCosts:
         "_counts",
         "_excess",
         "_lender",
+        "_overheads",
         "_runs",
         "_seen",
         "_size",
         "_sized",
-        "_table",
+        "_terms",
+        "_trials",
         "_works",
         "elements",
         "row_seconds",
@@ -85,17 +99,17 @@ class ShapeCosts:
         "trial_gap",
     )
 
-    def __init__(self, table: "CostTable", elements: int) -> None:
+    def __init__(self, terms: Terms, elements: int) -> None:
         self.elements = elements
         self.row_seconds = 0.0
         """Engine seconds a row takes in a batch of the best size; 0 while nothing is known."""
-        self._bound = MemoryBound(table.max_rows)
+        self._bound = MemoryBound(terms.max_rows)
         self.single_seconds = 0.0
         """What a run of one row takes; 0 while nothing is known."""
         self.trial_at = 0.0
         self.trial_gap = TRIAL_SECONDS
         """When, and after how long, a request is let in again though these figures say it will be late."""
-        self._table = table
+        self._terms = terms
         self._lender: ShapeCosts | None = None
         self._seen = 0
         self._runs: dict[int, Durations] = {}
@@ -103,6 +117,8 @@ class ShapeCosts:
         """By what share the latest runs took longer than predicted, on average; one that took less counts as 0."""
         self._size = 0
         """The best size, as last worked out; 0 before."""
+        self._trials = Trials(terms.max_rows)
+        self._overheads = Overheads()
         self._refresh()
 
     @property
@@ -113,12 +129,16 @@ class ShapeCosts:
     def observe(self, rows: int, seconds: float) -> None:
         """Takes a run into account."""
         self._seen += 1
-        if self._seen <= UNCOUNTED:
+        told = self._trials.ended(rows)
+        if self._seen <= UNCOUNTED or told is Told.NOTHING:
             return
         expected = self.at(rows) if self._runs else None
         if expected is not None:
             excess = min(1.0, max(0.0, seconds / max(expected.mean, 1e-9) - 1.0))
             self._excess += max(1 / (self._seen - UNCOUNTED), EXCESS_WEIGHT) * (excess - self._excess)
+        if told is Told.ALL:
+            self._runs.pop(rows, None)
+            self._overheads.forget(rows)
         runs = self._runs.get(rows)
         if runs is None:
             if len(self._runs) >= MAX_COUNTS:
@@ -130,9 +150,11 @@ class ShapeCosts:
             for doubtful in suspects(self._runs, self._seen - STALE_RUNS):
                 del self._runs[doubtful]
                 self._refresh()
+        if self._seen % REVIEW_RUNS == 0:
+            self._trials.review(self._seen, self._runs, self._best_row())
         if (runs.number == 1 or self._seen < EAGER or self._seen % EVERY == 0) and runs.moved():
             self._refresh()
-            best = self.best(self._table.max_rows)
+            best = self.best(self._terms.max_rows)
             cost = self.at(best)
             self.row_seconds = cost.mean / best if cost is not None else 0.0
             single = self.at(1)
@@ -167,6 +189,16 @@ class ShapeCosts:
             cost = self._costs[rows] = durations.interpolated(self._monotone(), rows)
         return cost
 
+    def overhead(self, rows: int) -> float:
+        """What a run of `rows` takes beside the engine's own time."""
+        return self._overheads.at(rows, self._terms.way_seconds)
+
+    def followed(self, rows: int, seconds: float) -> None:
+        """As `Overheads.told`."""
+        self._overheads.told(rows, seconds)
+        if self._seen < EAGER or self._seen % EVERY == 0:
+            self._works.clear()
+
     def p90(self, rows: int) -> float:
         """What nine in ten recent runs of exactly `rows` took at most, or the mean of a few; infinite without any."""
         runs = self._runs.get(rows)
@@ -181,6 +213,23 @@ class ShapeCosts:
         if best is None:
             best = self._bests[rows] = self._best(min(rows, self.cap))
         return best
+
+    def warmed_up(self) -> None:
+        """What was observed so far ran by itself, in all sizes: none has to be tried."""
+        self._trials.close()
+
+    def lesser(self, rows: int) -> int:
+        """A size below the best one to run instead, where `rows` wait, for what it costs isn't known; 0 for none."""
+        if not self._trials.open or not self._runs:
+            return 0
+        return self._trials.size(rows, self._seen, self._runs, self._best_row())
+
+    def try_lesser(self, rows: int, *, late: bool) -> None:
+        """So many are to run, as `lesser` said; or they aren't, for somebody would be late: it says 0 for a while."""
+        if late:
+            self._trials.put_off(self._seen)
+        else:
+            self._trials.begun(rows)
 
     def work(self, rows: int) -> Work | None:
         """What `rows` ≥ 1 waiting rows will cost in batches of the best size; None if nothing is known.
@@ -220,7 +269,7 @@ class ShapeCosts:
 
     def _borrowed(self, rows: int) -> Cost | None:
         if self._lender is None or not self._lender.measured:
-            self._lender = self._table.nearest(self.elements)
+            self._lender = self._terms.nearest(self.elements)
         cost = self._lender.at(rows) if self._lender is not None else None
         if self._lender is None or cost is None:
             return None
@@ -238,10 +287,15 @@ class ShapeCosts:
 
     def _seconds(self, rows: int) -> float:
         cost = self.at(rows)
-        return (cost.mean if cost is not None else 0.0) + self._table.overhead_seconds
+        return (cost.mean if cost is not None else 0.0) + self.overhead(rows)
+
+    def _best_row(self) -> Best:
+        best, way = self.best(self._terms.max_rows), self._terms.way_seconds
+        cost = self.at(best)
+        return Best(best, ((cost.mean if cost is not None else 0.0) + way) / best, way)
 
     def _worked(self, rows: int) -> Work | None:
-        size = self.best(self._table.max_rows)
+        size = self.best(self._terms.max_rows)
         if rows <= size:
             size = self.best(rows)
             batches, rest = divmod(rows, size)
@@ -250,44 +304,9 @@ class ShapeCosts:
         full, last = self.at(size), self.at(rest or size)
         if full is None or last is None:
             return None
-        runs = [(batches, full), (bool(rest), last)]
+        overhead = self.overhead
+        runs = [(batches, full, overhead(size)), (bool(rest), last, overhead(rest or size))]
         return Work(
-            sum(number * (cost.mean + self._table.overhead_seconds) for number, cost in runs),
-            sum(number * (cost.p99 - cost.mean) ** 2 for number, cost in runs),
+            sum(number * (cost.mean + beside) for number, cost, beside in runs),
+            sum(number * (cost.p99 - cost.mean) ** 2 for number, cost, _ in runs),
         )
-
-
-class CostTable:
-    """The costs of a model's shapes. `max_rows` bounds a batch.
-
-    `overhead_seconds` is what each run takes beside the engine's own time: the hop to its thread and back, and what the
-    event loop does before the next one (`turns`).
-    """
-
-    def __init__(self, max_rows: int, overhead_seconds: float = 0.0) -> None:
-        self.max_rows = max_rows
-        self.overhead_seconds = overhead_seconds
-        self.shapes: dict[Hashable, ShapeCosts] = {}
-
-    def shape(self, key: Hashable, elements: int) -> ShapeCosts:
-        """The costs of the shape; empty ones that are kept from here on if it is new."""
-        found = self.shapes.get(key)
-        if found is None:
-            found = self.shapes[key] = ShapeCosts(self, elements)
-        return found
-
-    def stranger(self, elements: int) -> ShapeCosts:
-        """Costs for a shape that the table has no room for: only ever borrowed."""
-        return ShapeCosts(self, elements)
-
-    def figures(self) -> Iterator[CostFigure]:
-        """Every measured row count of every shape, with its cost."""
-        for key, shape in self.shapes.items():
-            for rows, cost in shape.counts():
-                yield CostFigure(key, rows, cost.mean, cost.p99)
-
-    def nearest(self, elements: int) -> ShapeCosts | None:
-        """The measured shape whose rows are nearest in size, by ratio."""
-        measured = [shape for shape in self.shapes.values() if shape.measured]
-        target = log(max(1, elements))
-        return min(measured, key=lambda shape: abs(log(max(1, shape.elements)) - target), default=None)

@@ -3,11 +3,13 @@
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from tidegate_runtime.batching.costs import ShapeCosts
 from tidegate_runtime.batching.policy import (
     LEAST_HOLD_SECONDS,
     MARGIN,
     BatchPolicy,
     Head,
+    Seconds,
     filled,
     fit,
     hold,
@@ -90,7 +92,8 @@ def _limit(queue: Queue, max_rows: int, preferred: Sequence[int], now: float) ->
     if preferred:
         most = max((rows for rows in preferred if rows <= most), default=most)
     best = queue.shape.best(most)
-    return best if best == most else max(best, _tried(queue, best, most, now))
+    larger = best if best == most else _tried(queue, best, most, now)
+    return larger if larger > best or preferred else _lesser(queue, best, now)
 
 
 def _tried(queue: Queue, best: int, most: int, now: float) -> int:
@@ -105,10 +108,25 @@ def _tried(queue: Queue, best: int, most: int, now: float) -> int:
         return best
     queue.held, queue.tried = 0, size if size < most else 0
     tickets, _, _ = queue.first(size)
-    costs = queue.shape.at
     requests = [(ticket.rows, ticket.deadline) for ticket in tickets]
-    number = fit(requests, size, now, lambda rows: cost.p99 if (cost := costs(rows)) is not None else 0.0)
+    number = fit(requests, size, now, _p99s(queue.shape))
     return sum(rows for rows, _ in requests[:number])
+
+
+def _lesser(queue: Queue, best: int, now: float) -> int:
+    """How many rows to run instead of `best`: fewer, to see what these cost, if that makes nobody late."""
+    size = queue.shape.lesser(queue.rows)
+    if not size or size >= best:
+        return best
+    waiting = [(ticket.rows, ticket.deadline) for ticket in queue]
+    number, usual = filled(waiting, 0, size), filled(waiting, 0, best)
+    if sum(rows for rows, _ in waiting[:number]) != size:
+        return best
+
+    mean = _means(queue.shape)
+    late = in_time(waiting, number, best, now, mean) < in_time(waiting, usual, best, now, mean)
+    queue.shape.try_lesser(size, late=late)
+    return best if late else size
 
 
 def _spared(queue: Queue, tickets: list[Ticket], limit: int, now: float) -> tuple[list[Ticket], list[Ticket]]:
@@ -120,18 +138,9 @@ def _spared(queue: Queue, tickets: list[Ticket], limit: int, now: float) -> tupl
     company it is the latter: small batches for the sake of the most urgent would cost so much throughput that soon all
     are late (Nexus, SOSP'19, drops early for that reason).
     """
-    shape = tickets[0].shape
-
-    def mean(rows: int) -> float:
-        cost = shape.at(rows)
-        return cost.mean if cost is not None else 0.0
-
-    def p99(rows: int) -> float:
-        cost = shape.at(rows)
-        return cost.p99 if cost is not None else 0.0
-
+    mean = _means(tickets[0].shape)
     waiting = [(ticket.rows, ticket.deadline) for ticket in queue]
-    fewer = fit(waiting[: len(tickets)], limit, now, p99)
+    fewer = fit(waiting[: len(tickets)], limit, now, _p99s(tickets[0].shape))
     end = now + mean(sum(ticket.rows for ticket in tickets))
     late = [ticket for ticket in tickets if ticket.deadline < end and not ticket.trial]
     gone = set(late)
@@ -141,3 +150,11 @@ def _spared(queue: Queue, tickets: list[Ticket], limit: int, now: float) -> tupl
     if in_time(others, filled(others, 0, limit), limit, now, mean) > kept:
         return tickets, late
     return tickets[:fewer], []
+
+
+def _means(shape: ShapeCosts) -> Seconds:
+    return lambda rows: cost.mean if (cost := shape.at(rows)) is not None else 0.0
+
+
+def _p99s(shape: ShapeCosts) -> Seconds:
+    return lambda rows: cost.p99 if (cost := shape.at(rows)) is not None else 0.0

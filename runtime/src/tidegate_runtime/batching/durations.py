@@ -52,6 +52,11 @@ class Durations:
         self._recent = array("d")
         self._told = Cost(0.0, 0.0)
 
+    @property
+    def least(self) -> float:
+        """The shortest of at least one recent run."""
+        return min(self._recent)
+
     def moved(self) -> bool:
         """Whether the figures have changed by more than `NOTABLE` since this last said so, or their weight has."""
         mean, p99 = self._told

@@ -6,7 +6,8 @@ from typing import Final, NamedTuple
 
 from tidegate_runtime.batching.admission import after, crowds, full, joined, left, too_late
 from tidegate_runtime.batching.alike import Alike
-from tidegate_runtime.batching.costs import CostTable, ShapeCosts, Work
+from tidegate_runtime.batching.cost_table import CostTable
+from tidegate_runtime.batching.costs import ShapeCosts, Work
 from tidegate_runtime.batching.isolation import Isolation
 from tidegate_runtime.batching.margin import TIGHT, Margin
 from tidegate_runtime.batching.padding import Padding
@@ -201,7 +202,7 @@ class Entrance(Waiting):
             spread -= queue.work.spread
         rest, own = NOTHING, work
         if running is not None:
-            rest = left(running, self._table.overhead_seconds, now)
+            rest = left(running, now)
             own = shape.work(joined(queue, rows, rest.mean, self.policy.max_rows)) or work
             mean += rest.mean
             spread += rest.spread
@@ -228,7 +229,7 @@ class Entrance(Waiting):
 
     def _refused(self, refusal: str, what: str, now: float) -> Overloaded:
         load = self.load
-        rest = left(load.running, self._table.overhead_seconds, now)
+        rest = left(load.running, now)
         return full(refusal, what, [rest, Work(load.mean, max(0.0, load.spread))])
 
 

@@ -7,9 +7,7 @@ from tidegate_runtime.batching.policy import BatchPolicy
 from tidegate_runtime.batching.tickets import Queue
 
 
-def merged(
-    queue: Queue, active: Iterable[Queue], policy: BatchPolicy, overhead_seconds: float, now: float
-) -> list[Queue]:
+def merged(queue: Queue, active: Iterable[Queue], policy: BatchPolicy, way_seconds: float, now: float) -> list[Queue]:
     """`queue`, and those that run with it, padded to the longest of them, all that waits in each.
 
     One joins if the longest's run of all rows takes less than the two runs without it, by the means of shapes that were
@@ -20,7 +18,7 @@ def merged(
     others = [other for other in active if other is not queue and _alike(queue, other)]
     while others:
         saved, best = max(
-            ((_saved(together, other, policy, overhead_seconds, now), other) for other in others),
+            ((_saved(together, other, policy, way_seconds, now), other) for other in others),
             key=lambda pair: pair[0],
         )
         if saved <= 0:
@@ -39,7 +37,7 @@ def _alike(queue: Queue, other: Queue) -> bool:
     return queue.family is not None and queue.family == other.family and not (queue.together or other.together)
 
 
-def _saved(together: list[Queue], other: Queue, policy: BatchPolicy, overhead_seconds: float, now: float) -> float:
+def _saved(together: list[Queue], other: Queue, policy: BatchPolicy, way_seconds: float, now: float) -> float:
     """Seconds that one run instead of two saves; 0 if it may not be."""
     shape = longest([*together, other]).shape
     rows = sum(queue.rows for queue in together)
@@ -51,7 +49,7 @@ def _saved(together: list[Queue], other: Queue, policy: BatchPolicy, overhead_se
         return 0.0
     if any(ticket.due < now + joined.p99 for queue in (*together, other) for ticket in queue):
         return 0.0
-    return without.mean + alone.mean + overhead_seconds - joined.mean
+    return without.mean + alone.mean + way_seconds - joined.mean
 
 
 def _measured(queue: Queue, rows: int) -> Cost | None:

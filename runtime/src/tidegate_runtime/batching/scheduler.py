@@ -12,7 +12,7 @@ from tidegate_runtime.batching.admission import late
 from tidegate_runtime.batching.alarm import EARLY_SECONDS, Alarm
 from tidegate_runtime.batching.alike import Alike, Passed
 from tidegate_runtime.batching.backlog import Backlog
-from tidegate_runtime.batching.costs import CostTable
+from tidegate_runtime.batching.cost_table import CostTable
 from tidegate_runtime.batching.delivery import Delivery
 from tidegate_runtime.batching.dispatcher import Clock, Dispatcher
 from tidegate_runtime.batching.engine import Engine
@@ -153,7 +153,7 @@ class Scheduler(Requests):
 
     async def run(self) -> None:
         """Serves until `close` was called and nothing waits any more."""
-        self._place.hop_seconds = self._costs.overhead_seconds = await self._runner.hop()
+        self._place.hop_seconds = self._costs.way_seconds = await self._runner.hop()
         self._dispatcher.join(self._backlog, self)
         while True:
             while self._launch is not None:

@@ -3,7 +3,8 @@
 from collections.abc import Hashable
 from typing import Final
 
-from tidegate_runtime.batching.costs import CostTable, ShapeCosts
+from tidegate_runtime.batching.cost_table import CostTable
+from tidegate_runtime.batching.costs import ShapeCosts
 from tidegate_runtime.batching.padding import Padding
 from tidegate_runtime.batching.rows import compatibility, whole_shape
 from tidegate_runtime.batching.tickets import Queue

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from tidegate_runtime.batching.costs import UNCOUNTED, CostTable
+from tidegate_runtime.batching.cost_table import CostTable
+from tidegate_runtime.batching.costs import UNCOUNTED
 from tidegate_runtime.batching.rows import compatibility, whole_shape
 from tidegate_runtime.model.ladder import Costs
 from tidegate_runtime.model.signature import Signature
@@ -21,4 +22,5 @@ def cost_table(costs: Costs, signature: Signature, max_rows: int) -> CostTable:
     for rows, seconds in costs.seconds.items():
         for run in seconds:
             shape.observe(rows, run)
+    shape.warmed_up()
     return table
