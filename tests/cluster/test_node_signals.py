@@ -41,7 +41,7 @@ def test_what_stood_still_goes_on_though_it_was_not_told_to(tmp_path: Path) -> N
     # A name that no other process of the machine has; the kernel keeps 15 characters of it.
     program = tmp_path / f"s{uuid.uuid4().hex[:12]}"
     program.symlink_to("/bin/sleep")
-    with subprocess.Popen([program, "1"]) as process:
+    with subprocess.Popen([program, "3"]) as process:
         assert signals.main({"stop": program.name, "seconds": 0.1}) == 1
         assert process.wait(10) == 0
 

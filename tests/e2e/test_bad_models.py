@@ -33,7 +33,7 @@ def test_a_bad_second_version_leaves_stable_serving(
     stable = ready.status["stable"]["revision"]
     with pods.load(ready.url, BODY) as load:
         ready.apply({**spec(), "model": bad_models(pods)[reason]})
-        status = ready.until_condition("ModelLoaded", "False", reason=reason, seconds=30)
+        status = ready.until_condition("ModelLoaded", "False", reason=reason)
     assert status["canary"]["weight"] == 0
     loaded, serving = condition(status, "ModelLoaded"), condition(status, "Ready")
     assert loaded is not None
@@ -48,7 +48,7 @@ def test_a_bad_first_version_is_replaced_at_once_by_a_good_one(
     service: Service, pods: Pods, spec: Callable[..., Object]
 ) -> None:
     service.apply({**spec(), "model": bad_models(pods)["ModelNotFound"]})
-    status = service.until_condition("ModelLoaded", "False", reason="ModelNotFound", seconds=30)
+    status = service.until_condition("ModelLoaded", "False", reason="ModelNotFound")
     serving = condition(status, "Ready")
     assert serving is not None
     assert serving["status"] == "False"

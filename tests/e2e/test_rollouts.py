@@ -27,8 +27,8 @@ def test_a_canary_at_10_percent_gets_10_percent_of_the_requests(canary: Service,
     revision = canary.status["canary"]["revision"]
     answers = pods.send(canary.url, BODY, count=2500, concurrency=8)
     assert answers.codes == {"200": 2500}, answers.failed
-    # The binomial 99.9 % interval around 10 % of 2,500: 3.29 standard deviations.
-    margin = 3.29 * math.sqrt(0.1 * 0.9 / 2500)
+    # The binomial 99.9999 % interval around 10 % of 2,500: 4.9 standard deviations.
+    margin = 4.9 * math.sqrt(0.1 * 0.9 / 2500)
     assert abs(answers.share(revision) - 0.1) <= margin
 
 

@@ -35,9 +35,9 @@ def callers(pods: Pods, *urls: str) -> Iterator[tuple[Load, ...]]:
 
 
 def shares(answers: Answers, revision: str, percent: int) -> bool:
-    # The binomial 99.9 % interval: 3.29 standard deviations.
+    # The binomial 99.9999 % interval: 4.9 standard deviations.
     share = percent / 100
-    return abs(answers.share(revision) - share) <= 3.29 * math.sqrt(share * (1 - share) / answers.total)
+    return abs(answers.share(revision) - share) <= 4.9 * math.sqrt(share * (1 - share) / answers.total)
 
 
 @pytest.fixture

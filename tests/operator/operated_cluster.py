@@ -175,6 +175,8 @@ class OperatedCluster:
         self.now = NOW
         self.failing: set[str] = set()
         """Revisions whose pods don't get ready."""
+        self.refused: set[str] = set()
+        """Revisions whose pods the API server doesn't take."""
         self.operator = self.new_operator()
 
     def new_operator(self) -> Operator:
@@ -197,12 +199,14 @@ class OperatedCluster:
     def run_pods(self) -> None:
         """Every Deployment has the pods that it should have, ready unless they fail."""
         for name, deployment in self.cluster.of_kind("Deployment").items():
-            count = deployment["spec"]["replicas"]
+            refused = name in self.refused
+            count = 0 if refused else deployment["spec"]["replicas"]
             status = {
                 "observedGeneration": deployment["metadata"]["generation"],
                 "replicas": count,
                 "updatedReplicas": count,
                 "readyReplicas": 0 if name in self.failing else count,
+                "conditions": [{"type": "ReplicaFailure", "status": str(refused), "message": "exceeded quota: gpus"}],
             }
             self.cluster.put({**deployment, "status": status})
 

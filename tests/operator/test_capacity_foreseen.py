@@ -61,6 +61,24 @@ async def test_a_canary_without_room_says_so_and_goes_on_when_there_is_some(serv
     assert found.condition("CapacityAvailable") == ("True", "Fits")
 
 
+async def test_a_quota_that_refuses_pods_is_looked_at_again_for_nobody_tells_when_it_has_room(serving: Serving) -> None:
+    found = await serving()
+    assert found.nodes is not None
+    quota: Object = {"metadata": {"name": "gpus"}, "status": {"hard": {"pods": "1"}, "used": {"pods": "1"}}}
+    found.nodes.quota.append(quota)
+    found.change(model=NEW_MODEL)
+    await found.operator.look()
+    await found.operator.reconcile(found.now)
+    found.refused.add(found.revision("canary"))
+    await found.settle()
+    assert found.condition("CapacityAvailable") == ("False", "NoRoom")
+    outcome = await found.operator.reconcile(found.now)
+    assert outcome.due == LOOK_FOR_ROOM_AGAIN
+    quota["status"]["hard"]["pods"] = "2"
+    await found.operator.reconcile(found.now)
+    assert found.condition("CapacityAvailable") == ("True", "Fits")
+
+
 async def test_nodes_are_asked_for_only_while_pods_have_none(serving: Serving) -> None:
     found = await serving()
     assert found.nodes is not None

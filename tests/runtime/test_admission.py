@@ -100,49 +100,65 @@ def test_nobody_is_let_in_who_makes_late_what_was_let_in_before() -> None:
 
 def test_what_the_event_loop_does_between_runs_is_waited_for_too() -> None:
     door = Door()
-    for _ in range(17):
-        door.come(0.0, 600.0)
-    batch, now = door.cut(0.0), 0.0
-    for _ in range(4):
-        assert batch is not None
-        now += 1.0
-        door.backlog.ended(batch, 1.0, now)
-        now += 0.5
-        batch = door.cut(now)
-    # After four rows the way alone was expected, 0 s; then there is the second run's half of what passed before and
-    # after the third, and the third's own. Of the first and the last not all is known.
-    assert door.shape.overhead(4) == pytest.approx(1.0 / 3)
+    now = queued_runs(door, 12, between=0.5, more=1)
+    # Nine turns tell what is usual, and of the last run not all is known: three are added to the way alone, 0 s.
+    assert door.shape.overhead(4) == pytest.approx(3 * 0.5 / 4)
     # Of one row, which runs, and of the request's own run a quarter of that is expected.
-    overhead = 1.0 / 12
+    overhead = 3 * 0.5 / 16
     with pytest.raises(Overloaded):
         door.come(now, MARGIN * (2 + 2 * overhead) - 0.01)
     door.come(now, MARGIN * (2 + 2 * overhead) + 1e-9)
 
 
+def queued_runs(door: Door, count: int, *, between: float, more: int, now: float = 0.0) -> float:
+    """So many runs of four rows, of 1 s each, one after another, and `more` rows behind them; the time after them."""
+    for _ in range(4 * count + more):
+        door.come(now, 600.0)
+    batch = door.cut(now)
+    for _ in range(count):
+        assert batch is not None
+        now += 1.0
+        door.backlog.ended(batch, 1.0, now)
+        now += between
+        batch = door.cut(now)
+    return now
+
+
 def test_a_small_batch_does_not_pay_for_the_answers_of_the_large_one_before_it() -> None:
     door = Door()
     turns = Turns(CostTable(4))
-    for rows in (4, 1, 4, 1, 4, 1, 4):
-        turns.ended(Batch([], rows, door.shape, False, 0.0), 0.0)
+    for rows in (4, 1) * 7:
+        turns.ended(door.shape, rows, 0.0)
         turns.cut(0.4 if rows == 1 else 0.1)
-    # 0.5 s pass for five rows; to begin with the way alone was expected, 0 s.
-    assert door.shape.overhead(4) == pytest.approx((0.0 + 0.4 + 0.4) / 3)
-    assert door.shape.overhead(1) == pytest.approx((0.0 + 0.1 + 0.1 + 0.1) / 4)
+    # 0.5 s pass for five rows; to begin with the way alone was expected, 0 s, and it was told of each but the last.
+    assert door.shape.overhead(4) == pytest.approx(0.4 * 3 / 4)
+    assert door.shape.overhead(1) == pytest.approx(0.1 * 2 / 3)
 
 
-def test_a_pause_in_which_nothing_waits_is_no_work_of_the_event_loop() -> None:
+def test_a_stop_of_the_whole_process_between_two_runs_is_not_expected_again() -> None:
     door = Door()
-    for _ in range(5):
-        door.come(0.0, 600.0)
-    batch = door.cut(0.0)
-    assert batch is not None
-    door.backlog.ended(batch, 1.0, 1.0)
+    turns = Turns(CostTable(4))
+    for turn in range(40):
+        # Counts that are seen rarely would keep it.
+        turns.ended(door.shape, 3 if turn == 30 else 4, 0.0)
+        turns.cut(60.0 if turn == 30 else 0.008)
+    assert door.shape.overhead(4) < 0.02
+    assert door.shape.overhead(3) < 0.05
+
+
+def test_what_passes_while_nothing_waits_is_no_work_of_the_event_loop() -> None:
+    door = Door()
+    now = queued_runs(door, 12, between=0.1, more=4)
+    expected = door.shape.overhead(4)
+    assert expected > 0.0
     for queue in list(door.backlog.active):
         for ticket in list(queue):
             door.backlog.withdraw(ticket)
-    door.come(100.0, 600.0)
-    door.cut(100.0)
-    assert door.shape.overhead(4) == 0.0
+    running = door.device.load.running
+    assert running is not None
+    door.backlog.ended(running, 1.0, now + 1.0)
+    queued_runs(door, 4, between=0.1, more=1, now=now + 100.0)
+    assert expected <= door.shape.overhead(4) <= 0.1
 
 
 def test_other_shapes_before_it_count() -> None:

@@ -137,6 +137,18 @@ class Load:
                         task.result()
                 await asyncio.sleep(0.01)
 
+    async def everywhere(self, process: Any, another: Callable[[int], Client]) -> None:
+        """Returns once every front end has clients, of which this adds as many as that takes.
+
+        A front end that isn't scheduled for a moment gets none of those that connect meanwhile.
+        """
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await self.good(1)
+            while not {client.owner for client in self.clients} >= set(front_ends_of(process)):
+                self.clients.append(another(len(self.clients)))
+                self._tasks.append(asyncio.create_task(self.clients[-1].run()))
+                await self.good(1)
+
     async def stop(self) -> None:
         for client in self.clients:
             client.stopped = True
@@ -169,6 +181,7 @@ async def test_answers_belong_to_their_requests_on_every_front_end(
 ) -> None:
     with serve(wide, "--workers", "2") as process:
         load = Load([Client(process, seed, WIDTH) for seed in range(16)])
+        await load.everywhere(process, lambda seed: Client(process, seed, WIDTH))
         await load.good(50)
         await load.stop()
         answered = sum(len(client.codes) for client in load.clients)
@@ -217,6 +230,7 @@ async def test_a_front_end_that_is_killed_takes_its_own_connections_alone(
 ) -> None:
     with serve(wide, "--workers", "2") as process:
         load = Load([Client(process, seed, WIDTH) for seed in range(16)])
+        await load.everywhere(process, lambda seed: Client(process, seed, WIDTH))
         await load.good(20)
         victim, other = front_ends_of(process)
         counted = await metric(process, "tidegate_requests_total{code")
@@ -242,6 +256,7 @@ async def test_models_are_exchanged_under_load_without_a_lost_request(
 ) -> None:
     with hosted("--workers", "2") as process:
         load = Load([Client(process, seed, 2, "double", (2, 5, 7)) for seed in range(12)])
+        await load.everywhere(process, lambda seed: Client(process, seed, 2, "double", (2, 5, 7)))
         for factor in (5, 7):
             await load.good(20)
             repository.put("double", 1, times(factor))

@@ -12,6 +12,7 @@ import orjson
 import pytest
 
 from .stored_models import SECONDS, Repository, body, first, index, post, times, until
+from .under_way import under_way
 
 pytestmark = pytest.mark.integration
 
@@ -153,15 +154,11 @@ async def test_an_unloaded_model_answers_the_requests_that_it_has(
     hosted: Callable[..., Any], repository: Repository, slow: onnx.ModelProto
 ) -> None:
     repository.put("slow", 1, slow)
-    counting = {"inputs": [{"name": "n", "shape": [], "datatype": "INT64", "data": [1_000_000]}]}
+    counting = {"inputs": [{"name": "n", "shape": [], "datatype": "INT64", "data": [5_000_000]}]}
     with hosted() as process:
         url = process.url("/v2/models/slow/infer")
         async with httpx2.AsyncClient(timeout=SECONDS) as client:
-            running = [asyncio.create_task(client.post(url, json=counting)) for _ in range(2)]
-            inflight = 'tidegate_inflight{model="slow",version="1"} 2.0'
-            async with asyncio.timeout(SECONDS):
-                while inflight not in (await client.get(process.admin_url("/metrics"))).text:
-                    pass
+            running = await under_way(process, client, counting, 2, "slow")
             unloaded = await client.post(process.admin_url("/v2/repository/models/slow/unload"))
             assert unloaded.status_code == 200
             assert index(process)["slow", "1"][0] == "UNLOADING"

@@ -14,6 +14,8 @@ import httpx2
 import onnx
 import pytest
 
+from .under_way import under_way
+
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio]
 
 PATIENCE_SECONDS = 60.0
@@ -119,7 +121,7 @@ class Clients:
 
 
 async def test_a_run_without_end_is_ended_at_its_deadline(serve: Callable[..., Any], slow: onnx.ModelProto) -> None:
-    with serve(slow, "--isolate", "--timeout-seconds", "0.5") as process:
+    with serve(slow, "--isolate", "--timeout-seconds", "3") as process:
         assert not maps_onnx_runtime(process.popen.pid)
         assert maps_onnx_runtime(child_of(process))
         url = process.url("/v2/models/m/infer")
@@ -163,13 +165,7 @@ async def test_a_signal_to_the_whole_group_drains_before_the_child_ends(
     with serve(slow, "--isolate", "--drain-seconds", "0.2", "--max-batch-size", "1") as process:
         child = child_of(process)
         async with httpx2.AsyncClient(timeout=30) as client:
-            url = process.url("/v2/models/m/infer")
-            requests = [asyncio.create_task(client.post(url, json=counting(200_000))) for _ in range(3)]
-            while (
-                'tidegate_inflight{model="m",version="1"} 3.0'
-                not in (await client.get(process.admin_url("/metrics"))).text
-            ):
-                pass
+            requests = await under_way(process, client, counting(200_000), 3)
             with watched(child) as ended:
                 os.kill(child, sent)
                 process.popen.send_signal(sent)

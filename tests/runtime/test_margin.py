@@ -11,7 +11,7 @@ from tidegate_runtime.batching import entrance
 from tidegate_runtime.batching.margin import GAIN, MOST, RATE, Margin
 from tidegate_runtime.batching.policy import MARGIN
 from tidegate_runtime.batching.tickets import WAITING, Batch, Ticket
-from tidegate_runtime.errors import ExecutionFailed, Overloaded, RunEnded
+from tidegate_runtime.errors import ExecutionFailed, Overloaded, RejectedByModel, RunEnded
 
 from .simulation import Arrival, Cost, poisson, simulate, warm
 from .test_admission import Door
@@ -96,7 +96,50 @@ def test_a_request_that_is_given_up_widens_the_margin_too() -> None:
     door.backlog.ended(batch, 2.4, 2.4)
     assert door.cut(2.4) is not None
     assert [ticket.deadline for ticket in door.dropped] == [2.5]
+    batch = door.device.load.running
+    assert batch is not None
+    door.backlog.ended(batch, 1.0, 3.4)
     assert door.backlog.margin.value == pytest.approx(MARGIN + GAIN * (1 - RATE))
+
+
+def test_a_run_behind_which_many_are_given_up_tells_once() -> None:
+    door = Door()
+    door.come(0.0, 60.0)
+    batch = door.cut(0.0)
+    assert batch is not None
+    for _ in range(31):
+        door.come(0.0, 60.0).tight = True
+    door.come(0.0, 600.0)
+    door.backlog.ended(batch, 59.5, 59.5)
+    following = door.cut(59.5)
+    assert following is not None
+    assert len(door.dropped) == 31
+    door.backlog.ended(following, 1.0, 60.5)
+    assert door.backlog.margin.value == pytest.approx(MARGIN + GAIN * (1 - RATE))
+
+
+def test_what_runs_again_by_parts_tells_nothing() -> None:
+    door = Door()
+    door.come(0.0, 60.0)
+    first = door.cut(0.0)
+    assert first is not None
+    for _ in range(4):
+        door.come(0.0, 2.5)
+    door.backlog.ended(first, 1.0, 1.0)
+    batch, now = door.cut(1.0), 2.0
+    assert batch is not None
+    assert batch.tickets[0].tight
+    door.backlog.failed(batch, RejectedByModel("one of them"), 1.0, now)
+    parts = 0
+    while (part := door.cut(now)) is not None:
+        now += 1.0
+        door.backlog.ended(part, 1.0, now)
+        parts += 1
+        if not door.backlog.depth:
+            break
+    assert parts >= 2
+    assert now > 2.5
+    assert door.backlog.margin.value == MARGIN
 
 
 def test_a_late_run_of_requests_with_time_to_spare_tells_nothing() -> None:

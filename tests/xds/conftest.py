@@ -143,6 +143,8 @@ class Load:
     def __init__(self, session: aiohttp.ClientSession, url: str, host: str) -> None:
         self.statuses: Counter[int | str] = Counter()
         self.revisions: Counter[str] = Counter()
+        self.last: dict[str, float] = {}
+        """When each of them answered last, by the loop's clock."""
         self._session = session
         self._url = f"{url}/v2/models/churn/infer"
         self._headers = {"Host": host}
@@ -196,6 +198,7 @@ class Load:
             else:
                 self.statuses[status] += 1
                 self.revisions[str(revision)] += 1
+                self.last[str(revision)] = asyncio.get_running_loop().time()
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from tidegate_operator.fit.forecast import PLACED, Forecast, Wanted, forecast, h
 from tidegate_operator.install import Install
 from tidegate_operator.kube.census import KEPT_SECONDS, LONG_KEPT_SECONDS
 from tidegate_operator.kube.objects import POD
-from tidegate_operator.observed import Workload
+from tidegate_operator.observed import PODS_REFUSED, Workload
 from tidegate_operator.rollout.capacity import Bounds
 from tidegate_operator.service import Service
 
@@ -73,7 +73,9 @@ def _wanted(
         missing = max(limits.low, workload.wanted) - max(workload.ready, sum(placed))
         if missing > 0 and (pod := _pod(service, name, install)) is not None:
             made = placed.count(False)
-            asked = max(0, workload.wanted - len(placed))
+            # Of pods that the API server refuses, as a quota has it do, nobody hears until it takes them.
+            refused = workload.failure is not None and workload.failure.reason == PODS_REFUSED
+            asked = 0 if refused else max(0, workload.wanted - len(placed))
             yield Wanted(name, pod, missing, min(missing, made), min(missing, made + asked))
 
 

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from tidegate_operator import naming
 
@@ -97,6 +97,10 @@ def is_ready(pod: Object) -> bool:
     return _is_ready(pod.get("status", {})) and "deletionTimestamp" not in pod["metadata"]
 
 
+PODS_REFUSED: Final = "PodsRefused"
+"""The reason of a failure by which no pod is made at all."""
+
+
 def settled(deployment: Object) -> bool:
     """Whether a Deployment has the pods that it wants, all of them ready and of its template, and no others."""
     spec, status = deployment["spec"], deployment.get("status", {})
@@ -143,7 +147,7 @@ def _refusal(status: Object) -> Failure | None:
     """Why no pod could be made at all: a quota or a policy that refuses it."""
     for condition in status.get("conditions", []):
         if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
-            return Failure("PodsRefused", condition.get("message", ""))
+            return Failure(PODS_REFUSED, condition.get("message", ""))
     return None
 
 

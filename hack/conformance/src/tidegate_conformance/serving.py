@@ -6,6 +6,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,9 @@ from tidegate_conformance.target import Endpoint
 READY_SECONDS: Final = 120.0
 _POLL_SECONDS: Final = 0.05
 _LOG_SHOWN: Final = 300
+
+Ports = Callable[[int], list[int]]
+"""So many that are free."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +48,9 @@ class Command:
 class Server:
     """One process. It may still be starting: `wait` says when it is ready."""
 
-    def __init__(self, command: Command, places: dict[str, str], log: Path) -> None:
-        rest, grpc, admin = _free_ports(3)
-        ports = {"port": str(rest), "grpc_port": str(grpc), "admin_port": str(admin)}
+    def __init__(self, command: Command, places: dict[str, str], log: Path, ports: Ports | None = None) -> None:
+        rest, grpc, admin = (ports or _free_ports)(3)
+        named = {"port": str(rest), "grpc_port": str(grpc), "admin_port": str(admin)}
         self._log = log
         administered = rest if command.administers_data_port else admin if "{admin_port}" in command.template else 0
         self.endpoint = Endpoint(
@@ -55,7 +59,7 @@ class Server:
             f"http://127.0.0.1:{administered}" if administered else "",
         )
         with log.open("wb") as output:
-            self._process = subprocess.Popen(command.words(places | ports), stdout=output, stderr=output)
+            self._process = subprocess.Popen(command.words(places | named), stdout=output, stderr=output)
 
     def __enter__(self) -> Self:
         return self
@@ -82,8 +86,10 @@ class Server:
 class LocalServers:
     """A target that starts its servers itself, each when one of its models is first asked for."""
 
-    def __init__(self, command: Command, repository: Path, logs: Path) -> None:
+    def __init__(self, command: Command, repository: Path, logs: Path, ports: Ports | None = None) -> None:
+        """`ports` chooses those of a server; any that are free if it is left out."""
         self._command = command
+        self._ports = ports
         self._repository = repository
         self._logs = logs
         self._servers: dict[str, Server] = {}
@@ -99,7 +105,7 @@ class LocalServers:
         """The model's server, once it is ready. Raises `Skip` if it doesn't start."""
         name = "all" if self._command.serves_all else model
         if name not in self._servers:
-            server = Server(self._command, self._places(model), self._logs / f"{name}.log")
+            server = Server(self._command, self._places(model), self._logs / f"{name}.log", self._ports)
             self._servers[name] = self._running.enter_context(server)
         return self._servers[name].wait()
 

@@ -14,7 +14,7 @@ from tidegate_runtime.batching.entrance import Entrance
 from tidegate_runtime.batching.merging import longest, merged
 from tidegate_runtime.batching.padding import Padding
 from tidegate_runtime.batching.place import Place
-from tidegate_runtime.batching.policy import DEFAULT_LEVEL, LEAST_HOLD_SECONDS, MARGIN, BatchPolicy
+from tidegate_runtime.batching.policy import DEFAULT_LEVEL, LEAST_HOLD_SECONDS, BatchPolicy
 from tidegate_runtime.batching.recovery import parts
 from tidegate_runtime.batching.tickets import OVER, RUNNING, WAITING, Batch, Queue, Ticket
 from tidegate_runtime.batching.turns import Turns
@@ -53,7 +53,7 @@ class Backlog(Entrance):
         if shape.cap < policy.max_rows or shape.best(total) != total or count > policy.queue_size:
             return None
         # What it takes is predicted as anybody's, and looked at again when it is cut.
-        if now + MARGIN * (work.mean + sqrt(max(0.0, work.spread))) > earliest or now + cost.p99 > earliest:
+        if now + self.margin.value * (work.mean + sqrt(max(0.0, work.spread))) > earliest or now + cost.p99 > earliest:
             return None
         if now >= earliest or not self.place.on_loop(shape, total, now):
             return None
@@ -137,7 +137,7 @@ class Backlog(Entrance):
         tickets, self.dropped = taken(queue, self.policy.max_rows, depth, now, self.policy.preferred)
         if self.dropped:
             if any(ticket.tight for ticket in self.dropped):
-                self.margin.told(late=True)
+                self.margin.missed = True
             for ticket in self.dropped:
                 self.withdraw(ticket)
             return None
@@ -153,7 +153,7 @@ class Backlog(Entrance):
         if urgent.tight or self.margin.missed:
             self.margin.told(late=now > urgent.deadline)
         if self.depth and not self.load.shared:
-            self._turns.ended(batch, batch.started + seconds)
+            self._turns.ended(batch.shape, batch.rows, batch.started + seconds)
         self._observed(batch.shape, batch.rows, seconds, now)
         if batch.on_loop:
             self.place.ran(batch.shape, batch.rows, seconds, now)
@@ -198,6 +198,7 @@ class Backlog(Entrance):
         queue.length = batch.length
         for ticket in tickets:
             ticket.state = WAITING
+            ticket.tight = False  # No prediction is to blame for what becomes of it now.
             self.put(ticket, queue, batch.shape.work(queue.rows + ticket.rows))
 
     def _started(self, queue: Queue, tickets: list[Ticket], now: float) -> Batch:

@@ -35,7 +35,7 @@ from tidegate_runtime.batching.trials import REVIEW_RUNS, Best, Told, Trials
 
 UNCOUNTED: Final = 2
 MAX_COUNTS: Final = 64
-"""Row counts kept for a shape; the one not run for longest makes room."""
+"""Row counts kept for a shape; the one not run for longest makes room, powers of two last."""
 
 EXCESS_WEIGHT: Final = 1 / 64
 EXCESS_P99: Final = 5.84
@@ -142,7 +142,7 @@ class ShapeCosts:
         runs = self._runs.get(rows)
         if runs is None:
             if len(self._runs) >= MAX_COUNTS:
-                del self._runs[min(self._runs, key=lambda count: self._runs[count].touched)]
+                del self._runs[min(self._runs, key=self._kept_by)]
             runs = self._runs[rows] = Durations()
         runs.add(seconds)
         runs.touched = self._seen
@@ -159,6 +159,10 @@ class ShapeCosts:
             self.row_seconds = cost.mean / best if cost is not None else 0.0
             single = self.at(1)
             self.single_seconds = single.mean if single is not None else 0.0
+
+    def _kept_by(self, count: int) -> tuple[bool, int]:
+        # Powers of two last: of what lies between, figures can be made of theirs.
+        return count & (count - 1) == 0, self._runs[count].touched
 
     def forget(self) -> None:
         """Drops all figures: a run let in against them took less than half of what they said."""

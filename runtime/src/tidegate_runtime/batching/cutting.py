@@ -116,13 +116,10 @@ def _tried(queue: Queue, best: int, most: int, now: float) -> int:
 def _lesser(queue: Queue, best: int, now: float) -> int:
     """How many rows to run instead of `best`: fewer, to see what these cost, if that makes nobody late."""
     size = queue.shape.lesser(queue.rows)
-    if not size or size >= best:
+    if not size or size >= best or queue.first(size)[1] != size:
         return best
     waiting = [(ticket.rows, ticket.deadline) for ticket in queue]
     number, usual = filled(waiting, 0, size), filled(waiting, 0, best)
-    if sum(rows for rows, _ in waiting[:number]) != size:
-        return best
-
     mean = _means(queue.shape)
     late = in_time(waiting, number, best, now, mean) < in_time(waiting, usual, best, now, mean)
     queue.shape.try_lesser(size, late=late)
