@@ -14,17 +14,21 @@ from tidegate_runtime.batching.durations import WEIGHT
 class Overheads:
     """The figures of one shape, in seconds. `way` is that of the moment."""
 
-    __slots__ = ("_known", "_numbers")
+    __slots__ = ("_guesses", "_known", "_numbers")
 
     def __init__(self) -> None:
         self._known: dict[int, float] = {}
         self._numbers: dict[int, int] = {}
+        self._guesses: dict[int, float] = {}
+        """For other counts, kept until more is known: each arrival asks for that of the run in progress."""
 
     def at(self, rows: int, way: float) -> float:
         """O of `rows` ≥ 1; the way alone while nothing is known."""
         own = self._known.get(rows)
         if own is None:
-            own = self._guessed(rows)
+            own = self._guesses.get(rows)
+        if own is None:
+            own = self._guesses[rows] = self._guessed(rows)
         return way + own
 
     def told(self, rows: int, seconds: float) -> None:
@@ -33,11 +37,13 @@ class Overheads:
         self._numbers[rows] = number = self._numbers.get(rows, 1) + 1
         known = self._known.get(rows, 0.0)
         self._known[rows] = known + max(1 / number, WEIGHT) * (seconds - known)
+        self._guesses.clear()
 
     def forget(self, rows: int) -> None:
         """What is known of that count no longer holds."""
         self._known.pop(rows, None)
         self._numbers.pop(rows, None)
+        self._guesses.clear()
 
     def _guessed(self, rows: int) -> float:
         counts = sorted(self._known)
