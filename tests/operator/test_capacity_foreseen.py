@@ -41,15 +41,20 @@ async def test_a_first_revision_without_room_says_what_is_missing(operated: Oper
     assert told["message"] == f"{operated.revision('stable')} is to have a pod more than run: no node offers {GPU}"
 
 
+async def canary_of_a_new_model(found: OperatedCluster) -> str:
+    """Its revision, whose Deployment is just made."""
+    found.change(model=NEW_MODEL)
+    await found.operator.look()
+    await found.operator.reconcile(found.now)
+    return found.revision("canary")
+
+
 async def test_a_canary_without_room_says_so_and_goes_on_when_there_is_some(serving: Serving) -> None:
     found = await serving(scaling={"minReplicas": 2})
     assert found.condition("CapacityAvailable") == ("True", "Fits")
     assert found.nodes is not None
     found.nodes.offer(**{GPU: "0"})
-    found.change(model=NEW_MODEL)
-    await found.operator.look()
-    await found.operator.reconcile(found.now)
-    found.failing.add(found.revision("canary"))
+    found.failing.add(await canary_of_a_new_model(found))
     await found.settle()
     assert found.condition("CapacityAvailable") == ("False", "NoRoom")
     assert found.condition("Ready") == ("True", "Serving")
@@ -66,10 +71,7 @@ async def test_a_quota_that_refuses_pods_is_looked_at_again_for_nobody_tells_whe
     assert found.nodes is not None
     quota: Object = {"metadata": {"name": "gpus"}, "status": {"hard": {"pods": "1"}, "used": {"pods": "1"}}}
     found.nodes.quota.append(quota)
-    found.change(model=NEW_MODEL)
-    await found.operator.look()
-    await found.operator.reconcile(found.now)
-    found.refused.add(found.revision("canary"))
+    found.refused.add(await canary_of_a_new_model(found))
     await found.settle()
     assert found.condition("CapacityAvailable") == ("False", "NoRoom")
     outcome = await found.operator.reconcile(found.now)

@@ -57,11 +57,17 @@ def test_the_margin_is_within_its_bounds_and_holds_the_rate(told: list[bool]) ->
         assert margin.value - MARGIN >= risen - 1e-9
 
 
-def test_after_a_run_that_was_late_a_request_has_to_have_more_time() -> None:
+def with_one_in_progress() -> tuple[Door, Batch]:
+    """A run that began at 0 and tells nothing itself: what it is of has time to spare."""
     door = Door()
     door.come(0.0, 60.0)
-    first = door.cut(0.0)
-    assert first is not None
+    batch = door.cut(0.0)
+    assert batch is not None
+    return door, batch
+
+
+def test_after_a_run_that_was_late_a_request_has_to_have_more_time() -> None:
+    door, first = with_one_in_progress()
     door.come(0.0, 2 * MARGIN + 1e-9)
     door.backlog.ended(first, 1.0, 1.0)
     batch = door.cut(1.0)
@@ -103,10 +109,7 @@ def test_a_request_that_is_given_up_widens_the_margin_too() -> None:
 
 
 def test_a_run_behind_which_many_are_given_up_tells_once() -> None:
-    door = Door()
-    door.come(0.0, 60.0)
-    batch = door.cut(0.0)
-    assert batch is not None
+    door, batch = with_one_in_progress()
     for _ in range(31):
         door.come(0.0, 60.0).tight = True
     door.come(0.0, 600.0)
@@ -119,10 +122,7 @@ def test_a_run_behind_which_many_are_given_up_tells_once() -> None:
 
 
 def test_what_runs_again_by_parts_tells_nothing() -> None:
-    door = Door()
-    door.come(0.0, 60.0)
-    first = door.cut(0.0)
-    assert first is not None
+    door, first = with_one_in_progress()
     for _ in range(4):
         door.come(0.0, 2.5)
     door.backlog.ended(first, 1.0, 1.0)
@@ -143,10 +143,7 @@ def test_what_runs_again_by_parts_tells_nothing() -> None:
 
 
 def test_a_late_run_of_requests_with_time_to_spare_tells_nothing() -> None:
-    door = Door()
-    door.come(0.0, 60.0)
-    first = door.cut(0.0)
-    assert first is not None
+    door, first = with_one_in_progress()
     door.come(0.0, 10.0)
     door.backlog.ended(first, 1.0, 1.0)
     batch = door.cut(1.0)
@@ -157,15 +154,6 @@ def test_a_late_run_of_requests_with_time_to_spare_tells_nothing() -> None:
 
 WIDER = MARGIN + GAIN * (1 - RATE)
 """After one telling of late."""
-
-
-def with_one_in_progress() -> tuple[Door, Batch]:
-    """A run that began at 0 and tells nothing itself: what it is of has time to spare."""
-    door = Door()
-    door.come(0.0, 60.0)
-    batch = door.cut(0.0)
-    assert batch is not None
-    return door, batch
 
 
 def test_a_run_tells_that_somebody_gave_up_waiting_behind_it() -> None:

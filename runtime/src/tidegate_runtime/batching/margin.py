@@ -1,10 +1,10 @@
 """How much room predictions are given, learnt from what became of those who were let in by them. Pure.
 
-    margin += GAIN · (e - RATE),   e = 1 if a run's most urgent request was late, or was given up, or if somebody's
-                                   deadline came since the last run told, waiting or not; else 0
+    margin += GAIN · (e - RATE),   e = 1 if a run's most urgent request was late, or if since the last run told
+                                   somebody was given up or had the deadline come, waiting or not; else 0
 
-Who waits until the deadline is in no run that could tell. One run tells of all of them, since a stall that makes ten
-late is one.
+Who waits until the deadline, or is given up before, is in no run that could tell. One run tells of all of them, since a
+stall that makes ten late is one.
 
 A quantile tracked by what is seen, which holds RATE over time however the errors come about: a host that slows down for
 a second makes fifty runs longer at once, which no sum of their own scatter foretells (Gibbs and Candès, "Adaptive
@@ -37,12 +37,12 @@ class Margin:
     def __init__(self) -> None:
         self.value = MARGIN
         self.missed = False
-        """Whether the deadline came, since a run told, of somebody who was predicted to have little time to spare."""
+        """Whether, since a run told, a deadline couldn't be met that was predicted to leave little time to spare."""
 
     def told(self, *, late: bool) -> None:
-        """A run has ended, or was given up, whose most urgent request was predicted to have little time to spare.
+        """A run has ended whose most urgent request was predicted to have little time to spare, or with one `missed`.
 
-        Or behind which such a one was `missed`, which counts as `late`.
+        That counts as `late`, too.
         """
         self.value = min(MOST, max(MARGIN, self.value + GAIN * ((late or self.missed) - RATE)))
         self.missed = False
