@@ -11,12 +11,13 @@ import os
 import platform
 import resource
 import signal
+import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 from bench import generator, measure, report
-from bench.environments import Unavailable
+from bench.environments import Unavailable, python_of
 from bench.models import MODELS
 from bench.paths import DOCUMENTS, RESULTS
 from bench.plan import QUICK_SERVERS, Choice
@@ -75,7 +76,7 @@ def _measured(options: argparse.Namespace, choice: Choice) -> Path:
             "processors": os.cpu_count(),
             "memory_gib": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30,
             "kernel": platform.release(),
-            "python": platform.python_version(),
+            "python": _python(),
             "whole": not (options.words or options.quick),
             "seconds": options.seconds,
             "steal_bound": options.steal,
@@ -104,6 +105,13 @@ def _allow_connections() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+
+
+def _python() -> str:
+    """Of the Python that all servers run on: its version and compiler."""
+    told = "import platform as p; print(p.python_version(), 'built by', p.python_compiler())"
+    words = [str(python_of("")), "-c", told]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def _processor() -> str:

@@ -3,12 +3,11 @@
 import json
 import os
 import subprocess
-import sys
 from typing import Any
 
 import numpy as np
 
-from bench.environments import Unavailable
+from bench.environments import Unavailable, python_of
 from bench.models import MODELS
 from bench.paths import PEERS, cache
 from bench.process import SERVER_CPU
@@ -27,7 +26,7 @@ def measured(name: str) -> list[dict[str, Any]]:
     rows = cache() / "rows" / f"{name}.npz"
     rows.parent.mkdir(parents=True, exist_ok=True)
     np.savez(rows, allow_pickle=False, **model.rows(np.random.default_rng(7), 128))
-    words = ["taskset", "-c", str(SERVER_CPU), sys.executable, str(PEERS / "limits" / "compute.py"), str(rows)]
+    words = ["taskset", "-c", str(SERVER_CPU), str(python_of("")), str(PEERS / "limits" / "compute.py"), str(rows)]
     words += [str(SECONDS), *map(str, SIZES)]
     environment = {**os.environ, "BENCH_MODEL": str(model.path())}
     done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)

@@ -10,7 +10,6 @@ turn, and the least of each counts, since on a shared machine the rest is somebo
 import asyncio
 import json
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -23,7 +22,7 @@ import uvloop
 from uvicorn.server import ServerState
 
 from bench.bodies import V2_BINARY, V2_JSON, Form, encoded, single_rows
-from bench.environments import Unavailable
+from bench.environments import Unavailable, python_of
 from bench.models import MODELS
 from bench.process import SERVER_CPU
 from tidegate_runtime.metrics import ModelMetrics
@@ -83,7 +82,7 @@ def measured() -> dict[str, float]:
     Raises:
         Unavailable: it failed.
     """
-    words = ["taskset", "-c", str(SERVER_CPU), sys.executable, "-m", "bench.inside"]
+    words = ["taskset", "-c", str(SERVER_CPU), str(python_of("")), "-m", "bench.inside"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode:
         raise Unavailable(f"our hot way in process: {done.stderr.strip()[-600:]}")

@@ -4,7 +4,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import time
 import urllib.request
 import uuid
@@ -110,7 +109,7 @@ def started(server: Server, model: str, load: Path) -> Iterator[Running]:
     """
     name = uuid.uuid4().hex[:12]
     ports = dict(zip(("port", "grpc_port", "admin_port"), free_ports(3), strict=True))
-    python = python_of(server.peer, server.interpreter) if server.peer else Path(sys.executable)
+    python = python_of(server.peer, server.build)
     words = {
         **{key: str(port) for key, port in ports.items()},
         "python": str(python),

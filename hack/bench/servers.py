@@ -20,7 +20,7 @@ class Server:
         command: words with `{python}`, `{bin}`, `{here}` (the peer's folder), `{model}`, `{name}` and ports to fill in.
         forms: how it is spoken to, by protocol; `{model: form}` in `special` goes before.
         settings: what was chosen, for the report.
-        interpreter: the Python of its environment.
+        build: the Python of its environment; empty for the one that all have in common.
         batch: the largest batch it may make.
         wait_ms: how long it may wait for one, if it takes such a setting.
         models: the only ones it can serve; empty for all.
@@ -32,7 +32,7 @@ class Server:
     command: tuple[str, ...]
     forms: Mapping[str, Form]
     settings: str
-    interpreter: str = "3.11"
+    build: str = ""
     batch: int = 32
     wait_ms: int = 2
     special: Mapping[str, Form] = field(default_factory=dict)
@@ -95,7 +95,7 @@ SERVERS: Mapping[str, Server] = {
             _V2,
             "Triton's front ends and dynamic batcher (32, no delay) with a Python callable",
             # Its stub loads the system's libpython, which another build's standard library may not fit.
-            interpreter="/usr/bin/python3.11",
+            build="/usr/bin/python3.11",
         ),
         Server("kserve", "kserve", _SERVE, _V2, "one process; the SDK doesn't batch"),
         Server(

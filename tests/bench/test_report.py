@@ -39,7 +39,7 @@ def test_spread_and_noise_are_shown_beside_the_median() -> None:
 
 
 def test_the_rounds_that_figures_are_medians_of_are_counted() -> None:
-    machine = {"date": "2026-01-01", "processor": "A", "processors": 2, "memory_gib": 8.0, "kernel": "6"}
+    machine = {"date": "2026-01-01", "processor": "A", "processors": 2, "memory_gib": 8.0, "kernel": "6", "python": "3"}
     records = [{"kind": "machine", **machine}, *RECORDS]
     summary = Summary.of(records, 0.05)
     assert "Linux 6; 1 to 2 rounds a figure, in each" in report.page(summary, 0.05, [])
