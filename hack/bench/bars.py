@@ -110,26 +110,31 @@ def _fastest_peer(summary: Summary) -> str | None:
 
 def _overload(summary: Summary) -> Verdict:
     what = "transformer at twice the best rate"
-    bar = "goodput ≥ 95 % of best, refusals ≤ 5 ms, p99 of accepted within the deadline"
+    bar = "goodput ≥ 95 % of best, refusals ≤ 5 ms, p99 of those let in within the deadline"
     point = summary.point(OURS, "minilm", "json", "overload", 1024)
     if point is None:
         return _unknown(what, bar, "not measured")
     best = point.records[-1]["rate_asked"] / 2
     goodput = point.median("timely") / point.median("seconds") / best
-    refusal, answer = point.median("refusal_ms", "max"), point.median("latency_ms", "p99")
+    refusal, refused = point.median("refusal_ms", "max"), point.median("refused")
+    # Who is let in and then told that time is over was let in all the same.
+    timely = point.median("timely") / (point.median("good") + point.median("expired"))
     found = (
-        f"{goodput:.0%}, slowest refusal {refusal:.1f} ms, p99 {answer:.0f} ms, {point.median('refused'):,.0f} refused"
+        f"{goodput:.0%}, slowest of {refused:,.0f} refusals {refusal:.1f} ms, {timely:.1%} of those let in within it, "
+        f"p99 of answers {point.median('latency_ms', 'p99'):.0f} ms"
     )
-    kept = goodput >= 0.95 and refusal <= 5 and answer <= 500 and point.median("refused") > 0
+    kept = goodput >= 0.95 and refusal <= 5 and timely >= 0.99 and refused > 0
     return Verdict(what, bar, found, kept and not point.errors())
 
 
 def _refusal(summary: Summary) -> Verdict:
     what, bar = "tabular JSON, CPU of a refusal", "≤ half of an answer"
     point, answer = summary.point(OURS, "tabular", "json", "refusal", 32), summary.cheapest(OURS, "tabular", "json")
-    if point is None or answer is None or not point.median("refused"):
+    # Nothing can be done in their time; which of the two words says so is all the same here.
+    refused = point.median("refused") + point.median("expired") if point is not None else 0.0
+    if point is None or answer is None or not refused:
         return _unknown(what, bar, "no request was refused")
-    cost = point.median("cpu_seconds") / point.median("refused") * 1e6
+    cost = point.median("cpu_seconds") / refused * 1e6
     found = f"{cost:.1f} µs against {answer:.1f} µs"
     alone = summary.cheapest(_LOOP, "tabular", "json")
     if alone is not None:

@@ -33,8 +33,9 @@ SECONDS: Mapping[str, float] = {"minilm": 10.0, "minilm-mixed": 10.0, "cnn": 6.0
 CROWD, CROWD_SECONDS = 1000, 10.0
 READY_SECONDS = 180.0
 OTHER_PROTOCOL_SECONDS = 5.0
-# gRPC's UNAVAILABLE, RESOURCE_EXHAUSTED and DEADLINE_EXCEEDED; HTTP's own.
-REFUSALS: Mapping[str, list[int]] = {"http": [429, 503, 504], "grpc": [14, 8, 4]}
+# gRPC's UNAVAILABLE and RESOURCE_EXHAUSTED, and DEADLINE_EXCEEDED; HTTP's own.
+REFUSALS: Mapping[str, list[int]] = {"http": [429, 503], "grpc": [14, 8]}
+EXPIRIES: Mapping[str, list[int]] = {"http": [504], "grpc": [4]}
 
 
 @dataclass
@@ -198,7 +199,7 @@ class Run:
             # The same for all servers of a round: of other arrivals the p99 may be twice as high.
             "seed": crc32(f"{number} {point.name}".encode()),
         }
-        job["refusals"] = REFUSALS[form.transport]
+        job |= {"refusals": REFUSALS[form.transport], "expiries": EXPIRIES[form.transport]}
         if point.kind == "fixed":
             return {**job, "rate": point.rate}
         if point.kind in ("best", "overload"):
@@ -252,8 +253,9 @@ def told(result: Mapping[str, Any]) -> str:
     """A result in a line of progress."""
     cpu = result["cpu_seconds"] / max(1, result["good"]) * 1e6
     line = f"{result['rate']:,.0f}/s, {cpu:,.1f} µs CPU, p99 {result['latency_ms']['p99']:.2f} ms"
-    if result["refused"]:
-        line += f", {result['refused']} refused"
+    for kind in ("refused", "expired"):
+        if result[kind]:
+            line += f", {result[kind]} {kind}"
     return f"{line}, errors {result['errors']}: {result.get('first_error')}" if result["errors"] else line
 
 

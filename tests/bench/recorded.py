@@ -30,6 +30,7 @@ def point(
         "seconds": 1.0,
         "rate": rate,
         "refused": 0,
+        "expired": 0,
         "errors": {},
         "latency_ms": latency(),
         "refusal_ms": latency(0.0, 0.0),

@@ -112,14 +112,14 @@ async def test_a_share_of_the_answers_can_be_checked(load: Path, workload: Path)
     assert (result["good"], result["checked"]) == (16, 4)
 
 
-async def test_refusals_are_told_from_errors(load: Path, workload: Path) -> None:
+async def test_refusals_and_expiries_are_told_from_errors(load: Path, workload: Path) -> None:
     async def mixed(number: int, value: int) -> tuple[int, float]:
-        return (200, 429, 500, 200)[number % 4], 2.0 * value
+        return (200, 429, 500, 504)[number % 4], 2.0 * value
 
     async with answering(mixed) as (address, _):
-        result = await sent(load, workload, address, connections=1, count=16, refusals=[429, 503])
-    assert (result["good"], result["refused"], result["errors"]) == (8, 4, {"status 500": 4})
-    assert (result["latency_ms"]["count"], result["refusal_ms"]["count"]) == (8, 4)
+        result = await sent(load, workload, address, connections=1, count=16, refusals=[429, 503], expiries=[504])
+    assert (result["good"], result["refused"], result["expired"], result["errors"]) == (4, 4, 4, {"status 500": 4})
+    assert (result["latency_ms"]["count"], result["refusal_ms"]["count"]) == (4, 4)
 
 
 async def test_an_open_loop_counts_latency_from_the_intended_time_while_the_server_stalls(

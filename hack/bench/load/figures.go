@@ -25,6 +25,7 @@ type Result struct {
 	GoodInTime int64            `json:"good_inside"` // of those, the ones within Seconds
 	Timely     int64            `json:"timely"`      // good, and within the job's deadline (all of them if it has none)
 	Refused    int64            `json:"refused"`
+	Expired    int64            `json:"expired"`
 	Checked    int64            `json:"checked"` // answers whose values were compared
 	Unanswered int64            `json:"unanswered"`
 	Errors     map[string]int64 `json:"errors"`

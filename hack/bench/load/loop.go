@@ -221,7 +221,7 @@ func (l *loop) received(c *connection, data []byte) {
 	c.received = append(c.received[:0], data...)
 }
 
-// answer counts an answer: right, wrong, refused, or an error with its status.
+// answer counts an answer: right, wrong, refused, expired, or an error with its status.
 func (l *loop) answer(c *connection, whole *answer) {
 	now := l.now()
 	c.busy = false
@@ -249,6 +249,8 @@ func (l *loop) answer(c *connection, whole *answer) {
 	case slices.Contains(l.job.Refusals, whole.status):
 		f.result.Refused++
 		record(f.refusals, taken)
+	case slices.Contains(l.job.Expiries, whole.status):
+		f.result.Expired++
 	default:
 		f.failed(fmt.Sprintf("status %d", whole.status), fmt.Sprintf("%.300q", whole.body))
 	}

@@ -27,6 +27,7 @@ type Job struct {
 	CheckEvery  int     `json:"check_every"`   // 1: every answer's values are compared
 	Deadline    float64 `json:"deadline_seconds"`
 	Refusals    []int   `json:"refusals"` // HTTP statuses, or gRPC codes, that mean "not now"
+	Expiries    []int   `json:"expiries"` // or "let in, and not done in time"
 }
 
 func main() {
