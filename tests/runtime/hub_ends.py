@@ -2,18 +2,20 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from tidegate_runtime.batching.engine import Ran
-from tidegate_runtime.errors import RejectedByModel
+from tidegate_runtime.errors import RejectedByModel, RuntimeFault
 from tidegate_runtime.model.batchability import Verdict
 from tidegate_runtime.model.child import messages
 from tidegate_runtime.model.signature import Signature
 from tidegate_runtime.served_model import Limits, Loaded, ServedModel
 from tidegate_runtime.service import Service
+from tidegate_runtime.shared_memory.regions import Region
 from tidegate_runtime.tensors import Datatype, Feeds, TensorSpec
-from tidegate_runtime.workers import tally
+from tidegate_runtime.trace_settings import Told
+from tidegate_runtime.workers import questions, tally
 from tidegate_runtime.workers.link import Link
 from tidegate_runtime.workers.snapshot import Snapshot, encode
 
@@ -47,6 +49,47 @@ class Gated:
         self.open.set()
 
 
+class Recorded:
+    """Administration that keeps what it was asked to do, and answers as it was told."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[object, ...]] = []
+        self.fault: RuntimeFault | None = None
+
+    async def index(self, *, ready: bool) -> list[dict[str, str]]:
+        self._note("index", ready)
+        return [{"name": "m", "version": "1", "state": "READY"}]
+
+    async def load(self, name: str) -> None:
+        self._note("load", name)
+
+    async def unload(self, name: str) -> None:
+        self._note("unload", name)
+
+    async def log_levels(self, wanted: Mapping[str, object]) -> dict[str, bool | int]:
+        self._note("log_levels", wanted)
+        return {"log_info": False, "log_verbose_level": 0}
+
+    async def traces(self, model: str, wanted: Mapping[str, object]) -> Told:
+        self._note("traces", model, wanted)
+        return {"trace_rate": "7", "trace_level": ["TIMESTAMPS"]}
+
+    async def regions(self, name: str) -> list[Region]:
+        self._note("regions", name)
+        return [Region("r", "/r", 4, 8)]
+
+    async def register(self, region: Region) -> None:
+        self._note("register", region)
+
+    async def unregister(self, name: str) -> None:
+        self._note("unregister", name)
+
+    def _note(self, *asked: object) -> None:
+        if self.fault is not None:
+            raise self.fault
+        self.asked.append(asked)
+
+
 class Ends:
     """A hub's link and the other end of its line, raw; the model doubles rows of `width` numbers."""
 
@@ -60,13 +103,14 @@ class Ends:
         self.service.open("m", "1", Loaded(signature, Verdict(True, "declared"), self.engine))
         self.killed = asyncio.Event()
         self.untold = False
-        """Whether asking what was counted fails."""
+        """Whether answering a question fails."""
+        self.administration = Recorded()
         self.link, self.other = self.linked()
 
     def linked(self) -> tuple[Link, socket.socket]:
         """A link to a front end that knows the model as number 7, and the other end of its line."""
         line, other = messages.pair()
-        link = Link(line, self.killed.set, lambda _: None, self._totals)
+        link = Link(line, self.killed.set, lambda _: None, self._answer)
         link.tell(1, {7: self.model}, encode(Snapshot((), True, False)))
         return link, other
 
@@ -74,10 +118,12 @@ class Ends:
     def model(self) -> ServedModel:
         return self.service.model("m")
 
-    async def _totals(self) -> bytes:
+    async def _answer(self, question: bytes) -> bytes:
         if self.untold:
             raise RuntimeError("it can't be told")
-        return tally.encode_totals(await self.service.gather())
+        if question == questions.TOTALS:
+            return tally.encode_totals(await self.service.gather())
+        return await questions.answer(self.administration, question)
 
 
 @asynccontextmanager

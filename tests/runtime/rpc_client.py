@@ -81,8 +81,7 @@ class Peer:
         self.server = TRANSPORTS[self.transport](self.service)
         self.port = 0
         self._table = {
-            method.path: method
-            for method in methods(Servicer(self.service), Health(self.service), Administrator(self.service, None))
+            method.path: method for method in methods(Servicer(self.service), Health(self.service), Administrator(None))
         }
         self._channel: aio.Channel | None = None
 

@@ -1,6 +1,6 @@
 """What the administration port takes over HTTP and what it refuses, and what `--admin-on-data-port` opens."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import grpc
@@ -58,11 +58,12 @@ def test_the_log_level_can_be_changed(hosted: Callable[..., Any]) -> None:
         assert "model loaded" not in process.log.read_text().partition('"triple"')[2].partition('"ready"')[2]
 
 
+@pytest.mark.parametrize("options", [(), ("--workers", "2")], ids=["one process", "two front ends"])
 def test_triton_clients_administer_over_the_data_ports_where_they_are_opened(
-    hosted: Callable[..., Any], repository: Repository
+    hosted: Callable[..., Any], repository: Repository, options: Sequence[str]
 ) -> None:
     with (
-        hosted("--admin-on-data-port") as process,
+        hosted("--admin-on-data-port", *options) as process,
         triton_grpc.InferenceServerClient(f"127.0.0.1:{process.grpc_port}") as client,
     ):
         repository.put("double", 2, times(20))

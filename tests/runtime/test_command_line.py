@@ -143,7 +143,6 @@ def test_a_termination_message_fits_what_the_kubelet_keeps(text: str) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--admin-on-data-port"], "leave out --admin-on-data-port"),
         (["--grpc-transport", "grpcio"], "grpcio can't share a port between processes"),
         (["--workers", "65"], "less than or equal to 64"),
     ],

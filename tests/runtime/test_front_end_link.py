@@ -14,6 +14,7 @@ from tidegate_runtime.model.child.layout import arrange, pack
 from tidegate_runtime.workers import tally
 from tidegate_runtime.workers.line import Line, opened
 from tidegate_runtime.workers.mirror import Mirror
+from tidegate_runtime.workers.questions import TOTALS
 from tidegate_runtime.workers.records import HEAD, Cargo, Kind, Request, Requests, plain, request, requests
 from tidegate_runtime.workers.remote import Remote
 from tidegate_runtime.workers.snapshot import Snapshot
@@ -196,7 +197,7 @@ async def test_a_front_end_is_told_what_was_counted_of_a_model_that_runs() -> No
         uplink = Uplink(made.other)
         remote = Remote(uplink, 7, ("x",), made.model.metrics)
         await remote.infer({"x": np.zeros((1, WIDTH), np.float32)}, 1, made.service.clock() + 20)
-        (told,) = tally.decode_totals(await uplink.totals())
+        (told,) = tally.decode_totals(await uplink.ask(TOTALS))
         assert (told.model, sum(told.batch_rows.counts)) == ("m", 1)
         uplink.end()
 
@@ -206,5 +207,5 @@ async def test_a_front_end_that_asks_what_cannot_be_told_does_not_wait_for_it() 
         made.untold = True
         uplink = Uplink(made.other)
         with pytest.raises(ExecutionFailed, match="log says why"):
-            await uplink.totals()
+            await uplink.ask(TOTALS)
         uplink.end()

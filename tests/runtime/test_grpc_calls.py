@@ -323,7 +323,7 @@ async def test_a_port_that_is_taken_is_an_error(served: Peer) -> None:
 
 
 async def test_the_table_has_every_method_of_every_service(served: Peer) -> None:
-    table = methods(Servicer(served.service), Health(served.service), Administrator(served.service, None))
+    table = methods(Servicer(served.service), Health(served.service), Administrator(None))
     actual = {
         method.path: (
             method.request.DESCRIPTOR,

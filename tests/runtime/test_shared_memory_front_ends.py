@@ -46,8 +46,8 @@ def output(key: str) -> Any:
     return np.frombuffer((SHM / key[1:]).read_bytes()[128:160], np.float32).reshape(2, 4)
 
 
-def administer(process: Process, path: str, **body: Any) -> int:
-    return httpx2.post(process.admin_url(f"/v2/systemsharedmemory/{path}"), json=body, timeout=30).status_code
+def administer(url: Callable[[str], str], path: str, **body: Any) -> int:
+    return httpx2.post(url(f"/v2/systemsharedmemory/{path}"), json=body, timeout=30).status_code
 
 
 def codes(process: Process, connections: int = 12) -> set[int]:
@@ -62,15 +62,18 @@ def codes(process: Process, connections: int = 12) -> set[int]:
 
 @pytest.mark.integration
 @pytest.mark.asyncio
+@pytest.mark.parametrize("on_data_port", [False, True], ids=["administration port", "data port"])
 async def test_regions_hold_for_every_front_end_and_for_those_that_come_after(
-    serve: Callable[..., Any], double: onnx.ModelProto, key: str
+    serve: Callable[..., Any], double: onnx.ModelProto, key: str, on_data_port: bool
 ) -> None:
-    with serve(double, "--workers", "2", "--shared-memory-bytes", "4096") as process:
+    opened = ("--admin-on-data-port",) if on_data_port else ()
+    with serve(double, "--workers", "2", "--shared-memory-bytes", "4096", *opened) as process:
+        url = process.url if on_data_port else process.admin_url
         assert codes(process) == {400}, "nothing is registered"
-        assert administer(process, "region/r/register", key=key, byte_size=SIZE) == 200
+        assert administer(url, "region/r/register", key=key, byte_size=SIZE) == 200
         assert codes(process) == {200}
         assert np.array_equal(output(key), 2 * ROWS)
-        assert administer(process, "region/r/register", key=key, byte_size=SIZE) == 400
+        assert administer(url, "region/r/register", key=key, byte_size=SIZE) == 400
         extensions = httpx2.get(process.url("/v2")).json()["extensions"]
         assert "system_shared_memory" in extensions
         with triton_grpc.InferenceServerClient(f"127.0.0.1:{process.grpc_port}") as client:
@@ -87,11 +90,11 @@ async def test_regions_hold_for_every_front_end_and_for_those_that_come_after(
         wait_until_ready(process)
         assert codes(process) == {200}, "those that were started again know it, too"
 
-        assert administer(process, "unregister") == 200
+        assert administer(url, "unregister") == 200
         assert codes(process) == {400}
         (SHM / key[1:]).unlink()
         (SHM / key[1:]).write_bytes((3 * ROWS).tobytes() + bytes(SIZE - ROWS.nbytes))
-        assert administer(process, "region/r/register", key=key, byte_size=SIZE) == 200
+        assert administer(url, "region/r/register", key=key, byte_size=SIZE) == 200
         assert codes(process) == {200}
         assert np.array_equal(output(key), 6 * ROWS), "the object that there is now, of the same name and key"
 

@@ -199,7 +199,7 @@ def serve(  # noqa: PLR0913, PLR0917 -- one parameter per option is how typer re
     if isolated and sys.platform != "linux":
         raise typer.BadParameter("a process of its own for the model needs Linux: give --no-isolate")
 
-    refused = combination_refusal(workers, grpc_port, grpc_transport, admin_on_data_port, shared_memory_bytes)
+    refused = combination_refusal(workers, grpc_port, grpc_transport, shared_memory_bytes)
     refused = refused or share_refusal(share_url, workers, tls=tls_certificate is not None)
     if refused is not None:
         raise typer.BadParameter(refused)

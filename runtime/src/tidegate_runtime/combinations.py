@@ -10,7 +10,6 @@ def combination_refusal(
     workers: int,
     grpc_port: int,
     grpc_transport: GrpcTransport,
-    admin_on_data_port: bool,
     shared_memory_bytes: int,
 ) -> str | None:
     """Why these can't all be honoured, with the way out; None if they can."""
@@ -25,8 +24,6 @@ def combination_refusal(
         return (
             "grpcio can't share a port between processes: give --grpc-transport nghttp2, --grpc-port -1 or --workers 1"
         )
-    if admin_on_data_port:
-        return "front ends serve no administration: leave out --admin-on-data-port, or --workers"
     return None
 
 

@@ -4,26 +4,23 @@ from typing import Any, NoReturn
 
 from google.protobuf.message import Message
 
-from tidegate_runtime import logs
+from tidegate_runtime.administration import Administration
 from tidegate_runtime.errors import InvalidRequest, NotServed
-from tidegate_runtime.hosting import Host, refuse_overrides
+from tidegate_runtime.hosting import refuse_overrides
 from tidegate_runtime.naming import ADMIN_PORT
 from tidegate_runtime.rpc.call import Call
 from tidegate_runtime.rpc.protos import inference_pb2 as pb
-from tidegate_runtime.service import Service
-from tidegate_runtime.shared_memory.regions import CUDA, Region, Regions, served
-from tidegate_runtime.tracing.administration import change_settings
+from tidegate_runtime.shared_memory.regions import CUDA, Region
 
 
 class Administrator:
-    """Without a `host`, every method raises `NotServed`.
+    """Without what may be administered, every method raises `NotServed`.
 
     Whoever may send requests may not, by that alone, change what is served.
     """
 
-    def __init__(self, service: Service, host: Host | None) -> None:
-        self._service = service
-        self._host = host
+    def __init__(self, administered: Administration | None) -> None:
+        self._administered = administered
 
     async def index(self, request: pb.RepositoryIndexRequest, _call: Call) -> pb.RepositoryIndexResponse:
         """All versions and their states."""
@@ -32,26 +29,23 @@ class Administrator:
 
     async def load(self, request: pb.RepositoryModelLoadRequest, _call: Call) -> pb.RepositoryModelLoadResponse:
         """Once it is loaded. Raises `NotFound`, `LoadFailed`, `InvalidRequest`."""
-        host, name = self._served(), _model_name(request)
+        administered, name = self._served(), _model_name(request)
         refuse_overrides(request.parameters)
-        await host.load(name)
+        await administered.load(name)
         return pb.RepositoryModelLoadResponse(model_name=name, isLoaded=True)
 
     async def unload(self, request: pb.RepositoryModelUnloadRequest, _call: Call) -> pb.RepositoryModelUnloadResponse:
         """Once it takes no more requests. Raises `NotFound`, `InvalidRequest`."""
-        host, name = self._served(), _model_name(request)
+        administered, name = self._served(), _model_name(request)
         refuse_overrides(request.parameters, "unload_dependents")
-        await host.unload(name)
+        await administered.unload(name)
         return pb.RepositoryModelUnloadResponse(model_name=name, isUnloaded=True)
 
     async def log_settings(self, request: pb.LogSettingsRequest, _call: Call) -> pb.LogSettingsResponse:
         """What is logged, after the change that was asked for. Raises `InvalidRequest`."""
-        self._served()
-        logs.set_levels({name: _chosen(value) for name, value in request.settings.items()})
-        if request.settings:
-            await self._service.spread()
+        wanted = {name: _chosen(value) for name, value in request.settings.items()}
         answer = pb.LogSettingsResponse()
-        for name, value in logs.levels().items():
+        for name, value in (await self._served().log_levels(wanted)).items():
             if isinstance(value, bool):
                 answer.settings[name].bool_param = value
             else:
@@ -60,13 +54,9 @@ class Administrator:
 
     async def trace_setting(self, request: pb.TraceSettingRequest, _call: Call) -> pb.TraceSettingResponse:
         """The trace settings, after the change that was asked for. Raises `InvalidRequest`."""
-        self._served()
         wanted = {name: list(setting.value) for name, setting in request.settings.items()}
         answer = pb.TraceSettingResponse()
-        told = change_settings(self._service, request.model_name, wanted)
-        if wanted:
-            await self._service.spread()
-        for name, value in told.items():
+        for name, value in (await self._served().traces(request.model_name, wanted)).items():
             answer.settings[name].value.extend([value] if isinstance(value, str) else value)
         return answer
 
@@ -75,7 +65,7 @@ class Administrator:
     ) -> pb.SystemSharedMemoryStatusResponse:
         """The region of that name, without one all of them. Raises `NotFound`."""
         answer = pb.SystemSharedMemoryStatusResponse()
-        for region in self._regions().status(request.name):
+        for region in await self._served().regions(request.name):
             told = answer.regions[region.name]
             told.name, told.key, told.offset, told.byte_size = region.name, region.key, region.offset, region.size
         return answer
@@ -84,19 +74,14 @@ class Administrator:
         self, request: pb.SystemSharedMemoryRegisterRequest, _call: Call
     ) -> pb.SystemSharedMemoryRegisterResponse:
         """Once requests may use the region. Raises `InvalidRequest`, `AlreadyExists`."""
-        self._regions().register(Region(request.name, request.key, request.offset, request.byte_size))
-        await self._service.spread()
+        await self._served().register(Region(request.name, request.key, request.offset, request.byte_size))
         return pb.SystemSharedMemoryRegisterResponse()
 
     async def unregister(
         self, request: pb.SystemSharedMemoryUnregisterRequest, _call: Call
     ) -> pb.SystemSharedMemoryUnregisterResponse:
         """Once no request may use the region; without a name, any region."""
-        if request.name:
-            self._regions().unregister(request.name)
-        else:
-            self._regions().unregister_all()
-        await self._service.spread()
+        await self._served().unregister(request.name)
         return pb.SystemSharedMemoryUnregisterResponse()
 
     async def cuda_shared_memory(self, _request: Message, _call: Call) -> NoReturn:
@@ -104,17 +89,13 @@ class Administrator:
         self._served()
         raise NotServed(CUDA)
 
-    def _regions(self) -> Regions:
-        self._served()
-        return served(self._service.regions)
-
-    def _served(self) -> Host:
-        if self._host is None:
+    def _served(self) -> Administration:
+        if self._administered is None:
             raise NotServed(
                 f"administrative methods are not on this port; they belong to the administration port, {ADMIN_PORT}, "
                 "unless --admin-on-data-port opens them here, too"
             )
-        return self._host
+        return self._administered
 
 
 def _model_name(request: pb.RepositoryModelLoadRequest | pb.RepositoryModelUnloadRequest) -> str:

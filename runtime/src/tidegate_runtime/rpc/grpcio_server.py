@@ -14,8 +14,8 @@ from typing import Any, Final, NoReturn
 import grpc
 from grpc import aio
 
+from tidegate_runtime.administration import Administration
 from tidegate_runtime.errors import DeadlineExceeded, NotServed
-from tidegate_runtime.hosting import Host
 from tidegate_runtime.rpc.administrator import Administrator
 from tidegate_runtime.rpc.call import Call, status_of
 from tidegate_runtime.rpc.grpcio_patience import idle_seconds, message_seconds
@@ -43,12 +43,12 @@ MAX_MESSAGE_BYTES: Final = 2**31 - 1
 class RpcServer:
     """A server of the service's methods. It listens from `start` on, whether or not the model is loaded."""
 
-    def __init__(self, service: Service, host: Host | None = None) -> None:
-        """With a `host`, administrative methods are served, too."""
-        self._servicer = Servicer(service, administrative=host is not None)
+    def __init__(self, service: Service, administered: Administration | None = None) -> None:
+        """With what may be `administered`, administrative methods are served, too."""
+        self._servicer = Servicer(service, administrative=administered is not None)
         self._health = Health(service)
         self._server = aio.server(options=_options(service.limits.max_body_bytes))
-        table = methods(self._servicer, self._health, Administrator(service, host))
+        table = methods(self._servicer, self._health, Administrator(administered))
         handlers = _Handlers(service, table)
         self._server.add_generic_rpc_handlers((handlers,))
 

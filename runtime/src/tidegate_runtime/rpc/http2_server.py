@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from tidegate_nghttp2 import Scratch
-from tidegate_runtime.hosting import Host
+from tidegate_runtime.administration import Administration
 from tidegate_runtime.listening import listener
 from tidegate_runtime.rpc.administrator import Administrator
 from tidegate_runtime.rpc.health import Health
@@ -30,12 +30,15 @@ MAX_MESSAGE_BYTES: Final = 2**31 - 1
 class Http2Server:
     """A server of the service's methods. It listens from `start` on, whether or not the model is loaded."""
 
-    def __init__(self, service: Service, host: Host | None = None) -> None:
-        """With a `host`, administrative methods are served, too. Raises `Unavailable` if libnghttp2 isn't there."""
+    def __init__(self, service: Service, administered: Administration | None = None) -> None:
+        """With what may be `administered`, administrative methods are served, too.
+
+        Raises `Unavailable` if libnghttp2 isn't there.
+        """
         self._service = service
-        self._servicer = Servicer(service, administrative=host is not None)
+        self._servicer = Servicer(service, administrative=administered is not None)
         self._health = Health(service)
-        table = {method.path: method for method in methods(self._servicer, self._health, Administrator(service, host))}
+        table = {method.path: method for method in methods(self._servicer, self._health, Administrator(administered))}
         max_message_bytes = min(service.limits.max_body_bytes, MAX_MESSAGE_BYTES)
         on_refused = partial(refused, service)
 

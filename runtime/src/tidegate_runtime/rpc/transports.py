@@ -5,7 +5,7 @@ import socket
 from pathlib import Path
 from typing import Protocol
 
-from tidegate_runtime.hosting import Host
+from tidegate_runtime.administration import Administration
 from tidegate_runtime.naming import GrpcTransport
 from tidegate_runtime.service import Service
 
@@ -34,10 +34,10 @@ class Server(Protocol):
         """Takes no more calls, and returns once those in progress are answered or the grace is over."""
 
 
-def make_server(service: Service, host: Host | None, wanted: GrpcTransport) -> Server:
+def make_server(service: Service, administered: Administration | None, wanted: GrpcTransport) -> Server:
     """The wanted transport; grpcio where libnghttp2 isn't there, which log, metric and server metadata tell.
 
-    With a `host` administrative methods are served, too.
+    With what may be `administered`, administrative methods are served, too.
 
     Each is imported only if it is used, for what it costs in memory and in time at the start.
     """
@@ -47,13 +47,13 @@ def make_server(service: Service, host: Host | None, wanted: GrpcTransport) -> S
         from tidegate_runtime.rpc.http2_server import Http2Server  # noqa: PLC0415
 
         try:
-            return Http2Server(service, host)
+            return Http2Server(service, administered)
         except Unavailable as error:
             logger.warning("gRPC falls back to grpcio", extra={"wanted": wanted.value, "reason": str(error)})
             service.grpc_transport, service.grpc_reason = GrpcTransport.GRPCIO, str(error)
     from tidegate_runtime.rpc.grpcio_server import RpcServer  # noqa: PLC0415
 
-    return RpcServer(service, host)
+    return RpcServer(service, administered)
 
 
 def check_inheritable(wanted: GrpcTransport) -> None:

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
+from tidegate_runtime.administration import Administered
 from tidegate_runtime.hosting import Host
 from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.naming import EVIDENCE_PATH, METRICS_PATH
@@ -82,7 +83,7 @@ def create_admin_app(
         return Response() if service.ready else not_ready(service)
 
     app.include_router(model_facts(service))
-    app.include_router(administration(service, host))
+    app.include_router(administration(Administered(service, host)))
     faults.install(app)
     return app
 

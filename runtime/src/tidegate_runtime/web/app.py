@@ -6,8 +6,8 @@ import orjson
 from fastapi import APIRouter, FastAPI, Request, Response
 
 from tidegate_runtime import __version__
+from tidegate_runtime.administration import Administration
 from tidegate_runtime.describing import extensions
-from tidegate_runtime.hosting import Host
 from tidegate_runtime.naming import HOP_HEADER, LIVE_PATH, READY_PATH, SERVER_NAME
 from tidegate_runtime.protocol import v2_request, v2_response
 from tidegate_runtime.served_model import ServedModel
@@ -23,17 +23,17 @@ from tidegate_runtime.web.handed_request import handed_over
 from tidegate_runtime.web.v1 import v1_routes
 
 
-def create_app(service: Service, host: Host | None = None) -> FastAPI:
+def create_app(service: Service, administered: Administration | None = None) -> FastAPI:
     """The application of the data port. It has no middleware: what must hold on every way in is in the service.
 
-    With a `host`, administrative methods are served here, too.
+    With what may be `administered`, administrative methods are served here, too.
     """
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
-    app.include_router(_health(service, administrative=host is not None))
+    app.include_router(_health(service, administrative=administered is not None))
     app.include_router(model_facts(service))
     app.include_router(_models(service))
-    if host is not None:
-        app.include_router(administration(service, host))
+    if administered is not None:
+        app.include_router(administration(administered))
     app.include_router(v1_routes(service))
     app.include_router(connect_routes(service))
     faults.install(app)

@@ -5,7 +5,7 @@ import logging
 import socket
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
-from tidegate_runtime.hosting import Host
+from tidegate_runtime.administration import Administration
 from tidegate_runtime.rpc.transports import Server, make_server
 from tidegate_runtime.service import Service
 from tidegate_runtime.settings import ServeSettings
@@ -59,12 +59,12 @@ class Doors:
     async def open(
         cls,
         service: Service,
-        host: Host | None,
+        administered: Administration | None,
         settings: ServeSettings,
         data: socket.socket,
         rpc_listener: socket.socket | None = None,
     ) -> "Doors":
-        """Listens. With a `host`, administrative methods are served, too.
+        """Listens. With what may be `administered`, administrative methods are served, too.
 
         gRPC is served on `rpc_listener`; without one, on the port of the settings, unless it is off. Raises `OSError`
         if that can't be had, `StartupFailure` for a certificate that can't be used.
@@ -72,12 +72,12 @@ class Doors:
         certificate = Certificate(*settings.tls) if settings.tls else None
         rpc = None
         if settings.grpc_port >= 0:
-            rpc = make_server(service, host, settings.grpc_transport)
+            rpc = make_server(service, administered, settings.grpc_transport)
             port = await rpc.start(settings.host, settings.grpc_port, settings.tls, rpc_listener)
             logger.info("listening for gRPC", extra={"data": port, "transport": service.grpc_transport})
         grace = grace_seconds(settings)
         hot = protocol_class(service, HotConnection if service.tracer is None else TracedConnection)
-        http = HttpServer(create_app(service, host), hot, data, grace, certificate)
+        http = HttpServer(create_app(service, administered), hot, data, grace, certificate)
         return cls(http, rpc, grace, asyncio.create_task(_age(http, service), name="connections' age"))
 
     def readiness_changed(self) -> None:

@@ -15,6 +15,7 @@ import sys
 from typing import Final
 
 from tidegate_numbers import Reader, Unavailable
+from tidegate_runtime.administration import Administered
 from tidegate_runtime.collecting import freeze
 from tidegate_runtime.hosting import Host
 from tidegate_runtime.listening import listener
@@ -117,9 +118,10 @@ def _allow_connections() -> None:
 
 
 async def _front(service: Service, host: Host, settings: ServeSettings, data: socket.socket) -> Front:
+    administered = Administered(service, host) if settings.admin_on_data_port else None
     if settings.workers > 1:
-        return FrontEnds(service, settings, data)
-    return await Doors.open(service, host if settings.admin_on_data_port else None, settings, data)
+        return FrontEnds(service, settings, data, administered)
+    return await Doors.open(service, administered, settings, data)
 
 
 async def _started(host: Host) -> bool:

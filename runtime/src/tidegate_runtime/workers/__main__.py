@@ -22,6 +22,7 @@ from tidegate_runtime.web.doors import Doors, trace_sender
 from tidegate_runtime.workers import tally
 from tidegate_runtime.workers.accepting import Board, SharingLoop, listeners_of
 from tidegate_runtime.workers.mirror import Mirror
+from tidegate_runtime.workers.questions import TOTALS, Asking
 from tidegate_runtime.workers.snapshot import Snapshot
 from tidegate_runtime.workers.uplink import Uplink
 
@@ -51,8 +52,9 @@ async def attend(settings: ServeSettings, line: socket.socket, data: socket.sock
     """Serves until the hub says that it is enough, and all is answered."""
     front = _FrontEnd(settings, line)
     await front.told.wait()
+    administered = Asking(front.uplink.ask) if settings.admin_on_data_port else None
     # Not before it is known what there is: others accept meanwhile.
-    front.doors = await Doors.open(front.service, None, settings, data, rpc)
+    front.doors = await Doors.open(front.service, administered, settings, data, rpc)
     uplink = front.uplink
     freeze()
     uplink.ready(orjson.dumps({"grpc_transport": front.service.grpc_transport}))
@@ -91,7 +93,7 @@ class _FrontEnd:
         return [known.metrics for known in self.service.index()]
 
     async def _gather(self) -> Sequence[ModelMetrics]:
-        return tally.decode_totals(await self.uplink.totals())
+        return tally.decode_totals(await self.uplink.ask(TOTALS))
 
 
 if __name__ == "__main__":

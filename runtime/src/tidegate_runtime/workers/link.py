@@ -37,15 +37,15 @@ class Link:
         line: socket.socket,
         kill: Callable[[], None],
         changed: Callable[[bytes | None], None],
-        totals: Callable[[], Awaitable[bytes]],
+        answer: Callable[[bytes], Awaitable[bytes]],
     ) -> None:
-        """`kill` ends a front end that can't be understood. `totals` are what all processes have counted.
+        """`kill` ends a front end that can't be understood. `answer` answers its questions, or raises `RuntimeFault`.
 
         `changed` is called when the front end listens, with what it says of itself, and when it does as it was told.
         """
         self._kill = kill
         self._changed = changed
-        self._gather = totals
+        self._find = answer
         self._loop = asyncio.get_running_loop()
         self._models: dict[int, ServedModel] = {}
         self._handed: set[int] = set()
@@ -169,8 +169,6 @@ class Link:
                 self._models.pop(number).release()
             elif kind == Kind.SHOWN:
                 self._on_shown(number, started=bool(value))
-            elif kind == Kind.ASK_TOTALS:
-                self._answer_totals(number)
             else:
                 raise ValueError(f"a record of kind {kind}")
 
@@ -178,6 +176,8 @@ class Link:
         kind, _, _, number, value = HEAD.unpack(packet)
         if kind == Kind.SLAB:
             self._incoming.attach(number, descriptor)
+        elif kind == Kind.ASK:
+            self._inquire(number, opened(descriptor, value))
         elif kind == Kind.COUNTS:
             self.counts, self.spans_lost = tally.decode(opened(descriptor, value))
             asked = self._asked.get(number)
@@ -281,14 +281,12 @@ class Link:
                 shown.set_result(None)
         self._showing.clear()
 
-    def _answer_totals(self, number: int) -> None:
+    def _inquire(self, number: int, question: bytes) -> None:
         async def answer() -> None:
             try:
-                self._line.put_parcel(Kind.TOTALS, number, await self._gather())
-            except Exception:  # Whoever asked must not wait for ever.
-                logger.exception("what was counted can't be told")
-                fault = ExecutionFailed("what was counted can't be told; the server's log says why")
-                self._line.put(records.fault(number, encode_fault(fault)))
+                self._line.put_parcel(Kind.ANSWER, number, await self._find(question))
+            except Exception as error:  # Whoever asked must not wait for ever.
+                self._line.put(records.fault(number, encode_fault(_told(error))))
 
         task = asyncio.create_task(answer())
         self._tasks.add(task)
@@ -304,6 +302,13 @@ class Link:
         # The last array may be let go on the launch thread, or when all is over.
         with contextlib.suppress(RuntimeError):
             self._line.put_soon(plain(Kind.RELEASE, slab, offset))
+
+
+def _told(error: Exception) -> RuntimeFault:
+    if isinstance(error, RuntimeFault):
+        return error
+    logger.error("a front end's question can't be answered", exc_info=error)
+    return ExecutionFailed("the process with the models can't answer; the server's log says why")
 
 
 def _names(model: ServedModel) -> list[str]:

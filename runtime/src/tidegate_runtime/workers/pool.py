@@ -16,6 +16,8 @@ from typing import Final
 import orjson
 
 from tidegate_runtime import logs
+from tidegate_runtime.administration import Administration
+from tidegate_runtime.errors import NotServed
 from tidegate_runtime.listening import listener
 from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.model.child import messages
@@ -27,7 +29,7 @@ from tidegate_runtime.served_model import ServedModel
 from tidegate_runtime.service import Service, State
 from tidegate_runtime.settings import ServeSettings, encode_settings
 from tidegate_runtime.tls import Certificate
-from tidegate_runtime.workers import tally
+from tidegate_runtime.workers import questions, tally
 from tidegate_runtime.workers.accepting import Board, board_bytes
 from tidegate_runtime.workers.budget import Budget
 from tidegate_runtime.workers.link import Link
@@ -55,8 +57,14 @@ RPC_BACKLOG: Final = 1024
 class FrontEnds:
     """`settings.workers` front ends of a service, from here on until `close`."""
 
-    def __init__(self, service: Service, settings: ServeSettings, data: socket.socket) -> None:
-        """`data` is the data port's listener.
+    def __init__(
+        self,
+        service: Service,
+        settings: ServeSettings,
+        data: socket.socket,
+        administered: Administration | None = None,
+    ) -> None:
+        """`data` is the data port's listener. What may be `administered` there, if anything may.
 
         Raises `OSError` if that of gRPC can't be had, `StartupFailure` for a certificate that can't be used.
         """
@@ -66,6 +74,7 @@ class FrontEnds:
         self._service = service
         self._settings = settings
         self._data = data
+        self._administered = administered
         self._rpc: socket.socket | None = None
         if settings.grpc_port >= 0:
             check_inheritable(settings.grpc_transport)
@@ -164,7 +173,7 @@ class FrontEnds:
         arguments = [*COMMAND, encode_settings(self._settings), str(place)]
         while not self._leaving.is_set():
             self._board.gone(place)
-            front = FrontEnd(arguments, self._descriptors(), self._on_link_change, self._totals)
+            front = FrontEnd(arguments, self._descriptors(), self._on_link_change, self._answer)
             link = front.link
             self._links[link] = front
             self._accounts.began(place, front.usage)
@@ -202,8 +211,12 @@ class FrontEnds:
         self._complete = self._complete or len(listening) == self._settings.workers
         self._service.reachable = self._complete and bool(listening) and all(link.started for link in listening)
 
-    async def _totals(self) -> bytes:
-        return tally.encode_totals(await self.gather())
+    async def _answer(self, question: bytes) -> bytes:
+        if question == questions.TOTALS:
+            return tally.encode_totals(await self.gather())
+        if self._administered is None:
+            raise NotServed("administration is not on this port")
+        return await questions.answer(self._administered, question)
 
     def _all_told(self) -> tuple[dict[int, ServedModel], bytes, dict[int, int]]:
         """What `Link.tell` takes."""
@@ -244,7 +257,7 @@ class FrontEnd:
         arguments: Sequence[str],
         shared: Sequence[int],
         changed: Callable[[bytes | None], None],
-        totals: Callable[[], Awaitable[bytes]],
+        answer: Callable[[bytes], Awaitable[bytes]],
     ) -> None:
         """Starts it with the descriptors `shared`. Raises `OSError` if it can't be started."""
         line, other = messages.pair()
@@ -256,7 +269,7 @@ class FrontEnd:
                 line.close()
                 raise
         self.pid = self._spawned.pid
-        self.link = Link(line, self.kill, changed, totals)
+        self.link = Link(line, self.kill, changed, answer)
 
     @property
     def ended(self) -> "asyncio.Future[int]":

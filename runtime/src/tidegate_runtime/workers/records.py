@@ -2,10 +2,10 @@
 
 Both say SLAB (with a descriptor: a slab to read from), DROP (a slab that nothing lies in any more), RELEASE (tensors of
 the other that aren't used any more). The front end: READY once it listens, SHOWN once it does as MODELS said, REQUEST,
-or REQUESTS for several of one shape, WITHDRAW, COUNTS, ASK_TOTALS, LET_GO of a model version that it has nothing more
-for. The hub: OUTCOME or FAULT, or OUTCOMES for several that ran together, MODELS (all that is served), ASK_COUNTS,
-TOTALS, HANDED (a descriptor, of which the next MODELS tells), LEAVE. READY, MODELS,
-COUNTS and TOTALS come with a descriptor: they are long.
+or REQUESTS for several of one shape, WITHDRAW, COUNTS, ASK (a question), LET_GO of a model version that it has nothing
+more for. The hub: OUTCOME or FAULT, or OUTCOMES for several that ran together, MODELS (all that is served), ASK_COUNTS,
+ANSWER or FAULT to a question, HANDED (a descriptor, of which the next MODELS tells), LEAVE. READY, MODELS, COUNTS, ASK
+and ANSWER come with a descriptor: they are long.
 
 Each record is a multiple of 16 bytes, so that tensors in it are aligned.
 """
@@ -26,12 +26,12 @@ class Kind(IntEnum):
     WITHDRAW = 6
     LET_GO = 7
     COUNTS = 8
-    ASK_TOTALS = 9
+    ASK = 9
     OUTCOME = 10
     FAULT = 11
     MODELS = 12
     ASK_COUNTS = 13
-    TOTALS = 14
+    ANSWER = 14
     LEAVE = 15
     SHOWN = 16
     REQUESTS = 17

@@ -35,7 +35,7 @@ class Uplink:
         self._timed = timed
         self._number = 0
         self._pending: dict[int, Sent] = {}
-        self._totals: dict[int, asyncio.Future[bytes]] = {}
+        self._questions: dict[int, asyncio.Future[bytes]] = {}
         self.leave = asyncio.Event()
         """Set once the hub wants this process to end."""
         self.on_models: Callable[[Snapshot], None] = lambda _: None
@@ -105,14 +105,11 @@ class Uplink:
         """Says that this process has nothing more for that model version."""
         self._line.put(plain(Kind.LET_GO, number))
 
-    async def totals(self) -> bytes:
-        """What all processes have counted, as `tally.decode_totals` takes it.
-
-        Raises `ExecutionFailed` if the hub can't say.
-        """
+    async def ask(self, question: bytes) -> bytes:
+        """The hub's answer. Raises the `RuntimeFault` that it has instead, `ExecutionFailed` if it can't answer."""
         self._number = number = (self._number + 1) & 0xFFFFFFFF
-        self._totals[number] = answer = self._loop.create_future()
-        self._line.put(plain(Kind.ASK_TOTALS, number))
+        self._questions[number] = answer = self._loop.create_future()
+        self._line.put_parcel(Kind.ASK, number, question)
         content: bytes = await answer
         return content
 
@@ -170,16 +167,16 @@ class Uplink:
             self.on_models(told)
             self._line.put(plain(Kind.SHOWN, number, told.started))
         else:
-            answer = self._totals.pop(number)
+            answer = self._questions.pop(number)
             if not answer.done():
                 answer.set_result(opened(descriptor, value))
 
     def _fail(self, number: int, fault: RuntimeFault) -> None:
-        totals = self._totals.pop(number, None)
-        if totals is None:
+        answer = self._questions.pop(number, None)
+        if answer is None:
             self._settle(number, fault, None)
-        elif not totals.done():
-            totals.set_exception(fault)
+        elif not answer.done():
+            answer.set_exception(fault)
 
     def _mark(self, number: int, *, leads: bool) -> None:
         if leads and (sent := self._pending.get(number)) is not None:
