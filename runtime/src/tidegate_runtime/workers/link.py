@@ -4,18 +4,19 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Final
 
 from tidegate_runtime.batching.alike import Alike
 from tidegate_runtime.batching.tickets import Asked, Outputs, Ticket
-from tidegate_runtime.errors import ExecutionFailed, RuntimeFault
+from tidegate_runtime.errors import RuntimeFault
 from tidegate_runtime.model.child.faults import encode_fault
 from tidegate_runtime.served_model import ServedModel
 from tidegate_runtime.tensors import Array, Feeds
 from tidegate_runtime.workers import records, tally
 from tidegate_runtime.workers.asker import Asker, written
 from tidegate_runtime.workers.cargo import PACKET_STACK_BYTES, PACKET_TENSOR_BYTES, Incoming, Outgoing
+from tidegate_runtime.workers.inquiries import Answer, Inquiries
 from tidegate_runtime.workers.line import Line, opened
 from tidegate_runtime.workers.records import HEAD, Kind, Request, Requests, plain
 from tidegate_runtime.workers.stacks import shares
@@ -37,22 +38,20 @@ class Link:
         line: socket.socket,
         kill: Callable[[], None],
         changed: Callable[[bytes | None], None],
-        answer: Callable[[bytes], Awaitable[bytes]],
+        answer: Answer,
     ) -> None:
-        """`kill` ends a front end that can't be understood. `answer` answers its questions, or raises `RuntimeFault`.
+        """`kill` ends a front end that can't be understood. `answer` answers its questions.
 
         `changed` is called when the front end listens, with what it says of itself, and when it does as it was told.
         """
         self._kill = kill
         self._changed = changed
-        self._find = answer
         self._loop = asyncio.get_running_loop()
         self._models: dict[int, ServedModel] = {}
         self._handed: set[int] = set()
         self._requests: dict[int, Asker] = {}
         self._asked: dict[int, asyncio.Future[None]] = {}
         self._number = 0
-        self._tasks: set[asyncio.Task[None]] = set()
         self.counts: Counts = {}
         self.spans_lost = 0
         """What the front end has counted, as of when it last said so."""
@@ -66,6 +65,7 @@ class Link:
         self._incoming = Incoming(self._released)
         self._outgoing = Outgoing(self._announce, self._dropped)
         self._line = Line(line, self._on_packet, self._on_end)
+        self._inquiries = Inquiries(answer, self._line)
 
     @property
     def lent(self) -> int:
@@ -177,7 +177,7 @@ class Link:
         if kind == Kind.SLAB:
             self._incoming.attach(number, descriptor)
         elif kind == Kind.ASK:
-            self._inquire(number, opened(descriptor, value))
+            self._inquiries.take(number, opened(descriptor, value))
         elif kind == Kind.COUNTS:
             self.counts, self.spans_lost = tally.decode(opened(descriptor, value))
             asked = self._asked.get(number)
@@ -281,17 +281,6 @@ class Link:
                 shown.set_result(None)
         self._showing.clear()
 
-    def _inquire(self, number: int, question: bytes) -> None:
-        async def answer() -> None:
-            try:
-                self._line.put_parcel(Kind.ANSWER, number, await self._find(question))
-            except Exception as error:  # Whoever asked must not wait for ever.
-                self._line.put(records.fault(number, encode_fault(_told(error))))
-
-        task = asyncio.create_task(answer())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
     def _announce(self, number: int, descriptor: int) -> None:
         self._line.put_with(plain(Kind.SLAB, number), descriptor)
 
@@ -302,13 +291,6 @@ class Link:
         # The last array may be let go on the launch thread, or when all is over.
         with contextlib.suppress(RuntimeError):
             self._line.put_soon(plain(Kind.RELEASE, slab, offset))
-
-
-def _told(error: Exception) -> RuntimeFault:
-    if isinstance(error, RuntimeFault):
-        return error
-    logger.error("a front end's question can't be answered", exc_info=error)
-    return ExecutionFailed("the process with the models can't answer; the server's log says why")
 
 
 def _names(model: ServedModel) -> list[str]:

@@ -9,7 +9,7 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -32,6 +32,7 @@ from tidegate_runtime.tls import Certificate
 from tidegate_runtime.workers import questions, tally
 from tidegate_runtime.workers.accepting import Board, board_bytes
 from tidegate_runtime.workers.budget import Budget
+from tidegate_runtime.workers.inquiries import Answer
 from tidegate_runtime.workers.link import Link
 from tidegate_runtime.workers.numbering import Numbers
 from tidegate_runtime.workers.snapshot import Snapshot, ToldModel, ToldVersion, encode
@@ -257,7 +258,7 @@ class FrontEnd:
         arguments: Sequence[str],
         shared: Sequence[int],
         changed: Callable[[bytes | None], None],
-        answer: Callable[[bytes], Awaitable[bytes]],
+        answer: Answer,
     ) -> None:
         """Starts it with the descriptors `shared`. Raises `OSError` if it can't be started."""
         line, other = messages.pair()
