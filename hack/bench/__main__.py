@@ -54,7 +54,11 @@ def main() -> int:
     if not paths:
         print(f"bench: no results in {RESULTS}", file=sys.stderr)
         return 1
-    records = read(paths)
+    try:
+        records = read(paths)
+    except ValueError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
     # The page in the documentation is of whole runs alone.
     whole = all(record["whole"] for record in records if record["kind"] == "machine")
     output = options.output or (DOCUMENTS if whole else RESULTS / "report")
@@ -108,7 +112,7 @@ def _allow_connections() -> None:
 
 
 def _python() -> str:
-    """Of the Python that all servers run on: its version and compiler."""
+    """Of the Python that servers run on: its version and compiler."""
     told = "import platform as p; print(p.python_version(), 'built by', p.python_compiler())"
     words = [str(python_of("")), "-c", told]
     return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()

@@ -118,7 +118,8 @@ def _overload(summary: Summary) -> Verdict:
     goodput = point.median("timely") / point.median("seconds") / best
     refusal, refused = point.median("refusal_ms", "max"), point.median("refused")
     # Who is let in and then told that time is over was let in all the same.
-    timely = point.median("timely") / (point.median("good") + point.median("expired"))
+    let_in = point.median("good") + point.median("expired")
+    timely = point.median("timely") / let_in if let_in else 0.0
     found = (
         f"{goodput:.0%}, slowest of {refused:,.0f} refusals {refusal:.1f} ms, {timely:.1%} of those let in within it, "
         f"p99 of answers {point.median('latency_ms', 'p99'):.0f} ms"

@@ -21,7 +21,7 @@ def python_of(peer: str, build: str = "") -> Path:
 
     Args:
         peer: a folder of `hack/bench/peers`; empty for this checkout.
-        build: the Python that it is made with; empty for the one that all have in common.
+        build: the Python that it is made with; empty for the one that servers have in common.
 
     Raises:
         Unavailable: uv said no; carries its last words.

@@ -6,7 +6,7 @@ from pathlib import Path
 from bench import bars, plots
 from bench.plan import SHARE_OF_BEST
 from bench.results import Record, Series, late
-from bench.servers import LIMITS, OURS, PROTOCOLS
+from bench.servers import LIMITS, OURS, PROTOCOLS, SERVERS
 from bench.summary import Summary
 
 PAGE = "runtime.md"
@@ -56,13 +56,19 @@ def _rounds(summary: Summary) -> str:
     return f"{least} to {most} rounds a figure" if least < most else f"{most} round{'s' if most != 1 else ''}"
 
 
+def _other_builds() -> str:
+    names = [name for name, server in SERVERS.items() if server.build]
+    return f", {' and '.join(names)} on the system's" if names else ""
+
+
 def _method(summary: Summary, steal_bound: float) -> Iterator[str]:
     machine = summary.machine
     if machine:
         yield (
             f"Written by `make bench` on {machine['date']}: {machine['processor']}, {machine['processors']} cores, "
             f"{machine['memory_gib']:.0f} GiB, Linux {machine['kernel']}; {_rounds(summary)}, in each all servers in "
-            f"random order. Servers in Python run on {machine['python']}, the fastest of its version here.\n"
+            f"random order. Servers in Python run on {machine['python']}, the fastest of its version here"
+            f"{_other_builds()}.\n"
         )
     yield (
         "The server is on one core with everything it starts, the load generator on another. A request has one row; "

@@ -25,8 +25,18 @@ class Store:
 
 
 def read(paths: Iterable[Path]) -> list[Record]:
-    """The records of files, in order."""
-    return [json.loads(line) for path in paths for line in path.read_text().splitlines() if line]
+    """The records of files, in order.
+
+    Raises:
+        ValueError: names the file whose figures mean something else: it has refusals and expiries in one.
+    """
+    records = []
+    for path in paths:
+        of_file = [json.loads(line) for line in path.read_text().splitlines() if line]
+        if any("expired" not in record["result"] for record in of_file if record["kind"] == "point"):
+            raise ValueError(f"{path} is of an older benchmark; measure anew")
+        records += of_file
+    return records
 
 
 Key = tuple[str, str, str, str, int]

@@ -20,7 +20,7 @@ class Server:
         command: words with `{python}`, `{bin}`, `{here}` (the peer's folder), `{model}`, `{name}` and ports to fill in.
         forms: how it is spoken to, by protocol; `{model: form}` in `special` goes before.
         settings: what was chosen, for the report.
-        build: the Python of its environment; empty for the one that all have in common.
+        build: the Python of its environment; empty for the one that servers have in common.
         batch: the largest batch it may make.
         wait_ms: how long it may wait for one, if it takes such a setting.
         models: the only ones it can serve; empty for all.

@@ -87,7 +87,8 @@ def test_a_good_tail_with_missing_answers_doesnt_pass() -> None:
     ("changed", "passed"),
     [
         ({}, True),
-        ({"timely": 94}, False),
+        ({"good": 94, "timely": 94}, False),
+        ({"good": 0, "timely": 0}, False),
         ({"refusal_ms": latency(1.0, 5.1)}, False),
         ({"good": 97}, False),
         ({"expired": 1}, False),
@@ -99,6 +100,7 @@ def test_a_good_tail_with_missing_answers_doesnt_pass() -> None:
     ids=[
         "kept",
         "goodput",
+        "nothing answered",
         "slow refusal",
         "late answers",
         "an expiry among few",
@@ -112,6 +114,15 @@ def test_overload(changed: dict[str, Any], passed: bool) -> None:
     kept = {"good": 95, "timely": 95, "refused": 100, "refusal_ms": latency(1.0, 5.0)}
     record = point("tidegate", model="minilm", load="overload", connections=1024, **{**kept, **changed})
     assert verdict(OVERLOAD, {**record, "rate_asked": 200.0}).passed is passed
+
+
+@pytest.mark.parametrize(("refused", "expired"), [(100, 0), (0, 100), (40, 60)])
+@pytest.mark.parametrize(("cost", "passed"), [(20.0, True), (20.1, False)])
+def test_a_refusal_costs_the_same_by_either_word(refused: int, expired: int, cost: float, passed: bool) -> None:
+    counted: dict[str, Any] = {"refused": refused, "expired": expired, "cpu_seconds": cost / 1e4}
+    refusals = point("tidegate", load="refusal", connections=32, good=0, **counted)
+    found = verdict("tabular JSON, CPU of a refusal", refusals, point("tidegate", cpu_us=40))
+    assert (found.found, found.passed) == (f"{cost:.1f} µs against 40.0 µs", passed)
 
 
 def test_compute_between_measured_batch_sizes_is_a_straight_line() -> None:
