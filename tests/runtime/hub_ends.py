@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
 
 from tidegate_runtime.batching.engine import Ran
@@ -55,13 +55,20 @@ class Recorded:
     def __init__(self) -> None:
         self.asked: list[tuple[object, ...]] = []
         self.fault: RuntimeFault | None = None
+        self.loading = asyncio.Event()
+        self.loading.set()
+        """Loads end once it is set."""
+        self.loaded = asyncio.Event()
+        self.entries = [{"name": "m", "version": "1", "state": "READY"}]
 
     async def index(self, *, ready: bool) -> list[dict[str, str]]:
         self._note("index", ready)
-        return [{"name": "m", "version": "1", "state": "READY"}]
+        return self.entries
 
     async def load(self, name: str) -> None:
         self._note("load", name)
+        await self.loading.wait()
+        self.loaded.set()
 
     async def unload(self, name: str) -> None:
         self._note("unload", name)
@@ -103,14 +110,14 @@ class Ends:
         self.service.open("m", "1", Loaded(signature, Verdict(True, "declared"), self.engine))
         self.killed = asyncio.Event()
         self.untold = False
-        """Whether answering a question fails."""
-        self.administration = Recorded()
+        """Whether asking what was counted fails."""
+        self.administration: Recorded | None = Recorded()
         self.link, self.other = self.linked()
 
     def linked(self) -> tuple[Link, socket.socket]:
         """A link to a front end that knows the model as number 7, and the other end of its line."""
         line, other = messages.pair()
-        link = Link(line, self.killed.set, lambda _: None, self._answer)
+        link = Link(line, self.killed.set, lambda _: None, self._answering)
         link.tell(1, {7: self.model}, encode(Snapshot((), True, False)))
         return link, other
 
@@ -118,12 +125,13 @@ class Ends:
     def model(self) -> ServedModel:
         return self.service.model("m")
 
-    async def _answer(self, question: bytes) -> bytes:
+    def _answering(self, question: bytes) -> Awaitable[bytes]:
+        return questions.answering(question, self._totals, self.administration)
+
+    async def _totals(self) -> bytes:
         if self.untold:
             raise RuntimeError("it can't be told")
-        if question == questions.TOTALS:
-            return tally.encode_totals(await self.service.gather())
-        return await questions.answer(self.administration, question)
+        return tally.encode_totals(await self.service.gather())
 
 
 @asynccontextmanager

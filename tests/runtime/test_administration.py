@@ -1,5 +1,6 @@
 """What the administration port takes over HTTP and what it refuses, and what `--admin-on-data-port` opens."""
 
+import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -41,6 +42,25 @@ def test_what_administration_cannot_honour_is_refused_by_name(hosted: Callable[.
         assert httpx2.get(process.url("/v2/logging")).status_code == 404
         named = post(process, "/v2/repository/mine/models/double/unload", {"parameters": {"unload_dependents": True}})
         assert named.status_code == 200
+
+
+def test_front_ends_refuse_what_one_process_refuses_in_the_same_words(hosted: Callable[..., Any]) -> None:
+    refused = [
+        *((path, json.dumps(content)) for path, content, _, _ in REFUSED),
+        ("repository/models/mod%C3%A8le/load", "{}"),
+        ("logging", "{"),
+        ("systemsharedmemory/region/r/register", "{"),
+        ("systemsharedmemory/unregister", '{"a": 1}'),
+        ("systemsharedmemory/status", ""),
+    ]
+    with hosted("--workers", "2", "--admin-on-data-port") as process:
+        for path, content in refused:
+            in_hub, in_front_end = (
+                httpx2.post(url, content=content, headers={"Content-Type": "application/json"}, timeout=60)
+                for url in (process.admin_url(f"/v2/{path}"), process.url(f"/v2/{path}"))
+            )
+            assert (in_front_end.status_code, in_front_end.text) == (in_hub.status_code, in_hub.text), path
+            assert 400 <= in_hub.status_code < 500 or in_hub.status_code == 501, (path, in_hub.text)
 
 
 def test_the_log_level_can_be_changed(hosted: Callable[..., Any]) -> None:

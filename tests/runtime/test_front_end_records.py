@@ -68,7 +68,7 @@ def test_outcomes_and_faults_are_read_as_they_were_written(
     number: int, blob: bytes, times: Times | None, text: bytes, leads: bool
 ) -> None:
     packet = records.fault(number, text) + records.outcome(number, Cargo(text, 0, 0, len(blob), blob), times, leads)
-    got_number, got_text, at = records.read_fault(packet, 0)
+    got_number, got_text, at = records.read_said(packet, 0)
     assert (got_number, got_text) == (number, text)
     outcome, end = records.read_outcome(packet, at)
     assert (outcome.number, outcome.times, outcome.cargo.description, end) == (number, times, text, len(packet))

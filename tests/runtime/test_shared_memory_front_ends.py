@@ -1,4 +1,4 @@
-"""Shared memory with several front ends: what is registered at the one administration port holds for all of them."""
+"""Shared memory with several front ends: what is registered at any of their ports holds for all of them."""
 
 import os
 import signal

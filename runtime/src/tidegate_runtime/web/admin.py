@@ -83,7 +83,7 @@ def create_admin_app(
         return Response() if service.ready else not_ready(service)
 
     app.include_router(model_facts(service))
-    app.include_router(administration(Administered(service, host)))
+    app.include_router(administration(service, Administered(service, host)))
     faults.install(app)
     return app
 

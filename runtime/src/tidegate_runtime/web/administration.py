@@ -12,11 +12,12 @@ from fastapi import APIRouter, Request, Response
 from tidegate_runtime.administration import Administration
 from tidegate_runtime.errors import InvalidRequest
 from tidegate_runtime.hosting import refuse_overrides
+from tidegate_runtime.service import Service
 from tidegate_runtime.web.body import JSON, read_object
 from tidegate_runtime.web.shared_memory import cuda_shared_memory, system_shared_memory
 
 
-def administration(administered: Administration) -> APIRouter:
+def administration(service: Service, administered: Administration) -> APIRouter:
     """The routes that change what is served, what is logged, and what memory is shared.
 
     There is one repository, so whatever a path calls it, it is meant.
@@ -24,7 +25,7 @@ def administration(administered: Administration) -> APIRouter:
     router = APIRouter(prefix="/v2")
     router.include_router(_repository(administered))
     router.include_router(_settings(administered))
-    router.include_router(system_shared_memory(administered))
+    router.include_router(system_shared_memory(service, administered))
     router.include_router(cuda_shared_memory())
     return router
 

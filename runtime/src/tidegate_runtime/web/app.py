@@ -33,7 +33,7 @@ def create_app(service: Service, administered: Administration | None = None) -> 
     app.include_router(model_facts(service))
     app.include_router(_models(service))
     if administered is not None:
-        app.include_router(administration(administered))
+        app.include_router(administration(service, administered))
     app.include_router(v1_routes(service))
     app.include_router(connect_routes(service))
     faults.install(app)

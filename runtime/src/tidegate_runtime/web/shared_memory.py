@@ -8,11 +8,12 @@ from fastapi import APIRouter, Request, Response
 
 from tidegate_runtime.administration import Administration
 from tidegate_runtime.errors import InvalidRequest, NotServed
-from tidegate_runtime.shared_memory.regions import CUDA, Region
+from tidegate_runtime.service import Service
+from tidegate_runtime.shared_memory.regions import CUDA, Region, served
 from tidegate_runtime.web.body import JSON, read_object
 
 
-def system_shared_memory(administered: Administration) -> APIRouter:
+def system_shared_memory(service: Service, administered: Administration) -> APIRouter:
     """The routes of system shared memory. Where it isn't served they say so, and how it would be."""
     router = APIRouter(prefix="/systemsharedmemory")
 
@@ -25,6 +26,7 @@ def system_shared_memory(administered: Administration) -> APIRouter:
 
     @router.post("/region/{region}/register")
     async def register(request: Request, region: str) -> Response:
+        served(service.regions)
         body = await read_object(request)
         key = body.get("key")
         if not isinstance(key, str):
@@ -35,6 +37,7 @@ def system_shared_memory(administered: Administration) -> APIRouter:
     @router.post("/unregister")
     @router.post("/region/{region}/unregister")
     async def unregister(request: Request, region: str = "") -> Response:
+        served(service.regions)
         if await read_object(request):
             raise InvalidRequest("the body must be empty; the path names the region, or means all of them")
         await administered.unregister(region)

@@ -16,7 +16,7 @@ from tidegate_runtime.tensors import Array, Feeds
 from tidegate_runtime.workers import records, tally
 from tidegate_runtime.workers.asker import Asker, written
 from tidegate_runtime.workers.cargo import PACKET_STACK_BYTES, PACKET_TENSOR_BYTES, Incoming, Outgoing
-from tidegate_runtime.workers.inquiries import Answer, Inquiries
+from tidegate_runtime.workers.inquiries import Answering, Inquiries
 from tidegate_runtime.workers.line import Line, opened
 from tidegate_runtime.workers.records import HEAD, Kind, Request, Requests, plain
 from tidegate_runtime.workers.stacks import shares
@@ -38,9 +38,9 @@ class Link:
         line: socket.socket,
         kill: Callable[[], None],
         changed: Callable[[bytes | None], None],
-        answer: Answer,
+        answering: Answering,
     ) -> None:
-        """`kill` ends a front end that can't be understood. `answer` answers its questions.
+        """`kill` ends a front end that can't be understood. `answering` answers its questions.
 
         `changed` is called when the front end listens, with what it says of itself, and when it does as it was told.
         """
@@ -65,7 +65,7 @@ class Link:
         self._incoming = Incoming(self._released)
         self._outgoing = Outgoing(self._announce, self._dropped)
         self._line = Line(line, self._on_packet, self._on_end)
-        self._inquiries = Inquiries(answer, self._line)
+        self._inquiries = Inquiries(answering, self._line)
 
     @property
     def lent(self) -> int:
@@ -158,6 +158,10 @@ class Link:
                 requests, at = records.read_requests(packet, at)
                 self._submit_all(packet, requests)
                 continue
+            if kind == Kind.ASK:
+                number, question, at = records.read_said(packet, at)
+                self._inquiries.take(number, question)
+                continue
             at += HEAD.size
             if kind == Kind.RELEASE:
                 self._outgoing.released(number, value)
@@ -176,8 +180,6 @@ class Link:
         kind, _, _, number, value = HEAD.unpack(packet)
         if kind == Kind.SLAB:
             self._incoming.attach(number, descriptor)
-        elif kind == Kind.ASK:
-            self._inquiries.take(number, opened(descriptor, value))
         elif kind == Kind.COUNTS:
             self.counts, self.spans_lost = tally.decode(opened(descriptor, value))
             asked = self._asked.get(number)

@@ -9,7 +9,7 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -17,7 +17,6 @@ import orjson
 
 from tidegate_runtime import logs
 from tidegate_runtime.administration import Administration
-from tidegate_runtime.errors import NotServed
 from tidegate_runtime.listening import listener
 from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.model.child import messages
@@ -32,7 +31,7 @@ from tidegate_runtime.tls import Certificate
 from tidegate_runtime.workers import questions, tally
 from tidegate_runtime.workers.accepting import Board, board_bytes
 from tidegate_runtime.workers.budget import Budget
-from tidegate_runtime.workers.inquiries import Answer
+from tidegate_runtime.workers.inquiries import Answering
 from tidegate_runtime.workers.link import Link
 from tidegate_runtime.workers.numbering import Numbers
 from tidegate_runtime.workers.snapshot import Snapshot, ToldModel, ToldVersion, encode
@@ -174,7 +173,7 @@ class FrontEnds:
         arguments = [*COMMAND, encode_settings(self._settings), str(place)]
         while not self._leaving.is_set():
             self._board.gone(place)
-            front = FrontEnd(arguments, self._descriptors(), self._on_link_change, self._answer)
+            front = FrontEnd(arguments, self._descriptors(), self._on_link_change, self._answering)
             link = front.link
             self._links[link] = front
             self._accounts.began(place, front.usage)
@@ -212,12 +211,11 @@ class FrontEnds:
         self._complete = self._complete or len(listening) == self._settings.workers
         self._service.reachable = self._complete and bool(listening) and all(link.started for link in listening)
 
-    async def _answer(self, question: bytes) -> bytes:
-        if question == questions.TOTALS:
-            return tally.encode_totals(await self.gather())
-        if self._administered is None:
-            raise NotServed("administration is not on this port")
-        return await questions.answer(self._administered, question)
+    def _answering(self, question: bytes) -> Awaitable[bytes]:
+        return questions.answering(question, self._totals, self._administered)
+
+    async def _totals(self) -> bytes:
+        return tally.encode_totals(await self.gather())
 
     def _all_told(self) -> tuple[dict[int, ServedModel], bytes, dict[int, int]]:
         """What `Link.tell` takes."""
@@ -258,7 +256,7 @@ class FrontEnd:
         arguments: Sequence[str],
         shared: Sequence[int],
         changed: Callable[[bytes | None], None],
-        answer: Answer,
+        answering: Answering,
     ) -> None:
         """Starts it with the descriptors `shared`. Raises `OSError` if it can't be started."""
         line, other = messages.pair()
@@ -270,7 +268,7 @@ class FrontEnd:
                 line.close()
                 raise
         self.pid = self._spawned.pid
-        self.link = Link(line, self.kill, changed, answer)
+        self.link = Link(line, self.kill, changed, answering)
 
     @property
     def ended(self) -> "asyncio.Future[int]":

@@ -1,7 +1,7 @@
-"""What a front end asks the hub beside requests, and the answers: administration that comes in on its ports.
+"""What a front end asks the hub beside requests: what all processes have counted, and administration on its ports.
 
-JSON, and each question of a known form: what comes from a front end, which reads what anybody may send, is taken for
-no more than that.
+Administration is JSON, each act of a known form: what comes from a front end, which reads what anybody may send, is
+taken for no more than that.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -10,12 +10,15 @@ from typing import Any, Final
 import orjson
 
 from tidegate_runtime.administration import Administration
-from tidegate_runtime.errors import ExecutionFailed
+from tidegate_runtime.errors import InvalidRequest
 from tidegate_runtime.shared_memory.regions import Region
 from tidegate_runtime.trace_settings import Told
+from tidegate_runtime.workers.records import MAX_TEXT_BYTES
 
 Ask = Callable[[bytes], Awaitable[bytes]]
 """The hub's answer to a question. Raises the `RuntimeFault` that it has instead."""
+
+Act = Callable[[Administration], Awaitable[object]]
 
 TOTALS: Final = b"totals"
 """Asks what all processes have counted; answered by what `tally.decode_totals` takes."""
@@ -62,36 +65,52 @@ class Asking:
         """As `Administration` says."""
         await self._answer("unregister", name)
 
-    async def _answer(self, *question: object) -> Any:
-        return orjson.loads(await self._ask(orjson.dumps(question)))
+    async def _answer(self, *act: object) -> Any:
+        try:
+            question = orjson.dumps(act)
+        except orjson.JSONEncodeError as error:
+            raise InvalidRequest(f"what is asked for can't be told to the process with the models: {error}") from None
+        if len(question) > MAX_TEXT_BYTES:
+            raise InvalidRequest(f"what is asked for is {len(question)} bytes of JSON; the limit is {MAX_TEXT_BYTES}")
+        return orjson.loads(await self._ask(question))
 
 
-async def answer(administration: Administration, question: bytes) -> bytes:
-    """The hub's answer to what `Asking` asks.
+def answering(
+    question: bytes, totals: Callable[[], Awaitable[bytes]], administration: Administration | None
+) -> Awaitable[bytes]:
+    """The hub's answer, to come: `totals`, or what `Asking` asks, whose faults it raises.
 
-    Raises what the method asked for raises, and `ExecutionFailed` for a question that nobody asks here.
+    Raises `ValueError` at once for what no front end asks, such as any act where `administration` isn't open to them.
     """
-    return orjson.dumps(await _done(administration, orjson.loads(question)))
+    if question == TOTALS:
+        return totals()
+    act = _act(orjson.loads(question))
+    if administration is None:
+        raise ValueError("administration isn't open to front ends")
+    return _done(act, administration)
 
 
-async def _done(administration: Administration, question: object) -> object:
-    match question:
+async def _done(act: Act, administration: Administration) -> bytes:
+    return orjson.dumps(await act(administration))
+
+
+def _act(asked: object) -> Act:
+    match asked:
         case ["index", bool(ready)]:
-            return await administration.index(ready=ready)
-        case ["log levels", dict(wanted)]:
-            return await administration.log_levels(wanted)
-        case ["traces", str(model), dict(wanted)]:
-            return await administration.traces(model, wanted)
-        case ["regions", str(name)]:
-            return await administration.regions(name)
-        case ["register", str(name), str(key), int(offset), int(size)]:
-            await administration.register(Region(name, key, offset, size))
-        case ["unregister", str(name)]:
-            await administration.unregister(name)
+            return lambda administration: administration.index(ready=ready)
         case ["load", str(name)]:
-            await administration.load(name)
+            return lambda administration: administration.load(name)
         case ["unload", str(name)]:
-            await administration.unload(name)
-        case _:
-            raise ExecutionFailed("a front end asks what the hub can't answer")
-    return None
+            return lambda administration: administration.unload(name)
+        case ["log levels", dict(wanted)]:
+            return lambda administration: administration.log_levels(wanted)
+        case ["traces", str(model), dict(wanted)]:
+            return lambda administration: administration.traces(model, wanted)
+        case ["regions", str(name)]:
+            return lambda administration: administration.regions(name)
+        case ["register", str(name), str(key), int(offset), int(size)]:
+            region = Region(name, key, offset, size)
+            return lambda administration: administration.register(region)
+        case ["unregister", str(name)]:
+            return lambda administration: administration.unregister(name)
+    raise ValueError("no act of administration")

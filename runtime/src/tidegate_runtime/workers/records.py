@@ -4,8 +4,8 @@ Both say SLAB (with a descriptor: a slab to read from), DROP (a slab that nothin
 the other that aren't used any more). The front end: READY once it listens, SHOWN once it does as MODELS said, REQUEST,
 or REQUESTS for several of one shape, WITHDRAW, COUNTS, ASK (a question), LET_GO of a model version that it has nothing
 more for. The hub: OUTCOME or FAULT, or OUTCOMES for several that ran together, MODELS (all that is served), ASK_COUNTS,
-ANSWER or FAULT to a question, HANDED (a descriptor, of which the next MODELS tells), LEAVE. READY, MODELS, COUNTS, ASK
-and ANSWER come with a descriptor: they are long.
+ANSWER, LONG_ANSWER or FAULT to a question, HANDED (a descriptor, of which the next MODELS tells), LEAVE. READY, MODELS,
+COUNTS and LONG_ANSWER come with a descriptor: they are long.
 
 Each record is a multiple of 16 bytes, so that tensors in it are aligned.
 """
@@ -37,6 +37,7 @@ class Kind(IntEnum):
     REQUESTS = 17
     OUTCOMES = 18
     HANDED = 19
+    LONG_ANSWER = 20
 
 
 HEAD: Final = struct.Struct("<BBHIQ")
@@ -228,11 +229,16 @@ def read_outcome(packet: bytes, at: int) -> tuple[Outcome, int]:
 
 def fault(number: int, text: bytes) -> bytes:
     """FAULT; `text` is what `encode_fault` made."""
-    return HEAD.pack(Kind.FAULT, 0, len(text), number, 0) + _padded(text)
+    return said(Kind.FAULT, number, text)
 
 
-def read_fault(packet: bytes, at: int) -> tuple[int, bytes, int]:
-    """The number and the text of the FAULT at `at`, and where it ends."""
+def said(kind: Kind, number: int, text: bytes) -> bytes:
+    """FAULT, ASK or ANSWER. Raises `struct.error` for a text that is longer than `MAX_TEXT_BYTES`."""
+    return HEAD.pack(kind, 0, len(text), number, 0) + _padded(text)
+
+
+def read_said(packet: bytes, at: int) -> tuple[int, bytes, int]:
+    """The number and the text of the FAULT, ASK or ANSWER at `at`, and where it ends."""
     _, _, length, number, _ = HEAD.unpack_from(packet, at)
     at += HEAD.size
     return number, packet[at : at + length], at + _aligned(length)

@@ -106,10 +106,13 @@ class Uplink:
         self._line.put(plain(Kind.LET_GO, number))
 
     async def ask(self, question: bytes) -> bytes:
-        """The hub's answer. Raises the `RuntimeFault` that it has instead, `ExecutionFailed` if it can't answer."""
+        """The hub's answer to a question of at most `MAX_TEXT_BYTES`.
+
+        Raises the `RuntimeFault` that it has instead, `ExecutionFailed` if it can't answer.
+        """
         self._number = number = (self._number + 1) & 0xFFFFFFFF
+        self._line.put(records.said(Kind.ASK, number, question))
         self._questions[number] = answer = self._loop.create_future()
-        self._line.put_parcel(Kind.ASK, number, question)
         content: bytes = await answer
         return content
 
@@ -141,20 +144,29 @@ class Uplink:
                 self._settle_all(numbers, self._incoming.arrays(packet, cargo))
                 continue
             if kind == Kind.FAULT:
-                number, text, at = records.read_fault(packet, at)
+                number, text, at = records.read_said(packet, at)
                 self._fail(number, decode_fault(text))
                 continue
+            if kind == Kind.ANSWER:
+                number, text, at = records.read_said(packet, at)
+                self._answered(number, text)
+                continue
             at += HEAD.size
-            if kind == Kind.RELEASE:
-                self._outgoing.released(number, value)
-            elif kind == Kind.DROP:
-                self._incoming.drop(number)
-            elif kind == Kind.ASK_COUNTS:
-                self._count(number)
-            elif kind == Kind.LEAVE:
-                self.leave.set()
-            else:
-                raise ValueError(f"a record of kind {kind}")
+            self._on_plain(kind, number, value)
+
+    def _on_plain(self, kind: int, number: int, value: int) -> None:
+        if kind == Kind.RELEASE:
+            self._outgoing.released(number, value)
+        elif kind == Kind.DROP:
+            self._incoming.drop(number)
+        elif kind == Kind.ASK_COUNTS:
+            self._count(number)
+        elif kind == Kind.LEAVE:
+            self.leave.set()
+        elif kind == Kind.LONG_ANSWER:  # Its descriptor is lost: this process has as many open as it may.
+            self._fail(number, Overloaded("too many files are open for the answer to be read; try again later"))
+        else:
+            raise ValueError(f"a record of kind {kind}")
 
     def _on_descriptor(self, packet: bytes, descriptor: int) -> None:
         kind, _, _, number, value = HEAD.unpack(packet)
@@ -167,9 +179,12 @@ class Uplink:
             self.on_models(told)
             self._line.put(plain(Kind.SHOWN, number, told.started))
         else:
-            answer = self._questions.pop(number)
-            if not answer.done():
-                answer.set_result(opened(descriptor, value))
+            self._answered(number, opened(descriptor, value))
+
+    def _answered(self, number: int, content: bytes) -> None:
+        answer = self._questions.pop(number)
+        if not answer.done():
+            answer.set_result(content)
 
     def _fail(self, number: int, fault: RuntimeFault) -> None:
         answer = self._questions.pop(number, None)

@@ -16,8 +16,8 @@ _FAULTS: Final[Mapping[str, type[RuntimeFault]]] = {
 
 
 def encode_fault(fault: RuntimeFault) -> bytes:
-    """Its class, text, and when to come back; ASCII, so that a cut never falls into a character."""
-    text = str(fault).encode("ascii", "backslashreplace")[:MAX_TEXT_BYTES].decode()
+    """Its class, text, and when to come back."""
+    text = str(fault).encode(errors="backslashreplace")[:MAX_TEXT_BYTES].decode(errors="ignore")
     told: list[object] = [type(fault).__name__, text]
     if isinstance(fault, Overloaded):
         told += [fault.refusal, fault.retry_after_seconds]
