@@ -10,6 +10,7 @@ import pytest
 
 from tidegate_runtime.batching.cost_table import CostTable
 from tidegate_runtime.batching.engine import Ran
+from tidegate_runtime.batching.place import AT_ONCE_SECONDS
 from tidegate_runtime.batching.policy import MARGIN, BatchPolicy
 from tidegate_runtime.batching.rows import compatibility
 from tidegate_runtime.batching.scheduler import Scheduler
@@ -447,16 +448,15 @@ class InlineEngine(PacedEngine):
 class InlineBench(Bench):
     """Its engine may run on the loop, and warm-up has measured one and two rows there."""
 
-    def __init__(self, seconds: float, **policy: Any) -> None:
-        super().__init__(**policy)
+    def __init__(self, seconds: float, clock: Callable[[], float] | None = None) -> None:
+        super().__init__()
         self.engine: InlineEngine = InlineEngine()
         costs = CostTable(4)
         shape = costs.shape(compatibility({"x": np.array([[1.0]])}), 1)
         for rows in (1, 1, 1, 2):
             shape.observe(rows, seconds)
-        policy = {"max_rows": 4, "max_delay_seconds": 0.005, "queue_size": 100}
-        clock = asyncio.get_running_loop().time
-        self.scheduler = Scheduler(self.engine, BatchPolicy(**policy), self.metrics, clock, costs)
+        clock = clock or asyncio.get_running_loop().time
+        self.scheduler = Scheduler(self.engine, BatchPolicy(4, 0.005, 100), self.metrics, clock, costs)
 
 
 @pytest.mark.parametrize(
@@ -474,15 +474,24 @@ async def test_a_run_is_on_the_loop_if_it_is_known_to_take_two_hops_or_is_tried_
     await serving
 
 
-async def test_after_a_run_on_the_loop_others_have_their_turn_before_the_next() -> None:
-    b = InlineBench(0.0001)
+@pytest.mark.parametrize(
+    ("seconds", "seen"),
+    [
+        pytest.param(0.0001, [0, 3], id="all of them"),
+        pytest.param(AT_ONCE_SECONDS / 2, [0, 2, 3], id="for as long as connections may wait to be read"),
+    ],
+)
+async def test_runs_on_the_loop_follow_each_other_at_once(seconds: float, seen: list[int]) -> None:
+    loop = asyncio.get_running_loop()
+    # Virtual time stands still while the loop is busy, so each run is added.
+    b = InlineBench(0.0001, clock=lambda: loop.time() + seconds * len(b.engine.inline))
     serving = asyncio.create_task(b.scheduler.run())
     sent = [b.send(float(value)) for value in range(10)]
-    seen = []
+    counts = []
     while not all(task.done() for task in sent):
-        seen.append(len(b.engine.inline))
+        counts.append(len(b.engine.inline))
         await asyncio.sleep(0)
-    assert {1, 2, 3} <= set(seen)
+    assert sorted(set(counts)) == seen
     assert b.engine.inline == [4, 4, 2]
     b.scheduler.close()
     await serving

@@ -268,3 +268,16 @@ def test_costs_are_monotone_in_rows_and_p99_is_at_least_the_mean(runs: list[tupl
 )
 def test_neighbours_out_of_order_are_pooled(values: list[float], weights: list[int], result: list[float]) -> None:
     assert isotonic(values, weights) == result
+
+
+def test_what_passes_between_runs_says_nothing_of_the_size_of_those_on_the_event_loop() -> None:
+    costs = shape({8: 1.0})
+    costs.followed(8, 0.0)
+    costs.followed(32, 40.0)
+    for _ in range(4):
+        costs.observe(32, 1.2)
+    assert costs.best(32) == 8
+    costs.observe(32, 1.2, on_loop=True)
+    assert costs.best(32) == 32
+    costs.observe(32, 1.2)
+    assert costs.best(32) == 8

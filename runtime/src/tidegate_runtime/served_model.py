@@ -119,12 +119,16 @@ class ServedModel:
             return None
         return self._scheduler.submit_all(alike, rows, layout.size, layout.priority)
 
-    def pass_by(self, layout: Layout, alike: Alike) -> Passed | None:
+    def filling(self, layout: Layout, feeds: Feeds) -> int:
+        """As `Requests` says, for requests of this layout."""
+        return self._scheduler.filling(feeds, layout.rows if self._batched else 1)
+
+    def pass_by(self, layout: Layout, alike: Alike, *, more: bool = False) -> Passed | None:
         """As `Requests` says, for requests of this layout; of such with a priority it is None."""
         rows = layout.rows if self._batched else 1
         if rows > self.limits.max_batch_size or layout.priority:
             return None
-        return self._scheduler.pass_by(alike, rows, layout.size)
+        return self._scheduler.pass_by(alike, rows, layout.size, more=more)
 
     def cut(self) -> None:
         """Has what `submit_all` has taken run as soon as it may."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Generic, Protocol, TypeVar, cast
 
 from tidegate_runtime.batching.alike import Alike
+from tidegate_runtime.batching.place import AT_ONCE_SECONDS
 from tidegate_runtime.batching.tickets import OVER, Asked, Deliver, Taker, Ticket
 from tidegate_runtime.errors import RuntimeFault
 from tidegate_runtime.metrics import ModelMetrics
@@ -150,11 +151,11 @@ class Turn(ABC, Generic[M]):
         """Takes calls of one layout, `only` those of the turn; whether they ran at once."""
         read = codec.read(layout, texts)
         if not read.unread:
-            ordered, alike = _alike(calls, read, layout, model)
-            if only and self._pass_by(model, layout, ordered, alike):
-                return True
-            self._submit(model, layout, ordered, alike)
-            return False
+            passed = self._pass_by(model, layout, calls, read) if only else 0
+            if passed < len(calls):
+                rest = calls[passed:] if passed else calls
+                self._submit(model, layout, *_alike(rest, read.part(passed, len(calls)), layout, model))
+            return passed == len(calls)
         if read.number:
             others = frozenset(read.unread)
             kept = [call for place, call in enumerate(calls) if place not in others]
@@ -163,9 +164,29 @@ class Turn(ABC, Generic[M]):
             calls[place].take()  # It says for itself what is wrong.
         return False
 
-    def _pass_by(self, model: ServedModel, layout: Layout, calls: list[M], alike: Alike) -> bool:
-        """Whether the calls, all that a turn brought, ran at once, past the queue."""
-        passed = model.pass_by(layout, alike)
+    def _pass_by(self, model: ServedModel, layout: Layout, calls: list[M], read: Read) -> int:
+        """How many of the calls, all that a turn brought, ran at once, past the queue: full batches, one by one.
+
+        It ends where a batch has to wait, or after `AT_ONCE_SECONDS`: connections are to be read and written.
+        """
+        count = len(calls)
+        full = model.filling(layout, read.whole) if count > 1 else 1
+        if count <= full:
+            return count if self._passed(model, layout, *_alike(calls, read, layout, model)) else 0
+        if any([call.seconds_left is not None for call in calls]):
+            return 0  # Who has least time goes first, and not who came first.
+        until, start = self._clock() + AT_ONCE_SECONDS, 0
+        while start < count and (not start or self._clock() < until):
+            stop = min(start + full, count)
+            these = _alike(calls[start:stop], read.part(start, stop), layout, model)
+            if not self._passed(model, layout, *these, more=stop < count):
+                break
+            start = stop
+        return start
+
+    def _passed(self, model: ServedModel, layout: Layout, calls: list[M], alike: Alike, *, more: bool = False) -> bool:
+        """Whether the calls ran at once; `more` come behind them."""
+        passed = model.pass_by(layout, alike, more=more)
         if passed is None:
             return False
         arrived, outputs, tickets = passed

@@ -9,7 +9,7 @@ from math import inf, sqrt
 from tidegate_runtime.batching.alike import Alike
 from tidegate_runtime.batching.cost_table import CostTable
 from tidegate_runtime.batching.costs import TRIAL_SECONDS, ShapeCosts
-from tidegate_runtime.batching.cutting import chosen, held_until, taken
+from tidegate_runtime.batching.cutting import chosen, held_until, larger_due, taken
 from tidegate_runtime.batching.entrance import Entrance
 from tidegate_runtime.batching.merging import longest, merged
 from tidegate_runtime.batching.padding import Padding
@@ -19,6 +19,7 @@ from tidegate_runtime.batching.recovery import parts
 from tidegate_runtime.batching.tickets import OVER, RUNNING, WAITING, Batch, Queue, Ticket
 from tidegate_runtime.batching.turns import Turns
 from tidegate_runtime.errors import OutOfDeviceMemory, RuntimeFault
+from tidegate_runtime.tensors import Feeds
 
 
 class Backlog(Entrance):
@@ -34,11 +35,17 @@ class Backlog(Entrance):
         """Until when the latest `cut` wants to wait for company; 0 if it doesn't."""
         self._turns = Turns(table)
 
-    def pass_by(self, alike: Alike, rows: int, size: int, now: float) -> Queue | None:
+    def filling(self, feeds: Feeds, rows: int) -> int:
+        """As `Requests` says."""
+        most = self.policy.max_rows
+        queue = self._queues.get(self._key(feeds)) if most > 1 else None
+        return max(1, (most if queue is None else queue.shape.best(most)) // rows)
+
+    def pass_by(self, alike: Alike, rows: int, size: int, now: float, *, more: bool = False) -> Queue | None:
         """The queue of requests that run on the event loop at once: nothing waits or runs, and all are in time.
 
         They run as `admit_all` and `cut` would have them run, but are in no queue. None, and nothing has changed, where
-        these might do anything else, or have more to do. `rows` and `size` are those of each.
+        these might do anything else, or have more to do. `rows` and `size` are those of each; `more` come behind them.
         """
         count, earliest = alike.number, alike.earliest
         queue, load, policy = self._queue_of(alike), self.load, self.policy
@@ -57,13 +64,17 @@ class Backlog(Entrance):
             return None
         if now >= earliest or not self.place.on_loop(shape, total, now):
             return None
+        if more and total < policy.max_rows:
+            if larger_due(queue, total, policy.max_rows):
+                return None  # What comes behind makes up a larger batch, to see what it costs.
+            queue.held += total
         self._note(queue, shape, total, now)
         queue.rate_until(now)
         return queue
 
     def passed(self, queue: Queue, rows: int, seconds: float, now: float) -> None:
         """The run of `pass_by`, of `rows` in all, took the engine `seconds`."""
-        self._observed(queue.shape, rows, seconds, now)
+        self._observed(queue.shape, rows, seconds, now, on_loop=True)
         self.place.ran(queue.shape, rows, seconds, now)
 
     def begun(self, queue: Queue, alike: Alike, rows: int, size: int, now: float) -> Batch:
@@ -154,7 +165,7 @@ class Backlog(Entrance):
             self.margin.told(late=now > urgent.deadline)
         if self.depth and not self.load.shared:
             self._turns.ended(batch.shape, batch.rows, batch.started + seconds)
-        self._observed(batch.shape, batch.rows, seconds, now)
+        self._observed(batch.shape, batch.rows, seconds, now, on_loop=batch.on_loop)
         if batch.on_loop:
             self.place.ran(batch.shape, batch.rows, seconds, now)
         if batch.suspect:
@@ -178,8 +189,8 @@ class Backlog(Entrance):
         self._settle()
 
     @staticmethod
-    def _observed(shape: ShapeCosts, rows: int, seconds: float, now: float) -> None:
-        shape.observe(rows, seconds)
+    def _observed(shape: ShapeCosts, rows: int, seconds: float, now: float, *, on_loop: bool) -> None:
+        shape.observe(rows, seconds, on_loop=on_loop)
         shape.trial_gap = TRIAL_SECONDS
         shape.trial_at = now + TRIAL_SECONDS
 

@@ -84,6 +84,7 @@ class ShapeCosts:
         "_counts",
         "_excess",
         "_lender",
+        "_on_loop",
         "_overheads",
         "_runs",
         "_seen",
@@ -119,6 +120,8 @@ class ShapeCosts:
         """The best size, as last worked out; 0 before."""
         self._trials = Trials(terms.max_rows)
         self._overheads = Overheads()
+        self._on_loop = False
+        """Whether the latest run was on the event loop."""
         self._refresh()
 
     @property
@@ -126,9 +129,10 @@ class ShapeCosts:
         """Whether runs of this very shape have counted."""
         return bool(self._runs)
 
-    def observe(self, rows: int, seconds: float) -> None:
+    def observe(self, rows: int, seconds: float, *, on_loop: bool = False) -> None:
         """Takes a run into account."""
         self._seen += 1
+        self._place(on_loop)
         told = self._trials.ended(rows)
         if self._seen <= UNCOUNTED or told is Told.NOTHING:
             return
@@ -153,12 +157,20 @@ class ShapeCosts:
         if self._seen % REVIEW_RUNS == 0:
             self._trials.review(self._seen, self._runs, self._best_row())
         if (runs.number == 1 or self._seen < EAGER or self._seen % EVERY == 0) and runs.moved():
+            self._moved()
+
+    def _place(self, on_loop: bool) -> None:
+        if on_loop is not self._on_loop:
+            self._on_loop = on_loop
             self._refresh()
-            best = self.best(self._terms.max_rows)
-            cost = self.at(best)
-            self.row_seconds = cost.mean / best if cost is not None else 0.0
-            single = self.at(1)
-            self.single_seconds = single.mean if single is not None else 0.0
+
+    def _moved(self) -> None:
+        self._refresh()
+        best = self.best(self._terms.max_rows)
+        cost = self.at(best)
+        self.row_seconds = cost.mean / best if cost is not None else 0.0
+        single = self.at(1)
+        self.single_seconds = single.mean if single is not None else 0.0
 
     def _kept_by(self, count: int) -> tuple[bool, int]:
         # Powers of two last: of what lies between, figures can be made of theirs.
@@ -290,8 +302,9 @@ class ShapeCosts:
         return self._size if rows >= self._size else full_size(rows, counts, self._seconds)
 
     def _seconds(self, rows: int) -> float:
-        cost = self.at(rows)
-        return (cost.mean if cost is not None else 0.0) + self.overhead(rows)
+        # Runs on the loop follow each other at once. What passes is the answers', as much in batches of any size.
+        cost, way = self.at(rows), self._terms.way_seconds
+        return (cost.mean if cost is not None else 0.0) + (way if self._on_loop else self.overhead(rows))
 
     def _best_row(self) -> Best:
         best, way = self.best(self._terms.max_rows), self._terms.way_seconds

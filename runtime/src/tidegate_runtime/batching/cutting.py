@@ -83,6 +83,15 @@ def foreseen(queue: Queue, policy: BatchPolicy) -> Head:
     return Head(head.arrived, head.deadline, head.due, head.level, rows, cost.p99 if cost is not None else 0.0)
 
 
+def larger_due(queue: Queue, best: int, most: int) -> bool:
+    """Whether the next batch of `queue` may be larger than the `best`, now that `most` could run."""
+    return queue.held + best >= RETRY_HELD * _next_larger(queue, best, most)
+
+
+def _next_larger(queue: Queue, best: int, most: int) -> int:
+    return min(most, 2 * max(best, queue.tried))
+
+
 def _limit(queue: Queue, max_rows: int, preferred: Sequence[int], now: float) -> int:
     if queue.alone:
         return 1
@@ -102,10 +111,11 @@ def _tried(queue: Queue, best: int, most: int, now: float) -> int:
     Twice the best, then four times, … up to `most`, each after `RETRY_HELD` times as many rows, so what they cost is
     a share of the rows, however small the best; but only what makes nobody late, whom they weren't foreseen for.
     """
+    due = larger_due(queue, best, most)
     queue.held += best
-    size = min(most, 2 * max(best, queue.tried))
-    if queue.held < RETRY_HELD * size:
+    if not due:
         return best
+    size = _next_larger(queue, best, most)
     queue.held, queue.tried = 0, size if size < most else 0
     tickets, _, _ = queue.first(size)
     requests = [(ticket.rows, ticket.deadline) for ticket in tickets]

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from tidegate_runtime.batching.backlog import Backlog
 from tidegate_runtime.batching.device import Device
+from tidegate_runtime.batching.place import AT_ONCE_SECONDS
 from tidegate_runtime.batching.tickets import Batch, Ticket
 
 Clock = Callable[[], float]
@@ -87,9 +88,21 @@ class Dispatcher:
             self.cut()
 
     def cut(self) -> None:
-        """Cuts the next batch, if one may run, and has its model run it."""
+        """Cuts the next batch, if one may run, and has its model run it.
+
+        Those that run on the event loop follow each other at once for a while: who waits is answered in one turn of it,
+        and what the next one brings finds the engine idle, past the queue.
+        """
         self.asked = False
-        now = self._clock()
+        began = now = self._clock()
+        while self._cut(now):
+            now = self._clock()
+            if now - began >= AT_ONCE_SECONDS:
+                self.ask()
+                break
+
+    def _cut(self, now: float) -> bool:
+        """Whether a batch ran, on the loop, and the next one may."""
         device = self._device
         next_ = device.cut(now)
         if device.dropped:
@@ -98,17 +111,18 @@ class Dispatcher:
         if next_ is None:
             if device.held_until:
                 self._hold(device.held_until - now)
-            return
+            return False
         backlog, batch = next_
         member = self._members[backlog]
         if batch.on_loop or member.available():
             member.begin(batch, now)
-            return
+            return batch.on_loop and bool(backlog.depth) and not self.load.shared
         # Its requests wait for the engine without keeping the device from others.
         backlog.put_back(batch)
         device.leave(backlog)
         self._aside.add(backlog)
         self.ask()
+        return False
 
     def _hold(self, seconds: float) -> None:
         """Cuts after `seconds`, if nothing has it done before."""

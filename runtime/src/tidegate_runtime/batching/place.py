@@ -12,6 +12,10 @@ NOTICED_SECONDS: Final = 0.01
 tiny run is suspended now and then for as long as the scheduler lets others run, which takes as long wherever it
 happens, and takes the event loop with it."""
 
+AT_ONCE_SECONDS: Final = 0.01
+"""How long runs may follow each other on the loop before it turns, and connections are read and written again: about as
+long as it takes to read a thousand tiny requests."""
+
 BARRED_SECONDS: Final = 60.0
 """How long a shape stays off the loop after a run there had to be ended."""
 

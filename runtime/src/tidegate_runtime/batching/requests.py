@@ -1,6 +1,7 @@
 """What takes a model's requests: a scheduler, or what stands for one that another process has."""
 
 import asyncio
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Hashable
 
@@ -45,15 +46,23 @@ class Requests(ABC):
         del alike, rows, size, priority
         return None
 
-    def pass_by(self, alike: Alike, rows: int, size: int) -> Passed | None:
-        """Runs requests of `rows` and `size` bytes each, all that a turn of the loop brought, now, past the queue.
+    def filling(self, feeds: Feeds, rows: int) -> int:
+        """How many requests of `rows` each, with inputs like `feeds`, make the batch that runs while more wait; ≥ 1.
+
+        All that a turn brings, where they aren't run here.
+        """
+        del feeds, rows
+        return sys.maxsize
+
+    def pass_by(self, alike: Alike, rows: int, size: int, *, more: bool = False) -> Passed | None:
+        """Runs requests of `rows` and `size` bytes each, which a turn of the loop brought, now, past the queue.
 
         That is where `submit_all` and `cut` would run them so all the same. With outputs their time is the caller's to
         tell, and no `deliver` is called; the first of them led the batch. Without them the run failed: each has been
         told so, or waits to run again. None, and nothing is done, wherever anything else might come of it, as where
-        something waits or the run isn't one for the event loop.
+        something waits or the run isn't one for the event loop. `more` of the turn's come behind them.
         """
-        del alike, rows, size
+        del alike, rows, size, more
         return None
 
     def cut(self) -> None:  # noqa: B027 -- where `submit_all` takes nothing there is nothing to do

@@ -117,10 +117,14 @@ class Scheduler(Requests):
             self._expiry.advance(alike.earliest, now)
         return tickets
 
-    def pass_by(self, alike: Alike, rows: int, size: int) -> Passed | None:
+    def filling(self, feeds: Feeds, rows: int) -> int:
+        """As `Requests` says."""
+        return self._backlog.filling(feeds, rows)
+
+    def pass_by(self, alike: Alike, rows: int, size: int, *, more: bool = False) -> Passed | None:
         """As `Requests` says."""
         now, taken = self._clock(), not self._closing and not self._dispatcher.asked and self._delivery.tap is None
-        queue = self._backlog.pass_by(alike, rows, size, now) if taken else None
+        queue = self._backlog.pass_by(alike, rows, size, now, more=more) if taken else None
         if queue is None:
             return None
         self._offers.note(self._backlog.offered_seconds, now)
@@ -187,8 +191,8 @@ class Scheduler(Requests):
         else:
             self._launch = batch
             self._rouse()
-        # What else waits comes after a turn of the loop, so that connections are read and written in between.
-        if (batch.on_loop and self._backlog.depth) or self._dispatcher.load.shared:
+        if self._dispatcher.load.shared:
+            # What else waits, of whichever model, comes after a turn of the loop.
             self._dispatcher.ask()
         if self._closing:
             self._rouse()
@@ -216,7 +220,7 @@ class Scheduler(Requests):
         self._expiry.advance(tickets[0].deadline, batch.started)
         self._fell(batch, fault)
         if self._backlog.depth:
-            self._dispatcher.ask()
+            self._dispatcher.cut()
 
     def _fell(self, batch: Batch, fault: RuntimeFault) -> None:
         if isinstance(fault, RunEnded):

@@ -73,6 +73,14 @@ class Read(NamedTuple):
     unread: Sequence[int] = ()
     """The places, in rising order, of those whose numbers can't be read: they have no feeds."""
 
+    def part(self, start: int, stop: int) -> "Read":
+        """The requests from `start` on, before `stop`, as views."""
+        count = self.number
+        if stop - start == count:
+            return self
+        bounds = {name: (len(array) // count * start, len(array) // count * stop) for name, array in self.whole.items()}
+        return Read({name: array[slice(*bounds[name])] for name, array in self.whole.items()}, stop - start)
+
     @property
     def feeds(self) -> list[Feeds]:
         """Those of each request, as views."""
