@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from tidegate_runtime.errors import InvalidRequest, LoadFailed, Overloaded
+from tidegate_runtime.model.child import messages
 from tidegate_runtime.shared_memory.regions import Region
 from tidegate_runtime.workers import records
 from tidegate_runtime.workers.inquiries import MOST_AT_ONCE
-from tidegate_runtime.workers.questions import Asking
+from tidegate_runtime.workers.questions import TOTALS, Asking
 from tidegate_runtime.workers.records import Kind
 from tidegate_runtime.workers.uplink import Uplink
 
@@ -156,4 +157,17 @@ async def test_of_too_many_questions_at_once_the_last_are_to_be_asked_again() ->
             await asking.load("one more")
         administration.loading.set()
         assert await asyncio.gather(*loads) == [None] * MOST_AT_ONCE
+        uplink.end()
+
+
+async def test_a_long_answer_that_this_process_has_no_descriptor_left_for_is_to_be_asked_for_again() -> None:
+    line, hub = messages.pair()
+    with hub:
+        uplink = Uplink(line)
+        asking = asyncio.create_task(uplink.ask(TOTALS))
+        await asyncio.sleep(0)
+        (number,) = uplink._questions
+        hub.send(records.plain(Kind.LONG_ANSWER, number, 100_000))
+        with pytest.raises(Overloaded, match="too many files are open"):
+            await asyncio.wait_for(asking, 10)
         uplink.end()

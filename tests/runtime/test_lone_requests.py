@@ -162,6 +162,8 @@ class World:
             caller.ticket = ticket
             if ticket.state != OVER:
                 ticket.taker = caller
+        if passed.outputs is None:
+            self.scheduler.cut()
 
     def seen(self) -> list[Any]:
         """All that can be told of it."""
@@ -252,7 +254,7 @@ def test_what_passes_by_changes_what_it_would_have_changed_in_the_queue(turns: l
         ({"within": 0.0001}, False),
         ({"policy": {"preferred": (2, 4)}}, False),
         ({"waiting": True}, False),
-        ({"shared": True}, False),
+        ({"shared": True}, True),
         ({"closed": True}, False),
         ({"slow": True}, False),
         ({"width": 2}, False),
@@ -295,6 +297,25 @@ def test_only_what_would_run_on_the_loop_at_once_passes_by(unlike: dict[str, Any
         passed = world.scheduler.pass_by(Alike.of(asked), 1, 4)
         assert (passed is not None) == passes
         assert world.engine.inline == passes
+        for each in (world, other):
+            each.scheduler.close()
+        await asyncio.gather(*serving)
+
+    on_virtual_time(ask())
+
+
+def test_nothing_passes_by_while_another_models_requests_wait_for_the_device() -> None:
+    async def ask() -> None:
+        world, other = World(True), World(True)
+        other.scheduler._dispatcher = world.dispatcher
+        serving = [asyncio.create_task(each.scheduler.run()) for each in (world, other)]
+        await asyncio.sleep(0.001)
+        for waits, passed in ((False, True), (True, False)):
+            if waits:
+                other.scheduler._backlog.admit(feeds_of([1.0]), 1, world.clock(), world.clock() + 60, lambda _: None)
+            asked: list[Asked] = [(feeds_of([1.0]), world.clock() + 60, lambda _: None, None)]
+            assert (world.scheduler.pass_by(Alike.of(asked), 1, 4) is not None) == passed
+        other.scheduler.cut()
         for each in (world, other):
             each.scheduler.close()
         await asyncio.gather(*serving)

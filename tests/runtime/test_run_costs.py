@@ -277,7 +277,7 @@ def test_what_passes_between_runs_says_nothing_of_the_size_of_those_on_the_event
     for _ in range(4):
         costs.observe(32, 1.2)
     assert costs.best(32) == 8
-    costs.observe(32, 1.2, on_loop=True)
+    for rows in (8, 32):
+        costs.observe(rows, 1.2, on_loop=True)
+    costs.observe(1, 1.0)
     assert costs.best(32) == 32
-    costs.observe(32, 1.2)
-    assert costs.best(32) == 8

@@ -56,6 +56,9 @@ class Model:
     def cut(self) -> None:
         self.asked.append(("cut", []))
 
+    def cut_soon(self) -> None:
+        self.asked.append(("cut soon", []))
+
     def hold(self) -> None: ...
 
     def release(self) -> None: ...
@@ -85,10 +88,10 @@ class Answered(Turn[Any]):
         raise AssertionError("nothing is refused")
 
 
-def taken(model: Model, numbers: Sequence[float], seconds_left: float | None = None) -> Answered:
-    """A turn that has brought these numbers, each later than the one before."""
-    turn, codec = Answered(lambda: model.now), Codec()
-    calls = [
+def calls_of(numbers: Sequence[float], seconds_left: float | None = None) -> list[Any]:
+    """Calls with these numbers, each later than the one before."""
+    codec = Codec()
+    return [
         SimpleNamespace(
             number=number,
             received=-1 + number / 1000,
@@ -104,7 +107,12 @@ def taken(model: Model, numbers: Sequence[float], seconds_left: float | None = N
         )
         for number in numbers
     ]
-    turn._come = {model: calls}  # type: ignore[dict-item]
+
+
+def taken(model: Model, numbers: Sequence[float], seconds_left: float | None = None) -> Answered:
+    """A turn that has brought these numbers."""
+    turn = Answered(lambda: model.now)
+    turn._come = {model: calls_of(numbers, seconds_left)}  # type: ignore[dict-item]
     turn._take()
     return turn
 
@@ -122,17 +130,26 @@ def test_on_an_idle_engine_all_of_it_runs_at_once() -> None:
     assert model.asked == [("ran before others", TEN[:4]), ("ran before others", TEN[4:8]), ("ran", TEN[8:])]
 
 
-@pytest.mark.parametrize(("passing", "ran"), [(0, 0), (1, 4), (2, 8)])
-def test_from_where_a_batch_has_to_wait_on_all_do_in_one_queue(passing: int, ran: int) -> None:
+@pytest.mark.parametrize(("passing", "ran", "cut"), [(0, 0, "cut"), (1, 4, "cut soon"), (2, 8, "cut soon")])
+def test_from_where_a_batch_has_to_wait_on_all_do_in_one_queue(passing: int, ran: int, cut: str) -> None:
     model = Model(passing)
     assert taken(model, TEN).written == doubled(TEN[:ran])
-    assert model.asked[passing:] == [("queued", TEN[ran:]), ("cut", [])]
+    assert model.asked[passing:] == [("queued", TEN[ran:]), (cut, [])]
 
 
 def test_after_a_while_the_rest_waits_so_that_connections_are_read() -> None:
     model = Model(passing=9, seconds=AT_ONCE_SECONDS / 2)
     assert taken(model, TEN).written == doubled(TEN[:8])
-    assert model.asked[2:] == [("queued", TEN[8:]), ("cut", [])]
+    assert model.asked[2:] == [("queued", TEN[8:]), ("cut soon", [])]
+
+
+def test_where_other_models_have_requests_too_what_is_more_than_a_batch_waits_for_its_turn() -> None:
+    one, other = Model(passing=9), Model(passing=9)
+    turn = Answered(lambda: 0.0)
+    turn._come = {one: calls_of(TEN), other: calls_of(TEN[:4])}  # type: ignore[dict-item]
+    turn._take()
+    assert one.asked == [("queued", TEN), ("cut", [])]
+    assert other.asked == [("ran", TEN[:4])]
 
 
 def test_where_clients_bound_their_time_none_overtakes_by_having_come_first() -> None:

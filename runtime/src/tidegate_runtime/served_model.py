@@ -134,6 +134,10 @@ class ServedModel:
         """Has what `submit_all` has taken run as soon as it may."""
         self._scheduler.cut()
 
+    def cut_soon(self) -> None:
+        """Has it run at the loop's next turn."""
+        self._scheduler.cut_soon()
+
     def deadline(self, received: float, timeout_seconds: float | None) -> float:
         """Until when a request has to be answered that came at `received` and may bound its own time."""
         limit = self.limits.timeout_seconds

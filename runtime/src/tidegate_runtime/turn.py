@@ -77,6 +77,10 @@ class Turn(ABC, Generic[M]):
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._come: dict[ServedModel, list[M]] = {}
+        self._several = False
+        """Whether what is taken is for more than one model."""
+        self._told: list[M] = []
+        """What of it has passed: each is answered, or has a ticket, or its answer is being written."""
 
     @abstractmethod
     def _write_all(self, first: M, calls: Sequence[M | None], outputs: Sequence[Array], *, leads: bool) -> None:
@@ -111,18 +115,22 @@ class Turn(ABC, Generic[M]):
 
     def _take(self) -> None:
         come, self._come = self._come, {}
+        self._several = len(come) > 1
         for model, calls in come.items():
+            self._told.clear()
             try:
                 if not self._take_all(model, calls):
                     model.cut()
             except Exception:
                 logger.exception("a turn's requests could not be taken")
                 # No deadline reminds of what isn't queued, so it is answered now.
+                told = set(map(id, self._told))
                 for call in calls:
-                    if call.ticket is None and not call.over:
+                    if call.ticket is None and not call.over and id(call) not in told:
                         call.fail()
             finally:
                 model.release()
+        self._told.clear()
 
     def _take_all(self, model: ServedModel, calls: list[M]) -> bool:
         """Takes the calls of a turn; whether they ran at once, so that there is nothing to be cut."""
@@ -155,7 +163,9 @@ class Turn(ABC, Generic[M]):
             if passed < len(calls):
                 rest = calls[passed:] if passed else calls
                 self._submit(model, layout, *_alike(rest, read.part(passed, len(calls)), layout, model))
-            return passed == len(calls)
+                if passed:
+                    model.cut_soon()  # It has had the loop for long enough, or the next batch isn't one for it.
+            return passed > 0
         if read.number:
             others = frozenset(read.unread)
             kept = [call for place, call in enumerate(calls) if place not in others]
@@ -173,8 +183,9 @@ class Turn(ABC, Generic[M]):
         full = model.filling(layout, read.whole) if count > 1 else 1
         if count <= full:
             return count if self._passed(model, layout, *_alike(calls, read, layout, model)) else 0
-        if any([call.seconds_left is not None for call in calls]):
-            return 0  # Who has least time goes first, and not who came first.
+        # Who has least time goes first, and not who came first.
+        if self._several or any([call.seconds_left is not None for call in calls]):
+            return 0
         until, start = self._clock() + AT_ONCE_SECONDS, 0
         while start < count and (not start or self._clock() < until):
             stop = min(start + full, count)
@@ -197,6 +208,9 @@ class Turn(ABC, Generic[M]):
         for call, ticket in zip(calls, tickets, strict=False):
             if ticket.state != OVER:
                 call.ticket, ticket.taker = ticket, call
+        self._told += calls
+        if outputs is None:
+            model.cut()  # What the failed run is to be done over for.
         return True
 
     def _submit(self, model: ServedModel, layout: Layout, calls: list[M], alike: Alike) -> None:

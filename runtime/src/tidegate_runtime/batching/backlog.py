@@ -46,10 +46,11 @@ class Backlog(Entrance):
 
         They run as `admit_all` and `cut` would have them run, but are in no queue. None, and nothing has changed, where
         these might do anything else, or have more to do. `rows` and `size` are those of each; `more` come behind them.
+        Nothing of other models waits for the device, which the caller knows.
         """
         count, earliest = alike.number, alike.earliest
         queue, load, policy = self._queue_of(alike), self.load, self.policy
-        if queue is None or self.depth or load.running is not None or load.shared or self._isolation.apart:
+        if queue is None or self.depth or load.running is not None or self._isolation.apart:
             return None
         total, shape = count * rows, queue.shape
         if total > policy.max_rows or (count > 1 and count * size > policy.queue_bytes):
@@ -64,13 +65,23 @@ class Backlog(Entrance):
             return None
         if now >= earliest or not self.place.on_loop(shape, total, now):
             return None
-        if more and total < policy.max_rows:
-            if larger_due(queue, total, policy.max_rows):
-                return None  # What comes behind makes up a larger batch, to see what it costs.
-            queue.held += total
+        if self._sized_otherwise(queue, total, rows, more=more):
+            return None
         self._note(queue, shape, total, now)
         queue.rate_until(now)
         return queue
+
+    def _sized_otherwise(self, queue: Queue, total: int, rows: int, *, more: bool) -> bool:
+        """Whether the queue would try a batch of another size, to see what that costs."""
+        most = self.policy.max_rows
+        lesser = queue.shape.lesser(2 * most if more else total)
+        if 0 < lesser < total and not lesser % rows:
+            return True
+        if more and total < most:
+            if larger_due(queue, total, most):
+                return True
+            queue.held += total
+        return False
 
     def passed(self, queue: Queue, rows: int, seconds: float, now: float) -> None:
         """The run of `pass_by`, of `rows` in all, took the engine `seconds`."""

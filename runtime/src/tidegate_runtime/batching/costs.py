@@ -83,8 +83,8 @@ class ShapeCosts:
         "_costs",
         "_counts",
         "_excess",
+        "_here",
         "_lender",
-        "_on_loop",
         "_overheads",
         "_runs",
         "_seen",
@@ -120,8 +120,8 @@ class ShapeCosts:
         """The best size, as last worked out; 0 before."""
         self._trials = Trials(terms.max_rows)
         self._overheads = Overheads()
-        self._on_loop = False
-        """Whether the latest run was on the event loop."""
+        self._here: set[int] = set()
+        """The counts whose latest run was on the event loop."""
         self._refresh()
 
     @property
@@ -132,7 +132,7 @@ class ShapeCosts:
     def observe(self, rows: int, seconds: float, *, on_loop: bool = False) -> None:
         """Takes a run into account."""
         self._seen += 1
-        self._place(on_loop)
+        (self._here.add if on_loop else self._here.discard)(rows)
         told = self._trials.ended(rows)
         if self._seen <= UNCOUNTED or told is Told.NOTHING:
             return
@@ -158,11 +158,6 @@ class ShapeCosts:
             self._trials.review(self._seen, self._runs, self._best_row())
         if (runs.number == 1 or self._seen < EAGER or self._seen % EVERY == 0) and runs.moved():
             self._moved()
-
-    def _place(self, on_loop: bool) -> None:
-        if on_loop is not self._on_loop:
-            self._on_loop = on_loop
-            self._refresh()
 
     def _moved(self) -> None:
         self._refresh()
@@ -302,9 +297,10 @@ class ShapeCosts:
         return self._size if rows >= self._size else full_size(rows, counts, self._seconds)
 
     def _seconds(self, rows: int) -> float:
-        # Runs on the loop follow each other at once. What passes is the answers', as much in batches of any size.
+        # Runs on the loop follow each other at once; what passes is reading and answers, as much a row in any batch.
         cost, way = self.at(rows), self._terms.way_seconds
-        return (cost.mean if cost is not None else 0.0) + (way if self._on_loop else self.overhead(rows))
+        passes = way + rows * self._overheads.least if rows in self._here else self.overhead(rows)
+        return (cost.mean if cost is not None else 0.0) + passes
 
     def _best_row(self) -> Best:
         best, way = self.best(self._terms.max_rows), self._terms.way_seconds

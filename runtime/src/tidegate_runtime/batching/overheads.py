@@ -14,11 +14,13 @@ from tidegate_runtime.batching.durations import WEIGHT
 class Overheads:
     """The figures of one shape, in seconds. `way` is that of the moment."""
 
-    __slots__ = ("_guesses", "_known", "_numbers")
+    __slots__ = ("_guesses", "_known", "_numbers", "least")
 
     def __init__(self) -> None:
         self._known: dict[int, float] = {}
         self._numbers: dict[int, int] = {}
+        self.least = 0.0
+        """B of a row, at the count where it is the least; 0 while nothing is known."""
         self._guesses: dict[int, float] = {}
         """For other counts, kept until more is known: each arrival asks for that of the run in progress."""
 
@@ -37,13 +39,17 @@ class Overheads:
         self._numbers[rows] = number = self._numbers.get(rows, 1) + 1
         known = self._known.get(rows, 0.0)
         self._known[rows] = known + max(1 / number, WEIGHT) * (seconds - known)
-        self._guesses.clear()
+        self._changed()
 
     def forget(self, rows: int) -> None:
         """What is known of that count no longer holds."""
         self._known.pop(rows, None)
         self._numbers.pop(rows, None)
+        self._changed()
+
+    def _changed(self) -> None:
         self._guesses.clear()
+        self.least = min((known / count for count, known in self._known.items()), default=0.0)
 
     def _guessed(self, rows: int) -> float:
         counts = sorted(self._known)

@@ -59,14 +59,18 @@ class Requests(ABC):
 
         That is where `submit_all` and `cut` would run them so all the same. With outputs their time is the caller's to
         tell, and no `deliver` is called; the first of them led the batch. Without them the run failed: each has been
-        told so, or waits to run again. None, and nothing is done, wherever anything else might come of it, as where
-        something waits or the run isn't one for the event loop. `more` of the turn's come behind them.
+        told so, or waits to run again, for which `cut` is to be called. None, and nothing is done, wherever anything
+        else might come of it, as where something waits or the run isn't one for the event loop. `more` of the turn's
+        come behind them.
         """
         del alike, rows, size, more
         return None
 
     def cut(self) -> None:  # noqa: B027 -- where `submit_all` takes nothing there is nothing to do
         """Has what `submit_all` has queued run, as soon as it may: no more of it comes in this turn of the loop."""
+
+    def cut_soon(self) -> None:  # noqa: B027 -- as `cut`
+        """`cut` at the loop's next turn."""
 
     def tapped(self, tap: Tap | None) -> None:
         """`tap` gets some of the requests and their answers from here on; None: nobody does.

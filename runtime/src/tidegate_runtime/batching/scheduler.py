@@ -123,7 +123,10 @@ class Scheduler(Requests):
 
     def pass_by(self, alike: Alike, rows: int, size: int, *, more: bool = False) -> Passed | None:
         """As `Requests` says."""
-        now, taken = self._clock(), not self._closing and not self._dispatcher.asked and self._delivery.tap is None
+        now, dispatcher = self._clock(), self._dispatcher
+        taken = not self._closing and not dispatcher.asked and self._delivery.tap is None
+        if dispatcher.load.shared and taken:
+            taken = not dispatcher.waited_for
         queue = self._backlog.pass_by(alike, rows, size, now, more=more) if taken else None
         if queue is None:
             return None
@@ -144,6 +147,10 @@ class Scheduler(Requests):
     def cut(self) -> None:
         """As `Requests` says."""
         self._dispatcher.cut_if_free()
+
+    def cut_soon(self) -> None:
+        """As `Requests` says."""
+        self._dispatcher.ask()
 
     def tapped(self, tap: Tap | None) -> None:
         """As `Requests` says."""
@@ -219,8 +226,6 @@ class Scheduler(Requests):
         self._metrics.assembled(0.0, len(tickets))
         self._expiry.advance(tickets[0].deadline, batch.started)
         self._fell(batch, fault)
-        if self._backlog.depth:
-            self._dispatcher.cut()
 
     def _fell(self, batch: Batch, fault: RuntimeFault) -> None:
         if isinstance(fault, RunEnded):
