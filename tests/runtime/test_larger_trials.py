@@ -33,6 +33,16 @@ def backlog_of(place: Place) -> Backlog:
     return Backlog(BatchPolicy(8, 0.0, 64), table, place)
 
 
+def next_batch(backlog: Backlog, device: Device, now: float) -> int:
+    """The rows of the batch that runs now, for a millisecond a row; nobody is too late for it."""
+    cut = device.cut(now)
+    assert device.dropped == []
+    assert cut is not None
+    _, batch = cut
+    backlog.ended(batch, 0.001 * batch.rows, now + 0.001 * batch.rows)
+    return batch.rows
+
+
 def batches(number: int, waiting: int, within: float) -> list[int]:
     """The rows of the next batches where so many always wait, with so much time each, and none gains by company."""
     backlog, device = backlog_of(Place()), Device()
@@ -41,13 +51,8 @@ def batches(number: int, waiting: int, within: float) -> list[int]:
     for _ in repeat(None, number):
         while backlog.depth < waiting:
             backlog.admit(request(), 1, now, now + within, ignored)
-        cut = device.cut(now)
-        assert device.dropped == []
-        assert cut is not None
-        _, batch = cut
-        now += 0.001 * batch.rows
-        backlog.ended(batch, 0.001 * batch.rows, now)
-        ran.append(batch.rows)
+        ran.append(next_batch(backlog, device, now))
+        now += 0.001 * ran[-1]
     return ran
 
 
@@ -73,12 +78,8 @@ def passing(turns: int, come: int) -> list[int]:
         for _ in repeat(None, left):
             backlog.admit(request(), 1, now, now + 10, ignored)
         while backlog.depth:
-            cut = device.cut(now)
-            assert cut is not None
-            _, batch = cut
-            now += 0.001 * batch.rows
-            backlog.ended(batch, 0.001 * batch.rows, now)
-            ran.append(batch.rows)
+            ran.append(next_batch(backlog, device, now))
+            now += 0.001 * ran[-1]
     return ran
 
 

@@ -14,13 +14,13 @@ from tidegate_runtime.batching.durations import WEIGHT
 class Overheads:
     """The figures of one shape, in seconds. `way` is that of the moment."""
 
-    __slots__ = ("_guesses", "_known", "_numbers", "least")
+    __slots__ = ("_guesses", "_known", "_least", "_numbers")
 
     def __init__(self) -> None:
         self._known: dict[int, float] = {}
         self._numbers: dict[int, int] = {}
-        self.least = 0.0
-        """B of a row, at the count where it is the least; 0 while nothing is known."""
+        self._least: float | None = None
+        """As the guesses, kept until more is known."""
         self._guesses: dict[int, float] = {}
         """For other counts, kept until more is known: each arrival asks for that of the run in progress."""
 
@@ -32,6 +32,13 @@ class Overheads:
         if own is None:
             own = self._guesses[rows] = self._guessed(rows)
         return way + own
+
+    @property
+    def least(self) -> float:
+        """B of a row, at the count where it is the least; 0 while nothing is known."""
+        if self._least is None:
+            self._least = min((known / count for count, known in self._known.items()), default=0.0)
+        return self._least
 
     def told(self, rows: int, seconds: float) -> None:
         """After a run of `rows` the next one, for which something waited, began so much later than the way explains."""
@@ -49,7 +56,7 @@ class Overheads:
 
     def _changed(self) -> None:
         self._guesses.clear()
-        self.least = min((known / count for count, known in self._known.items()), default=0.0)
+        self._least = None
 
     def _guessed(self, rows: int) -> float:
         counts = sorted(self._known)

@@ -78,8 +78,9 @@ class Read(NamedTuple):
         count = self.number
         if stop - start == count:
             return self
-        bounds = {name: (len(array) // count * start, len(array) // count * stop) for name, array in self.whole.items()}
-        return Read({name: array[slice(*bounds[name])] for name, array in self.whole.items()}, stop - start)
+        whole = self.whole.items()
+        each = {name: len(array) // count for name, array in whole}
+        return Read({name: array[each[name] * start : each[name] * stop] for name, array in whole}, stop - start)
 
     @property
     def feeds(self) -> list[Feeds]:
