@@ -110,6 +110,16 @@ def test_a_value_on_a_bound_belongs_below_it() -> None:
     assert histogram.total == 7.5
 
 
+@given(st.lists(st.one_of(st.floats(0, 4), st.sampled_from([0.5, 1.0, 2.0]))))
+def test_values_observed_together_are_counted_as_one_by_one(values: list[float]) -> None:
+    together, alone = Histogram((0.5, 1.0, 2.0)), Histogram((0.5, 1.0, 2.0))
+    together.observe_all(values)
+    for value in values:
+        alone.observe(value)
+    assert together.counts == alone.counts
+    assert together.total == pytest.approx(alone.total)
+
+
 def test_utilization_is_what_was_offered_over_the_last_ten_seconds() -> None:
     metrics = ModelMetrics("m", "1", "cpu")
     metrics.offer(4.0, 100.0)
@@ -164,6 +174,17 @@ def test_a_served_request_is_counted_as_observing_its_stages_would(parse: float,
     alone = Histogram(naming.DURATION_BOUNDS)
     alone.observe(encode)
     assert metrics.encode_seconds.counts == metrics.request_duration.counts == alone.counts
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_requests_answered_together_are_counted_as_one_by_one(count: int) -> None:
+    together, alone = ModelMetrics("m", "1", "cpu"), ModelMetrics("m", "1", "cpu")
+    times = [(0.25 * place, 1.0) for place in range(count)]
+    together.served_all(times, 2.0, 2.5)
+    for received, parsed in times:
+        alone.served(received, parsed, 2.0, 2.5)
+        alone.answered(200)
+    assert samples(together) == samples(alone)
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,24 @@ def test_one_pause_of_the_host_moves_the_figures_little_and_not_for_long() -> No
     assert cost.p99 == pytest.approx(cost.mean, rel=0.1)
 
 
+@pytest.mark.parametrize(
+    ("seconds", "number", "told"),
+    [
+        pytest.param(40e-6, 96, 19e-6, id="tiny ones: not yet after 3.8 ms"),
+        pytest.param(40e-6, 128, 40e-6, id="tiny ones: after 5.1 ms"),
+        pytest.param(1e-3, 31, 19e-6, id="longer ones: not on every one of them"),
+        pytest.param(1e-3, 32, 0.86e-3, id="longer ones: on the next thirty-second"),
+    ],
+)
+def test_figures_are_worked_out_anew_every_five_milliseconds_of_runs(seconds: float, number: int, told: float) -> None:
+    costs = CostTable(1).shape("shape", 4)
+    for each in [10e-6] * 4 * EAGER + [20e-6] * 32 + [seconds] * number:
+        costs.observe(1, each)
+    cost = costs.at(1)
+    assert cost is not None
+    assert cost.mean == pytest.approx(told, rel=0.05)
+
+
 def test_a_p99_is_exceeded_by_one_run_in_a_hundred() -> None:
     costs = shape({})
     for index in range(2 * WINDOW):

@@ -3,7 +3,7 @@
 `web.exposition` renders them on scrape. Everything is written from the event loop's thread alone.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Final, NamedTuple
 
@@ -38,14 +38,15 @@ class Histogram:
         self.total += value
 
     def observe_all(self, values: Sequence[float]) -> None:
-        """The same for at least one value; mostly all are in one bucket, then, and it is found once."""
+        """The same for each of them. Those of a bucket are found together: what is observed at once is mostly alike."""
         bounds, counts = self.bounds, self.counts
-        bucket = bisect_left(bounds, min(values))
-        if bucket == bisect_left(bounds, max(values)):
-            counts[bucket] += len(values)
-        else:
-            for value in values:
-                counts[bisect_left(bounds, value)] += 1
+        rising = sorted(values)
+        begin, number, last = 0, len(rising), len(bounds)
+        while begin < number:
+            bucket = bisect_left(bounds, rising[begin])
+            end = bisect_right(rising, bounds[bucket], begin) if bucket < last else number
+            counts[bucket] += end - begin
+            begin = end
         self.total += sum(values)
 
 
@@ -156,11 +157,14 @@ class ModelMetrics:
     def served_all(self, times: Sequence[tuple[float, float]], delivered: float, written: float) -> None:
         """Counts requests that were answered 200 together. `times` are when each was received, and parsed."""
         count = len(times)
-        self.request_duration.observe_all([written - received for received, _ in times])
-        self.parse_seconds.observe_all([parsed - received for received, parsed in times])
-        encodes, seconds = self.encode_seconds, written - delivered
-        encodes.counts[bisect_left(DURATION_BOUNDS, seconds)] += count
-        encodes.total += count * seconds
+        if count == 1:
+            self.served(*times[0], delivered, written)
+        else:
+            self.request_duration.observe_all([written - received for received, _ in times])
+            self.parse_seconds.observe_all([parsed - received for received, parsed in times])
+            encodes, seconds = self.encode_seconds, written - delivered
+            encodes.counts[bisect_left(DURATION_BOUNDS, seconds)] += count
+            encodes.total += count * seconds
         self.codes[200] = self.codes.get(200, 0) + count
 
     def witnessed(self, seconds: float) -> None:

@@ -48,6 +48,9 @@ EAGER: Final = 256
 EVERY: Final = 32
 """After its first `EAGER` runs a shape's figures are worked out anew on every 32nd at most, or on a count's first."""
 
+ANEW_SECONDS: Final = 0.005
+"""And after runs that took so long in all: it takes a tenth of a millisecond, as much as ten tiny runs."""
+
 
 class Work(NamedTuple):
     """What some runs cost together, in seconds.
@@ -86,6 +89,7 @@ class ShapeCosts:
         "_here",
         "_lender",
         "_overheads",
+        "_ran",
         "_runs",
         "_seen",
         "_size",
@@ -114,6 +118,8 @@ class ShapeCosts:
         self._lender: ShapeCosts | None = None
         self._seen = 0
         self._runs: dict[int, Durations] = {}
+        self._ran = 0.0
+        """Seconds of the runs since figures were last worked out anew."""
         self._excess = 0.0
         """By what share the latest runs took longer than predicted, on average; one that took less counts as 0."""
         self._size = 0
@@ -131,15 +137,16 @@ class ShapeCosts:
 
     def observe(self, rows: int, seconds: float, *, on_loop: bool = False) -> None:
         """Takes a run into account."""
-        self._seen += 1
+        self._seen = seen = self._seen + 1
         (self._here.add if on_loop else self._here.discard)(rows)
         told = self._trials.ended(rows)
-        if self._seen <= UNCOUNTED or told is Told.NOTHING:
+        if seen <= UNCOUNTED or told is Told.NOTHING:
             return
         expected = self.at(rows) if self._runs else None
         if expected is not None:
-            excess = min(1.0, max(0.0, seconds / max(expected.mean, 1e-9) - 1.0))
-            self._excess += max(1 / (self._seen - UNCOUNTED), EXCESS_WEIGHT) * (excess - self._excess)
+            over = seconds / (expected.mean or 1e-9) - 1.0
+            excess = 0.0 if over < 0.0 else 1.0 if over > 1.0 else over
+            self._excess += max(1 / (seen - UNCOUNTED), EXCESS_WEIGHT) * (excess - self._excess)
         if told is Told.ALL:
             self._runs.pop(rows, None)
             self._overheads.forget(rows)
@@ -149,17 +156,25 @@ class ShapeCosts:
                 del self._runs[min(self._runs, key=self._kept_by)]
             runs = self._runs[rows] = Durations()
         runs.add(seconds)
-        runs.touched = self._seen
-        if self._seen % STALE_RUNS == 0:
-            for doubtful in suspects(self._runs, self._seen - STALE_RUNS):
-                del self._runs[doubtful]
-                self._refresh()
-        if self._seen % REVIEW_RUNS == 0:
-            self._trials.review(self._seen, self._runs, self._best_row())
-        if (runs.number == 1 or self._seen < EAGER or self._seen % EVERY == 0) and runs.moved():
+        runs.touched = seen
+        self._ran += seconds
+        if seen % EVERY and seen >= EAGER and runs.number > 1:
+            return
+        self._review(seen)
+        if (seen < EAGER or runs.number == 1 or self._ran >= ANEW_SECONDS) and runs.moved():
             self._moved()
 
+    def _review(self, seen: int) -> None:
+        """Doubts figures that are old, and has sizes tried again, now and then."""
+        if seen % STALE_RUNS == 0:
+            for doubtful in suspects(self._runs, seen - STALE_RUNS):
+                del self._runs[doubtful]
+                self._refresh()
+        if seen % REVIEW_RUNS == 0:
+            self._trials.review(seen, self._runs, self._best_row())
+
     def _moved(self) -> None:
+        self._ran = 0.0
         self._refresh()
         best = self.best(self._terms.max_rows)
         cost = self.at(best)
