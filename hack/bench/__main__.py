@@ -1,7 +1,8 @@
 """`make bench`: measure, then write the report from what was measured.
 
-python -m bench                       everything, five rounds
+python -m bench                       everything, five rounds and fifteen turns
 python -m bench tabular json          the points of one model and protocol
+python -m bench turns [tabular …]     what is compared in turn, alone
 python -m bench --quick               ours, mosec and a bare FastAPI server on the tabular model: under five minutes
 python -m bench --report-only         the report again, from results kept before
 """
@@ -17,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench import generator, measure, report
+from bench.comparisons import COMPARISONS, chosen
 from bench.environments import Unavailable, python_of
 from bench.models import MODELS
 from bench.paths import DOCUMENTS, RESULTS
@@ -24,6 +26,7 @@ from bench.plan import QUICK_SERVERS, Choice
 from bench.process import LOAD_CPU, SERVER_CPU
 from bench.results import Store, read
 from bench.servers import SERVERS
+from bench.turns import Turns
 
 OPEN_FILES = 16_384
 
@@ -71,6 +74,7 @@ def _measured(options: argparse.Namespace, choice: Choice) -> Path:
     RESULTS.mkdir(parents=True, exist_ok=True)
     begun = datetime.now(UTC)
     store = Store(RESULTS / f"{begun:%Y%m%dT%H%M%SZ}.jsonl")
+    whole = not (options.words or options.quick)
     load = generator.built()
     store.add(
         {
@@ -81,7 +85,7 @@ def _measured(options: argparse.Namespace, choice: Choice) -> Path:
             "memory_gib": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30,
             "kernel": platform.release(),
             "python": _python(),
-            "whole": not (options.words or options.quick),
+            "whole": whole,
             "seconds": options.seconds,
             "steal_bound": options.steal,
             "settings": {name: server.settings for name, server in SERVERS.items()},
@@ -98,7 +102,10 @@ def _measured(options: argparse.Namespace, choice: Choice) -> Path:
         seconds=options.seconds,
         quick=options.quick,
     )
-    run.whole()
+    if not choice.parts:
+        run.whole()
+    if choice.parts or whole:
+        Turns(load, store, options.turns).whole(chosen(COMPARISONS, choice))
     if options.soak:
         run.soak(options.soak)
     return store.path
@@ -129,8 +136,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="make bench BENCH=…", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("words", nargs="*", help="models, protocols (json, binary, grpc) and servers; none: all")
+    parser.add_argument("words", nargs="*", help="models, protocols (json, binary, grpc), servers, `turns`; none: all")
     parser.add_argument("--rounds", type=int, default=5, help="each with all servers in random order (5)")
+    parser.add_argument("--turns", type=int, default=15, help="of each comparison, a third of it of long ones (15)")
     parser.add_argument("--seconds", type=float, default=4, help="a point of a fast model (4)")
     parser.add_argument("--steal", type=float, default=0.05, help="share of a core that may be stolen (0.05)")
     parser.add_argument("--repeats", type=int, default=3, help="more tries of a point that was disturbed (3)")

@@ -13,6 +13,8 @@ SHARE_OF_BEST = 0.8
 OVERLOAD = 2.0
 # Of an overloaded request, so that waiting in a queue for ever isn't an answer.
 OVERLOAD_DEADLINE_SECONDS = 0.5
+# A part of a run that a word can ask for by itself: the comparisons in turn.
+TURNS = "turns"
 QUICK_SERVERS = (OURS, "mosec", "naive", "limit-socket", "limit-http")
 
 
@@ -25,7 +27,7 @@ class Point:
         protocol: json, binary or grpc.
         kind: `closed`; `fixed`, an open loop at `rate`; `best`, one at a share of the best peer's best rate;
             `overload`, one at twice our own best rate, with deadlines; `refusal`, a closed loop of requests that
-            can't be answered in time.
+            can't be answered in time; `alone`, no load at all, but ONNX Runtime in a loop.
         connections: always in use in a closed loop, at most in an open one.
         rate: requests a second, for `fixed`.
     """
@@ -66,26 +68,32 @@ LATER_OURS: tuple[Point, ...] = (Point("minilm", "json", "overload"), Point("tab
 
 @dataclass(frozen=True)
 class Choice:
-    """What a command line asked for; an empty set means all."""
+    """What a command line asked for; an empty set means all, but of `parts`, where `turns` is those alone."""
 
     models: frozenset[str] = frozenset()
     protocols: frozenset[str] = frozenset()
     servers: frozenset[str] = frozenset()
+    parts: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, words: Iterable[str], models: Iterable[str]) -> "Choice":
-        """Sort the words into models, protocols and servers.
+        """Sort the words into models, protocols, servers and parts of a run.
 
         Raises:
             ValueError: names the word that is none of them, and what there is.
         """
-        known = {"models": frozenset(models), "protocols": frozenset(PROTOCOLS), "servers": frozenset(SERVERS)}
+        known = {
+            "models": frozenset(models),
+            "protocols": frozenset(PROTOCOLS),
+            "servers": frozenset(SERVERS),
+            "parts": frozenset({TURNS}),
+        }
         chosen: dict[str, set[str]] = {kind: set() for kind in known}
         for word in words:
             kinds = [kind for kind, names in known.items() if word in names]
             if not kinds:
                 listed = "; ".join(f"{kind}: {', '.join(sorted(names))}" for kind, names in known.items())
-                raise ValueError(f"{word!r} is no model, protocol or server. {listed}")
+                raise ValueError(f"{word!r} is no model, protocol or server, nor a part of a run. {listed}")
             chosen[kinds[0]].add(word)
         return cls(**{kind: frozenset(names) for kind, names in chosen.items()})
 

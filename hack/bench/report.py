@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from bench import bars, plots
+from bench import bars, in_turn, plots
+from bench.cells import cell, named, number
 from bench.plan import SHARE_OF_BEST
 from bench.results import Record, Series, late
 from bench.servers import LIMITS, OURS, PROTOCOLS, SERVERS
@@ -38,6 +39,7 @@ def page(summary: Summary, steal_bound: float, charts: Sequence[str]) -> str:
         *_method(summary, steal_bound),
         "\n## Bars\n",
         *_bars(summary),
+        *in_turn.section(summary),
     ]
     for model in MODELS:
         for protocol in PROTOCOLS:
@@ -64,35 +66,43 @@ def _other_builds() -> str:
 def _method(summary: Summary, steal_bound: float) -> Iterator[str]:
     machine = summary.machine
     if machine:
+        rounds = f"; {_rounds(summary)}, in each all servers in random order" if summary.points else ""
         yield (
             f"Written by `make bench` on {machine['date']}: {machine['processor']}, {machine['processors']} cores, "
-            f"{machine['memory_gib']:.0f} GiB, Linux {machine['kernel']}; {_rounds(summary)}, in each all servers in "
-            f"random order. Servers in Python run on {machine['python']}, the fastest of its version here"
-            f"{_other_builds()}.\n"
+            f"{machine['memory_gib']:.0f} GiB, Linux {machine['kernel']}{rounds}. Servers in Python run on "
+            f"{machine['python']}, the fastest of its version here{_other_builds()}.\n"
         )
     yield (
         "The server is on one core with everything it starts, the load generator on another. A request has one row; "
         "1,024 different bodies take turns, and every answer's values are compared with ONNX Runtime's. All servers "
         "run ONNX Runtime's CPU provider with one thread. CPU is that of all of a server's processes, for each good "
-        "answer. A figure is the median of the quiet rounds: those in which the host stole at most "
-        f"{steal_bound:.0%} of either core's time, and the generator itself was not late. `±` is half of the range "
-        "between them.\n"
+        "answer. A round or turn is quiet if the host stole at most "
+        f"{steal_bound:.0%} of either core's time in it, and the generator itself was not late.\n"
     )
-    every = list(summary.points.values())
-    noisy, measured = sum(one.noisy for one in every), sum(one.measured for one in every)
-    used = sum(len(one.records) for one in every if not one.noisy)
-    yield (
-        f"Of {measured} measurements {used} were quiet and used. {noisy} of {len(every)} points had no quiet round: "
-        "`~`. `†`: the generator was late.\n"
-    )
+    if summary.points or not summary.turns:
+        yield from _quietness(summary)
     settings = machine.get("settings", {})
     if settings:
         yield "| server | settings |\n| --- | --- |"
         seen = {key[0] for key in summary.points}
+        seen |= {server for one in summary.turns.values() for server in one.servers()}
         yield "\n".join(f"| {name} | {text} |" for name, text in settings.items() if name in seen)
 
 
+def _quietness(summary: Summary) -> Iterator[str]:
+    every = list(summary.points.values())
+    noisy, measured = sum(one.noisy for one in every), sum(one.measured for one in every)
+    used = sum(len(one.records) for one in every if not one.noisy)
+    yield (
+        "A figure of rounds is the median of the quiet ones; `±` is half of the range between them. "
+        f"Of {measured} measurements {used} were quiet and used. {noisy} of {len(every)} points had no quiet round: "
+        "`~`. `†`: the generator was late.\n"
+    )
+
+
 def _bars(summary: Summary) -> Iterator[str]:
+    if summary.turns:
+        yield "By turns where the figure says so, else by rounds.\n"
     yield "| what | bar | found | |\n| --- | --- | --- | --- |"
     words = {True: "**passed**", False: "**missed**", None: "not measured"}
     for verdict in bars.judged(summary):
@@ -115,9 +125,9 @@ def _closed(summary: Summary, model: str, protocol: str, charts: Sequence[str]) 
         loads = [summary.point(name, model, protocol, "closed", count) for count in counts]
         cost = costs[name]
         cells = [_rate(one) for one in loads] + [_latency(loads[-1], "p50", "p99")]
-        cells += [_number(cost), f"{cost / best[1]:.2f}" if cost and best else "–"]
+        cells += [number(cost), f"{cost / best[1]:.2f}" if cost and best else "–"]
         cells.append(str(sum(one.errors() for one in loads if one)))
-        yield f"| {_named(name)} | {' | '.join(cells)} |"
+        yield f"| {named(name)} | {' | '.join(cells)} |"
 
 
 def _open(summary: Summary, charts: Sequence[str]) -> Iterator[str]:
@@ -140,9 +150,9 @@ def _open(summary: Summary, charts: Sequence[str]) -> Iterator[str]:
             yield "| --- |" + " ---: |" * 7
             for server in sorted(found, key=lambda server: found[server].median("latency_ms", "p99")):
                 one = found[server]
-                figures = [_number(one.median("latency_ms", at)) for at in ("p50", "p90", "p99", "p999")]
-                figures.append(_number(one.cpu_us()))
-                yield f"| {_named(server)} | {_rate(one)} | {' | '.join(figures)} | {one.errors()} |"
+                figures = [number(one.median("latency_ms", at)) for at in ("p50", "p90", "p99", "p999")]
+                figures.append(number(one.cpu_us()))
+                yield f"| {named(server)} | {_rate(one)} | {' | '.join(figures)} | {one.errors()} |"
 
 
 def _start_and_memory(summary: Summary) -> Iterator[str]:
@@ -155,10 +165,10 @@ def _start_and_memory(summary: Summary) -> Iterator[str]:
     yield f"| server | {' | '.join(heads)} |\n| --- |{' ---: |' * len(heads)}"
     for server in dict.fromkeys(name for name, _ in summary.memory):
         held = [summary.memory.get((server, model)) for model in models]
-        cells = [_number(summary.starts.get((server, model))) for model in models]
+        cells = [number(summary.starts.get((server, model))) for model in models]
         cells += [f"{one[1]:,.0f} ({one[0]:,.0f})" if one else "–" for one in held]
         cells.append(str(max(one[2] for one in held if one)) if any(held) else "–")
-        yield f"| {_named(server)} | {' | '.join(cells)} |"
+        yield f"| {named(server)} | {' | '.join(cells)} |"
 
 
 def _compute(summary: Summary) -> Iterator[str]:
@@ -168,19 +178,19 @@ def _compute(summary: Summary) -> Iterator[str]:
     yield "\n## ONNX Runtime alone\n\nCPU µs a row in a loop that does nothing else, by batch size.\n"
     yield f"| model | {' | '.join(f'{size}' for size in sizes)} |\n| --- |{' ---: |' * len(sizes)}"
     for model, one in summary.compute.items():
-        yield f"| {model} | {' | '.join(_number(one.cpu_us.get(size)) for size in sizes)} |"
+        yield f"| {model} | {' | '.join(number(one.cpu_us.get(size)) for size in sizes)} |"
 
 
 def _failures(summary: Summary) -> Iterator[str]:
     yield "\n## What could not be measured\n"
     reasons: dict[tuple[str, str, str, str], int] = {}
     for record in summary.failures:
-        place = (record["server"], record["model"], record["protocol"], _cell(record["reason"]))
+        place = (record["server"], record["model"], record["protocol"], cell(record["reason"]))
         reasons[place] = reasons.get(place, 0) + 1
     if not reasons:
         yield "Nothing."
         return
-    yield "| server | model | protocol | reason | rounds |\n| --- | --- | --- | --- | ---: |"
+    yield "| server | model | protocol | reason | times |\n| --- | --- | --- | --- | ---: |"
     for (server, model, protocol, reason), count in reasons.items():
         yield f"| {server} | {model} | {protocol or 'all'} | {reason} | {count} |"
 
@@ -191,7 +201,7 @@ def pictures(summary: Summary) -> Iterator[tuple[str, str]]:
         for protocol in PROTOCOLS:
             servers = summary.servers(model, protocol)
             costs = [(name, summary.cheapest(name, model, protocol)) for name in servers]
-            rows = [plots.Row(name, _kind(name), (cost,), f"{_number(cost)} µs") for name, cost in costs if cost]
+            rows = [plots.Row(name, _kind(name), (cost,), f"{number(cost)} µs") for name, cost in costs if cost]
             if len(rows) > 1:
                 note = "median at the concurrency at which the server answers most; one core, logarithmic"
                 yield f"cpu-{model}-{protocol}.svg", plots.bars(f"CPU for an answer: {model}, {protocol}", note, rows)
@@ -206,7 +216,7 @@ def _latencies(summary: Summary, model: str, load: str) -> Iterator[tuple[str, s
         if one is None or not one.median("latency_ms", "p50"):
             continue
         values = tuple(one.median("latency_ms", at) for at in ("p50", "p90", "p99", "p999"))
-        rows.append(plots.Row(name, _kind(name), values, f"{_number(values[2])} ms"))
+        rows.append(plots.Row(name, _kind(name), values, f"{number(values[2])} ms"))
         rate = one.records[-1]["rate_asked"]
     if len(rows) > 1:
         title = f"Latency at {rate:,.0f} requests/s: {model}, json"
@@ -225,10 +235,6 @@ def _embedded(name: str, charts: Sequence[str]) -> Iterator[str]:
         yield f"![{name.removesuffix('.svg')}]({name})\n"
 
 
-def _named(server: str) -> str:
-    return f"**{server}**" if server == OURS else server
-
-
 def _marks(one: Series) -> str:
     return ("~" if one.noisy else "") + (" †" if any(late(record) for record in one.records) else "")
 
@@ -237,22 +243,8 @@ def _rate(one: Series | None) -> str:
     if one is None:
         return "–"
     spread = f" ±{one.half_range('rate'):.0%}" if len(one.records) > 1 else ""
-    return f"{_number(one.median('rate'))}{spread}{_marks(one)}"
+    return f"{number(one.median('rate'))}{spread}{_marks(one)}"
 
 
 def _latency(one: Series | None, *at: str) -> str:
-    return " / ".join(_number(one.median("latency_ms", which)) for which in at) if one else "–"
-
-
-def _number(value: float | None) -> str:
-    """Three digits that count, whole numbers from a hundred on."""
-    if value is None:
-        return "–"
-    if value >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
-
-
-def _cell(text: str) -> str:
-    """Text that may stand in a cell of a table, its first 300 characters."""
-    return " ".join(text.split()).replace("|", "\\|")[:300]
+    return " / ".join(number(one.median("latency_ms", which)) for which in at) if one else "–"

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.ratios import Compared, compared
 from bench.results import Key, Record, Series, series
 from bench.servers import LIMITS, OURS, SERVERS
 
@@ -47,6 +48,8 @@ class Summary:
     soak: Record | None
     inside: Mapping[str, float]
     """CPU µs of a request without sockets, by form, with metrics and without: the least over the rounds."""
+    turns: Mapping[str, Compared]
+    """What was compared in turn, by the comparison's name."""
 
     @classmethod
     def of(cls, records: Sequence[Record], steal_bound: float) -> "Summary":
@@ -65,6 +68,7 @@ class Summary:
             failures=of_kind.get("failure", ()),
             soak=of_kind.get("soak", [None])[-1],
             inside=_least([record["cpu_us"] for record in of_kind.get("inside", ())]),
+            turns=compared(records, steal_bound),
         )
 
     def point(self, server: str, model: str, protocol: str, load: str, connections: int) -> Series | None:
@@ -97,6 +101,8 @@ class Summary:
         return min(known, key=lambda one: one[1], default=None)
 
 
+LOOP = "limit-socket"
+"""What no server under this event loop can be cheaper than."""
 # What every server is measured at; more connections than these are ours alone.
 BUSIEST = 128
 

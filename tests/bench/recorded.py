@@ -51,3 +51,19 @@ def point(
         "mean_batch": None,
         "result": {**figures, **result},
     }
+
+
+def turn(comparison: str, side: str, number: int, record: Record) -> Record:
+    """A side's record of a turn, of what would have been a point's, or of `alone`."""
+    kept = {key: value for key, value in record.items() if key not in ("round", "attempt")}
+    return {**kept, "kind": "turn", "comparison": comparison, "side": side, "turn": number}
+
+
+def turns(comparison: str, side: str, *records: Record) -> list[Record]:
+    """A side's records of turns 0, 1, 2 and so on."""
+    return [turn(comparison, side, number, record) for number, record in enumerate(records)]
+
+
+def alone(cpu_us: float, batch: int = 8, steal: float = 0.0) -> Record:
+    """ONNX Runtime in a loop."""
+    return {"server": "onnxruntime", "model": "cnn", "steal": steal, "batch": batch, "cpu_us": cpu_us}

@@ -16,7 +16,10 @@ def test_words_choose_models_protocols_and_servers() -> None:
 
 
 def test_an_unknown_word_is_named_with_what_there_is() -> None:
-    with pytest.raises(ValueError, match=r"'jsn' is no model, protocol or server.*protocols: binary, grpc, json"):
+    with pytest.raises(
+        ValueError,
+        match=r"'jsn' is no model, protocol or server, nor a part.*protocols: binary, grpc, json.*parts: turns",
+    ):
         Choice.of(["jsn"], MODELS)
 
 

@@ -1,0 +1,183 @@
+"""Bars as rounds judge them: each a pure function of the figures; what wasn't measured says so."""
+
+from dataclasses import dataclass
+
+from bench.servers import OURS, SERVERS
+from bench.summary import LOOP, Summary, is_peer
+
+SOAKED = 10_000_000
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found of a bar; `passed` is None if it couldn't be judged."""
+
+    text: str
+    passed: bool | None
+
+
+def _unknown(why: str = "not measured") -> Found:
+    return Found(why, None)
+
+
+def against(summary: Summary, model: str, protocol: str, bound: float, peer: str | None = None) -> Found:
+    """CPU for an answer, ours over a peer's (the best one's, if none is named)."""
+    ours = summary.cheapest(OURS, model, protocol)
+    costs = {name: summary.cheapest(name, model, protocol) for name in SERVERS}
+    best = (peer, costs[peer]) if peer else summary.best_peer(costs)
+    if ours is None or best is None or best[1] is None:
+        missing = OURS if ours is None else peer or "any peer"
+        # A protocol that was tried and not answered is a bar missed; one that wasn't chosen is unknown.
+        tried = any(
+            (one["server"], one["model"]) == (OURS, model) and one["protocol"] in ("", protocol)
+            for one in summary.failures
+        )
+        if ours is None and not tried:
+            return _unknown()
+        return Found(f"{missing} has no good answer", False if ours is None else None)
+    ratio = ours / best[1]
+    return Found(f"{ours:,.1f} µs, {ratio:.2f} × {best[0]}", ratio <= bound)
+
+
+def one_client(summary: Summary) -> Found:
+    """Our rate over that of the fastest peer."""
+    points = {name: summary.point(name, "tabular", "json", "closed", 1) for name in SERVERS}
+    rates = {name: one.median("rate") for name, one in points.items() if one}
+    peers = {name: rate for name, rate in rates.items() if is_peer(name)}
+    if OURS not in rates or not any(peers.values()):
+        return _unknown()
+    best = max(peers, key=lambda name: peers[name])
+    ratio = rates[OURS] / peers[best]
+    found = f"{rates[OURS]:,.0f}/s, {ratio:.2f} × {best}"
+    if LOOP in rates:
+        found += f"; kernel and event loop alone {rates[LOOP]:,.0f}/s"
+    return Found(found, ratio >= 1.8)
+
+
+def image_binary(summary: Summary) -> Found:
+    """CPU for an answer, ours over that of the model and an echo together."""
+    ours, echo = summary.cheapest(OURS, "cnn", "binary"), summary.cheapest("limit-http", "cnn", "binary")
+    compute = summary.compute.get("cnn")
+    if ours is None or echo is None or compute is None:
+        return _unknown()
+    floor = compute.best + echo
+    return Found(f"{ours:,.0f} µs, {ours / floor:.2f} × {floor:,.0f}", ours <= 1.1 * floor)
+
+
+def transformer(summary: Summary) -> Found:
+    """CPU for an answer, ours over that of the model at our mean batch."""
+    point, compute = summary.point(OURS, "minilm", "json", "closed", 32), summary.compute.get("minilm")
+    ours = point.cpu_us() if point else None
+    sizes = [one["mean_batch"] for one in point.records if one["mean_batch"]] if point else []
+    if ours is None or compute is None or not sizes:
+        return _unknown()
+    size = sum(sizes) / len(sizes)
+    floor = compute.at(size)
+    found = f"{ours:,.0f} µs, {ours / floor:.2f} × {floor:,.0f} at a mean batch of {size:.1f}"
+    return Found(found, ours <= 1.10 * floor)
+
+
+def tail(summary: Summary) -> Found:
+    """Our p99 over that of the peer which answers most."""
+    points = {name: summary.point(name, "tabular", "json", "best", 1024) for name in SERVERS}
+    best = _fastest_peer(summary)
+    ours, theirs = points[OURS], points.get(best or "")
+    if ours is None or theirs is None:
+        return _unknown()
+    tails = ours.median("latency_ms", "p99"), theirs.median("latency_ms", "p99")
+    rate = theirs.records[-1]["rate_asked"]
+    found = f"{tails[0]:.2f} ms against {best}'s {tails[1]:.2f} ms at {rate:,.0f}/s"
+    return Found(found, tails[0] <= tails[1] / 5 and not ours.errors())
+
+
+def _fastest_peer(summary: Summary) -> str | None:
+    rates = {
+        key[0]: one.median("rate")
+        for key, one in sorted(summary.points.items(), key=lambda item: item[1].median("rate"))
+        if key[1:4] == ("tabular", "json", "closed") and is_peer(key[0])
+    }
+    return max(rates, key=lambda name: rates[name], default=None)
+
+
+def overload(summary: Summary) -> Found:
+    """What came in time over our best rate, and how the rest was told."""
+    point = summary.point(OURS, "minilm", "json", "overload", 1024)
+    if point is None:
+        return _unknown()
+    best = point.records[-1]["rate_asked"] / 2
+    goodput = point.median("timely") / point.median("seconds") / best
+    refusal, refused = point.median("refusal_ms", "max"), point.median("refused")
+    # Who is let in and then told that time is over was let in all the same.
+    let_in = point.median("good") + point.median("expired")
+    timely = point.median("timely") / let_in if let_in else 0.0
+    found = (
+        f"{goodput:.0%}, slowest of {refused:,.0f} refusals {refusal:.1f} ms, {timely:.1%} of those let in within it, "
+        f"p99 of answers {point.median('latency_ms', 'p99'):.0f} ms"
+    )
+    kept = goodput >= 0.95 and refusal <= 5 and timely >= 0.99 and refused > 0
+    return Found(found, kept and not point.errors())
+
+
+def refusal(summary: Summary) -> Found:
+    """CPU of a refusal over that of an answer."""
+    point, answer = summary.point(OURS, "tabular", "json", "refusal", 32), summary.cheapest(OURS, "tabular", "json")
+    # Nothing can be done in their time; which of the two words says so is all the same here.
+    refused = point.median("refused") + point.median("expired") if point is not None else 0.0
+    if point is None or answer is None:
+        return _unknown()
+    if not refused:
+        return _unknown("no request was refused")
+    cost = point.median("cpu_seconds") / refused * 1e6
+    found = f"{cost:.1f} µs against {answer:.1f} µs"
+    alone = summary.cheapest(LOOP, "tabular", "json")
+    if alone is not None:
+        found += f"; kernel and event loop alone {alone:.1f} µs"
+    return Found(found, cost <= answer / 2)
+
+
+def mixed(summary: Summary) -> Found:
+    """The rate with two shapes over that with one."""
+    one = summary.point(OURS, "minilm", "json", "closed", 32)
+    both = summary.point(OURS, "minilm-mixed", "json", "closed", 32)
+    if one is None or both is None or not one.median("rate"):
+        return _unknown()
+    share = both.median("rate") / one.median("rate")
+    return Found(f"{share:.0%}", share >= 0.9)
+
+
+def connections(summary: Summary) -> Found:
+    """CPU for an answer with many connections over that with few."""
+    few, many = (summary.point(OURS, "tabular", "json", "closed", count) for count in (8, 1000))
+    costs = few and few.cpu_us(), many and many.cpu_us()
+    if not costs[0] or not costs[1]:
+        return _unknown()
+    found = f"{costs[0]:.1f} → {costs[1]:.1f} µs ({costs[1] / costs[0] - 1:+.0%})"
+    return Found(found, costs[1] <= 1.15 * costs[0])
+
+
+def memory(summary: Summary) -> Found:
+    """What we hold beyond a process that has the model loaded and nothing else."""
+    held, compute = summary.memory.get((OURS, "tabular")), summary.compute.get("tabular")
+    if held is None or compute is None:
+        return _unknown()
+    beyond = (held[0] - compute.rss_mib) * 2**20 / 1e6
+    return Found(f"{beyond:.0f} MB", beyond <= 120)
+
+
+def soak(summary: Summary) -> Found:
+    """What our memory grew by between the first tenth of many answers and the last."""
+    if summary.soak is None:
+        return _unknown("run with --soak 10000000")
+    first, last = summary.soak["rss_mib"]
+    good = summary.soak["good"]
+    found = f"{first:.1f} → {last:.1f} MiB over {good:,} answers"
+    return Found(found, last - first <= 1 if good >= SOAKED else None)
+
+
+def metrics(summary: Summary) -> Found:
+    """What counting takes of a request without sockets."""
+    counted, uncounted = summary.inside.get("json"), summary.inside.get("json-uncounted")
+    if counted is None or uncounted is None:
+        return _unknown()
+    cost = counted - uncounted
+    return Found(f"{cost:.1f} µs of {counted:.1f} in process, without sockets", cost <= 2)
