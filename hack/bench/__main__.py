@@ -1,6 +1,6 @@
 """`make bench`: measure, then write the report from what was measured.
 
-python -m bench                       everything, five rounds and fifteen turns
+python -m bench                       everything, fifteen turns and five rounds
 python -m bench tabular json          the points of one model and protocol
 python -m bench turns [tabular …]     what is compared in turn, alone
 python -m bench --quick               ours, mosec and a bare FastAPI server on the tabular model: under five minutes
@@ -102,10 +102,11 @@ def _measured(options: argparse.Namespace, choice: Choice) -> Path:
         seconds=options.seconds,
         quick=options.quick,
     )
-    if not choice.parts:
-        run.whole()
+    # First, for they take the least time and say the most: a run that is ended early has them.
     if choice.parts or whole:
         Turns(load, store, options.turns).whole(chosen(COMPARISONS, choice))
+    if not choice.parts:
+        run.whole()
     if options.soak:
         run.soak(options.soak)
     return store.path

@@ -110,22 +110,25 @@ def series(records: Iterable[Record], steal_bound: float) -> dict[Key, Series]:
     """Points by what they measured.
 
     Which measurements are quiet is decided by what disturbed them, never by how good they are. The last attempt of a
-    round stands for it, so a round counts once.
+    round stands for it, so a round counts once; rounds of several runs are put after one another.
     """
-    last: dict[tuple[Key, int], Record] = {}
-    calm: dict[tuple[Key, int], Record] = {}
+    last: dict[tuple[Key, int, int], Record] = {}
+    calm: dict[tuple[Key, int, int], Record] = {}
     counts: dict[Key, int] = {}
+    run = 0
     for record in records:
-        if record["kind"] == "point":
-            place = (key(record), record["round"])
+        if record["kind"] == "machine":
+            run += 1
+        elif record["kind"] == "point":
+            place = (key(record), run, record["round"])
             counts[place[0]] = counts.get(place[0], 0) + 1
             last[place] = record
             if quiet(record, steal_bound):
                 calm[place] = record
     found: dict[Key, Series] = {}
     for point, measured in counts.items():
-        used = tuple(record for (of, _), record in calm.items() if of == point)
-        rest = tuple(record for (of, _), record in last.items() if of == point)
+        used = tuple(record for (of, *_), record in calm.items() if of == point)
+        rest = tuple(record for (of, *_), record in last.items() if of == point)
         found[point] = Series(used or rest, noisy=not used, measured=measured)
     return found
 

@@ -24,6 +24,11 @@ def test_a_round_counts_once_by_its_quiet_attempt() -> None:
     assert found.measured == 3
 
 
+def test_rounds_of_one_number_in_two_runs_both_count() -> None:
+    runs = [{"kind": "machine"}, point("mosec", 100), {"kind": "machine"}, point("mosec", 300)]
+    assert series(runs, steal_bound=0.05)[KEY].values("rate") == [100, 300]
+
+
 def test_a_point_without_a_quiet_round_is_kept_and_marked() -> None:
     records = [point("mosec", rate, steal=0.5, round_number=number) for number, rate in enumerate([5, 6, 7])]
     found = series(records, steal_bound=0.05)[KEY]
