@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate_runtime.batching.costs import Work
 from tidegate_runtime.batching.policy import (
     MARGIN,
     Head,
@@ -18,6 +17,7 @@ from tidegate_runtime.batching.policy import (
     next_queue,
     retry_after,
 )
+from tidegate_runtime.batching.work import Work
 
 
 def head(*, due: float, seconds: float = 0.1, rows: int = 1, level: int = 4) -> Head:

@@ -3,8 +3,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidegate_runtime.batching.cost_table import CostTable
-from tidegate_runtime.batching.costs import EAGER, MAX_COUNTS, ShapeCosts, Work
+from tidegate_runtime.batching.costs import EAGER, MAX_COUNTS, ShapeCosts
 from tidegate_runtime.batching.durations import WINDOW, Cost, isotonic
+from tidegate_runtime.batching.work import Work
 
 
 def shape(measured: dict[int, float], max_rows: int = 32, overhead: float = 0.0) -> ShapeCosts:

@@ -2,9 +2,9 @@
 
 from math import sqrt
 
-from tidegate_runtime.batching.costs import Work
 from tidegate_runtime.batching.policy import completion, retry_after
 from tidegate_runtime.batching.tickets import NOTHING, Batch, Queue, Ticket
+from tidegate_runtime.batching.work import Work
 from tidegate_runtime.errors import DeadlineExceeded, Overloaded
 
 

@@ -23,23 +23,22 @@ Clockwork (OSDI'20) predicts from recent durations by (model, batch) in the same
 count: kernels are chosen and arenas grow in them.
 """
 
-from math import ceil, inf
-from typing import Final, NamedTuple, Protocol
+from math import inf
+from typing import Final, Protocol
 
 from tidegate_runtime.batching import durations
-from tidegate_runtime.batching.durations import ENOUGH, STALE_RUNS, WINDOW, Cost, Durations, isotonic, suspects
+from tidegate_runtime.batching.durations import ENOUGH, STALE_RUNS, Cost, Durations, suspects
 from tidegate_runtime.batching.memory_bound import MemoryBound
 from tidegate_runtime.batching.overheads import Overheads
 from tidegate_runtime.batching.sizes import best_size, full_size
 from tidegate_runtime.batching.trials import REVIEW_RUNS, Best, Told, Trials
+from tidegate_runtime.batching.work import Work, in_batches
 
 UNCOUNTED: Final = 2
 MAX_COUNTS: Final = 64
 """Row counts kept for a shape; the one not run for longest makes room, powers of two last."""
 
 EXCESS_WEIGHT: Final = 1 / 64
-EXCESS_P99: Final = 5.84
-"""Of a normal deviation, its 99 % quantile over the mean of its positive part: 2.33 / 0.399."""
 
 TRIAL_SECONDS: Final = 1.0
 """The age from which on a figure alone doesn't refuse a request: one is let in, which brings the figure up to date."""
@@ -50,16 +49,6 @@ EVERY: Final = 32
 
 ANEW_SECONDS: Final = 0.005
 """And after runs that took so long in all: it takes a tenth of a millisecond, as much as ten tiny runs."""
-
-
-class Work(NamedTuple):
-    """What some runs cost together, in seconds.
-
-    `spread` is the sum of their (p99 - mean)²: deviations of independent runs add in quadrature.
-    """
-
-    mean: float
-    spread: float
 
 
 class Terms(Protocol):
@@ -258,13 +247,10 @@ class ShapeCosts:
             self._trials.begun(rows)
 
     def work(self, rows: int) -> Work | None:
-        """What `rows` ≥ 1 waiting rows will cost in batches of the best size; None if nothing is known.
-
-        Of more than one full batch the last is taken to be full, too: by the time it is cut, it will be.
-        """
+        """What `rows` ≥ 1 waiting rows will cost in batches of the best size; None if nothing is known."""
         work = self._works.get(rows)
         if work is None:
-            work = self._worked(rows)
+            work = in_batches(rows, self._terms.max_rows, self.best, self.at, self.overhead)
             if self._runs and work is not None:
                 self._works[rows] = work
         return work
@@ -282,16 +268,8 @@ class ShapeCosts:
 
     def _monotone(self) -> list[durations.Figures]:
         if self._counts is None:
-            rows = sorted(self._runs)
-            runs = [self._runs[count] for count in rows]
-            weights = [min(run.number, WINDOW) for run in runs]
-            means = isotonic([run.mean for run in runs], weights)
-            p99s = isotonic([self._p99(run) for run in runs], weights)
-            self._counts = [(count, mean, max(mean, p99)) for count, mean, p99 in zip(rows, means, p99s, strict=True)]
+            self._counts = durations.monotone(self._runs, self._excess)
         return self._counts
-
-    def _p99(self, runs: Durations) -> float:
-        return runs.p99 if runs.number >= ENOUGH else runs.mean * (1 + EXCESS_P99 * self._excess)
 
     def _borrowed(self, rows: int) -> Cost | None:
         if self._lender is None or not self._lender.measured:
@@ -321,20 +299,3 @@ class ShapeCosts:
         best, way = self.best(self._terms.max_rows), self._terms.way_seconds
         cost = self.at(best)
         return Best(best, ((cost.mean if cost is not None else 0.0) + way) / best, way)
-
-    def _worked(self, rows: int) -> Work | None:
-        size = self.best(self._terms.max_rows)
-        if rows <= size:
-            size = self.best(rows)
-            batches, rest = divmod(rows, size)
-        else:
-            batches, rest = ceil(rows / size), 0
-        full, last = self.at(size), self.at(rest or size)
-        if full is None or last is None:
-            return None
-        overhead = self.overhead
-        runs = [(batches, full, overhead(size)), (bool(rest), last, overhead(rest or size))]
-        return Work(
-            sum(number * (cost.mean + beside) for number, cost, beside in runs),
-            sum(number * (cost.p99 - cost.mean) ** 2 for number, cost, _ in runs),
-        )

@@ -22,6 +22,9 @@ STALE_RUNS: Final = 256
 SURELY: Final = 0.05
 """By how much more a row has to cost than in the next smaller count to be suspect: less is noise."""
 
+EXCESS_P99: Final = 5.84
+"""Of a normal deviation, its 99 % quantile over the mean of its positive part: 2.33 / 0.399."""
+
 SORTED_EVERY: Final = 16
 NOTABLE: Final = 0.002
 """What counts as a change. It has to be little: a backlog of a hundred runs adds up a hundred errors."""
@@ -98,6 +101,21 @@ def suspects(runs: Mapping[int, Durations], old: int) -> list[int]:
         else:
             below = rows
     return found
+
+
+def monotone(runs: Mapping[int, Durations], excess: float) -> list[Figures]:
+    """The figures of all counts, smallest first, made monotone in rows, each weighted by its runs.
+
+    `excess` is by what share runs of any count exceed their predictions: it stands for the p99 of a count with too few.
+    """
+    counts = sorted(runs)
+    each = [runs[count] for count in counts]
+    weights = [min(one.number, WINDOW) for one in each]
+    means = isotonic([one.mean for one in each], weights)
+    p99s = isotonic(
+        [one.p99 if one.number >= ENOUGH else one.mean * (1 + EXCESS_P99 * excess) for one in each], weights
+    )
+    return [(count, mean, max(mean, p99)) for count, mean, p99 in zip(counts, means, p99s, strict=True)]
 
 
 def interpolated(counts: Sequence[Figures], rows: int) -> Cost:

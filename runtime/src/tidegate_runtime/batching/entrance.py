@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from tidegate_runtime.batching.admission import after, crowds, full, joined, left, too_late
 from tidegate_runtime.batching.alike import Alike
 from tidegate_runtime.batching.cost_table import CostTable
-from tidegate_runtime.batching.costs import ShapeCosts, Work
+from tidegate_runtime.batching.costs import ShapeCosts
 from tidegate_runtime.batching.isolation import Isolation
 from tidegate_runtime.batching.margin import TIGHT, Margin
 from tidegate_runtime.batching.padding import Padding
@@ -17,6 +17,7 @@ from tidegate_runtime.batching.rows import size_in_bytes
 from tidegate_runtime.batching.shapes import Shapes, elements
 from tidegate_runtime.batching.tickets import NOTHING, Batch, Deliver, Queue, Ticket
 from tidegate_runtime.batching.waiting import Waiting
+from tidegate_runtime.batching.work import Work
 from tidegate_runtime.errors import DeadlineExceeded, Overloaded
 from tidegate_runtime.tensors import Feeds
 

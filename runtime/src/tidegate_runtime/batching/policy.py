@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from math import ceil, sqrt
 from typing import Final, NamedTuple
 
-from tidegate_runtime.batching.costs import Work
+from tidegate_runtime.batching.work import Work
 
 Seconds = Callable[[int], float]
 """Rows → seconds of a run."""

@@ -9,7 +9,8 @@ from math import inf
 from operator import attrgetter
 from typing import Final, NamedTuple, Protocol
 
-from tidegate_runtime.batching.costs import ShapeCosts, Work
+from tidegate_runtime.batching.costs import ShapeCosts
+from tidegate_runtime.batching.work import Work
 from tidegate_runtime.errors import RuntimeFault
 from tidegate_runtime.tensors import Array, Feeds
 from tidegate_runtime.tracing.request import RequestTrace

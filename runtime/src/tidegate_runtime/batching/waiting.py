@@ -1,8 +1,8 @@
 """What waits for one model, and what that weighs on its device. Pure."""
 
-from tidegate_runtime.batching.costs import Work
 from tidegate_runtime.batching.load import Load
 from tidegate_runtime.batching.tickets import NOTHING, RUNNING, Queue, Ticket
+from tidegate_runtime.batching.work import Work
 
 
 class Waiting:
