@@ -72,6 +72,8 @@ async def answer(scope: Any, receive: Any, send: Any) -> None:
 class Doubling:
     """An engine of one input and one output."""
 
+    seconds = 0.5
+
     async def hop(self) -> float:
         return 0.0
 
@@ -79,7 +81,7 @@ class Doubling:
         raise NotImplementedError
 
     async def run(self, feeds: Feeds) -> Ran:
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(self.seconds)
         return [feeds["x"] * 2], 0.0
 
     def interrupt(self) -> None: ...
@@ -355,7 +357,15 @@ async def test_pipelined_requests_are_answered_in_their_order(ways: list[tuple[b
 
 
 @pytest.mark.parametrize("way", [pytest.param((), id="hot"), pytest.param((COLD,), id="cold")])
-@pytest.mark.parametrize("junk", [b"junk\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n"])
+@pytest.mark.parametrize(
+    "junk",
+    [
+        pytest.param(b"junk\r\n\r\n", id="no request"),
+        pytest.param(b"GET / HTTP/1.1\r\n\r\n", id="no Host"),
+        pytest.param(b"GET http://h HTTP/1.1\r\nHost: h\r\n\r\n", id="a URL without a path"),
+        pytest.param(b"GET /\xff HTTP/1.1\r\nHost: h\r\n\r\n", id="a URL that is not ASCII"),
+    ],
+)
 async def test_a_refused_request_is_not_answered_before_the_one_in_front_of_it(
     way: tuple[bytes, ...], junk: bytes
 ) -> None:
@@ -383,6 +393,89 @@ async def test_the_request_of_a_client_that_left_is_dropped_and_counted_as_499()
     assert connection.transport.written == b""
     assert connection.metrics.codes == {499: 1}
     assert connection.metrics.inflight == 0
+
+
+LONG = b"POST /v2/models/m/infer HTTP/1.1\r\nHost: h\r\nContent-Length: 40000\r\n\r\n" + 40000 * b"x"
+
+
+async def test_a_head_that_begins_behind_a_long_request_in_one_read_is_not_too_large() -> None:
+    connection = Connected()
+    connection.receive(LONG + GET[:10])
+    await after(0.1)
+    connection.receive(GET[10:])
+    await after(0.1)
+    assert [status for status, _ in connection.answers()] == [200, 200]
+
+
+async def test_row_21_a_head_that_goes_on_behind_a_long_request_is_too_large() -> None:
+    connection = Connected()
+    connection.receive(LONG + GET[:-2] + b"a: ")
+    for _ in range(5):
+        connection.receive(8192 * b"b")
+    await after(0.1)
+    assert connection.open_for is not None
+
+
+TRAILED = b"POST /v2 HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n"
+
+
+@pytest.mark.parametrize(
+    ("trailers", "piece"),
+    [
+        pytest.param(10_000 * b"a:b\r\n", 1000, id="many short ones"),
+        pytest.param(b"a: " + 60_000 * b"b", 1000, id="a long one"),
+        pytest.param(10_000 * b"a:b\r\n", 50_000, id="many short ones in one read"),
+    ],
+)
+async def test_row_21_trailers_are_bounded_as_heads_are(trailers: bytes, piece: int) -> None:
+    connection = Connected()
+    connection.receive(TRAILED)
+    for start in range(0, len(trailers), piece):
+        connection.receive(trailers[start : start + piece])
+    await after(0.1)
+    assert (connection.status, connection.open_for) == (431, 0.0)
+    assert len(connection.protocol.headers) == 2
+
+
+async def test_row_21_a_chunk_extension_is_bounded_as_heads_are() -> None:
+    connection = Connected()
+    connection.receive(TRAILED[: TRAILED.index(b"3\r\n")] + b"3;a=")
+    for _ in range(40):
+        connection.receive(1000 * b"b")
+    assert connection.status == 431
+
+
+async def test_trailers_of_an_answered_request_end_its_connection() -> None:
+    async def at_once(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    connection = Connected()
+    connection.protocol.app = at_once
+    connection.receive(TRAILED)
+    await after(0.1)
+    for _ in range(40):
+        connection.receive(200 * b"a:b\r\n")
+    assert [status for status, _ in connection.answers()] == [200]
+    assert connection.open_for == 0.1
+
+
+async def test_short_trailers_are_read_and_dropped() -> None:
+    connection = Connected()
+    connection.receive(TRAILED + b"content-type: evil\r\n\r\n")
+    await after(0.1)
+    assert [status for status, _ in connection.answers()] == [200]
+    assert [name for name, _ in connection.protocol.scope["headers"]] == [b"host", b"transfer-encoding"]
+
+
+@pytest.mark.parametrize("way", [pytest.param((), id="hot"), pytest.param((COLD,), id="cold")])
+async def test_a_late_head_does_not_cost_the_answer_before_it(way: tuple[bytes, ...]) -> None:
+    connection = Connected(served=True)
+    connection.service.model("m")._scheduler._runner._engine.seconds = 12.0  # type: ignore[attr-defined]
+    connection.receive(infer(1.0, *way) + GET[:10])
+    await after(20)
+    assert [status for status, _ in connection.answers()] == [200]
+    assert connection.open_for == pytest.approx(12.0, abs=0.1)
 
 
 @pytest.mark.parametrize("cut", [1, 20, 60, 75, 100, 140])

@@ -12,11 +12,10 @@ from typing import Final
 
 import httptools
 import orjson
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from tidegate_runtime.ageing import ageing
-from tidegate_runtime.send_queue import queued_bytes
-from tidegate_runtime.web.patience import STALL_SECONDS, body_late_at, reads
+from tidegate_runtime.web.patience import body_late_at
+from tidegate_runtime.web.read_protocol import ReadProtocol
 from tidegate_runtime.web.reply import reply
 from tidegate_runtime.web.upgrade import without_offer
 
@@ -47,7 +46,7 @@ class _Refused(Exception):
     """Stops the parser: the request's head was refused."""
 
 
-class BoundedHttpProtocol(HttpToolsProtocol):
+class BoundedHttpProtocol(ReadProtocol):
     """One connection. `draining` says whether each answer is to be its connection's last."""
 
     draining: Callable[[], bool] = staticmethod(lambda: False)
@@ -58,14 +57,16 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     _stage = Stage.IDLE
     _head_bytes = 0
     _body_bytes = 0
+    _unheard_bytes = 0
+    """Around the body, since its last piece."""
+    _heard = False
+    _behind = False
+    """Whether the latest read had a piece of a body, or the end of a request."""
     _body_began = 0.0
     _deaf = False
     """Whether what still comes is ignored: the connection ends with the answers that are pending."""
     _timer: asyncio.TimerHandle | None = None
     _late_at = math.inf
-    _stall: asyncio.TimerHandle | None = None
-    _unread = 0
-    """What the client had still to read when that was last looked at, while it is looked at."""
     _parting = False
     """Whether the next answer is the connection's last."""
     _began = 0.0
@@ -78,16 +79,16 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._expect_within(FIRST_BYTE_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forgets the timers."""
-        for timer in (self._timer, self._stall):
-            if timer is not None:
-                timer.cancel()
+        """Forgets the timer."""
+        if self._timer is not None:
+            self._timer.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Parses; then bounds a head that isn't complete yet, and gives a body that goes on more time."""
         if self._deaf:
             return
+        self._behind = self._heard = False
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -98,19 +99,34 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._stage is Stage.IDLE or self._deaf or self.transport.is_closing():
             return
         if self._stage is Stage.HEAD:
-            if self._head_bytes == 0:
-                self._expect_within(HEAD_SECONDS)
-            self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES:
-                status, what = (414, "URL") if len(self.url) > MAX_URL_BYTES else (431, "head")
-                self._refuse(status, f"the request's {what} is too large")
-                self.send_400_response("")
+            self._on_half_a_head(len(data))
+        else:
+            self._on_half_a_body(len(data))
+
+    def _on_half_a_head(self, read: int) -> None:
+        """The head isn't complete after a read of so many bytes."""
+        if self._head_bytes == 0:
+            self._expect_within(HEAD_SECONDS)
+        # Of a read that began with other requests only what was parsed of this one is surely its own.
+        self._head_bytes += 1 + self._parsed_bytes() if self._behind else read
+        if self._head_bytes > MAX_HEAD_BYTES:
+            status, what = (414, "URL") if len(self.url) > MAX_URL_BYTES else (431, "head")
+            self._refuse(status, f"the request's {what} is too large")
+            self.send_400_response("")
+
+    def _on_half_a_body(self, read: int) -> None:
+        """The body isn't complete after a read of so many bytes."""
+        # A chunk's head or a trailer that goes on and on is kept by the parser, and looked at by nobody.
+        self._unheard_bytes = 0 if self._heard else self._unheard_bytes + read
+        if self._unheard_bytes > MAX_HEAD_BYTES:
+            self._refuse(431, "what stands around the request's body is too large")
+            self.send_400_response("")
         elif not self.cycle.response_complete:
             # A body that nobody reads any more, its answer being sent, gets no more time than it had.
             now = self.loop.time()
             if not self._body_bytes:
                 self._body_began = now
-            self._body_bytes += len(data)
+            self._body_bytes += read
             self._expect_within(body_late_at(self._body_began, self._body_bytes, now) - now)
 
     def part_if_old(self, oldest_seconds: float) -> None:
@@ -122,18 +138,35 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """The first byte of a request."""
         super().on_message_begin()
         self._stage = Stage.HEAD
-        self._head_bytes = self._body_bytes = 0
+        self._head_bytes = self._body_bytes = self._unheard_bytes = 0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A field of the head. Of trailers nothing is kept, or they would be taken for the head's."""
+        if self._stage is not Stage.BODY:
+            super().on_header(name, value)
+            return
+        self._unheard_bytes += len(name) + len(value)
+        if self._unheard_bytes > MAX_HEAD_BYTES:
+            self._refuse(431, "the request's trailers are too large")
+            raise _Refused
 
     def on_headers_complete(self) -> None:
         """Refuses a head that is too large or incomplete; else lets uvicorn start the request."""
         self._check_head()
-        self._stage = Stage.BODY
         super().on_headers_complete()
+        # Not before: what uvicorn refuses is no request that could be taken from those that wait.
+        self._stage = Stage.BODY
         if self._parting or self.draining():
             self.cycle.keep_alive = False
 
+    def on_body(self, body: bytes) -> None:
+        """A piece of a body."""
+        self._heard = True
+        super().on_body(body)
+
     def on_message_complete(self) -> None:
         """The whole request is there: from here on the service's deadline counts."""
+        self._behind = True
         self._stage = Stage.IDLE
         self._late_at = math.inf
         super().on_message_complete()
@@ -145,7 +178,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """
         self.server_state.total_requests += 1
         if self.transport.is_closing():
-            self._watch_reader()
+            self.watch_reader()
             return
         if self.pipeline:
             self.flow.resume_reading()
@@ -172,25 +205,20 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         A refusal that overtook an earlier answer would be taken for it. So then the connection just ends after that.
         """
         if self._answers_pending():
-            self._deaf = True
-            self.flow.pause_reading()
+            self._go_deaf()
+            return
+        if self._stage is Stage.BODY and self.cycle.response_complete:
+            self._close()  # It has its answer.
             return
         status, message = self._refusal or (400, "not a valid HTTP/1.1 request")
         body = orjson.dumps({"error": message})
         self.transport.write(b"".join(reply(status, [(b"content-type", b"application/json")], [body], close=True)))
         self._close()
 
-    def pause_writing(self) -> None:
-        """The client doesn't read as fast as it is answered; nothing more is written, until it does."""
-        super().pause_writing()
-        self._watch_reader()
-
-    def resume_writing(self) -> None:
-        """It does."""
-        super().resume_writing()
-        if self._stall is not None and not self.transport.is_closing():
-            self._stall.cancel()
-            self._stall = None
+    def _go_deaf(self) -> None:
+        """The connection ends with the answers that are pending."""
+        self._deaf = True
+        self.flow.pause_reading()
 
     def _answers_pending(self) -> bool:
         """Whether requests before the one being read wait for their answers; the one being read is forgotten then."""
@@ -201,8 +229,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             return True
         return False
 
+    def _parsed_bytes(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+
     def _check_head(self) -> None:
-        size = sum(len(name) + len(value) for name, value in self.headers)
+        size = self._parsed_bytes() - len(self.url)
         if len(self.url) > MAX_URL_BYTES:
             self._refuse(414, f"the URL is over {MAX_URL_BYTES} bytes")
         elif size > MAX_HEAD_BYTES or len(self.headers) > MAX_HEADERS:
@@ -253,11 +284,14 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._timer = self.loop.call_at(self._late_at, self._look)
 
     def _on_late(self) -> None:
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self._deaf:
             return
-        answering = self.cycle is not None and not self.cycle.response_complete
-        if self._stage is Stage.IDLE or (answering and self._stage is Stage.HEAD) or self._answer_began():
+        if self._stage is not Stage.IDLE and self.flow.read_paused:
+            self._expect_within(HEAD_SECONDS)  # It is this server that doesn't read: it answers what came before.
+        elif self._stage is Stage.IDLE or self._answer_began():
             self._close()
+        elif self._stage is Stage.HEAD and self.cycle is not None and not self.cycle.response_complete:
+            self._go_deaf()
         else:
             self._refuse(408, "the request did not arrive in time")
             self.send_400_response("")
@@ -267,28 +301,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def _close(self) -> None:
         self.transport.close()
-        self._watch_reader()
-
-    def _watch_reader(self) -> None:
-        """From here on the client has to read what was written; else the transport would keep it for ever.
-
-        Nothing is written while it is looked at: writing is paused, or the transport is closing.
-        """
-        if self._stall is None and self.transport.get_write_buffer_size():
-            self._unread = _unread(self.transport)
-            self._stall = self.loop.call_later(STALL_SECONDS, self._look_at_reader)
-
-    def _look_at_reader(self) -> None:
-        self._stall = None
-        if reads(self._unread, _unread(self.transport)):
-            self._watch_reader()
-        elif self.transport.get_write_buffer_size():
-            self.transport.abort()
-
-
-def _unread(transport: asyncio.Transport) -> int:
-    """Bytes written that the client's side hasn't confirmed."""
-    return transport.get_write_buffer_size() + queued_bytes(transport)
+        self.watch_reader()
 
 
 def bounded_class(draining: Callable[[], bool]) -> type[asyncio.Protocol]:

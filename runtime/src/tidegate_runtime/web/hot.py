@@ -96,7 +96,7 @@ class HotConnection(BoundedHttpProtocol):
         self.headers = []
         self.expect_100_continue = False
         self._stage = Stage.HEAD
-        self._head_bytes = self._body_bytes = 0
+        self._head_bytes = self._body_bytes = self._unheard_bytes = 0
 
     def on_headers_complete(self) -> None:
         """Decides the way."""
@@ -116,6 +116,7 @@ class HotConnection(BoundedHttpProtocol):
     def on_body(self, body: bytes) -> None:
         """A piece of a body; the first is kept as it is, for it is the only one mostly."""
         call = self._hot
+        self._heard = True
         if call is None:
             super().on_body(body)
         elif not call.body:
@@ -132,6 +133,7 @@ class HotConnection(BoundedHttpProtocol):
             super().on_message_complete()
             return
         self._hot = None
+        self._behind = True
         self._stage = Stage.IDLE
         self._late_at = inf
         if type(call.body) is bytearray and len(call.body) <= MAX_BYTES:
