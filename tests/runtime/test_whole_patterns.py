@@ -143,3 +143,11 @@ def test_places_for_some_lengths_are_kept() -> None:
         data = request(BODY.replace(b"2.5", b"2" * digits))
         assert whole.found(data) == (len(data) - len(BODY) + 3 - digits, b"[1,%b,3,4]" % (b"2" * digits))
         assert len(whole.places) <= MAX_LENGTHS
+
+
+def test_what_is_kept_of_requests_is_numbers_and_goes_with_its_connection() -> None:
+    first, second = (taught(BODY, None)[2] for _ in range(2))
+    assert first.found(request(BODY)) is not None
+    assert not second.places
+    assert {type(item) for place in first.places.values() for item in place} == {bytes, int}
+    assert all(place.digits.isdigit() for place in first.places.values())

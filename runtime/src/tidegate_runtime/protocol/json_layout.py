@@ -15,6 +15,9 @@ from tidegate_runtime.tensors import Array
 
 _DATA: Final = b'"data"'
 
+MAX_AROUND: Final = 4 * 1024
+"""Bytes around the numbers, at most, in a layout that is kept: names and shapes take some hundreds."""
+
 MAX_ALIKE: Final = 8
 """Layouts that are the same up to the first list, as of queries with documents of several lengths; the newest stay."""
 
@@ -102,6 +105,8 @@ class JsonLayouts:
         if emptied != {**root, "inputs": [{**tensor, "data": []} for tensor in tensors]}:
             return
         before, between, behind = around[0], tuple(around[1:-1]), around[-1]
+        if sum(map(len, around)) > MAX_AROUND:
+            return
         counts = tuple([prod(shape) for shape in shapes])
         size = sum(count * column.dtype.itemsize for count, column in zip(counts, self._columns, strict=True))
         layout = JsonLayout(

@@ -1,76 +1,68 @@
-"""A request that repeats its connection's last ones, head and body, but for its numbers and the length they give it."""
+"""Requests that repeat their connection's last ones, head and body, but for the numbers and the length they give it."""
 
-from functools import lru_cache
 from typing import Final, NamedTuple
 
 from tidegate_runtime.protocol.plain import MAX_BYTES, Around, Layout, Plain
 from tidegate_runtime.web.head import Head, Pattern
 
-MAX_LENGTHS: Final = 256
-"""Of requests that begin alike; with more, all are worked out anew."""
-
-MAX_BEGINNINGS: Final = 256
-"""Ways in which requests begin; those that were asked for last are known."""
+MAX_LENGTHS: Final = 64
+"""Of requests whose places a connection knows; with more, all are worked out anew."""
 
 
 class _Place(NamedTuple):
-    """What a request of some length begins with, where its body does, and where its numbers are."""
+    """Of a request of some length: what its head says of the body's, where that begins, and where its numbers are."""
 
-    opening: bytes
+    digits: bytes
     body: int
     begin: int
     end: int
-
-
-class _Beginning(NamedTuple):
-    """All that the places in a request follow from, beside its length."""
-
-    before: bytes
-    behind: bytes
-    around: Around
-    most: int
-
-
-@lru_cache(MAX_BEGINNINGS)
-def _places(beginning: _Beginning) -> dict[int, _Place]:
-    """By length. For all connections alike: it is arithmetic, and says nothing of what any of them has sent."""
-    del beginning
-    return {}
 
 
 class WholePattern(NamedTuple):
     """The bytes around a request's numbers, and what it says.
 
     It takes nothing but what `Pattern.body_at` and `Plain.find` do, and makes the same of it. The length of a request
-    tells that of its body, and so all bytes before the numbers.
+    tells that of its body, and so all bytes before the numbers: `before`, the digits of the length, `between`. Behind
+    the numbers is `behind`. `places`, by length, are this pattern's own, and hold nothing that was sent but digits.
     """
 
     head: Head
     layout: Layout
+    before: bytes
+    between: bytes
     behind: bytes
-    beginning: _Beginning
+    head_behind: int
+    """How much of `between` is the head's."""
+    around: Around
+    most: int
     places: dict[int, _Place]
 
     def found(self, data: bytes) -> tuple[int, bytes] | None:
         """Where the body of `data` begins, and its numbers, if it is one whole such request."""
+        before = self.before
+        if not (data.startswith(before) and data.endswith(self.behind)):
+            return None
         place = self.places.get(len(data)) or self._place(len(data))
         if place is None:
             return None
-        opening, body, begin, end = place
-        return (body, data[begin:end]) if data.startswith(opening) and data.endswith(self.behind) else None
+        digits, body, begin, end = place
+        at = len(before)
+        if data.startswith(digits, at) and data.startswith(self.between, at + len(digits)):
+            return body, data[begin:end]
+        return None
 
     def _place(self, length: int) -> _Place | None:
-        before, behind, around, most = self.beginning
-        rest = length - len(before) - len(behind)
+        around = self.around
+        rest = length - len(self.before) - self.head_behind
         # A longer body never has fewer digits, so one count fits at most.
         size = next((rest - count for count in range(1, 13) if len(b"%d" % max(0, rest - count)) == count), 0)
-        opening = b"%b%d%b%b" % (before, size, behind, around.before)
-        begin, end = len(opening) - around.opening, length - len(around.behind)
-        if not 0 < size <= most or begin > end or (around.size and around.size != end - begin):
+        body = length - size
+        begin, end = body + len(around.before) - around.opening, length - len(around.behind)
+        if not 0 < size <= self.most or begin > end or (around.size and around.size != end - begin):
             return None
         if len(self.places) >= MAX_LENGTHS:
             self.places.clear()
-        place = self.places[length] = _Place(opening, length - size, begin, end)
+        place = self.places[length] = _Place(b"%d" % size, body, begin, end)
         return place
 
 
@@ -79,5 +71,8 @@ def whole_pattern(pattern: Pattern[Head], form: Plain, layout: Layout) -> WholeP
     around = form.around(layout)
     if around is None:
         return None
-    beginning = _Beginning(pattern.before, pattern.behind, around, min(MAX_BYTES, pattern.head.model.max_body_bytes))
-    return WholePattern(pattern.head, layout, around.behind, beginning, _places(beginning))
+    most = min(MAX_BYTES, pattern.head.model.max_body_bytes)
+    before, behind = pattern.before, pattern.behind
+    return WholePattern(
+        pattern.head, layout, before, behind + around.before, around.behind, len(behind), around, most, {}
+    )
