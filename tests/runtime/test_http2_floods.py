@@ -17,6 +17,7 @@ from tidegate_runtime.rpc.http2_bounds import MAX_STREAMS
 
 from .http2_peer import Http2Peer, framed, head
 
+FLOW_CONTROL_ERROR = 3
 ENHANCE_YOUR_CALM = 11
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
@@ -75,19 +76,22 @@ def bad_window_updates(peer: Http2Peer) -> bytes:
     return framed(WindowUpdateFrame, 0, window_increment=2**31 - 1) * 2
 
 
-@pytest.mark.parametrize("flood", [pings, empty_settings, rapid_resets, continuations, bad_window_updates])
-async def test_a_flood_ends_the_connection(flood: Callable[[Http2Peer], bytes]) -> None:
+@pytest.mark.parametrize(
+    ("flood", "code"),
+    [
+        (pings, ENHANCE_YOUR_CALM),
+        (empty_settings, ENHANCE_YOUR_CALM),
+        (rapid_resets, ENHANCE_YOUR_CALM),
+        (continuations, ENHANCE_YOUR_CALM),
+        (bad_window_updates, FLOW_CONTROL_ERROR),
+    ],
+)
+async def test_row_24_a_flood_is_told_and_ends_the_connection(flood: Callable[[Http2Peer], bytes], code: int) -> None:
     peer = Http2Peer()
     peer.connection.data_received(flood(peer))
-    assert peer.wire.closed
-    assert not peer.connection._calls
-
-
-async def test_rapid_resets_are_told_to_calm_down() -> None:
-    peer = Http2Peer()
-    peer.connection.data_received(rapid_resets(peer))
     peer.read()
-    assert peer.goaway == ENHANCE_YOUR_CALM
+    assert (peer.goaway, peer.wire.closed) == (code, True)
+    assert not peer.connection._calls
 
 
 async def test_many_small_reads_of_pings_are_answered() -> None:

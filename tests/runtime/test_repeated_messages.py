@@ -266,7 +266,7 @@ class TestServed:
         await served.peer.service.retire("m", "7")
         with pytest.raises(aio.AioRpcError) as error:
             await served.peer.infer(rows(1.0))
-        assert error.value.code() is StatusCode.UNAVAILABLE
+        assert error.value.code() is StatusCode.FAILED_PRECONDITION
 
     async def test_refusals_for_load_are_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(Peer, "transport", "nghttp2")

@@ -61,6 +61,9 @@ REFUSED = [
     pytest.param('{"instances":[[1,2]],"instances":[[1,2]]}', [X], "two members", id="row 4: instances twice"),
     pytest.param('{"instances":[{"x":[1,2],"x":[1,2]}]}', [X], "two members", id="row 4: an input twice"),
     pytest.param('{"instances":' + "[" * 65 + "1" + "]" * 65 + "}", [X], "32 levels", id="row 3: depth 65"),
+    pytest.param(
+        '{"instances":[[1,2]],"a":' + "[" * 64 + "]" * 64 + "}", [X], "64 levels", id="row 3: depth in a member beside"
+    ),
     pytest.param('{"a":{"b":' + "[" * 64 + "]" * 64 + "}}", [X], "64 levels", id="row 3: depth in another member"),
     pytest.param('{"instances":[["a"],' + "[" * 900 + "]" * 900 + "]}", [TEXT], "ragged|must have", id="row 3: beside"),
     pytest.param('{"instances":[[1,NaN]]}', [X], "NaN", id="row 5: NaN"),

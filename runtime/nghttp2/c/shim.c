@@ -242,6 +242,15 @@ static int on_frame_send(nghttp2_session *h2, const nghttp2_frame *frame, void *
   return 0;
 }
 
+/* A head that is more than a frame holds goes nowhere: the client would wait for ever. */
+static int on_frame_not_send(nghttp2_session *h2, const nghttp2_frame *frame, int error, void *user_data) {
+  (void)error, (void)user_data;
+  if (frame->hd.type != NGHTTP2_HEADERS) return 0;
+  return nghttp2_submit_rst_stream(h2, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_INTERNAL_ERROR) == 0
+             ? 0
+             : NGHTTP2_ERR_CALLBACK_FAILURE;
+}
+
 /* Sessions */
 
 static int set_up(tg_session *session) {
@@ -256,6 +265,7 @@ static int set_up(tg_session *session) {
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data_chunk_recv);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
     nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_send);
+    nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks, on_frame_not_send);
     nghttp2_option_set_no_auto_window_update(option, 1);
     nghttp2_option_set_no_closed_streams(option, 1);
     nghttp2_option_set_stream_reset_rate_limit(option, UINT32_MAX, UINT32_MAX);

@@ -105,7 +105,14 @@ class NotReady(RuntimeFault):
 
     http_status = 503
     grpc_status = "UNAVAILABLE"
-    retry_after_seconds = 1
+    retry_after_seconds: int | None = 1
+
+
+class NotServing(NotReady):
+    """The version can't be loaded, or was unloaded: to wait doesn't help."""
+
+    grpc_status = "FAILED_PRECONDITION"
+    retry_after_seconds = None
 
 
 class EngineLost(NotReady):

@@ -16,12 +16,13 @@ from urllib.parse import quote
 
 from tidegate_runtime.batching.dispatcher import Clock, Dispatcher
 from tidegate_runtime.batching.tickets import Tap
-from tidegate_runtime.errors import NotFound, NotReady
+from tidegate_runtime.errors import NotFound, NotReady, NotServing
 from tidegate_runtime.handover.handing import Handing
 from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.served_model import Limits, Loaded, ServedModel
 from tidegate_runtime.shared_memory.regions import Regions
 from tidegate_runtime.tracing.request import Tracer
+from tidegate_runtime.wording import quoted
 
 
 class State(StrEnum):
@@ -154,13 +155,13 @@ class Service:
         return over()
 
     def model(self, name: str, version: str | None = None) -> ServedModel:
-        """The model of that name and version; None: its latest. Raises `NotReady` or `NotFound`."""
+        """The model of that name and version; None: its latest. Raises `NotReady`, `NotServing` or `NotFound`."""
         known = self.version(name, version)
         if known.model is not None:
             return known.model
         if known.state is State.LOADING:
             raise NotReady("the model is loading; try again")
-        raise NotReady(f'version "{known.metrics.version}" of "{name}" is not served: {known.reason or known.state}')
+        raise NotServing(f'version "{known.metrics.version}" of "{name}" is not served: {known.reason or known.state}')
 
     def version(self, name: str, version: str | None = None) -> Version:
         """What is known of that version; None: of the latest that is served, else of the latest. Raises as `model`."""
@@ -168,13 +169,13 @@ class Service:
             raise NotReady("the model is loading; try again")
         versions = self._models.get(name)
         if not versions:
-            raise NotFound(f"no model of that name; this server has {_quoted(self._models)}")
+            raise NotFound(f"no model of that name; this server has {quoted(sorted(self._models))}")
         if version is None:
             served = [number for number, known in versions.items() if known.model is not None]
             return versions[max(served or versions, key=_rank)]
         known = versions.get(version)
         if known is None:
-            raise NotFound(f'no such version of "{name}"; this server has {_quoted(versions)}')
+            raise NotFound(f'no such version of "{name}"; this server has {quoted(sorted(versions))}')
         return known
 
     def counts(self, name: str, version: str | None) -> ModelMetrics | None:
@@ -268,7 +269,3 @@ def _kept(_model: ServedModel) -> None:
 def _rank(version: str) -> tuple[int, str]:
     """Versions by number; one that is none, as a revision's name, is below them all."""
     return (int(version) if version.isdecimal() else -1, version)
-
-
-def _quoted(names: dict[str, Version] | dict[str, dict[str, Version]]) -> str:
-    return ", ".join(f'"{name}"' for name in sorted(names)[:10])

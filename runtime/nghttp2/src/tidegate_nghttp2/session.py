@@ -35,7 +35,15 @@ class Unavailable(ImportError):
 
 
 class PeerFault(Exception):
-    """The peer doesn't speak HTTP/2, or floods: send what there is to send, and close."""
+    """The peer doesn't speak HTTP/2, or floods: send what there is to send, and close.
+
+    Attributes:
+        flood: it speaks HTTP/2, and may be told to calm down.
+    """
+
+    def __init__(self, code: int) -> None:
+        super().__init__(f"libnghttp2 error {code}")
+        self.flood = code in _FLOODS
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +116,14 @@ class Session:
         """What the bytes mean. Raises `PeerFault`."""
         count = self._receive(self._session, self._memory, data, len(data))
         if count < 0:
-            raise PeerFault(f"libnghttp2 error {count}")
+            raise PeerFault(count)
         return self._events(count, data)
 
     def pull(self, limit: int) -> tuple[bytes, Sequence[Event]]:
         """About `limit` bytes for the peer, empty if there are none that may be sent; and what their making meant."""
         length = self._send(self._session, self._memory, limit)
         if length < 0:
-            raise PeerFault(f"libnghttp2 error {length}")
+            raise PeerFault(length)
         count = self._memory.events_count
         events = self._events(count, b"") if count else ()
         return (self._buffer(self._memory.output, length)[:] if length else b""), events
@@ -205,3 +213,6 @@ _GONE: Final = frozenset({-1, -501, -510, -511, -512, -530})
 STREAM_SHUT_WR and SESSION_CLOSING."""
 
 _NO_MEMORY: Final = frozenset({-2, -901})
+
+_FLOODS: Final = frozenset({-537, -904, -905})
+"""nghttp2's TOO_MANY_SETTINGS, FLOODED, TOO_MANY_CONTINUATIONS."""

@@ -8,6 +8,7 @@ from typing import Final, Protocol
 from tidegate_runtime.errors import InvalidRequest, InvalidTensor, StartupFailure
 from tidegate_runtime.naming import Reason
 from tidegate_runtime.tensors import Datatype, Feeds, InferRequest, RequestedOutput, Tensor, TensorSpec, declared_size
+from tidegate_runtime.wording import quoted
 
 ONNX_TYPES: Final = {
     "tensor(bool)": Datatype.BOOL,
@@ -90,7 +91,7 @@ class Signature:
         asked = [output.name for output in wanted]
         for name in asked:
             if name not in names:
-                raise InvalidRequest(f'output "{name}" does not exist; the model has {_quoted(names)}')
+                raise InvalidRequest(f"output {quoted([name])} does not exist; the model has {quoted(names)}")
         _refuse_repeated(asked, "output")
         return tuple(names.index(name) for name in asked)
 
@@ -143,9 +144,9 @@ class Signature:
         extra = [name for name in given if name not in expected]
         missing = [name for name in expected if name not in given]
         if extra or missing:
-            found = [f"unknown {_quoted(extra)}"] if extra else []
-            found += [f"missing {_quoted(missing)}"] if missing else []
-            raise InvalidRequest(f"inputs: {', '.join(found)}; the model takes {_quoted(expected)}")
+            found = [f"unknown {quoted(extra)}"] if extra else []
+            found += [f"missing {quoted(missing)}"] if missing else []
+            raise InvalidRequest(f"inputs: {', '.join(found)}; the model takes {quoted(expected)}")
 
 
 def _spec(declared: Declared, side: str) -> TensorSpec:
@@ -185,8 +186,4 @@ def shown_shape(spec: TensorSpec) -> list[int]:
 def _refuse_repeated(names: Iterable[str], side: str) -> None:
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
-        raise InvalidRequest(f"{side} {_quoted(repeated)} is given more than once")
-
-
-def _quoted(names: Iterable[str]) -> str:
-    return ", ".join(f'"{name}"' for name in names)
+        raise InvalidRequest(f"{side} {quoted(repeated)} is given more than once")

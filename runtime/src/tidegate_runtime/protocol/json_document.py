@@ -25,10 +25,16 @@ def parse(text: bytes | bytearray) -> object:
     except orjson.JSONDecodeError as error:
         literal = _NON_FINITE.match(text, error.pos)
         if literal or "infinity" in error.msg:
-            index = text.count(b",", text.rfind(b"[", 0, error.pos) + 1, error.pos)
             what = literal.group().decode() if literal else "a number too large for a double"
-            raise Malformed(f"data[{index}] is {what} (byte {error.pos}); JSON numbers must be finite") from None
+            place = _place(text, error.pos)
+            raise Malformed(f"{place} is {what} (byte {error.pos}); JSON numbers must be finite") from None
         raise Malformed(f"the body is not JSON in UTF-8: {error.msg} at byte {error.pos}") from None
+
+
+def _place(text: bytes | bytearray, position: int) -> str:
+    """What stands there: one of a member's numbers, nested or not, counted as if they were flat, or something else."""
+    begin = text.find(b"[", text.rfind(b":", 0, position) + 1, position)
+    return "a member" if begin < 0 else f"data[{text.count(b',', begin, position)}]"
 
 
 def may_hold_booleans(text: bytes | bytearray) -> bool:

@@ -17,8 +17,10 @@ from tidegate_runtime.protocol.json_document import MAX_DEPTH, Members, list_of,
 from tidegate_runtime.protocol.json_tensors import MAX_RANK, data_of, parse_data
 from tidegate_runtime.protocol.number_lists import NumberLists, Unproved
 from tidegate_runtime.tensors import Datatype, InferRequest, InferResponse, Tensor, TensorSpec
+from tidegate_runtime.wording import quoted
 
 SIGNATURE: Final = "serving_default"
+_MEMBERS: Final = frozenset({"signature_name", "instances", "inputs"})
 """TensorFlow Serving's name for the one signature that a model has here."""
 
 
@@ -46,7 +48,7 @@ def decode(body: bytes | bytearray, inputs: Sequence[TensorSpec]) -> V1Request:
 
 def _request(text: bytes | bytearray, inputs: Sequence[TensorSpec], lists: NumberLists | None) -> V1Request:
     root = object_of(parse(text), "the body")
-    if text.count(b":") != len(root):
+    if text.count(b":") != len(root) or not root.keys() <= _MEMBERS:
         members = Members(text)
         members.total = len(root)
         members.walk(list(root.values()), MAX_DEPTH - 1)
@@ -62,7 +64,7 @@ def _request(text: bytes | bytearray, inputs: Sequence[TensorSpec], lists: Numbe
     tensors = []
     for name, data in columns.items():
         if name not in specs:
-            raise InvalidRequest(f'input "{name[:64]}" does not exist; the model takes {_quoted(inputs)}')
+            raise InvalidRequest(f"input {quoted([name])} does not exist; the model takes {quoted(specs)}")
         tensors.append(_tensor(specs[name], data, booleans, lists))
     return V1Request(InferRequest(tuple(tensors)), rows)
 
@@ -113,7 +115,9 @@ def _named(value: object) -> bool:
 
 def _only(inputs: Sequence[TensorSpec], where: str) -> TensorSpec:
     if len(inputs) != 1:
-        raise InvalidRequest(f"{where} must name the inputs, of which the model takes {_quoted(inputs)}")
+        raise InvalidRequest(
+            f"{where} must name the inputs, of which the model takes {quoted(spec.name for spec in inputs)}"
+        )
     return inputs[0]
 
 
@@ -155,7 +159,3 @@ def _nested(tensor: Tensor) -> Any:
     if isinstance(flat, list):
         return tensor.array.tolist()
     return flat.reshape(tensor.array.shape) if tensor.array.ndim else flat[0]
-
-
-def _quoted(inputs: Sequence[TensorSpec]) -> str:
-    return ", ".join(f'"{spec.name}"' for spec in inputs)

@@ -3,12 +3,16 @@
 import logging
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
-from tidegate_runtime.errors import RuntimeFault
+from tidegate_runtime.errors import BodyTooLarge, RuntimeFault
 from tidegate_runtime.handover.handing import Handing
 from tidegate_runtime.naming import REFUSED_HEADER, ROUTE_HEADER, ROUTED_BY_MATCH
 
 logger = logging.getLogger(__name__)
+
+MAX_MESSAGE_BYTES: Final = 1024
+"""Of a status' message in UTF-8, which takes up to three times as much on the wire: clients take 8 KiB of trailers."""
 
 
 @dataclass(slots=True)
@@ -52,4 +56,17 @@ def status_of(error: Exception) -> Status:
         trailers.append(("retry-after", str(error.retry_after_seconds)))
     if error.refusal is not None:
         trailers.append((REFUSED_HEADER.lower(), error.refusal))
-    return Status(error.grpc_status, str(error), tuple(trailers))
+    return Status(error.grpc_status, _cut(str(error)), tuple(trailers))
+
+
+def _cut(message: str) -> str:
+    text = message.encode()
+    if len(text) <= MAX_MESSAGE_BYTES:
+        return message
+    return text[:MAX_MESSAGE_BYTES].decode(errors="ignore") + "…"
+
+
+def check_answer(size: int, limit: int) -> None:
+    """Raises `BodyTooLarge` for an answer of more bytes than a message may have."""
+    if size > limit:
+        raise BodyTooLarge(f"the answer has {size} bytes; the limit is {limit}")

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Hashable
 from contextlib import aclosing
 from typing import Any, Final, Protocol
 
-from tidegate_runtime.errors import BodyTooLarge, DeadlineExceeded, Malformed, NotServed
-from tidegate_runtime.rpc.call import Call, Status, status_of
+from tidegate_runtime.errors import DeadlineExceeded, Malformed, NotServed
+from tidegate_runtime.rpc.call import Call, Status, check_answer, status_of
 from tidegate_runtime.rpc.http2_credit import Credit
 from tidegate_runtime.rpc.http2_patience import REQUEST_BYTES
 from tidegate_runtime.rpc.http2_wire import Head, Messages, whole
@@ -139,8 +139,7 @@ class HttpCall(ABC):
         self._carrier.finish(self, Status("DEADLINE_EXCEEDED", "the call's deadline is over"))
 
     async def _send(self, message: bytes) -> None:
-        if len(message) > self._carrier.max_message_bytes:
-            raise _oversized(message, self._carrier.max_message_bytes)
+        check_answer(len(message), self._carrier.max_message_bytes)
         await self._carrier.send(self, message)
 
 
@@ -208,8 +207,6 @@ class UnaryCall(_OneRequest):
     def _deliver(self, outcome: bytes | Exception) -> None:
         if not isinstance(outcome, bytes):
             self._carrier.finish(self, status_of(outcome))
-        elif len(outcome) > self._carrier.max_message_bytes:
-            self._carrier.finish(self, status_of(_oversized(outcome, self._carrier.max_message_bytes)))
         else:
             self._carrier.answer(self, outcome)
 
@@ -294,7 +291,3 @@ def call_of(carrier: Carrier, stream: int, head: Head, deadline: float | None, m
     if isinstance(method, ServerStream):
         return ServerStreamCall(carrier, stream, head, deadline, method)
     return BothStreamCall(carrier, stream, head, deadline, method)
-
-
-def _oversized(message: bytes, limit: int) -> BodyTooLarge:
-    return BodyTooLarge(f"the answer has {len(message)} bytes; the limit is {limit}")

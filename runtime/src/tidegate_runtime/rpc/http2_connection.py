@@ -12,6 +12,7 @@ from tidegate_nghttp2 import (
     CLOSED,
     DATA,
     END,
+    ENHANCE_YOUR_CALM,
     HEAD,
     NO_ERROR,
     PONG,
@@ -91,7 +92,9 @@ class Connection(asyncio.Protocol):
         try:
             for kind, stream, detail in self._session.receive(data):
                 self._on_event(kind, stream, detail)
-        except PeerFault:
+        except PeerFault as fault:
+            if fault.flood:
+                self._session.goaway(ENHANCE_YOUR_CALM)
             self._flush()
             self._transport.close()
             return

@@ -6,9 +6,9 @@ from collections.abc import Hashable, Sequence
 from typing import cast
 
 from tidegate_runtime.batching.tickets import DeliverAll, Outputs, Ticket
-from tidegate_runtime.errors import RuntimeFault
+from tidegate_runtime.errors import BodyTooLarge, RuntimeFault
 from tidegate_runtime.protocol.plain import Known, Layout, Plain
-from tidegate_runtime.rpc.call import Call
+from tidegate_runtime.rpc.call import Call, check_answer
 from tidegate_runtime.rpc.repeats import Repeat
 from tidegate_runtime.rpc.submission import Deliver, code_of_gone
 from tidegate_runtime.served_model import ServedModel
@@ -109,6 +109,11 @@ class RepeatedCall:
         assert self.form is not None
         try:
             before, (piece,), behind, _ = self.form.answers(outcome, 1)
+            message = before + piece + behind
+            check_answer(len(message), self.model.max_body_bytes)
+        except RuntimeFault as fault:
+            self.refuse(fault)
+            return
         except Exception:
             self.fail()
             return
@@ -117,7 +122,7 @@ class RepeatedCall:
         metrics.answered(200)
         if leads:
             metrics.witnessed(written - self.received)
-        self.reply(before + piece + behind)
+        self.reply(message)
 
     def reply(self, message: bytes) -> None:
         """Answers with the message, which is counted elsewhere."""
@@ -156,14 +161,19 @@ class CallTurn(Turn[RepeatedCall]):
                 if call is not None:
                     call.fail()
             return
-        leader = first.received if leads else None
+        leader, limit = first.received if leads else None, first.model.max_body_bytes
         times = []
         for call, piece in zip(calls, pieces, strict=True):
             if call is None:
                 continue
-            times.append((call.received, call.parsed))
+            message = before + piece + behind
             try:
-                call.reply(before + piece + behind)
+                check_answer(len(message), limit)
+                times.append((call.received, call.parsed))
+                call.reply(message)
+            except BodyTooLarge as fault:
+                leader = None if call is first else leader
+                call.refuse(fault)
             except Exception:
                 # One request's answer that can't be written must not keep the others' from them.
                 logger.exception("an answer could not be delivered")

@@ -14,7 +14,7 @@ from tidegate_runtime.describing import configuration, extensions, metadata, sta
 from tidegate_runtime.errors import NotReady, RuntimeFault
 from tidegate_runtime.naming import HOP_HEADER, SERVER_NAME
 from tidegate_runtime.rpc import codec
-from tidegate_runtime.rpc.call import Call, status_of
+from tidegate_runtime.rpc.call import Call, check_answer, status_of
 from tidegate_runtime.rpc.handed_call import Elsewhere, HandedCall
 from tidegate_runtime.rpc.messages import parsed
 from tidegate_runtime.rpc.protos import inference_pb2 as pb
@@ -198,6 +198,7 @@ class Servicer:
         response = await model.infer(decoded, call.received, call.peer, hop=HOP_HEADER in call.metadata)
         delivered = service.clock()
         answer = codec.encode(response, decoded)
+        check_answer(answer.ByteSize(), model.max_body_bytes)
         written = service.clock()
         model.metrics.served(call.received, parsed, delivered, written)
         if response.leads and not call.chosen:

@@ -8,7 +8,7 @@ from tidegate_runtime.errors import DeadlineExceeded, Overloaded, RuntimeFault
 from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.naming import HOP_HEADER
 from tidegate_runtime.rpc import codec
-from tidegate_runtime.rpc.call import Call
+from tidegate_runtime.rpc.call import Call, check_answer
 from tidegate_runtime.rpc.protos import inference_pb2 as pb
 from tidegate_runtime.rpc.tracing import UNARY, begin
 from tidegate_runtime.served_model import ServedModel
@@ -106,6 +106,7 @@ class Submission:
             if isinstance(outcome, RuntimeFault):
                 raise outcome
             answer = codec.encode(self._model.answer(self._infer, outcome), self._infer).SerializeToString()
+            check_answer(len(answer), self._model.max_body_bytes)
         except Exception as error:
             self._fail(error)
             return
