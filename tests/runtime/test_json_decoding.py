@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as stnp
 
 from tidegate_runtime.errors import InvalidRequest
+from tidegate_runtime.protocol.json_document import MAX_CONTAINERS
 from tidegate_runtime.protocol.v2_request import decode
 from tidegate_runtime.protocol.v2_response import encode
 from tidegate_runtime.tensors import Datatype, InferRequest, InferResponse, RequestedOutput, Tensor
@@ -100,6 +101,7 @@ REFUSED = [
     pytest.param(b"\xef\xbb\xbf" + body(), "BOM", id="row 2: a byte order mark"),
     pytest.param(body(id="?").replace(b"?", b"\xff"), "UTF-8", id="row 2: invalid UTF-8"),
     pytest.param(b"[" * 100_000, "depth", id="row 3: depth 100,000"),
+    pytest.param(b'{"a":[' + b"{}," * MAX_CONTAINERS + b"{}]}", "lists and objects", id="many empty objects"),
     pytest.param(b'{"a":' + b"[" * 64 + b"1" + b"]" * 64 + b"}", "64 levels", id="row 3: depth 65"),
     pytest.param(TWICE % (b"1", b'"id":"b"'), "two members", id="row 4: a member twice"),
     pytest.param(TWICE % (b'1],"data":[2', b'"o":1'), "two members", id="row 4: data twice"),

@@ -12,6 +12,9 @@ from tidegate_runtime.errors import Malformed
 
 MAX_DEPTH: Final = 64
 
+MAX_CONTAINERS: Final = 1 << 22
+"""Objects and lists in a document: each takes two bytes in it, and fifty or more when it is parsed."""
+
 _SHORT: Final = 2048
 _GLANCES: Final = 16
 _STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
@@ -20,6 +23,9 @@ _NON_FINITE: Final = re.compile(rb"[+-]?(nan|inf)", re.IGNORECASE)
 
 def parse(text: bytes | bytearray) -> object:
     """The document in `text`, which must be JSON in UTF-8 with finite numbers. Raises `Malformed` naming the place."""
+    # Where so many brackets can't be, they aren't counted; those in strings count, too.
+    if len(text) > 2 * MAX_CONTAINERS and text.count(b"[") + text.count(b"{") > MAX_CONTAINERS:
+        raise Malformed(f"the body has more than {MAX_CONTAINERS} lists and objects; send data flat, or binary")
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
