@@ -105,7 +105,7 @@ def overload(summary: Summary) -> Found:
     if point is None:
         return _unknown()
     best = point.records[-1]["rate_asked"] / 2
-    goodput = point.median("timely") / point.median("seconds") / best
+    goodput = point.median("timely_inside") / point.median("seconds") / best
     refusal, refused = point.median("refusal_ms", "max"), point.median("refused")
     # Who is let in and then told that time is over was let in all the same.
     let_in = point.median("good") + point.median("expired")

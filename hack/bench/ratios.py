@@ -85,15 +85,20 @@ class Compared:
 def figure(record: Record, by: str) -> float | None:
     """CPU microseconds of the server for an answer, or answers a second; None without answers, or a server.
 
-    Of a refusal the answers are those that say so; of overload a second has the ones that came within their deadline.
+    Of a refusal the answers are those that say so; of overload a second has the ones that came within their deadline
+    and while requests were sent: what waits then and is answered later is no part of a second's work.
     """
     if "result" not in record:
         return record["cpu_us"] if by == CPU else None
     result = record["result"]
     refused = result["refused"] + result["expired"]
     if by == RATE:
-        rates = {"refusal": refused / result["seconds"], "overload": result["timely"] / result["seconds"]}
-        return float(rates.get(record["load"], result["rate"]))
+        match record["load"]:
+            case "refusal":
+                return float(refused / result["seconds"])
+            case "overload":
+                return float(result["timely_inside"] / result["seconds"])
+        return float(result["rate"])
     answers = refused if record["load"] == "refusal" else result["good"]
     return result["cpu_seconds"] / answers * 1e6 if answers else None
 

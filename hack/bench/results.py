@@ -28,15 +28,23 @@ def read(paths: Iterable[Path]) -> list[Record]:
     """The records of files, in order.
 
     Raises:
-        ValueError: names the file whose figures mean something else: it has refusals and expiries in one.
+        ValueError: names the file whose figures mean something else: it has refusals and expiries in one, or counts in
+            an overload's goodput what came after its seconds.
     """
     records = []
     for path in paths:
         of_file = [json.loads(line) for line in path.read_text().splitlines() if line]
-        if any("expired" not in record["result"] for record in of_file if record["kind"] == "point"):
+        if any(_of_old(record) for record in of_file):
             raise ValueError(f"{path} is of an older benchmark; measure anew")
         records += of_file
     return records
+
+
+def _of_old(record: Record) -> bool:
+    result = record.get("result")
+    if result is None:
+        return False
+    return "expired" not in result or (record["load"] == "overload" and "timely_inside" not in result)
 
 
 Key = tuple[str, str, str, str, int]

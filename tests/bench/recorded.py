@@ -24,9 +24,11 @@ def point(
     **result: Any,
 ) -> Record:
     good = result.pop("good", 1000)
+    timely = result.pop("timely", good)
     figures = {
         "good": good,
-        "timely": good,
+        "timely": timely,
+        "timely_inside": timely,
         "seconds": 1.0,
         "rate": rate,
         "refused": 0,

@@ -88,6 +88,7 @@ def test_a_good_tail_with_missing_answers_doesnt_pass() -> None:
     [
         ({}, True),
         ({"good": 94, "timely": 94}, False),
+        ({"timely_inside": 94}, False),
         ({"good": 0, "timely": 0}, False),
         ({"refusal_ms": latency(1.0, 5.1)}, False),
         ({"good": 97}, False),
@@ -100,6 +101,7 @@ def test_a_good_tail_with_missing_answers_doesnt_pass() -> None:
     ids=[
         "kept",
         "goodput",
+        "a late part of it",
         "nothing answered",
         "slow refusal",
         "late answers",

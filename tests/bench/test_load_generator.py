@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 
 from bench import generator
+from bench.comparisons import RATE
 from bench.environments import Unavailable
 from bench.paths import LOAD
+from bench.ratios import figure
 from localcluster import gobuild, pins
 from localcluster.errors import ClusterError
 from localcluster.progress import Progress
@@ -139,6 +141,30 @@ async def test_an_open_loop_counts_latency_from_the_intended_time_while_the_serv
     # That time was the server's: how late the program itself was counts apart, one figure a request.
     assert result["lateness_ms"]["count"] == 50
     assert result["lateness_ms"]["p50"] < result["latency_ms"]["p50"]
+
+
+async def test_goodput_counts_no_answer_after_its_seconds(load: Path, workload: Path) -> None:
+    """Fifty a second can be answered and twice as many are asked for; what waits at the end is still in time then."""
+    each, most_waiting = 0.02, 20
+    free_at = 0.0
+
+    async def busy(_: int, value: int) -> tuple[int, float]:
+        nonlocal free_at
+        now = asyncio.get_running_loop().time()
+        if free_at - now > most_waiting * each:
+            return 429, 0.0
+        free_at = max(free_at, now) + each
+        await asyncio.sleep(free_at - now)
+        return 200, 2.0 * value
+
+    told: dict[str, Any] = {"rate": 100, "arrivals": "constant", "seconds": 1, "deadline_seconds": 0.5}
+    async with answering(busy) as (address, _):
+        result = await sent(load, workload, address, connections=64, refusals=[429], **told)
+    assert (result["errors"], result["seconds"]) == ({}, 1)
+    assert result["timely"] > 1.2 / each, "of those let in all that came in time count, whenever they came"
+    goodput = figure({"load": "overload", "result": result}, RATE)
+    assert goodput is not None
+    assert goodput * each <= 1
 
 
 async def test_an_open_loop_opens_connections_only_as_long_as_none_is_idle(load: Path, workload: Path) -> None:

@@ -179,13 +179,23 @@ def test_shapes_are_compared_by_rates_and_connections_by_cost() -> None:
     [
         ({}, True),
         ({"timely": 94, "good": 94}, False),
+        ({"timely_inside": 94}, False),
         ({"timely": 0, "good": 0}, False),
         ({"refusal_ms": latency(1.0, 5.1)}, False),
         ({"expired": 1}, False),
         ({"refused": 0}, False),
         ({"errors": {"status 500": 1}}, False),
     ],
-    ids=["kept", "goodput", "nothing answered", "slow refusal", "an expiry among few", "nothing refused", "an error"],
+    ids=[
+        "kept",
+        "goodput",
+        "a late part of it",
+        "nothing answered",
+        "slow refusal",
+        "an expiry among few",
+        "nothing refused",
+        "an error",
+    ],
 )
 def test_overload_is_held_against_the_closed_loop_of_the_same_turn(changed: dict[str, Any], passed: bool) -> None:
     kept = {"good": 95, "timely": 95, "refused": 100, "refusal_ms": latency(1.0, 5.0)}

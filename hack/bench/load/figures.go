@@ -20,23 +20,24 @@ type Latency struct {
 
 // Result is what a job brought.
 type Result struct {
-	Sent       int64            `json:"sent"`
-	Good       int64            `json:"good"`        // answers that are right
-	GoodInTime int64            `json:"good_inside"` // of those, the ones within Seconds
-	Timely     int64            `json:"timely"`      // good, and within the job's deadline (all of them if it has none)
-	Refused    int64            `json:"refused"`
-	Expired    int64            `json:"expired"`
-	Checked    int64            `json:"checked"` // answers whose values were compared
-	Unanswered int64            `json:"unanswered"`
-	Errors     map[string]int64 `json:"errors"`
-	FirstError string           `json:"first_error,omitempty"`
-	Seconds    float64          `json:"seconds"` // in which requests were begun
-	Rate       float64          `json:"rate"`    // GoodInTime a second
-	Latency    Latency          `json:"latency_ms"`
-	Refusal    Latency          `json:"refusal_ms"`
-	Lateness   Latency          `json:"lateness_ms"` // of this program: a send noticed after its time
-	OwnCPU     float64          `json:"own_cpu_seconds"`
-	Connected  int64            `json:"connected"`
+	Sent         int64            `json:"sent"`
+	Good         int64            `json:"good"`          // answers that are right
+	GoodInTime   int64            `json:"good_inside"`   // of those, the ones within Seconds
+	Timely       int64            `json:"timely"`        // good, and within the job's deadline (all if it has none)
+	TimelyInside int64            `json:"timely_inside"` // of those, the ones within Seconds
+	Refused      int64            `json:"refused"`
+	Expired      int64            `json:"expired"`
+	Checked      int64            `json:"checked"` // answers whose values were compared
+	Unanswered   int64            `json:"unanswered"`
+	Errors       map[string]int64 `json:"errors"`
+	FirstError   string           `json:"first_error,omitempty"`
+	Seconds      float64          `json:"seconds"` // in which requests were begun
+	Rate         float64          `json:"rate"`    // GoodInTime a second
+	Latency      Latency          `json:"latency_ms"`
+	Refusal      Latency          `json:"refusal_ms"`
+	Lateness     Latency          `json:"lateness_ms"` // of this program: a send noticed after its time
+	OwnCPU       float64          `json:"own_cpu_seconds"`
+	Connected    int64            `json:"connected"`
 }
 
 // figures collects a result. Histograms hold microseconds, three digits, up to ten minutes.
@@ -53,6 +54,20 @@ func newFigures() *figures {
 func record(histogram *hdrhistogram.Histogram, nanoseconds int64) {
 	// Fails above the highest value alone, and no run is that long.
 	_ = histogram.RecordValue(max(1, nanoseconds/1000))
+}
+
+// good counts an answer that is right: whether it came within Seconds, and within its deadline.
+func (f *figures) good(inside, timely bool) {
+	f.result.Good++
+	if inside {
+		f.result.GoodInTime++
+	}
+	if timely {
+		f.result.Timely++
+	}
+	if inside && timely {
+		f.result.TimelyInside++
+	}
 }
 
 func (f *figures) failed(kind string, detail string) {

@@ -238,13 +238,7 @@ func (l *loop) answer(c *connection, whole *answer) {
 				return
 			}
 		}
-		f.result.Good++
-		if now <= l.end {
-			f.result.GoodInTime++
-		}
-		if l.job.Deadline == 0 || float64(taken) <= l.job.Deadline*1e9 {
-			f.result.Timely++
-		}
+		f.good(now <= l.end, l.job.Deadline == 0 || float64(taken) <= l.job.Deadline*1e9)
 		record(f.latency, taken)
 	case slices.Contains(l.job.Refusals, whole.status):
 		f.result.Refused++
