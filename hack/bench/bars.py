@@ -64,7 +64,7 @@ _BARS: tuple[Bar, ...] = (
     Bar("tabular JSON, p99 at 80 % of the best peer's best rate", "≤ 1/5 of that peer's", rounds.tail),
     Bar(
         "transformer at twice the best rate",
-        "goodput ≥ 95 % of best, refusals ≤ 5 ms, p99 of those let in within the deadline",
+        "goodput ≥ 95 % of best, every refusal ≤ 5 ms, p99 of those let in within the deadline",
         rounds.overload,
         turns.overload,
     ),

@@ -64,17 +64,17 @@ def overload(summary: Summary) -> Found | None:
         return None
     turns, _ = one.used(*(side.name for side in one.comparison.sides))
     results = [turn[_first(one)]["result"] for turn in turns]
-    refusal = statistics.median(result["refusal_ms"]["max"] for result in results)
-    refused = statistics.median(result["refused"] for result in results)
+    slowest = max(result["refusal_ms"]["max"] for result in results)
+    refused = [result["refused"] for result in results]
     # Who is let in and then told that time is over was let in all the same.
     let_in = sum(result["good"] + result["expired"] for result in results)
     timely = sum(result["timely"] for result in results) / let_in if let_in else 0.0
     tail = statistics.median(result["latency_ms"]["p99"] for result in results)
     found = (
-        f"{ratio.median:.0%} {ratio.told}, slowest of {refused:,.0f} refusals {refusal:.1f} ms, "
+        f"{ratio.median:.0%} {ratio.told}, slowest of {sum(refused):,} refusals {slowest:.1f} ms, "
         f"{timely:.1%} of those let in within it, p99 of answers {tail:.0f} ms"
     )
-    kept = ratio.median >= 0.95 and refusal <= 5 and timely >= 0.99 and refused > 0
+    kept = ratio.median >= 0.95 and slowest <= 5 and timely >= 0.99 and statistics.median(refused) > 0
     return Found(found, kept and not any(result["errors"] for result in results))
 
 

@@ -118,6 +118,17 @@ def test_overload(changed: dict[str, Any], passed: bool) -> None:
     assert verdict(OVERLOAD, {**record, "rate_asked": 200.0}).passed is passed
 
 
+def test_one_round_with_a_slow_refusal_misses_the_bar() -> None:
+    told: dict[str, Any] = {"model": "minilm", "load": "overload", "connections": 1024, "good": 100, "refused": 90}
+    records = [
+        {**point("tidegate", refusal_ms=latency(1, ms), round_number=number, **told), "rate_asked": 200.0}
+        for number, ms in enumerate([4.0, 500.0, 5.0])
+    ]
+    found = verdict(OVERLOAD, *records)
+    assert found.passed is False
+    assert "slowest of 270 refusals 500.0 ms" in found.found
+
+
 @pytest.mark.parametrize(("refused", "expired"), [(100, 0), (0, 100), (40, 60)])
 @pytest.mark.parametrize(("cost", "passed"), [(20.0, True), (20.1, False)])
 def test_a_refusal_costs_the_same_by_either_word(refused: int, expired: int, cost: float, passed: bool) -> None:

@@ -207,6 +207,17 @@ def test_overload_is_held_against_the_closed_loop_of_the_same_turn(changed: dict
     assert " in 1 turn, slowest of " in found.found
 
 
+def test_one_turn_with_a_slow_refusal_misses_the_bar() -> None:
+    name = comparisons.OVERLOAD
+    slowest = [4.0, 500.0, 5.0, 3.0, 2.0]
+    told: dict[str, Any] = {"load": "overload", "good": 100, "refused": 90}
+    records = turns(name, "twice the rate", *(point("tidegate", refusal_ms=latency(1, ms), **told) for ms in slowest))
+    records += turns(name, "32 clients", *(point("tidegate", 100) for _ in slowest))
+    found = verdict("transformer at twice the best rate", *records)
+    assert found.passed is False
+    assert "slowest of 450 refusals 500.0 ms" in found.found
+
+
 def test_the_page_of_turns_alone_has_their_table_and_no_word_of_rounds() -> None:
     name = comparisons.IMAGE_BINARY
     records = turns(name, "tidegate", *costs("tidegate", 1000, 1200, 1400))
