@@ -2,7 +2,8 @@
 
 python -m bench.inside                  CPU µs a request, JSON, binary and refused, with metrics and without, as JSON
 
-`json-alone` and so on are turns of the event loop that bring a single request; all others bring one of each connection.
+`json-alone`, `json-alone-uncounted` and so on are turns of the event loop that bring a single request; all others bring
+one of each connection.
 For profiles and comparisons of two checkouts: the kernel's part, and its noise, is left out. All kinds are taken in
 turn, and the least of each counts, since on a shared machine the rest is somebody else's time.
 """
@@ -37,9 +38,15 @@ CONNECTIONS = 32
 ROUNDS = 12
 TURNS = 150
 """Requests of each connection in a round."""
+TIMES, TIMES_ALONE = 2, 5
+"""How often those of all connections, and of one, are sent in a round.
+
+The first time pays for metrics switched on or off, and for what the scheduler has learned of another kind.
+"""
 
 FORMS = {"json": V2_JSON, "binary": V2_BINARY, "refusal": replace(V2_JSON, parameters={"timeout": 1})}
-_COUNTING = ("served", "served_all", "answered", "ran", "assembled", "cut", "passed", "offer", "refuse")
+COUNTING = ("served", "served_all", "witnessed", "answered", "ran", "assembled", "cut", "passed", "offer", "refuse")
+"""Of `ModelMetrics`, what does nothing where metrics are off."""
 
 
 class Answers:
@@ -77,7 +84,7 @@ class Pipe(asyncio.Transport):
 
 
 def measured() -> dict[str, float]:
-    """CPU µs a request by form, as `json`, `json-uncounted`, `json-alone` and so on, on the server's core.
+    """CPU µs a request by kind, as `json`, `json-uncounted`, `json-alone` and so on, on the server's core.
 
     Raises:
         Unavailable: it failed.
@@ -102,11 +109,11 @@ async def _compare() -> dict[str, float]:
     for number in range(ROUNDS + 1):
         for name, form in FORMS.items():
             requests = list(_requests(form))
-            for kind in (name, f"{name}-uncounted"):
-                with _uncounted(kind != name):
-                    taken = await _taken(connections, answers, requests)
-                _note(best, kind, taken, number)
-            _note(best, f"{name}-alone", await _taken(connections[:1], answers, requests), number)
+            for kind, some, times in ((name, connections, TIMES), (f"{name}-alone", connections[:1], TIMES_ALONE)):
+                for ending, without in (("", False), ("-uncounted", True)):
+                    with _uncounted(without):
+                        for _ in range(times):
+                            _note(best, kind + ending, await _taken(some, answers, requests), number)
     await service.close()
     await site.close()
     return {kind: round(taken, 2) for kind, taken in best.items()}
@@ -157,7 +164,7 @@ async def _taken(connections: list[Any], answers: Answers, requests: list[bytes]
 def _uncounted(without: bool) -> Iterator[None]:
     """Without metrics: what counts does nothing."""
     with ExitStack() as patches:
-        for name in _COUNTING if without else ():
+        for name in COUNTING if without else ():
             patches.enter_context(patch.object(ModelMetrics, name, lambda *_: None))
         yield
 

@@ -28,8 +28,8 @@ def read(paths: Iterable[Path]) -> list[Record]:
     """The records of files, in order.
 
     Raises:
-        ValueError: names the file whose figures mean something else: it has refusals and expiries in one, or counts in
-            an overload's goodput what came after its seconds.
+        ValueError: names the file whose figures mean something else: it has refusals and expiries in one, counts in an
+            overload's goodput what came after its seconds, or has requests without metrics that were counted in part.
     """
     records = []
     for path in paths:
@@ -42,6 +42,8 @@ def read(paths: Iterable[Path]) -> list[Record]:
 
 def _of_old(record: Record) -> bool:
     result = record.get("result")
+    if record["kind"] == "inside":
+        return "json-alone-uncounted" not in record["cpu_us"]
     if result is None:
         return False
     return "expired" not in result or (record["load"] == "overload" and "timely_inside" not in result)

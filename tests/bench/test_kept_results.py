@@ -32,8 +32,9 @@ def test_records_of_files_come_in_order(tmp_path: Path) -> None:
         without("expired", point("mosec")),
         without("timely_inside", OVERLOAD),
         *turns("overload", "twice the rate", without("timely_inside", OVERLOAD)),
+        {"kind": "inside", "cpu_us": {"json": 7.0, "json-uncounted": 6.0, "json-alone": 12.0}},
     ],
-    ids=["refusals and expiries in one", "late goodput of rounds", "late goodput of turns"],
+    ids=["refusals and expiries in one", "late goodput of rounds", "late goodput of turns", "counted in part"],
 )
 def test_results_of_an_older_benchmark_are_refused_by_name(tmp_path: Path, old: Record) -> None:
     with pytest.raises(ValueError, match=r"old\.jsonl is of an older benchmark; measure anew"):

@@ -1,0 +1,11 @@
+from inspect import isfunction
+
+from bench import inside
+from tidegate_runtime.metrics import ModelMetrics
+
+COUNT_NOTHING = {"detach", "utilization"}
+
+
+def test_nothing_that_counts_is_left_on() -> None:
+    methods = {name for name, value in vars(ModelMetrics).items() if isfunction(value) and not name.startswith("_")}
+    assert set(inside.COUNTING) == methods - COUNT_NOTHING
