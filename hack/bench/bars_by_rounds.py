@@ -15,6 +15,11 @@ class Found:
     text: str
     passed: bool | None
 
+    @classmethod
+    def of(cls, text: str, kept: bool, errors: int) -> "Found":
+        """A bar that is kept is passed if none of our answers was wrong or missing; how many were is told."""
+        return cls(f"{text}; {errors:,} of our answers wrong or missing" if errors else text, kept and not errors)
+
 
 def _unknown(why: str = "not measured") -> Found:
     return Found(why, None)
@@ -36,13 +41,15 @@ def against(summary: Summary, model: str, protocol: str, bound: float, peer: str
             return _unknown()
         return Found(f"{missing} has no good answer", False if ours is None else None)
     ratio = ours / best[1]
-    return Found(f"{ours:,.1f} µs, {ratio:.2f} × {best[0]}", ratio <= bound)
+    errors = summary.errors(OURS, model, protocol)
+    return Found.of(f"{ours:,.1f} µs, {ratio:.2f} × {best[0]}", ratio <= bound, errors)
 
 
 def one_client(summary: Summary) -> Found:
     """Our rate over that of the fastest peer."""
-    points = {name: summary.point(name, "tabular", "json", "closed", 1) for name in SERVERS}
-    rates = {name: one.median("rate") for name, one in points.items() if one}
+    measured = {name: summary.point(name, "tabular", "json", "closed", 1) for name in SERVERS}
+    points = {name: one for name, one in measured.items() if one}
+    rates = {name: one.median("rate") for name, one in points.items()}
     peers = {name: rate for name, rate in rates.items() if is_peer(name)}
     if OURS not in rates or not any(peers.values()):
         return _unknown()
@@ -51,7 +58,7 @@ def one_client(summary: Summary) -> Found:
     found = f"{rates[OURS]:,.0f}/s, {ratio:.2f} × {best}"
     if LOOP in rates:
         found += f"; kernel and event loop alone {rates[LOOP]:,.0f}/s"
-    return Found(found, ratio >= 1.8)
+    return Found.of(found, ratio >= 1.8, points[OURS].errors)
 
 
 def image_binary(summary: Summary) -> Found:
@@ -61,7 +68,8 @@ def image_binary(summary: Summary) -> Found:
     if ours is None or echo is None or compute is None:
         return _unknown()
     floor = compute.best + echo
-    return Found(f"{ours:,.0f} µs, {ours / floor:.2f} × {floor:,.0f}", ours <= 1.1 * floor)
+    errors = summary.errors(OURS, "cnn", "binary")
+    return Found.of(f"{ours:,.0f} µs, {ours / floor:.2f} × {floor:,.0f}", ours <= 1.1 * floor, errors)
 
 
 def transformer(summary: Summary) -> Found:
@@ -69,12 +77,12 @@ def transformer(summary: Summary) -> Found:
     point, compute = summary.point(OURS, "minilm", "json", "closed", 32), summary.compute.get("minilm")
     ours = point.cpu_us() if point else None
     sizes = [one["mean_batch"] for one in point.records if one["mean_batch"]] if point else []
-    if ours is None or compute is None or not sizes:
+    if point is None or ours is None or compute is None or not sizes:
         return _unknown()
     size = sum(sizes) / len(sizes)
     floor = compute.at(size)
     found = f"{ours:,.0f} µs, {ours / floor:.2f} × {floor:,.0f} at a mean batch of {size:.1f}"
-    return Found(found, ours <= 1.10 * floor)
+    return Found.of(found, ours <= 1.10 * floor, point.errors)
 
 
 def tail(summary: Summary) -> Found:
@@ -87,7 +95,7 @@ def tail(summary: Summary) -> Found:
     tails = ours.median("latency_ms", "p99"), theirs.median("latency_ms", "p99")
     rate = theirs.records[-1]["rate_asked"]
     found = f"{tails[0]:.2f} ms against {best}'s {tails[1]:.2f} ms at {rate:,.0f}/s"
-    return Found(found, tails[0] <= tails[1] / 5 and not ours.errors())
+    return Found.of(found, tails[0] <= tails[1] / 5, ours.errors)
 
 
 def _fastest_peer(summary: Summary) -> str | None:
@@ -115,7 +123,7 @@ def overload(summary: Summary) -> Found:
         f"{timely:.1%} of those let in within it, p99 of answers {point.median('latency_ms', 'p99'):.0f} ms"
     )
     kept = goodput >= 0.95 and slowest <= 5 and timely >= 0.99 and point.median("refused") > 0
-    return Found(found, kept and not point.errors())
+    return Found.of(found, kept, point.errors)
 
 
 def refusal(summary: Summary) -> Found:
@@ -132,7 +140,7 @@ def refusal(summary: Summary) -> Found:
     alone = summary.cheapest(LOOP, "tabular", "json")
     if alone is not None:
         found += f"; kernel and event loop alone {alone:.1f} µs"
-    return Found(found, cost <= answer / 2)
+    return Found.of(found, cost <= answer / 2, point.errors + summary.errors(OURS, "tabular", "json"))
 
 
 def mixed(summary: Summary) -> Found:
@@ -142,17 +150,17 @@ def mixed(summary: Summary) -> Found:
     if one is None or both is None or not one.median("rate"):
         return _unknown()
     share = both.median("rate") / one.median("rate")
-    return Found(f"{share:.0%}", share >= 0.9)
+    return Found.of(f"{share:.0%}", share >= 0.9, one.errors + both.errors)
 
 
 def connections(summary: Summary) -> Found:
     """CPU for an answer with many connections over that with few."""
     few, many = (summary.point(OURS, "tabular", "json", "closed", count) for count in (8, 1000))
     costs = few and few.cpu_us(), many and many.cpu_us()
-    if not costs[0] or not costs[1]:
+    if not few or not many or not costs[0] or not costs[1]:
         return _unknown()
     found = f"{costs[0]:.1f} → {costs[1]:.1f} µs ({costs[1] / costs[0] - 1:+.0%})"
-    return Found(found, costs[1] <= 1.15 * costs[0])
+    return Found.of(found, costs[1] <= 1.15 * costs[0], few.errors + many.errors)
 
 
 def memory(summary: Summary) -> Found:

@@ -5,6 +5,7 @@ import statistics
 from bench import comparisons
 from bench.bars_by_rounds import Found
 from bench.ratios import Compared, Ratio
+from bench.servers import OURS
 from bench.summary import LOOP, Summary, is_peer
 
 
@@ -16,7 +17,7 @@ def against(summary: Summary, comparison: str, bound: float) -> Found | None:
         return None
     best = max(peers, key=lambda name: peers[name].median)
     ratio = peers[best]
-    return Found(f"{_ours(one, best):,.1f} µs, {ratio.median:.2f} × {best} {ratio.told}", ratio.median <= bound)
+    return _found(one, f"{_ours(one, best):,.1f} µs, {ratio.median:.2f} × {best} {ratio.told}", ratio.median <= bound)
 
 
 def one_client(summary: Summary) -> Found | None:
@@ -30,7 +31,7 @@ def one_client(summary: Summary) -> Found | None:
     found = f"{_ours(one, best):,.0f}/s, {ratio.median:.2f} × {best} {ratio.told}"
     if alone := one.median(LOOP):
         found += f"; kernel and event loop alone {alone:,.0f}/s"
-    return Found(found, ratio.median >= 1.8)
+    return _found(one, found, ratio.median >= 1.8)
 
 
 def image_binary(summary: Summary) -> Found | None:
@@ -42,7 +43,7 @@ def image_binary(summary: Summary) -> Found | None:
         return None
     ours = _ours(one, *floor)
     both = sum(one.median(side, _first(one), *floor) or 0.0 for side in floor)
-    return Found(f"{ours:,.0f} µs, {ratio.median:.2f} × {both:,.0f} {ratio.told}", ratio.median <= 1.1)
+    return _found(one, f"{ours:,.0f} µs, {ratio.median:.2f} × {both:,.0f} {ratio.told}", ratio.median <= 1.1)
 
 
 def transformer(summary: Summary) -> Found | None:
@@ -54,7 +55,7 @@ def transformer(summary: Summary) -> Found | None:
     turns, _ = one.used(_first(one), alone)
     size = statistics.median(turn[alone]["batch"] for turn in turns)
     found = f"{_ours(one, alone):,.0f} µs, {ratio.median:.2f} × {alone} {ratio.told}, batches of {size:g}"
-    return Found(found, ratio.median <= 1.10)
+    return _found(one, found, ratio.median <= 1.10)
 
 
 def overload(summary: Summary) -> Found | None:
@@ -75,7 +76,7 @@ def overload(summary: Summary) -> Found | None:
         f"{timely:.1%} of those let in within it, p99 of answers {tail:.0f} ms"
     )
     kept = ratio.median >= 0.95 and slowest <= 5 and timely >= 0.99 and statistics.median(refused) > 0
-    return Found(found, kept and not any(result["errors"] for result in results))
+    return _found(one, found, kept)
 
 
 def refusal(summary: Summary) -> Found | None:
@@ -87,13 +88,15 @@ def refusal(summary: Summary) -> Found | None:
     found = f"{cost:.1f} µs, {ratio.median:.2f} × {answer:.1f} {ratio.told}"
     if alone := one.median(LOOP):
         found += f"; kernel and event loop alone {alone:.1f} µs"
-    return Found(found, ratio.median <= 0.5)
+    return _found(one, found, ratio.median <= 0.5)
 
 
 def mixed(summary: Summary) -> Found | None:
     """The rate with two shapes over that with one."""
-    _, ratio = _pair(summary, comparisons.SHAPES)
-    return Found(f"{ratio.median:.0%} {ratio.told}", ratio.median >= 0.9) if ratio else None
+    one, ratio = _pair(summary, comparisons.SHAPES)
+    if one is None or ratio is None:
+        return None
+    return _found(one, f"{ratio.median:.0%} {ratio.told}", ratio.median >= 0.9)
 
 
 def connections(summary: Summary) -> Found | None:
@@ -102,7 +105,12 @@ def connections(summary: Summary) -> Found | None:
     if one is None or ratio is None:
         return None
     many, few = _both(one)
-    return Found(f"{few:.1f} → {many:.1f} µs ({ratio.median - 1:+.0%}) {ratio.told}", ratio.median <= 1.15)
+    return _found(one, f"{few:.1f} → {many:.1f} µs ({ratio.median - 1:+.0%}) {ratio.told}", ratio.median <= 1.15)
+
+
+def _found(one: Compared, text: str, kept: bool) -> Found:
+    """Any turn's wrong answer counts, a disturbed one's too."""
+    return Found.of(text, kept, sum(one.errors(side.name) for side in one.comparison.sides if side.server == OURS))
 
 
 def _first(one: Compared) -> str:

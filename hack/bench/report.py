@@ -126,7 +126,7 @@ def _closed(summary: Summary, model: str, protocol: str, charts: Sequence[str]) 
         cost = costs[name]
         cells = [_rate(one) for one in loads] + [_latency(loads[-1], "p50", "p99")]
         cells += [number(cost), f"{cost / best[1]:.2f}" if cost and best else "–"]
-        cells.append(str(sum(one.errors() for one in loads if one)))
+        cells.append(str(sum(one.errors for one in loads if one)))
         yield f"| {named(name)} | {' | '.join(cells)} |"
 
 
@@ -152,7 +152,7 @@ def _open(summary: Summary, charts: Sequence[str]) -> Iterator[str]:
                 one = found[server]
                 figures = [number(one.median("latency_ms", at)) for at in ("p50", "p90", "p99", "p999")]
                 figures.append(number(one.cpu_us()))
-                yield f"| {named(server)} | {_rate(one)} | {' | '.join(figures)} | {one.errors()} |"
+                yield f"| {named(server)} | {_rate(one)} | {' | '.join(figures)} | {one.errors} |"
 
 
 def _start_and_memory(summary: Summary) -> Iterator[str]:

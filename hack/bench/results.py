@@ -66,11 +66,13 @@ class Series:
         records: in the order in which they were measured.
         noisy: no measurement was quiet.
         measured: how often the point was measured at all.
+        errors: answers that were wrong or missing, in all measurements: one that was disturbed has no excuse.
     """
 
     records: tuple[Record, ...]
     noisy: bool
     measured: int
+    errors: int
 
     def values(self, *path: str) -> list[float]:
         """One figure of each measurement's `result`."""
@@ -100,10 +102,6 @@ class Series:
         ]
         return statistics.median(spent) if spent else None
 
-    def errors(self) -> int:
-        """Answers that were wrong or missing, over all measurements used."""
-        return sum(sum(record["result"]["errors"].values()) for record in self.records)
-
 
 def late(record: Record) -> bool:
     """Whether the load generator sent one request in a hundred over 1 ms and a fifth of the median latency late."""
@@ -125,6 +123,7 @@ def series(records: Iterable[Record], steal_bound: float) -> dict[Key, Series]:
     last: dict[tuple[Key, int, int], Record] = {}
     calm: dict[tuple[Key, int, int], Record] = {}
     counts: dict[Key, int] = {}
+    errors: dict[Key, int] = {}
     run = 0
     for record in records:
         if record["kind"] == "machine":
@@ -132,6 +131,7 @@ def series(records: Iterable[Record], steal_bound: float) -> dict[Key, Series]:
         elif record["kind"] == "point":
             place = (key(record), run, record["round"])
             counts[place[0]] = counts.get(place[0], 0) + 1
+            errors[place[0]] = errors.get(place[0], 0) + sum(record["result"]["errors"].values())
             last[place] = record
             if quiet(record, steal_bound):
                 calm[place] = record
@@ -139,7 +139,7 @@ def series(records: Iterable[Record], steal_bound: float) -> dict[Key, Series]:
     for point, measured in counts.items():
         used = tuple(record for (of, *_), record in calm.items() if of == point)
         rest = tuple(record for (of, *_), record in last.items() if of == point)
-        found[point] = Series(used or rest, noisy=not used, measured=measured)
+        found[point] = Series(used or rest, noisy=not used, measured=measured, errors=errors[point])
     return found
 
 

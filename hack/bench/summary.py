@@ -86,14 +86,19 @@ class Summary:
 
     def cheapest(self, server: str, model: str, protocol: str) -> float | None:
         """CPU µs for a good answer at the concurrency of a closed loop at which the server answers most."""
-        loads = [
+        loads = self._loops(server, model, protocol)
+        return max(loads, key=lambda one: one.median("rate")).cpu_us() if loads else None
+
+    def errors(self, server: str, model: str, protocol: str) -> int:
+        """Answers that were wrong or missing, in all closed loops that `cheapest` chooses from."""
+        return sum(one.errors for one in self._loops(server, model, protocol))
+
+    def _loops(self, server: str, model: str, protocol: str) -> list[Series]:
+        return [
             one
             for key, one in self.points.items()
             if key[:4] == (server, model, protocol, "closed") and key[4] <= BUSIEST
         ]
-        if not loads:
-            return None
-        return max(loads, key=lambda one: one.median("rate")).cpu_us()
 
     def best_peer(self, costs: Mapping[str, float | None]) -> tuple[str, float] | None:
         """The peer with the lowest figure, limits and ourselves left out."""

@@ -24,6 +24,11 @@ def test_a_round_counts_once_by_its_quiet_attempt() -> None:
     assert found.measured == 3
 
 
+def test_a_wrong_answer_counts_however_disturbed_its_measurement_was() -> None:
+    tries = [point("mosec", steal=0.5, errors={"wrong": 2, "status 500": 1}), point("mosec")]
+    assert series(tries, steal_bound=0.05)[KEY].errors == 3
+
+
 def test_rounds_of_one_number_in_two_runs_both_count() -> None:
     runs = [{"kind": "machine"}, point("mosec", 100), {"kind": "machine"}, point("mosec", 300)]
     assert series(runs, steal_bound=0.05)[KEY].values("rate") == [100, 300]
