@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -31,15 +32,19 @@ BAD = -1.0
 class FailingEngine:
     """Runs take 10 ms; `fails` says what comes of a batch with these numbers, None if it is answered."""
 
-    def __init__(self, fails: Fails) -> None:
+    def __init__(self, fails: Fails, hop: float) -> None:
         self._fails = fails
+        self._hop = hop
+        self.inline = 0
         self.batches: list[list[float]] = []
 
     async def hop(self) -> float:
-        return 0.0
+        return self._hop
 
     def run_inline(self, feeds: Feeds) -> Ran:
-        raise AssertionError("nothing may run on the loop where the hop takes no time")
+        assert self._hop, "nothing may run on the loop where the hop takes no time"
+        self.inline += 1
+        return self._answer(feeds)
 
     async def run(self, feeds: Feeds) -> Ran:
         numbers = feeds["x"][:, 0].tolist()
@@ -48,6 +53,9 @@ class FailingEngine:
         fault = self._fails(numbers)
         if fault is not None:
             raise fault
+        return self._answer(feeds)
+
+    def _answer(self, feeds: Feeds) -> Ran:
         return [feeds["x"] * 2], 0.01
 
     def interrupt(self) -> None:
@@ -57,8 +65,8 @@ class FailingEngine:
 class Bench:
     """A scheduler in service over an engine that fails, and requests that hold one number."""
 
-    def __init__(self, fails: Fails) -> None:
-        self.engine = FailingEngine(fails)
+    def __init__(self, fails: Fails, hop: float = 0.0) -> None:
+        self.engine = FailingEngine(fails, hop)
         self.metrics = ModelMetrics("m", "1", "cpu")
         clock = asyncio.get_running_loop().time
         self.scheduler = Scheduler(self.engine, BatchPolicy(8, 0.0, 100), self.metrics, clock)
@@ -161,6 +169,36 @@ async def test_what_may_be_the_engines_fault_is_not_run_again() -> None:
     answers = await b.answers([1.0], [BAD], [3.0])
     assert all(isinstance(answer, ExecutionFailed) for answer in answers)
     assert len(b.engine.batches) == 1
+    await b.close()
+
+
+class Unjoined:
+    """What no batch can be taken apart from."""
+
+    ndim = 2
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        raise MemoryError("no room for the copy")
+
+
+@pytest.mark.asyncio
+@pytest.mark.looptime
+@pytest.mark.parametrize("hop", [0.0, 1.0], ids=["on the launch thread", "on the loop"])
+async def test_answers_that_can_not_be_taken_apart_fail_their_batch_and_the_next_one_runs(
+    hop: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    b = Bench(lambda _numbers: None, hop)
+    assert await b.answers([0.5]) == [1.0]
+    for _ in range(2):  # So that it is known what two rows take, which the loop asks for.
+        assert await b.answers([1.0], [2.0]) == [2.0, 4.0]
+    broken: Any = [Unjoined()]
+    with monkeypatch.context() as patched:
+        patched.setattr(b.engine, "_answer", lambda _feeds: (broken, 0.01))
+        assert all(isinstance(answer, ExecutionFailed) for answer in await b.answers([1.0], [2.0]))
+    assert await b.answers([3.0], [4.0]) == [6.0, 8.0]
+    assert b.engine.inline == (2 if hop else 0)
+    assert b.metrics.inflight == 0
     await b.close()
 
 

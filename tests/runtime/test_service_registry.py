@@ -198,3 +198,22 @@ async def test_what_runs_of_an_unloaded_version_cost_is_not_shown(service: Servi
     for _ in range(3):
         await answer(service, "m")
     assert [*metrics.costs()]
+
+
+class Broken(Times):
+    """One that its scheduler doesn't get to run."""
+
+    async def hop(self) -> float:
+        raise MemoryError("no thread for it")
+
+
+async def test_a_scheduler_that_fails_ends_the_process_and_readiness_with_it() -> None:
+    told: list[str] = []
+    service = Service(Limits(8, 0.0, 64, 65536, 30.0), asyncio.get_running_loop().time, lambda: told.append("stuck"))
+    service.expect("m", "1", "cpu")
+    service.open("m", "1", loaded(Broken(2.0)))
+    assert service.ready
+    await asyncio.sleep(0.01)
+    assert (told, service.ready) == (["stuck"], False)
+    with pytest.raises(MemoryError):
+        await service.close()

@@ -1,6 +1,7 @@
 """One model version that answers: what it takes of a request, and the scheduler that runs it."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 
@@ -19,6 +20,8 @@ from tidegate_runtime.tensors import Feeds, InferRequest, InferResponse, Tensor
 
 __all__ = ["Limits", "Loaded", "ServedModel"]
 
+logger = logging.getLogger(__name__)
+
 
 class ServedModel:
     """One model version, loaded and warm. Its scheduler runs from here on, until `close`."""
@@ -35,7 +38,8 @@ class ServedModel:
     ) -> None:
         """`limits` are the model's own; `dispatcher` is that of the device which it shares with others.
 
-        It has none where its requests run elsewhere. `regions` is None where shared memory is not served.
+        It has none where its requests run elsewhere. `regions` is None where shared memory is not served. `on_stuck` is
+        called when a run can't be ended, or the scheduler failed: nothing is answered any more.
         """
         self.name = metrics.model
         self.version = metrics.version
@@ -63,7 +67,9 @@ class ServedModel:
         metrics.batched, metrics.reason = loaded.verdict.batched, loaded.verdict.reason
         metrics.graphs, metrics.graphs_reason = len(loaded.graphs.rows), loaded.graphs.reason
         self._scheduler = loaded.elsewhere or scheduler_of(loaded, limits, metrics, clock, dispatcher, on_stuck)
+        self._on_stuck = on_stuck
         self._running = asyncio.create_task(self._scheduler.run(), name="scheduler")
+        self._running.add_done_callback(self._ended)
         self._holders = 0
         self._let_go: asyncio.Future[None] | None = None
 
@@ -203,6 +209,15 @@ class ServedModel:
         """Takes no more requests, whoever was promised it, and returns when those taken are answered."""
         self._scheduler.close()
         await self._running
+
+    def _ended(self, running: asyncio.Task[None]) -> None:
+        if running.cancelled() or (error := running.exception()) is None:
+            return
+        # Nobody waits for the task before the model is closed, and until then all that comes would wait for nothing.
+        logger.critical("the scheduler failed", exc_info=error)
+        self.engine_ready = lambda: False
+        if self._on_stuck is not None:
+            self._on_stuck()
 
     def _admitted(self, request: InferRequest, received: float) -> tuple[Feeds, int, float]:
         """What the scheduler takes: the inputs, their rows, and until when. Raises `InvalidRequest`."""

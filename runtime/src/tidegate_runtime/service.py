@@ -48,7 +48,7 @@ class Service:
     """Models by name and version. All is called from the event loop."""
 
     def __init__(self, limits: Limits, clock: Clock = time.monotonic, on_stuck: Callable[[], None] | None = None):
-        """`on_stuck` is called when a run can't be ended, and with it the launch thread is lost."""
+        """`on_stuck` is called when a run can't be ended, and so the launch thread is lost, or a scheduler failed."""
         self.limits = limits
         self.clock = clock
         self.draining = False

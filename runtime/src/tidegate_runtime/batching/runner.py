@@ -27,7 +27,7 @@ class Answers(NamedTuple):
 
 
 class Runner:
-    """Runs one batch at a time on `engine`; every failure comes as a `RuntimeFault`.
+    """Runs one batch at a time on `engine`; every failure comes as a `RuntimeFault`, that to take it apart included.
 
     A run elsewhere than on the loop is ended after `run_seconds`; if it can't be, `on_stuck` is called.
     """
@@ -57,18 +57,18 @@ class Runner:
         """Runs the batch on the event loop. Raises `RunEnded` if it took too long for that."""
         try:
             outputs, seconds = self._engine.run_inline(self._feeds(batch))
+            return self._answers(batch, outputs, seconds)
         except Exception as error:
             raise _fault(error) from error
-        return self._answers(batch, outputs, seconds)
 
     def passing(self, feeds: Feeds, count: int, rows: int) -> Ran:
         """`here`, for `count` requests of `rows` each that are in no batch: all outputs, and the engine's seconds."""
         try:
             outputs, seconds = self._engine.run_inline(feeds)
+            if count > 1:
+                check_rows(outputs, count * rows)
         except Exception as error:
             raise _fault(error) from error
-        if count > 1:
-            check_rows(outputs, count * rows)
         return outputs, seconds
 
     async def elsewhere(self, batch: Batch) -> Answers:
@@ -79,11 +79,11 @@ class Runner:
         self._watchdog.begin(self._run_seconds)
         try:
             outputs, seconds = await self._engine.run(self._feeds(batch))
+            return self._answers(batch, outputs, seconds)
         except Exception as error:
             raise _fault(error) from error
         finally:
             self._watchdog.returned()
-        return self._answers(batch, outputs, seconds)
 
     def let_go(self) -> None:
         """Nothing is run any more: the memory that batches were put together in isn't held."""

@@ -131,6 +131,6 @@ async def _started(host: Host) -> bool:
 
 
 def _give_up() -> None:
-    """Ends the process: a run that can't be ended holds the launch thread, and with it the model, for good."""
-    logger.critical("the engine hangs; leaving")
+    """Ends the process: a run that can't be ended, or a scheduler that failed, holds the model for good."""
+    logger.critical("the engine is lost; leaving")
     os._exit(1)
