@@ -304,6 +304,31 @@ def test_only_what_would_run_on_the_loop_at_once_passes_by(unlike: dict[str, Any
     on_virtual_time(ask())
 
 
+def test_turns_pass_by_again_once_nobody_is_kept_apart_any_more() -> None:
+    async def ask() -> None:
+        world = World(True)
+        serving = asyncio.create_task(world.scheduler.run())
+        await asyncio.sleep(0.001)
+        isolation = world.scheduler._backlog._isolation
+        for client in ("left", "gone"):
+            isolation.spent(2.0, world.clock())
+            isolation.offended(client, world.clock())
+            await asyncio.sleep(1.0)
+        # Neither comes back; the second's ten seconds are over a second after the first's.
+        for seconds, together in ((8.5, False), (1.0, True)):
+            await asyncio.sleep(seconds)
+            asked: list[Asked] = [(feeds_of([1.0]), world.clock() + 60, lambda _: None, "b")] * 2
+            passed = world.scheduler.pass_by(Alike.of(asked), 1, 4)
+            assert (passed is not None) == together
+            tickets = world.scheduler.submit_all(Alike.of(asked), 1, 4, 0)
+            assert (tickets is not None) == together
+            world.scheduler.cut()
+        world.scheduler.close()
+        await serving
+
+    on_virtual_time(ask())
+
+
 def test_nothing_passes_by_while_another_models_requests_wait_for_the_device() -> None:
     async def ask() -> None:
         world, other = World(True), World(True)

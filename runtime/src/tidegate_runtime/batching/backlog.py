@@ -50,7 +50,9 @@ class Backlog(Entrance):
         """
         count, earliest = alike.number, alike.earliest
         queue, load, policy = self._queue_of(alike), self.load, self.policy
-        if queue is None or self.depth or load.running is not None or self._isolation.apart:
+        if queue is None or self.depth or load.running is not None:
+            return None
+        if self._isolation.apart and self._isolation.anyone_apart(now):
             return None
         total, shape = count * rows, queue.shape
         if total > policy.max_rows or (count > 1 and count * size > policy.queue_bytes):

@@ -115,7 +115,7 @@ class Entrance(Waiting):
         """
         _, count, earliest, latest, _ = alike
         queue = self._queue_of(alike)
-        if queue is None or self._isolation.apart:
+        if queue is None or (self._isolation.apart and self._isolation.anyone_apart(now)):
             return None
         total, policy, shape = count * rows, self.policy, queue.shape
         if now >= earliest:

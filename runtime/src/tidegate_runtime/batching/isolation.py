@@ -50,6 +50,14 @@ class Isolation:
         if self._spent.total(now) > SHARE * WINDOW_SECONDS:
             self._set_apart(client, now)
 
+    def anyone_apart(self, now: float) -> bool:
+        """Whether anybody's requests run alone at present; who left is forgotten once the time is over."""
+        apart = self.apart
+        # In order of their times, which are equally long.
+        while apart and now >= apart[first := next(iter(apart))]:
+            del apart[first]
+        return bool(apart)
+
     def runs_alone(self, client: Hashable, now: float) -> bool:
         """Whether this client's requests run alone at present."""
         until = self.apart.get(client)
