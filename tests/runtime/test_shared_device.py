@@ -145,6 +145,29 @@ def test_what_the_loop_can_run_waits_for_no_device_and_keeps_it_from_nobody() ->
     assert running.cost.mean == 3.0
 
 
+def test_beside_a_run_only_what_was_judged_runs_on_the_loop() -> None:
+    models = Models(tiny=0.001, slow=3.0)
+    tiny = models.backlogs["tiny"]
+    tiny.place.hop_seconds = 0.001
+    shape = tiny._table.shape(compatibility(ROW), 1)
+    for rows in (2, 2, 2, 4, 4, 4):
+        for _ in range(40):
+            shape.observe(rows, 0.02 * rows)  # So that one row at a time is best.
+    models.come("slow", 0.0, 60.0)
+    assert models.cut(0.0) == "slow"
+    tickets = [models.come("tiny", 0.0, 50.0) for _ in range(2)]
+    tickets[0].queue.held = 1000  # A batch of two is due, to see whether it still takes so long.
+    assert models.cut(0.0) is None
+    assert (tiny.depth, tickets[0].queue) == (2, tickets[1].queue)
+    models.come("slow", 0.5, 60.0)
+    assert models.cut(0.5) is None
+    models.end(0.8)
+    assert models.cut(0.8) == "tiny"
+    batch = models.device.load.running
+    assert batch is not None
+    assert (batch.tickets, batch.on_loop) == (tickets, False)
+
+
 @dataclass
 class SharedEngine:
     """Takes `seconds` a run; `runs` lists who ran when, over all engines that share it."""

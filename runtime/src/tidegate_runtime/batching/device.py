@@ -59,8 +59,12 @@ class Device:
             else:
                 batch = backlog.cut(now, self._depth())
                 if batch is not None:
-                    batch.on_loop = True
-                    return backlog, batch
+                    if backlog.place.on_loop(batch.shape, batch.rows, now):
+                        batch.on_loop = True
+                        return backlog, batch
+                    # What was foreseen may be less: a trial has more rows, a padded batch another shape.
+                    backlog.put_back(batch)
+                    continue
             if backlog.held_until:
                 self.held_until = backlog.held_until
                 return None
