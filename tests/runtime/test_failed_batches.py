@@ -1,7 +1,7 @@
 """What becomes of a batch that the engine fails on, by the kind of its failure."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,11 +72,14 @@ class Bench:
         self.scheduler = Scheduler(self.engine, BatchPolicy(8, 0.0, 100), self.metrics, clock)
         self.serving = asyncio.create_task(self.scheduler.run())
 
-    async def answers(self, *requests: list[float]) -> list[object]:
+    async def answers(self, *requests: list[float], clients: Sequence[Hashable] = ()) -> list[object]:
         """Twice the first number of each request, or its fault."""
         deadline = asyncio.get_running_loop().time() + 60
         feeds = [{"x": np.array([[number] for number in numbers])} for numbers in requests]
-        sent = [self.scheduler.infer(each, len(each["x"]), deadline) for each in feeds]
+        sent = [
+            self.scheduler.infer(each, len(each["x"]), deadline, client=client)
+            for each, client in zip(feeds, clients or [None] * len(feeds), strict=True)
+        ]
         got = await asyncio.gather(*sent, return_exceptions=True)
         return [one if isinstance(one, BaseException) else float(one[0][0, 0]) for one in got]
 
@@ -212,6 +215,81 @@ async def test_a_model_that_fails_on_everything_ends_up_with_a_run_a_request() -
     assert [len(batch) for batch in b.engine.batches[-8:]] == [1] * 8
     assert len(b.engine.batches) < 30 * 8 + 100
     await b.close()
+
+
+class Rounds:
+    """One bad request among seven good ones, again and again; each is answered by itself."""
+
+    def __init__(self, fault: RuntimeFault) -> None:
+        self.bench = Bench(spoiled(fault))
+        self.fault = fault
+        self.spent = 0.0
+
+    async def run(self, count: int, good: Callable[[int], Hashable], bad: Callable[[int], Hashable]) -> list[int]:
+        """The rows of the last round's runs. Clients are told by which good request it is, or in which round."""
+        isolation = self.bench.scheduler._backlog._isolation
+        for number in range(count):
+            clients = [good(place) for place in range(3)] + [bad(number)] + [good(place) for place in range(3, 7)]
+            self.bench.engine.batches.clear()
+            answers = await self.bench.answers(*[[1.0]] * 3, [BAD], *[[1.0]] * 4, clients=clients)
+            assert answers == [*[2.0] * 3, self.fault, *[2.0] * 4]
+            self.spent = max(self.spent, isolation._spent.total(asyncio.get_running_loop().time()))
+        return [len(batch) for batch in self.bench.engine.batches]
+
+
+BOTH = pytest.mark.parametrize("fault", [RejectedByModel("bad"), NodeFailed("bad")], ids=["rejected", "failed"])
+
+
+@pytest.mark.asyncio
+@pytest.mark.looptime
+@BOTH
+async def test_beyond_the_budget_an_operator_that_fails_for_one_requests_data_fails_that_request_alone(
+    fault: RuntimeFault,
+) -> None:
+    r = Rounds(fault)
+    # Halves take 60 ms of each round, up to a second; then whose they were runs alone.
+    rows = await r.run(40, lambda place: ("good", place), lambda _: ("bad", 1))
+    assert sorted(rows) == [1, 7]
+    assert r.spent < 1.2
+    await r.bench.close()
+
+
+@pytest.mark.asyncio
+@pytest.mark.looptime
+@BOTH
+async def test_who_connects_anew_for_each_bad_request_runs_alone_by_the_host(fault: RuntimeFault) -> None:
+    r = Rounds(fault)
+    rows = await r.run(40, lambda place: ("good", place), lambda turn: ("bad", turn))
+    assert sorted(rows) == [1, 7]
+    assert r.spent < 1.2
+    await r.bench.close()
+
+
+@pytest.mark.asyncio
+@pytest.mark.looptime
+@BOTH
+async def test_behind_a_router_nobody_runs_alone_for_anothers_bad_requests(fault: RuntimeFault) -> None:
+    r = Rounds(fault)
+    rows = await r.run(40, lambda place: ("router", place), lambda _: ("router", 7))
+    assert sorted(rows) == [1, 7]
+    await r.bench.close()
+
+
+@pytest.mark.asyncio
+@pytest.mark.looptime
+@BOTH
+async def test_bad_requests_by_ever_new_clients_make_batches_small_and_take_a_bounded_share(
+    fault: RuntimeFault,
+) -> None:
+    r = Rounds(fault)
+    await r.run(400, lambda place: ("good", place), lambda turn: (f"bad{turn}", 1))
+    assert 2.0 < r.spent < 3.1
+    # Once they are over all is as before.
+    await asyncio.sleep(10)
+    r.bench.engine.batches.clear()
+    assert await r.bench.answers(*[[1.0]] * 8) == [2.0] * 8
+    assert [len(batch) for batch in r.bench.engine.batches] == [8]
+    await r.bench.close()
 
 
 def test_an_operator_that_fails_for_its_data_is_told_from_an_engine_that_fails(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tidegate_runtime.batching.isolation import host_of
 from tidegate_runtime.errors import ExecutionFailed, RejectedByModel
 from tidegate_runtime.model.child import messages
 from tidegate_runtime.model.child.layout import arrange, pack
@@ -99,11 +100,12 @@ async def test_clients_of_a_front_end_are_told_apart(monkeypatch: pytest.MonkeyP
         remote = Remote(Uplink(made.other), 7, ("x",), made.model.metrics)
         row = {"x": np.zeros((1, WIDTH), np.float32)}
         deadline = made.service.clock() + 20
-        askers = [("h", 1), ("h", 2), ("h", 1), None, None]
+        askers = [("h", 1), ("h", 2), ("h", 1), ("i", 1), None]
         async with asyncio.timeout(10):
             await asyncio.gather(*[remote.infer(row, 1, deadline, client=client) for client in askers])
         assert clients[0] == clients[2] != clients[1]
-        assert clients[3:] == [None, None]
+        assert host_of(clients[0]) == host_of(clients[1]) != host_of(clients[3])
+        assert clients[4] is None
 
 
 async def test_requests_are_answered_in_batches_and_their_places_are_free_again() -> None:

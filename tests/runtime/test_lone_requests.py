@@ -192,7 +192,7 @@ class World:
             counts, batches, self.metrics._offered._slots, costs, shapes, queues,
             (backlog.depth, backlog.bytes, backlog.offered_seconds, self.costs.way_seconds),
             (load.mean, load.spread, load.running and len(load.running.tickets)),
-            (apart.apart, apart._offenders, apart._spent._slots), list(backlog.place._barred.values()),
+            (apart._apart, apart._offenders, apart._spent.total(self.clock())), list(backlog.place._barred.values()),
             self.dispatcher.asked, self.engine.inline,
         ]  # fmt: skip
 
@@ -286,7 +286,8 @@ def test_only_what_would_run_on_the_loop_at_once_passes_by(unlike: dict[str, Any
                 for _ in range(200):
                     shape.observe(1, 0.01)
         if given.apart:
-            world.scheduler._backlog._isolation.apart["somebody"] = world.clock() + 10
+            world.scheduler._backlog._isolation.spent(1.1, world.clock())
+            world.scheduler._backlog._isolation.offended("somebody", world.clock())
         if given.closed:
             world.scheduler.close()
         deadline = world.clock() + given.within

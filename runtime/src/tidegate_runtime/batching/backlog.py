@@ -52,10 +52,11 @@ class Backlog(Entrance):
         queue, load, policy = self._queue_of(alike), self.load, self.policy
         if queue is None or self.depth or load.running is not None:
             return None
-        if self._isolation.apart and self._isolation.anyone_apart(now):
-            return None
         total, shape = count * rows, queue.shape
         if total > policy.max_rows or (count > 1 and count * size > policy.queue_bytes):
+            return None
+        isolation = self._isolation
+        if now < isolation.until and (isolation.anyone_apart(now) or total > isolation.rows(policy.max_rows, now)):
             return None
         cost, work = shape.at(total), shape.work(total)
         if cost is None or work is None or shape.single_seconds >= 2 * LEAST_HOLD_SECONDS or policy.preferred:
@@ -143,9 +144,12 @@ class Backlog(Entrance):
         """
         self.held_until = 0.0
         self._turns.cut(now)
+        usual = most = self.policy.max_rows
+        if now < self._isolation.until:
+            most = self._isolation.rows(usual, now)
         if len(self.active) > 1:
             queue = chosen(self.active, self.policy, now)
-            if queue.family is not None:
+            if queue.family is not None and most == usual:
                 queues = merged(queue, self.active, self.policy, self._table.way_seconds, now)
                 if len(queues) > 1:
                     self.dropped = []
@@ -158,7 +162,7 @@ class Backlog(Entrance):
                     self.dropped = []
                     return None
         queue.shape.review(now)
-        tickets, self.dropped = taken(queue, self.policy.max_rows, depth, now, self.policy.preferred)
+        tickets, self.dropped = taken(queue, most, depth, now, self.policy.preferred)
         if self.dropped:
             if any(ticket.tight for ticket in self.dropped):
                 self.margin.missed = True
@@ -183,6 +187,7 @@ class Backlog(Entrance):
             self.place.ran(batch.shape, batch.rows, seconds, now)
         if batch.suspect:
             self._isolation.spent(seconds, now)
+            self._isolation.answered([ticket.client for ticket in batch.tickets], now)
 
     def failed(self, batch: Batch, fault: RuntimeFault, seconds: float, now: float) -> list[Ticket]:
         """The batch failed after `seconds`. Its requests that are to be told the fault; the others wait again."""

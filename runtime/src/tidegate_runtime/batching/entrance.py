@@ -86,7 +86,7 @@ class Entrance(Waiting):
         shape = queue.shape
         if queue.alone:
             shape = self._table.stranger(elements(feeds, rows))
-        elif self._isolation.apart and self._isolation.runs_alone(client, now):
+        elif now < self._isolation.until and self._isolation.runs_alone(client, now):
             queue = self._shapes.alone
         self._note(queue, shape, rows, now)
         size = size_in_bytes(feeds)
@@ -115,7 +115,7 @@ class Entrance(Waiting):
         """
         _, count, earliest, latest, _ = alike
         queue = self._queue_of(alike)
-        if queue is None or (self._isolation.apart and self._isolation.anyone_apart(now)):
+        if queue is None or (now < self._isolation.until and self._isolation.anyone_apart(now)):
             return None
         total, policy, shape = count * rows, self.policy, queue.shape
         if now >= earliest:

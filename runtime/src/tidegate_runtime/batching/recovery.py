@@ -9,7 +9,8 @@ def parts(batch: Batch, fault: RuntimeFault, isolation: Isolation, seconds: floa
     """The parts of the batch that run again, each on its own; none: all are to be told the fault.
 
     What may be one request's data is looked for by halves, within the budget. Beyond it what the model rejects runs
-    request by request; an operator's other failures may be the model's own, and nothing is run again for them then.
+    request by request. An operator's other failures may be the model's own, and nothing is run again for them then,
+    unless it is known that they are for data.
     After `OutOfDeviceMemory` halves run that may fit, and larger batches of the shape aren't made for a while. Other
     failures may be the engine's, and running again what just broke it risks what waits.
     """
@@ -26,7 +27,8 @@ def parts(batch: Batch, fault: RuntimeFault, isolation: Isolation, seconds: floa
         return []
     if isolation.may_halve(seconds, now):
         return halves(live)
-    return [[ticket] for ticket in live] if isinstance(fault, RejectedByModel) else []
+    singly = isinstance(fault, RejectedByModel) or isolation.by_data(now)
+    return [[ticket] for ticket in live] if singly else []
 
 
 def halves(tickets: list[Ticket]) -> list[list[Ticket]]:

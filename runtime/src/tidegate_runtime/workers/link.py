@@ -240,7 +240,8 @@ class Link:
         self._requests[asker.number] = asker
 
     def _client(self, client: int) -> Hashable:
-        return (self, client) if client else None
+        # The host first, as in an address: a client has connections to several front ends.
+        return (client >> 32, self, client) if client else None
 
     def answer(self, asker: Asker, outcome: Outputs | RuntimeFault) -> None:
         """As `Answering` says."""

@@ -6,8 +6,10 @@ import os
 import socket
 import time
 from collections.abc import Callable, Hashable, Sequence
+from zlib import crc32
 
 from tidegate_runtime.batching.dispatcher import Clock
+from tidegate_runtime.batching.isolation import host_of
 from tidegate_runtime.batching.tickets import Asked, Deliver, Outputs
 from tidegate_runtime.errors import Overloaded, RuntimeFault
 from tidegate_runtime.metrics import ModelMetrics
@@ -251,5 +253,10 @@ def _hub_gone() -> None:
 
 
 def _number(client: Hashable) -> int:
-    """What stands for a client on this line, as long as this process lives; 0 for no known one."""
-    return 0 if client is None else hash(client) & 0xFFFFFFFFFFFFFFFF
+    """What stands for a client on this line, as long as this process lives; 0 for no known one.
+
+    The upper half stands for its host, and is the same on all lines.
+    """
+    if client is None:
+        return 0
+    return crc32(repr(host_of(client)).encode()) << 32 | hash(client) & 0xFFFFFFFF
