@@ -15,10 +15,11 @@ from tidegate_runtime.batching.cost_table import CostTable
 from tidegate_runtime.batching.device import Device
 from tidegate_runtime.batching.dispatcher import Dispatcher
 from tidegate_runtime.batching.engine import Ran
+from tidegate_runtime.batching.padding import Padding
 from tidegate_runtime.batching.policy import MARGIN, BatchPolicy
 from tidegate_runtime.batching.rows import compatibility
 from tidegate_runtime.batching.scheduler import Scheduler
-from tidegate_runtime.batching.tickets import Outputs, Ticket
+from tidegate_runtime.batching.tickets import WAITING, Outputs, Ticket
 from tidegate_runtime.errors import DeadlineExceeded, Overloaded, RuntimeFault
 from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.tensors import Feeds
@@ -145,27 +146,70 @@ def test_what_the_loop_can_run_waits_for_no_device_and_keeps_it_from_nobody() ->
     assert running.cost.mean == 3.0
 
 
-def test_beside_a_run_only_what_was_judged_runs_on_the_loop() -> None:
+def tiny_beside_slow() -> tuple[Models, Backlog]:
+    """The slow model runs. One row of the tiny one takes a millisecond, which is best and for the loop; two are not."""
     models = Models(tiny=0.001, slow=3.0)
     tiny = models.backlogs["tiny"]
     tiny.place.hop_seconds = 0.001
     shape = tiny._table.shape(compatibility(ROW), 1)
     for rows in (2, 2, 2, 4, 4, 4):
         for _ in range(40):
-            shape.observe(rows, 0.02 * rows)  # So that one row at a time is best.
+            shape.observe(rows, 0.02 * rows)
     models.come("slow", 0.0, 60.0)
     assert models.cut(0.0) == "slow"
+    return models, tiny
+
+
+def test_beside_a_run_only_what_was_judged_runs_on_the_loop() -> None:
+    models, tiny = tiny_beside_slow()
     tickets = [models.come("tiny", 0.0, 50.0) for _ in range(2)]
     tickets[0].queue.held = 1000  # A batch of two is due, to see whether it still takes so long.
+    cut = models.device.cut(0.0)
+    assert cut is not None
+    assert (cut[1].tickets, cut[1].on_loop) == (tickets[:1], True)
+    tiny.ended(cut[1], 0.001, 0.001)
+    models.come("tiny", 0.001, 50.0)
+    models.end(3.0)
+    cut = models.device.cut(3.0)
+    assert cut is not None
+    assert (cut[1].rows, cut[1].on_loop) == (2, False)
+
+
+def test_beside_a_run_nothing_is_padded_that_the_loop_can_not_run() -> None:
+    models = Models(slow=3.0)
+    table = CostTable(4)
+    for width, seconds in ((1, 0.001), (2, 0.020)):
+        shape = table.shape(compatibility({"x": np.zeros((1, width))}), width)
+        for rows in (1, 1, 1, 2, 4):
+            shape.observe(rows, seconds)
+    texts = Backlog(BatchPolicy(4, 0.0, 8), table, padding=Padding({"x": (1, 0)}, {}, ("y",)))
+    texts.place.hop_seconds = 0.001
+    models.device.join(texts)
+    models.come("slow", 0.0, 60.0)
+    assert models.cut(0.0) == "slow"
+    # Together they would take less than one after the other.
+    long, short = (texts.admit({"x": np.zeros((1, width))}, 1, 0.0, 50.0 - width, ignored) for width in (2, 1))
+    short.deadline = short.due = 40.0
+    cut = models.device.cut(0.0)
+    assert cut is not None
+    assert (cut[1].tickets, cut[1].on_loop) == ([short], True)
+    texts.ended(cut[1], 0.001, 0.001)
+    assert models.device.cut(0.001) is None
+    assert long.state == WAITING
+
+
+def test_what_turns_out_not_to_be_for_the_loop_waits_for_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    models, tiny = tiny_beside_slow()
+    tickets = [models.come("tiny", 0.0, 50.0), models.come("tiny", 0.0, 50.0)]
+    judged = iter([True])  # As foreseen, and not once it is cut.
+    monkeypatch.setattr(tiny.place, "on_loop", lambda *_: next(judged, False))
     assert models.cut(0.0) is None
-    assert (tiny.depth, tickets[0].queue) == (2, tickets[1].queue)
-    models.come("slow", 0.5, 60.0)
-    assert models.cut(0.5) is None
-    models.end(0.8)
-    assert models.cut(0.8) == "tiny"
+    assert (tiny.depth, {ticket.state for ticket in tickets}) == (2, {WAITING})
+    models.end(3.0)
+    assert models.cut(3.0) == "tiny"
     batch = models.device.load.running
     assert batch is not None
-    assert (batch.tickets, batch.on_loop) == (tickets, False)
+    assert (batch.rows, batch.on_loop) == (1, False)
 
 
 @dataclass

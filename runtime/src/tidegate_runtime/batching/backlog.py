@@ -137,10 +137,11 @@ class Backlog(Entrance):
             earliest = min(earliest, min(running, default=inf))
         return earliest
 
-    def cut(self, now: float, depth: int) -> Batch | None:
+    def cut(self, now: float, depth: int, *, beside: bool = False) -> Batch | None:
         """The next batch, which runs from here on; None if requests were given up first, or are held back.
 
-        Something waits. `depth` is how many requests wait for the device.
+        Something waits. `depth` is how many requests wait for the device. `beside` another model's run nothing is tried
+        or padded but what the event loop can run.
         """
         self.held_until = 0.0
         self._turns.cut(now)
@@ -151,7 +152,7 @@ class Backlog(Entrance):
             queue = chosen(self.active, self.policy, now)
             if queue.family is not None and most == usual:
                 queues = merged(queue, self.active, self.policy, self._table.way_seconds, now)
-                if len(queues) > 1:
+                if len(queues) > 1 and not (beside and not self._padded_on_loop(queues, now)):
                     self.dropped = []
                     return self._padded(queues, now)
         else:
@@ -162,7 +163,10 @@ class Backlog(Entrance):
                     self.dropped = []
                     return None
         queue.shape.review(now)
-        tickets, self.dropped = taken(queue, most, depth, now, self.policy.preferred)
+        preferred, shape = self.policy.preferred, queue.shape
+        tickets, self.dropped = taken(
+            queue, most, depth, now, preferred, lambda rows: not beside or self.place.on_loop(shape, rows, now)
+        )
         if self.dropped:
             if any(ticket.tight for ticket in self.dropped):
                 self.margin.missed = True
@@ -235,6 +239,9 @@ class Backlog(Entrance):
         if queue.together:
             batch.length = queue.length
         return batch
+
+    def _padded_on_loop(self, queues: list[Queue], now: float) -> bool:
+        return self.place.on_loop(longest(queues).shape, sum(queue.rows for queue in queues), now)
 
     def _padded(self, queues: list[Queue], now: float) -> Batch:
         """All that waits in `queues`, as one batch of the longest's shape."""

@@ -1,6 +1,6 @@
 """Which waiting tickets go into the next batch: the policy applied to queues and their costs. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from tidegate_runtime.batching.costs import ShapeCosts
@@ -29,14 +29,20 @@ def chosen(queues: Iterable[Queue], policy: BatchPolicy, now: float) -> Queue:
 
 
 def taken(
-    queue: Queue, max_rows: int, depth: int, now: float, preferred: Sequence[int] = ()
+    queue: Queue,
+    max_rows: int,
+    depth: int,
+    now: float,
+    preferred: Sequence[int] = (),
+    may_try: Callable[[int], bool] = lambda _: True,
 ) -> tuple[list[Ticket], list[Ticket]]:
     """The requests of the next batch of `queue`; or those to give up before it can be said, since they are too late.
 
     `depth` is how many wait in all queues: what is too late runs all the same where nothing else waits, since an
     estimate may be wrong. Of `preferred` rows the largest that wait are taken, if at least the smallest of them do.
+    Other sizes than what was foreseen are tried only if `may_try` says so of them.
     """
-    limit = _limit(queue, max_rows, preferred, now)
+    limit = _limit(queue, max_rows, preferred, now, may_try)
     tickets, rows, earliest = queue.first(limit)
     shape = tickets[0].shape
     cost = shape.at(rows)
@@ -92,7 +98,7 @@ def _next_larger(queue: Queue, best: int, most: int) -> int:
     return min(most, 2 * max(best, queue.tried))
 
 
-def _limit(queue: Queue, max_rows: int, preferred: Sequence[int], now: float) -> int:
+def _limit(queue: Queue, max_rows: int, preferred: Sequence[int], now: float, may_try: Callable[[int], bool]) -> int:
     if queue.alone:
         return 1
     if queue.together:
@@ -101,8 +107,8 @@ def _limit(queue: Queue, max_rows: int, preferred: Sequence[int], now: float) ->
     if preferred:
         most = max((rows for rows in preferred if rows <= most), default=most)
     best = queue.shape.best(most)
-    larger = best if best == most else _tried(queue, best, most, now)
-    return larger if larger > best or preferred else _lesser(queue, best, now)
+    larger = _tried(queue, best, most, now) if best < most and may_try(_next_larger(queue, best, most)) else best
+    return larger if larger > best or preferred else _lesser(queue, best, now, may_try)
 
 
 def _tried(queue: Queue, best: int, most: int, now: float) -> int:
@@ -123,10 +129,10 @@ def _tried(queue: Queue, best: int, most: int, now: float) -> int:
     return sum(rows for rows, _ in requests[:number])
 
 
-def _lesser(queue: Queue, best: int, now: float) -> int:
+def _lesser(queue: Queue, best: int, now: float, may_try: Callable[[int], bool]) -> int:
     """How many rows to run instead of `best`: fewer, to see what these cost, if that makes nobody late."""
     size = queue.shape.lesser(queue.rows)
-    if not size or size >= best or queue.first(size)[1] != size:
+    if not size or size >= best or queue.first(size)[1] != size or not may_try(size):
         return best
     waiting = [(ticket.rows, ticket.deadline) for ticket in queue]
     number, usual = filled(waiting, 0, size), filled(waiting, 0, best)

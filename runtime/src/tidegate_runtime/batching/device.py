@@ -57,12 +57,12 @@ class Device:
             elif sole:
                 return None
             else:
-                batch = backlog.cut(now, self._depth())
+                batch = backlog.cut(now, self._depth(), beside=True)
                 if batch is not None:
                     if backlog.place.on_loop(batch.shape, batch.rows, now):
                         batch.on_loop = True
                         return backlog, batch
-                    # What was foreseen may be less: a trial has more rows, a padded batch another shape.
+                    # It isn't what was foreseen, for somebody's sake: it waits for the device.
                     backlog.put_back(batch)
                     continue
             if backlog.held_until:
