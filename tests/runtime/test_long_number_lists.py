@@ -33,7 +33,7 @@ def short_is_long() -> Any:
 
 
 def whole(body: bytes) -> InferRequest:
-    return v2_request._request(body, None, parse_data)
+    return v2_request._request(body, None, parse_data, len(body))
 
 
 def outcome(decode: Decode, body: bytes) -> Any:

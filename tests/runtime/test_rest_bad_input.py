@@ -55,7 +55,7 @@ TENSORS = [
     pytest.param(GOOD | {"outputs": [{"name": "y"}] * 2}, 400, "more than once", id="row 29: output twice"),
     pytest.param(GOOD | {"id": "i" * 1_000}, 400, "256 bytes", id="row 30: a long id"),
     pytest.param(GOOD | {"parameters": {"a": []}}, 400, 'parameter "a"', id="row 31: a parameter that is no scalar"),
-    pytest.param(with_input(data=["x" * 70_000]), 413, "65536 bytes", id="row 42: one huge element"),
+    pytest.param(with_input(data=["x" * 70_000]), 413, "65536 bytes", id="row 42: an element over the total limit"),
 ]
 
 

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from tidegate_runtime import logs, termination
-from tidegate_runtime.combinations import combination_refusal, share_refusal
+from tidegate_runtime.combinations import combination_refusal, isolation_refusal, share_refusal
 from tidegate_runtime.errors import StartupFailure
 from tidegate_runtime.model.device import DeviceOptions, refusal
 from tidegate_runtime.naming import ADMIN_PORT, DATA_PORT, GRPC_PORT, ConvSearch, Device, GrpcTransport, env, fetch_env
@@ -67,6 +67,9 @@ def serve(  # noqa: PLR0913, PLR0917 -- one parameter per option is how typer re
         int, typer.Option(envvar=env("QUEUE_BYTES"), min=1, help="Tensors of requests waiting; the next one gets 429.")
     ] = 512 * 1024 * 1024,
     max_body_bytes: Annotated[int, typer.Option(envvar=env("MAX_BODY_BYTES"), min=1)] = 64 * 1024 * 1024,
+    max_element_bytes: Annotated[
+        int, typer.Option(envvar=env("MAX_ELEMENT_BYTES"), min=1, help="Of one string in an input of BYTES.")
+    ] = 1024 * 1024,
     timeout_seconds: Annotated[
         float,
         typer.Option(
@@ -187,19 +190,9 @@ def serve(  # noqa: PLR0913, PLR0917 -- one parameter per option is how typer re
     options = DeviceOptions(
         arena_bytes, graph_bytes, conv_search and conv_search.value, str(engine_cache) if engine_cache else None
     )
-    refused = refusal(device.value, options)
-    if refused is not None:
-        raise typer.BadParameter(refused)
-    if device is not Device.CPU and isolate is False:
-        raise typer.BadParameter(
-            f"--no-isolate can't be honoured with --device {device.value}: after a fault of the GPU only the end of "
-            "the process that uses it helps; leave it out"
-        )
     isolated = device is not Device.CPU or bool(isolate)
-    if isolated and sys.platform != "linux":
-        raise typer.BadParameter("a process of its own for the model needs Linux: give --no-isolate")
-
-    refused = combination_refusal(workers, grpc_port, grpc_transport, shared_memory_bytes)
+    refused = refusal(device.value, options) or isolation_refusal(device, isolate)
+    refused = refused or combination_refusal(workers, grpc_port, grpc_transport, shared_memory_bytes)
     refused = refused or share_refusal(share_url, workers, tls=tls_certificate is not None)
     if refused is not None:
         raise typer.BadParameter(refused)
@@ -226,7 +219,15 @@ def serve(  # noqa: PLR0913, PLR0917 -- one parameter per option is how typer re
             grpc_transport=grpc_transport,
             vetting=vetting,
             admin_on_data_port=admin_on_data_port,
-            limits=Limits(max_batch_size, max_delay_seconds, queue_size, max_body_bytes, timeout_seconds, queue_bytes),
+            limits=Limits(
+                max_batch_size,
+                max_delay_seconds,
+                queue_size,
+                max_body_bytes,
+                timeout_seconds,
+                queue_bytes,
+                max_element_bytes,
+            ),
             isolate=isolated,
             options=options,
             tls=(tls_certificate, tls_key) if tls_certificate and tls_key else None,

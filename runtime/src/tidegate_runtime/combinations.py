@@ -3,7 +3,7 @@
 import sys
 from urllib.parse import urlsplit
 
-from tidegate_runtime.naming import GrpcTransport
+from tidegate_runtime.naming import Device, GrpcTransport
 
 
 def combination_refusal(
@@ -24,6 +24,18 @@ def combination_refusal(
         return (
             "grpcio can't share a port between processes: give --grpc-transport nghttp2, --grpc-port -1 or --workers 1"
         )
+    return None
+
+
+def isolation_refusal(device: Device, isolate: bool | None) -> str | None:
+    """Why the model can't have, or can't do without, a process of its own; None if all is well. A GPU's always has."""
+    if device is not Device.CPU and isolate is False:
+        return (
+            f"--no-isolate can't be honoured with --device {device.value}: after a fault of the GPU only the end of "
+            "the process that uses it helps; leave it out"
+        )
+    if (device is not Device.CPU or isolate) and sys.platform != "linux":
+        return "a process of its own for the model needs Linux: give --no-isolate"
     return None
 
 

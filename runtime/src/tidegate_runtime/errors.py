@@ -56,7 +56,7 @@ class NotFound(RuntimeFault):
 
 
 class BodyTooLarge(RuntimeFault):
-    """The body is over `--max-body-bytes`."""
+    """The body is over `--max-body-bytes`, or an element of it over `--max-element-bytes`."""
 
     http_status = 413
     grpc_status = "RESOURCE_EXHAUSTED"

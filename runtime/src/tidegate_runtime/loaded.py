@@ -27,6 +27,8 @@ class Limits:
     max_body_bytes: int
     timeout_seconds: float
     queue_bytes: int = 512 * 1024 * 1024
+    max_element_bytes: int = 1024 * 1024
+    """Of an element of BYTES."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from tidegate_runtime.errors import InvalidRequest, InvalidTensor
 from tidegate_runtime.handover.handing import Handing
 from tidegate_runtime.loaded import Limits, Loaded, scheduler_of
 from tidegate_runtime.metrics import ModelMetrics
+from tidegate_runtime.model.values import ValueBounds
 from tidegate_runtime.protocol.plain import Layout
 from tidegate_runtime.protocol.plain_binary import PlainBinary
 from tidegate_runtime.protocol.plain_json import PlainJson
@@ -62,6 +63,7 @@ class ServedModel:
         self.handing: Handing | None = None
         """Which of its requests are another server's to answer; None: none."""
         self._regions = regions
+        self._bounds = ValueBounds.of(loaded.signature.inputs, limits.max_element_bytes)
         self._drop = loaded.drop
         self._batched = loaded.verdict.batched
         metrics.batched, metrics.reason = loaded.verdict.batched, loaded.verdict.reason
@@ -220,7 +222,7 @@ class ServedModel:
             self._on_stuck()
 
     def _admitted(self, request: InferRequest, received: float) -> tuple[Feeds, int, float]:
-        """What the scheduler takes: the inputs, their rows, and until when. Raises `InvalidRequest`."""
+        """What the scheduler takes: the inputs, their rows, and until when. Raises `InvalidRequest`, `BodyTooLarge`."""
         feeds = self.signature.check(request)
         self.signature.check_outputs(request.outputs)
         if self.signature.binary_only:
@@ -229,6 +231,8 @@ class ServedModel:
         if request.shared:
             self._shared().check_outputs(request.outputs)
             feeds = self._shared().read(request.inputs, feeds, self.max_body_bytes)
+        if self._bounds is not None:
+            self._bounds.check(feeds, None if request.shared else request.size)
         return feeds, rows, self.deadline(received, request.timeout_seconds)
 
     def _shared(self) -> Regions:

@@ -130,7 +130,8 @@ class InferRequest:
 
     `outputs` is None when all are wanted; `binary` is how those go out that don't say themselves. `priority` is 0 for
     the default, else 1 for the highest and up. `timeout_seconds` is the client's own bound, from the last byte on.
-    `shared` is whether any input or output is in shared memory.
+    `shared` is whether any input or output is in shared memory. `size` is how many bytes it came in, unless that isn't
+    known: but for what is in shared memory, no element is longer.
     """
 
     inputs: tuple[Tensor, ...]
@@ -140,6 +141,7 @@ class InferRequest:
     priority: int = 0
     timeout_seconds: float | None = None
     shared: bool = False
+    size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

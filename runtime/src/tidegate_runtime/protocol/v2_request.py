@@ -54,7 +54,7 @@ def decode(body: Bytes, header_length: int | None = None, inputs: Sequence[Tenso
     if header_length == 0:
         return decode_raw(view, inputs)
     blobs = Blobs(view[header_length:])
-    request = _request(bytes(view[:header_length]), blobs, parse_data)
+    request = _request(bytes(view[:header_length]), blobs, parse_data, len(view))
     blobs.end()
     return request
 
@@ -64,13 +64,13 @@ def _json_request(text: bytes | bytearray) -> InferRequest:
     lists = NumberLists.cut(text)
     if lists is not None:
         with suppress(Unproved, InvalidRequest):
-            request = _request(lists.rest, None, lists.array)
+            request = _request(lists.rest, None, lists.array, len(text))
             lists.end()
             return request
-    return _request(text, None, parse_data)
+    return _request(text, None, parse_data, len(text))
 
 
-def _request(text: bytes | bytearray, blobs: Blobs | None, to_array: _ToArray) -> InferRequest:
+def _request(text: bytes | bytearray, blobs: Blobs | None, to_array: _ToArray, size: int) -> InferRequest:
     root = object_of(parse(text), "the body")
     members = Members(text)
     members.count(root, _ROOT, depth=1)
@@ -84,7 +84,7 @@ def _request(text: bytes | bytearray, blobs: Blobs | None, to_array: _ToArray) -
     asked = request_parameters(root, members)
     members.refuse_duplicates()
     shared = in_shared_memory(inputs, outputs)
-    return InferRequest(inputs, outputs, request_id, asked.binary, asked.priority, asked.timeout_seconds, shared)
+    return InferRequest(inputs, outputs, request_id, asked.binary, asked.priority, asked.timeout_seconds, shared, size)
 
 
 def _input(
