@@ -70,6 +70,9 @@ def serve(  # noqa: PLR0913, PLR0917 -- one parameter per option is how typer re
     max_element_bytes: Annotated[
         int, typer.Option(envvar=env("MAX_ELEMENT_BYTES"), min=1, help="Of one string in an input of BYTES.")
     ] = 1024 * 1024,
+    reject_non_finite: Annotated[
+        bool, typer.Option(envvar=env("REJECT_NON_FINITE"), help="Whether NaN and infinities in inputs are refused.")
+    ] = False,
     timeout_seconds: Annotated[
         float,
         typer.Option(
@@ -227,6 +230,7 @@ def serve(  # noqa: PLR0913, PLR0917 -- one parameter per option is how typer re
                 timeout_seconds,
                 queue_bytes,
                 max_element_bytes,
+                reject_non_finite,
             ),
             isolate=isolated,
             options=options,

@@ -29,6 +29,8 @@ class Limits:
     queue_bytes: int = 512 * 1024 * 1024
     max_element_bytes: int = 1024 * 1024
     """Of an element of BYTES."""
+    reject_non_finite: bool = False
+    """Whether NaN and infinities are refused, however they come."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,18 +52,18 @@ class ServedModel:
         self.limits = limits
         self.max_body_bytes = limits.max_body_bytes
         self.engine_ready = loaded.engine_ready
-        sides = loaded.signature.inputs, loaded.signature.outputs
+        sides, finite = (loaded.signature.inputs, loaded.signature.outputs), limits.reject_non_finite
         self.plain = None if loaded.labels else PlainJson.of(self.name, self.version, *sides)
         """The codec of this model's commonest requests in JSON, if it has such."""
-        self.plain_binary = None if loaded.labels else PlainBinary.of(self.name, self.version, *sides)
+        self.plain_binary = None if loaded.labels else PlainBinary.of(self.name, self.version, *sides, finite=finite)
         """The same for binary tensors."""
+        self._bounds = ValueBounds.of(loaded.signature.inputs, limits.max_element_bytes, finite=finite)
         self.labels = loaded.labels
         self.copied = False
         """Whether some of its requests and their answers go to a tap."""
         self.handing: Handing | None = None
         """Which of its requests are another server's to answer; None: none."""
         self._regions = regions
-        self._bounds = ValueBounds.of(loaded.signature.inputs, limits.max_element_bytes)
         self._drop = loaded.drop
         self._batched = loaded.verdict.batched
         metrics.batched, metrics.reason = loaded.verdict.batched, loaded.verdict.reason

@@ -56,6 +56,10 @@ _NUMPY: Final[dict[Datatype, np.dtype[Any]]] = {
 }
 
 
+FLOATS: Final = frozenset({Datatype.FP16, Datatype.BF16, Datatype.FP32, Datatype.FP64})
+"""Datatypes of numbers that may be none, or infinite."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tensor:
     """A named array. `array` has the datatype's numpy type and the tensor's shape."""

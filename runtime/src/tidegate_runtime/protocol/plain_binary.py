@@ -26,7 +26,7 @@ from tidegate_runtime.protocol.plain import (
     repeatable,
     shape_of_each,
 )
-from tidegate_runtime.tensors import Array, Datatype, Feeds, InferRequest, TensorSpec
+from tidegate_runtime.tensors import FLOATS, Array, Datatype, Feeds, InferRequest, TensorSpec
 
 _LOOKED_AT: Final = frozenset({Datatype.BOOL, Datatype.BYTES})
 """Datatypes not every byte of which is a value."""
@@ -62,10 +62,22 @@ class PlainBinary:
         self._texts: dict[tuple[tuple[int, ...], ...], bytes] = {}
 
     @classmethod
-    def of(cls, name: str, version: str, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> Self | None:
-        """The codec for a model whose tensors are all as many bytes as they have elements of their type, else None."""
+    def of(
+        cls,
+        name: str,
+        version: str,
+        inputs: Sequence[TensorSpec],
+        outputs: Sequence[TensorSpec],
+        *,
+        finite: bool = False,
+    ) -> Self | None:
+        """The codec for a model whose tensors are all as many bytes as they have elements of their type, else None.
+
+        Where numbers have to be `finite`, each is looked at, and floats have none either.
+        """
         free = all(spec.shape and isinstance(spec.shape[0], str) for spec in inputs)
-        sized = _LOOKED_AT.isdisjoint({spec.datatype for spec in inputs})
+        looked_at = _LOOKED_AT | FLOATS if finite else _LOOKED_AT
+        sized = looked_at.isdisjoint({spec.datatype for spec in inputs})
         return cls(name, version, inputs, outputs) if free and sized and _plain_outputs(outputs) else None
 
     def find(self, body: bytes | bytearray, json_length: int | None) -> Known | None:

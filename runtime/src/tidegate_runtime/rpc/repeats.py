@@ -81,10 +81,7 @@ class Repeats:
     def _form(self, model: ServedModel) -> PlainMessages | None:
         if model not in self._forms:
             signature = model.signature
-            form = (
-                None
-                if model.labels
-                else PlainMessages.of(model.name, model.version, signature.inputs, signature.outputs)
-            )
+            sides, finite = (signature.inputs, signature.outputs), model.limits.reject_non_finite
+            form = None if model.labels else PlainMessages.of(model.name, model.version, *sides, finite=finite)
             self._forms[model] = form
         return self._forms[model]
