@@ -18,7 +18,7 @@ from typing import Final
 import uvloop
 
 from localcluster.ports import free_ports
-from soak import handover, rpc, web
+from soak import handover, page, rpc, web
 from soak.models import store
 from soak.report import Sample, line, table
 from soak.tally import Tally
@@ -121,9 +121,7 @@ def at_rest(port: int) -> bool:
     """Whether no request is left in the server."""
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
-            lines = answer.read().decode().splitlines()
-        left = [line for line in lines if line.startswith("tidegate_inflight{") and not line.endswith(" 0.0")]
+        left = [name for name, value in page.samples(port) if name.startswith("tidegate_inflight{") and value]
         if not left:
             return True
         time.sleep(0.1)
@@ -131,8 +129,18 @@ def at_rest(port: int) -> bool:
     return False
 
 
+def all_ways(port: int, further: Sequence[str]) -> bool:
+    """Whether the server has answered in all ways that it has."""
+    ways = page.Ways.of(page.samples(port))
+    print(f"\n{ways.line}")
+    missing = ways.missing(further)
+    if missing:
+        print(f"not all ways were gone: {', '.join(missing)}")
+    return not missing
+
+
 def main() -> None:
-    """Exits 1 after a wrong answer."""
+    """Exits 1 after a wrong answer, or if none came about in a way that most should."""
     asked = options()
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
@@ -144,7 +152,7 @@ def main() -> None:
         with serving(root, ports, further) as process:
             if asked.handover:
                 handover.wait_until_reached(ports[2])
-            right = uvloop.run(soak(asked, ports, process)) and at_rest(ports[2])
+            right = uvloop.run(soak(asked, ports, process)) and at_rest(ports[2]) and all_ways(ports[2], further)
             if asked.handover:
                 print(f"\nhanded over: {handover.outcomes(ports[2])}")
         log = (root.parent / "log").read_text()

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from soak.asking import Asked, draw, packed
+from soak.asking import LAYOUTS, Asked, alike, draw, packed, spell
 
 JSON: Final = "application/json"
 BINARY: Final = "application/octet-stream"
@@ -61,7 +61,11 @@ def _path(asked: Asked) -> str:
 
 def _document(asked: Asked, **members: Any) -> dict[str, Any]:
     tensor = {"name": "x", "shape": asked.shape, "datatype": asked.model.datatype, "data": asked.values}
-    return {"id": asked.id, "inputs": [tensor | members]}
+    return _named(asked) | {"inputs": [tensor | members]}
+
+
+def _named(asked: Asked) -> dict[str, str]:
+    return {"id": asked.id} if asked.id else {}
 
 
 def _answers(asked: Asked, answer: Answer, text: bytes) -> bool:
@@ -71,7 +75,7 @@ def _answers(asked: Asked, answer: Answer, text: bytes) -> bool:
         == {
             "model_name": asked.model.name,
             "model_version": answer.headers.get(REVISION, "1"),
-            "id": asked.id,
+            **_named(asked),
             "outputs": [
                 {
                     "name": "y",
@@ -110,7 +114,7 @@ def _packed(asked: Asked, encoding: str) -> Exchange:
     return Exchange(encoding, sent, right)
 
 
-def _binary(asked: Asked) -> Exchange:
+def _binary(asked: Asked, kind: str) -> Exchange:
     raw = packed(asked.values, asked.model.datatype)
     document = _document(asked, parameters={"binary_data_size": len(raw)})
     del document["inputs"][0]["data"]
@@ -124,14 +128,12 @@ def _binary(asked: Asked) -> Exchange:
         document = orjson.loads(answer.body[:length])
         (output,) = document["outputs"]
         return (
-            (document["id"], document["model_name"]) == (asked.id, asked.model.name)
+            (document.get("id", ""), document["model_name"]) == (asked.id, asked.model.name)
             and output["shape"] == list(asked.shape)
             and answer.body[length:] == expected
         )
 
-    return Exchange(
-        "binary", _post(_path(asked), text + raw, f"{LENGTH}: {len(text)}", f"Content-Type: {BINARY}"), right
-    )
+    return Exchange(kind, _post(_path(asked), text + raw, f"{LENGTH}: {len(text)}", f"Content-Type: {BINARY}"), right)
 
 
 def _v1(asked: Asked) -> Exchange:
@@ -186,20 +188,29 @@ def _bad(asked: Asked, random: Random) -> Exchange:
     return _refused("a parameter that is a list", _post(path, body), 400, f'"q{asked.id}"')
 
 
-_KINDS: Final = ("hot", "cold", "chunked", "binary", "gzip", "deflate", "V1", "bad")
-_WEIGHTS: Final = (50, 8, 4, 15, 5, 2, 4, 12)
+def _alike(asked: Asked, kind: str) -> Exchange:
+    return _binary(asked, kind) if kind == "alike binary" else _json(asked, kind)
+
+
+_KINDS: Final = ("alike", "alike binary", "hot", "cold", "chunked", "binary", "gzip", "deflate", "V1", "bad")
+_WEIGHTS: Final = (40, 20, 50, 8, 4, 15, 5, 2, 4, 12)
 
 
 def make(random: Random, number: int) -> Exchange:
     """The request of that number, of any kind."""
+    at = spell(number)
+    if at is not None:
+        return _alike(alike(number, at.http), "alike binary" if at.binary else "alike")
     asked = draw(random, number)
     kind = random.choices(_KINDS, _WEIGHTS)[0]
+    if kind.startswith("alike"):
+        return _alike(alike(number, random.choice(LAYOUTS)), kind)
     if kind == "bad":
         return _bad(asked, random)
     if kind in {"gzip", "deflate"}:
         return _packed(asked, kind)
     if kind == "binary":
-        return _binary(asked)
+        return _binary(asked, kind)
     if kind == "V1":
         return _v1(asked)
     return _json(asked, kind, *(["TE: trailers"] if kind == "cold" else []), chunked=kind == "chunked")

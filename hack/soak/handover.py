@@ -5,10 +5,11 @@ import json
 import threading
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Final
+
+from soak import page
 
 VERSION: Final = "2"
 """The canary's; it serves the same models by this number."""
@@ -52,16 +53,13 @@ def telling(port: int, percent: float) -> Iterator[str]:
 
 def outcomes(admin_port: int) -> dict[str, float]:
     """What became of requests that were handed over, and how many pods take them, by the server's own page."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{admin_port}/metrics", timeout=5) as answer:
-        lines = answer.read().decode().splitlines()
     found: dict[str, float] = {}
-    for line in lines:
-        name, _, value = line.rpartition(" ")
+    for name, value in page.samples(admin_port):
         if name.startswith("tidegate_handover_requests_total"):
             outcome = name.partition('outcome="')[2].partition('"')[0]
-            found[outcome] = found.get(outcome, 0.0) + float(value)
+            found[outcome] = found.get(outcome, 0.0) + value
         elif name.startswith("tidegate_handover_reachable_pods"):
-            found["pods"] = float(value)
+            found["pods"] = value
     return found
 
 

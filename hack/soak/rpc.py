@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from grpc import Compression, StatusCode, aio
 
-from soak.asking import Asked, draw, packed
+from soak.asking import LAYOUTS, Asked, alike, draw, packed, spell
 from soak.tally import Tally
 from tidegate_runtime.rpc.protos import inference_pb2 as pb
 
@@ -15,8 +15,10 @@ STREAMED: Final = "/inference.GRPCInferenceService/ModelStreamInfer"
 WAIT_SECONDS: Final = 60.0
 _FIELDS: Final = {"FP32": "fp32_contents", "INT64": "int64_contents", "BYTES": "bytes_contents"}
 
-_KINDS: Final = ("raw", "contents", "gzip", "stream", "bad", "cancelled")
-_WEIGHTS: Final = (45, 20, 5, 10, 15, 5)
+_KINDS: Final = ("alike", "raw", "contents", "gzip", "stream", "bad", "cancelled")
+_WEIGHTS: Final = (60, 45, 20, 5, 10, 15, 5)
+_ALIKE: Final = ("alike", "cancelled")
+_ALIKE_WEIGHTS: Final = (97, 3)
 
 
 def channel(port: int) -> aio.Channel:
@@ -28,7 +30,8 @@ async def client(shared: aio.Channel, tally: Tally, number: int) -> None:
     """Calls until there is nothing more to ask."""
     random = tally.random(number)
     while not tally.over:
-        kind = random.choices(_KINDS, _WEIGHTS)[0]
+        kinds = (_KINDS, _WEIGHTS) if spell(tally.begun + 1) is None else (_ALIKE, _ALIKE_WEIGHTS)
+        kind = random.choices(*kinds)[0]
         try:
             await _turn(shared, kind, random, tally)
         except aio.AioRpcError as error:
@@ -39,7 +42,11 @@ async def _turn(shared: Any, kind: str, random: Random, tally: Tally) -> None:
     if kind == "stream":
         await _stream(shared, [draw(random, tally.next()) for _ in range(random.randrange(2, 7))], tally)
         return
-    asked = draw(random, tally.next())
+    number = tally.next()
+    asked = draw(random, number)
+    if kind in _ALIKE:
+        at = spell(number)
+        asked = alike(number, at.grpc if at is not None else random.choice(LAYOUTS))
     if kind == "bad":
         await _bad(shared, asked, random, tally)
         return

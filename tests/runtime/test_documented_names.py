@@ -62,6 +62,8 @@ def test_every_metric_of_the_runtime_is_documented() -> None:
         naming.RUN_COST_P99,
         naming.REFUSED,
         naming.OUT_OF_MEMORY,
+        naming.ANSWERS_TOGETHER,
+        naming.REQUESTS_UNQUEUED,
         naming.UTILIZATION,
         naming.MODEL_INFO,
         naming.ENGINE_RESTARTS,

@@ -277,6 +277,7 @@ def test_a_scrape_sums_what_all_front_ends_count_also_those_that_are_gone() -> N
         for _ in range(good):
             metrics.answered(200)
             metrics.served(0.0, 0.25 * seconds, 0.5 * seconds, seconds)
+        metrics.together = good - 1
         metrics.answered(429, 0.5)
         metrics.refuse("QueueBytes")
         counts, lost = tally.decode(tally.encode([metrics], 9))
@@ -290,6 +291,7 @@ def test_a_scrape_sums_what_all_front_ends_count_also_those_that_are_gone() -> N
         total = tally.total(hub, [past, counted(1, 4.0), {}])
         assert total.codes == {200: 6, 429: 3}
         assert total.failed_seconds == 1.5
+        assert total.together == 2 + 1 + 0
         assert total.request_duration.total == 3 * 1.0 + 2 * 2.0 + 4.0
         assert sum(total.request_duration.counts) == 6
         assert total.parse_seconds.total == 0.25 * (3 * 1.0 + 2 * 2.0 + 4.0)

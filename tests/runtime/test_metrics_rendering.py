@@ -50,7 +50,7 @@ def test_every_documented_metric_is_there_before_the_first_request() -> None:
     names = {name for name, _ in samples(ModelMetrics("m", "1", "cpu"))}
     histograms = (naming.REQUEST_DURATION, naming.BATCH_ROWS, *STAGES)
     gauges = {naming.QUEUE_DEPTH, naming.INFLIGHT, naming.MODEL_INFO, naming.UTILIZATION, naming.REFUSED}
-    gauges |= {naming.OUT_OF_MEMORY, naming.PREDICTION_MARGIN}
+    gauges |= {naming.OUT_OF_MEMORY, naming.PREDICTION_MARGIN, naming.ANSWERS_TOGETHER, naming.REQUESTS_UNQUEUED}
     assert names == gauges | {name + part for name in histograms for part in ("_bucket", "_sum", "_count")}
 
 
@@ -184,6 +184,8 @@ def test_requests_answered_together_are_counted_as_one_by_one(count: int) -> Non
     for received, parsed in times:
         alone.served(received, parsed, 2.0, 2.5)
         alone.answered(200)
+    assert together.together == (count if count > 1 else 0)
+    together.together = 0
     assert samples(together) == samples(alone)
 
 

@@ -103,6 +103,10 @@ class ModelMetrics:
         """Runs that gave answers, by their rows."""
         self.out_of_memory = 0
         """Batches that were more than the device's memory holds."""
+        self.together = 0
+        """Answers of 200 that were written with others of one run, to requests that differ in their numbers alone."""
+        self.unqueued = 0
+        """Requests that ran as they came, past the queue."""
         self.refused = dict.fromkeys(REFUSALS, 0)
         self._offered = SlidingSum(UTILIZATION_SECONDS)
 
@@ -135,6 +139,7 @@ class ModelMetrics:
         histogram.counts[bisect_left(BATCH_ROWS_BOUNDS, rows)] += 1
         histogram.total += rows
         self.queue_seconds.counts[0] += requests
+        self.unqueued += requests
         self.assemble_seconds.counts[0] += 1
         self.ran(rows, requests, seconds, now)
 
@@ -165,6 +170,7 @@ class ModelMetrics:
             encodes, seconds = self.encode_seconds, written - delivered
             encodes.counts[bisect_left(DURATION_BOUNDS, seconds)] += count
             encodes.total += count * seconds
+            self.together += count
         self.codes[200] = self.codes.get(200, 0) + count
 
     def witnessed(self, seconds: float) -> None:

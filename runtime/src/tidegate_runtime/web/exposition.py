@@ -218,11 +218,15 @@ def _graphs(models: Sequence[ModelMetrics]) -> Metric:
 def _counters(models: Sequence[ModelMetrics]) -> Iterator[Metric]:
     refused = CounterMetricFamily(naming.REFUSED, "Requests refused for load.", labels=[*_MODEL, "reason"])
     memory = CounterMetricFamily(naming.OUT_OF_MEMORY, "Batches too large for the device's memory.", labels=[*_MODEL])
+    together = CounterMetricFamily(naming.ANSWERS_TOGETHER, "Answers 200 written with others.", labels=[*_MODEL])
+    unqueued = CounterMetricFamily(naming.REQUESTS_UNQUEUED, "Requests that ran as they came.", labels=[*_MODEL])
     for metrics in models:
+        together.add_metric(_model(metrics), metrics.together)
+        unqueued.add_metric(_model(metrics), metrics.unqueued)
         memory.add_metric(_model(metrics), metrics.out_of_memory)
         for reason, count in metrics.refused.items():
             refused.add_metric([*_model(metrics), reason], count)
-    yield from (requests_family(models), refused, memory)
+    yield from (requests_family(models), refused, memory, together, unqueued)
 
 
 def requests_family(models: Sequence[ModelMetrics]) -> Metric:

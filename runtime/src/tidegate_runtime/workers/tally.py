@@ -50,6 +50,7 @@ def add(total: ModelMetrics, counts: Mapping[str, Any]) -> None:
     for reason, count in counts["refused"].items():
         total.refused[reason] = total.refused.get(reason, 0) + count
     total.failed_seconds += counts["failed_seconds"]
+    total.together += counts["together"]
     for name in _HISTOGRAMS:
         histogram: Histogram = getattr(total, name)
         own, seconds = counts[name]
@@ -92,6 +93,7 @@ def _counts(metrics: ModelMetrics) -> dict[str, Any]:
         "codes": metrics.codes,
         "refused": metrics.refused,
         "failed_seconds": metrics.failed_seconds,
+        "together": metrics.together,
         **{name: [getattr(metrics, name).counts, getattr(metrics, name).total] for name in _HISTOGRAMS},
     }
 
