@@ -152,7 +152,7 @@ class InferRequest:
 class InferResponse:
     """One answer; `id` is the request's, echoed. `labels` names the classes of outputs that are scores by class.
 
-    `leads` tells whether its request's time stands for that of the batch that it ran in.
+    `leads` tells whether its request's time may stand for that of the batch that it ran in.
     """
 
     model_name: str

@@ -46,10 +46,11 @@ class Delivery:
         for ticket in batch.tickets:
             if ticket.state == RUNNING:
                 ticket.state = RAN
-                if leader is None and not ticket.hop:
+                if leader is None:
                     leader = ticket
         if leader is not None:
             # The first: which one it is mustn't depend on how long any of them took, and it has waited for the others.
+            # Whether it may tell of its time is for whoever asked to know, and no other's time is told in its place.
             leader.leads = True
         self._batch, self._answers, self._position = batch, answers, 0
         if self.tap is not None:

@@ -122,9 +122,9 @@ class Ticket:
         self.tight = False
         """Whether it was let in behind others, by a prediction that took a good part of its time."""
         self.leads = False
-        """Whether its time stands for that of its batch, which ran."""
+        """Whether it is the one of its batch, which ran, whose time may stand for all."""
         self.hop = False
-        """Set by who asked, if another server has sent it on: it goes no further, and stands for nobody's time."""
+        """Set by who asked, if another server has sent it on: it goes no further."""
         self.trace: RequestTrace | None = None
         """Set by who asked, if the request is recorded."""
         self.taker: Taker | None = None
