@@ -6,12 +6,13 @@ from unittest.mock import MagicMock
 
 import httpx2
 import yaml
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, generate_latest
 from pydantic import BaseModel
 
 from tidegate_operator import conditions
 from tidegate_operator import naming as operator
 from tidegate_operator.adapter import names as adapter
+from tidegate_operator.adapter.exposition import parse
 from tidegate_operator.adapter.metrics import AdapterMetrics
 from tidegate_operator.adapter.settings import AdapterSettings
 from tidegate_operator.api.spec import InferenceServiceSpec
@@ -104,6 +105,7 @@ def test_the_page_lists_the_runtimes_metrics() -> None:
         told[code(row[0])[0]] = (kind, set(labels))
     metrics = ModelMetrics("churn", "churn-6f3c9d1a", "cuda")
     metrics.answered(200)
+    metrics.answered(429, 0.001)
     metrics.costs = lambda: [CostFigure(("x", "float32", (16,)), 1, 0.001, 0.002)]
     served = {}
     for family in (
@@ -130,6 +132,17 @@ def test_the_adapter_reads_metrics_that_the_runtime_has() -> None:
         runtime.INFLIGHT,
         runtime.REQUEST_DURATION,
     }
+
+
+def test_what_failed_is_not_among_the_times_that_autoscalers_read() -> None:
+    metrics, registry = ModelMetrics("churn", "churn-6f3c9d1a", "cpu"), CollectorRegistry()
+    metrics.served(received=0.0, parsed=0.5, delivered=0.75, written=1.0)
+    metrics.answered(200)
+    metrics.answered(429, 0.0001)
+    registry.register(ModelCollector(lambda: [metrics]))
+    answered = parse(generate_latest(registry).decode()).answered
+    assert sum(answered.values()) == 1
+    assert min(bucket.upper for bucket in answered) > 0.9
 
 
 def test_the_page_lists_the_custom_metrics_and_hpas_ask_for_those() -> None:

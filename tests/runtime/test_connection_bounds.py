@@ -392,6 +392,7 @@ async def test_the_request_of_a_client_that_left_is_dropped_and_counted_as_499()
     await after(1)
     assert connection.transport.written == b""
     assert connection.metrics.codes == {499: 1}
+    assert {code: sum(one.counts) for code, one in connection.metrics.failed_duration.items()} == {499: 1}
     assert connection.metrics.inflight == 0
 
 
@@ -476,6 +477,18 @@ async def test_a_late_head_does_not_cost_the_answer_before_it(way: tuple[bytes, 
     await after(20)
     assert [status for status, _ in connection.answers()] == [200]
     assert connection.open_for == pytest.approx(12.0, abs=0.1)
+
+
+async def test_a_client_that_leaves_before_its_request_is_whole_is_counted_without_a_time() -> None:
+    connection = Connected(served=True)
+    connection.receive(infer(1))
+    await after(10)
+    connection.receive(infer(1)[:-1])
+    await after(0.1)
+    connection.transport.close()
+    await after(1)
+    assert connection.metrics.codes == {200: 1, 499: 1}
+    assert connection.metrics.failed_duration == {}
 
 
 @pytest.mark.parametrize("cut", [1, 20, 60, 75, 100, 140])

@@ -51,6 +51,7 @@ def test_every_metric_of_the_runtime_is_documented() -> None:
         naming.INFLIGHT,
         naming.REQUESTS,
         naming.REQUEST_DURATION,
+        naming.FAILED_DURATION,
         naming.PARSE_SECONDS,
         naming.QUEUE_SECONDS,
         naming.ASSEMBLE_SECONDS,

@@ -32,6 +32,8 @@ STAGES = (
     naming.ENCODE_SECONDS,
 )
 
+BOUNDS = ("0.0001", "0.000125", "+Inf")
+
 
 def samples(
     metrics: ModelMetrics, collector: type[ModelCollector | EvidenceCollector] = ModelCollector
@@ -135,6 +137,28 @@ def test_waiting_is_counted_by_request_and_rows_by_batch() -> None:
     assert sum(metrics.queue_seconds.counts) == 2
     assert metrics.queue_seconds.total == pytest.approx(0.50005)
     assert (sum(metrics.batch_rows.counts), metrics.batch_rows.total) == (1, 3)
+
+
+def test_a_refusals_time_is_told_by_its_code() -> None:
+    metrics = ModelMetrics("m", "1", "cpu")
+    metrics.answered(200)
+    metrics.served(received=0.0, parsed=0.25, delivered=0.5, written=1.0)
+    metrics.answered(429, 0.0001)
+    metrics.answered_all(429, [0.00011, 0.5])
+    metrics.answered(504, 30.0)
+    metrics.answered(499)
+    got = samples(metrics)
+    model, version = ("model", "m"), ("version", "1")
+    refused, late = (("code", "429"), model, version), (("code", "504"), model, version)
+    below = {le: got[naming.FAILED_DURATION + "_bucket", (refused[0], ("le", le), model, version)] for le in BOUNDS}
+    assert below == {"0.0001": 1, "0.000125": 2, "+Inf": 3}
+    assert got[naming.FAILED_DURATION + "_sum", refused] == pytest.approx(0.50021)
+    assert (got[naming.FAILED_DURATION + "_sum", late], got[naming.FAILED_DURATION + "_count", late]) == (30.0, 1)
+    codes = {dict(labels)["code"] for name, labels in got if name.startswith(naming.FAILED_DURATION)}
+    assert codes == {"429", "504"}, "of a good answer and one of an unknown time there is none"
+    assert got[naming.REQUESTS, refused] == 3
+    assert got[naming.REQUEST_DURATION + "_count", (model, version)] == 1
+    assert metrics.failed_seconds == pytest.approx(30.50021)
 
 
 @pytest.mark.parametrize("stage", STAGES)

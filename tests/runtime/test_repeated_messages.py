@@ -285,6 +285,7 @@ class TestServed:
             made.engine.gate.set()
             assert [firsts(await call) for call in (running, waiting)] == [[2.0], [4.0]]
             assert made.metrics.codes == {200: 3, 429: 3}
+            assert {code: sum(one.counts) for code, one in made.metrics.failed_duration.items()} == {429: 3}
 
     async def test_a_run_that_fails_is_told_to_all_of_it(self, served: Served) -> None:
         await served.peer.infer(rows(1.0))

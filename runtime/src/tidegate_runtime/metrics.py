@@ -80,6 +80,8 @@ class ModelMetrics:
         self.inflight = 0
         self.codes: dict[int, int] = {}
         self.request_duration = Histogram(DURATION_BOUNDS)
+        self.failed_duration: dict[int, Histogram] = {}
+        """By code, the time of answers that are no 200, where it is known."""
         self.parse_seconds = Histogram(DURATION_BOUNDS)
         self.queue_seconds = Histogram(DURATION_BOUNDS)
         self.assemble_seconds = Histogram(DURATION_BOUNDS)
@@ -94,7 +96,6 @@ class ModelMetrics:
         self.margin: Callable[[], float] = float
         """What predictions are multiplied by, at the moment; 0 before there is anything to predict."""
         self.batch_rows = Histogram(BATCH_ROWS_BOUNDS)
-        self.failed_seconds = 0.0
         self.request_compute_seconds = 0.0
         """The run's seconds, counted once for each request in it."""
         self.last_run: float | None = None
@@ -114,10 +115,28 @@ class ModelMetrics:
         """Reads nothing of a scheduler any more, so that it can go, or this be sent to a process. Counts stay."""
         self.costs, self.margin = tuple, float
 
-    def answered(self, code: int, failed_seconds: float = 0.0, count: int = 1) -> None:
-        """Counts answers, of failed ones also how long they took in all."""
-        self.codes[code] = self.codes.get(code, 0) + count
-        self.failed_seconds += failed_seconds
+    def answered(self, code: int, seconds: float | None = None) -> None:
+        """Counts an answer, and how long it took if it failed and that is known. What 200s took `served` counts."""
+        self.codes[code] = self.codes.get(code, 0) + 1
+        if code != 200 and seconds is not None:
+            self.failed(code).observe(seconds)
+
+    def answered_all(self, code: int, seconds: Sequence[float]) -> None:
+        """Counts answers that failed together, and how long each took."""
+        self.codes[code] = self.codes.get(code, 0) + len(seconds)
+        self.failed(code).observe_all(seconds)
+
+    @property
+    def failed_seconds(self) -> float:
+        """How long the answers that failed took in all."""
+        return sum(histogram.total for histogram in self.failed_duration.values())
+
+    def failed(self, code: int) -> Histogram:
+        """The times of answers with that code, which is none of a good answer."""
+        histogram = self.failed_duration.get(code)
+        if histogram is None:
+            histogram = self.failed_duration[code] = Histogram(DURATION_BOUNDS)
+        return histogram
 
     def ran(self, rows: int, requests: int, seconds: float, now: float) -> None:
         """Counts a run that gave answers."""

@@ -256,6 +256,15 @@ def _histograms(models: Sequence[ModelMetrics]) -> Iterator[Metric]:
     }
     for (name, help_text), histogram in of.items():
         yield histogram_family(name, help_text, models, histogram)
+    failed = HistogramMetricFamily(
+        naming.FAILED_DURATION,
+        "Last byte of the request to answer ready, of all answers but 200.",
+        labels=[*_MODEL, "code"],
+    )
+    for metrics in models:
+        for code, one in sorted(metrics.failed_duration.items()):
+            failed.add_metric([*_model(metrics), str(code)], cumulative(one), one.total)
+    yield failed
 
 
 def histogram_family(

@@ -134,4 +134,5 @@ class HotCall(HotAnswer):
             self.head.model.withdraw(self.ticket)
         elif reading:
             self.head.model.release()
-        self.head.model.metrics.answered(CLIENT_GONE)
+        # One that hasn't come whole has taken no time yet, by where that is counted from.
+        self.head.model.metrics.answered(CLIENT_GONE, None if reading else self.clock() - self.received)

@@ -46,8 +46,8 @@ class HttpTurn(Turn["HotCall"]):
             else:
                 call.refuse(fault)
         if received:
-            count = len(received)
-            model.metrics.answered(fault.http_status, count * self._clock() - sum(received), count)
+            now = self._clock()
+            model.metrics.answered_all(fault.http_status, [now - each for each in received])
 
     def _write_all(
         self, first: "HotCall", calls: "Sequence[HotCall | None]", outputs: Sequence[Array], *, leads: bool

@@ -49,19 +49,18 @@ def add(total: ModelMetrics, counts: Mapping[str, Any]) -> None:
         total.codes[int(code)] = total.codes.get(int(code), 0) + count
     for reason, count in counts["refused"].items():
         total.refused[reason] = total.refused.get(reason, 0) + count
-    total.failed_seconds += counts["failed_seconds"]
     total.together += counts["together"]
+    for code, told in counts["failed_duration"].items():
+        _add(total.failed(int(code)), *told)
     for name in _HISTOGRAMS:
-        histogram: Histogram = getattr(total, name)
-        own, seconds = counts[name]
-        histogram.counts = [one + other for one, other in zip(histogram.counts, own, strict=True)]
-        histogram.total += seconds
+        _add(getattr(total, name), *counts[name])
 
 
 def total(metrics: ModelMetrics, every: Iterable[Counts]) -> ModelMetrics:
     """The sum of the hub's counts of one version and of the front ends' for it; `metrics` isn't changed."""
     summed = copy(metrics)
     summed.codes, summed.refused = dict(metrics.codes), dict(metrics.refused)
+    summed.failed_duration = {code: _same(histogram) for code, histogram in metrics.failed_duration.items()}
     for name in _HISTOGRAMS:
         setattr(summed, name, _same(getattr(metrics, name)))
     for counts in every:
@@ -92,10 +91,19 @@ def _counts(metrics: ModelMetrics) -> dict[str, Any]:
         "version": metrics.version,
         "codes": metrics.codes,
         "refused": metrics.refused,
-        "failed_seconds": metrics.failed_seconds,
         "together": metrics.together,
-        **{name: [getattr(metrics, name).counts, getattr(metrics, name).total] for name in _HISTOGRAMS},
+        "failed_duration": {code: _told(histogram) for code, histogram in metrics.failed_duration.items()},
+        **{name: _told(getattr(metrics, name)) for name in _HISTOGRAMS},
     }
+
+
+def _told(histogram: Histogram) -> tuple[list[int], float]:
+    return histogram.counts, histogram.total
+
+
+def _add(histogram: Histogram, counts: Sequence[int], seconds: float) -> None:
+    histogram.counts = [one + other for one, other in zip(histogram.counts, counts, strict=True)]
+    histogram.total += seconds
 
 
 def _same(histogram: Histogram) -> Histogram:
