@@ -45,7 +45,10 @@ The first time pays for metrics switched on or off, and for what the scheduler h
 """
 
 FORMS = {"json": V2_JSON, "binary": V2_BINARY, "refusal": replace(V2_JSON, parameters={"timeout": 1})}
-COUNTING = ("served", "served_all", "witnessed", "answered", "ran", "assembled", "cut", "passed", "offer", "refuse")
+COUNTING = (
+    *("served", "served_all", "witnessed", "answered", "answered_all", "ran", "assembled", "cut", "passed", "offer"),
+    "refuse",
+)
 """Of `ModelMetrics`, what does nothing where metrics are off."""
 
 
