@@ -8,7 +8,7 @@ import pytest_asyncio
 from prometheus_client import CollectorRegistry
 
 from tidegate_runtime.handover.handing_over import HandingOver, p95_seconds
-from tidegate_runtime.metrics import Histogram
+from tidegate_runtime.histogram import Histogram
 from tidegate_runtime.naming import HandoverOutcome, HandoverReason
 from tidegate_runtime.served_model import Limits
 from tidegate_runtime.service import Service

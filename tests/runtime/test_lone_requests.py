@@ -29,7 +29,8 @@ from tidegate_runtime.errors import (
     RunEnded,
     RuntimeFault,
 )
-from tidegate_runtime.metrics import Histogram, ModelMetrics
+from tidegate_runtime.histogram import Histogram
+from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.tensors import Array, Feeds
 
 HOP = 0.0004
@@ -171,7 +172,7 @@ class World:
         counts = {
             name: (value.counts, value.total) if isinstance(value, Histogram) else value
             for name, value in vars(self.metrics).items()
-            if name not in {"batches", "costs", "margin", "_offered"}
+            if name not in {"batches", "costs", "margin", "unqueued", "_offered"}
         }
         counts["margin"] = self.metrics.margin()
         batches = {rows: (each.runs, each.requests, each.seconds) for rows, each in self.metrics.batches.items()}

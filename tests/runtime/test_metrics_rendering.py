@@ -11,7 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tidegate_runtime import naming
 from tidegate_runtime.batching.cost_table import CostTable
-from tidegate_runtime.metrics import CostFigure, Histogram, ModelMetrics
+from tidegate_runtime.histogram import ASIDE, Histogram
+from tidegate_runtime.metrics import CostFigure, ModelMetrics
 from tidegate_runtime.web.evidence_exposition import EvidenceCollector
 from tidegate_runtime.web.exposition import (
     MAX_COUNTS,
@@ -120,6 +121,13 @@ def test_values_observed_together_are_counted_as_one_by_one(values: list[float])
         alone.observe(value)
     assert together.counts == alone.counts
     assert together.total == pytest.approx(alone.total)
+
+
+def test_values_that_come_alone_are_laid_aside_and_counted_when_somebody_looks() -> None:
+    histogram = Histogram((1.0, 2.0))
+    for _ in range(ASIDE + 10):
+        histogram.observe(1.5)
+    assert (histogram.counts, histogram.total) == ([0, ASIDE + 10, 0], 1.5 * (ASIDE + 10))
 
 
 def test_utilization_is_what_was_offered_over_the_last_ten_seconds() -> None:

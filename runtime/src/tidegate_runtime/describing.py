@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from tidegate_runtime.metrics import Batches, Histogram, ModelMetrics
+from tidegate_runtime.histogram import Histogram
+from tidegate_runtime.metrics import Batches, ModelMetrics
 from tidegate_runtime.model.graph_policy import Graphs
 from tidegate_runtime.model.signature import shown_shape
 from tidegate_runtime.model.triton_config import VersionPolicy

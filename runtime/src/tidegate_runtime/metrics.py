@@ -3,10 +3,10 @@
 `web.exposition` renders them on scrape. Everything is written from the event loop's thread alone.
 """
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Final, NamedTuple
 
+from tidegate_runtime.histogram import Histogram
 from tidegate_runtime.naming import BATCH_ROWS_BOUNDS, DURATION_BOUNDS, EVIDENCE_BOUNDS, REFUSALS
 from tidegate_runtime.window import SlidingSum
 
@@ -20,34 +20,6 @@ class CostFigure(NamedTuple):
     rows: int
     mean: float
     p99: float
-
-
-class Histogram:
-    """Counts per bucket, not cumulative; the last bucket holds what is above every bound."""
-
-    __slots__ = ("bounds", "counts", "total")
-
-    def __init__(self, bounds: Sequence[float]) -> None:
-        self.bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
-        self.total = 0.0
-
-    def observe(self, value: float) -> None:
-        """Counts `value` in the first bucket whose bound is at least as large."""
-        self.counts[bisect_left(self.bounds, value)] += 1
-        self.total += value
-
-    def observe_all(self, values: Sequence[float]) -> None:
-        """The same for each of them. Those of a bucket are found together: what is observed at once is mostly alike."""
-        bounds, counts = self.bounds, self.counts
-        rising = sorted(values)
-        begin, number, last = 0, len(rising), len(bounds)
-        while begin < number:
-            bucket = bisect_left(bounds, rising[begin])
-            end = bisect_right(rising, bounds[bucket], begin) if bucket < last else number
-            counts[bucket] += end - begin
-            begin = end
-        self.total += sum(values)
 
 
 class Batches:
@@ -140,9 +112,7 @@ class ModelMetrics:
 
     def ran(self, rows: int, requests: int, seconds: float, now: float) -> None:
         """Counts a run that gave answers."""
-        histogram = self.compute_seconds
-        histogram.counts[bisect_left(DURATION_BOUNDS, seconds)] += 1
-        histogram.total += seconds
+        self.compute_seconds.observe(seconds)
         self.request_compute_seconds += requests * seconds
         self.last_run = now
         batches = self.batches.get(rows)
@@ -154,29 +124,17 @@ class ModelMetrics:
 
     def passed(self, rows: int, requests: int, seconds: float, now: float) -> None:
         """Counts what `cut`, `assembled` and `ran` do of a batch of requests that haven't waited."""
-        histogram = self.batch_rows
-        histogram.counts[bisect_left(BATCH_ROWS_BOUNDS, rows)] += 1
-        histogram.total += rows
-        self.queue_seconds.counts[0] += requests
+        self.batch_rows.observe(rows)
+        self.queue_seconds.observe_alike(0.0, requests)
         self.unqueued += requests
-        self.assemble_seconds.counts[0] += 1
+        self.assemble_seconds.observe(0.0)
         self.ran(rows, requests, seconds, now)
 
     def served(self, received: float, parsed: float, delivered: float, written: float) -> None:
-        """Counts the stages of a request that was answered 200, by the times at which each of them was over.
-
-        The bucket is found in place: three calls of `Histogram.observe` would cost half as much again.
-        """
-        bounds = DURATION_BOUNDS
-        histogram, seconds = self.request_duration, written - received
-        histogram.counts[bisect_left(bounds, seconds)] += 1
-        histogram.total += seconds
-        histogram, seconds = self.parse_seconds, parsed - received
-        histogram.counts[bisect_left(bounds, seconds)] += 1
-        histogram.total += seconds
-        histogram, seconds = self.encode_seconds, written - delivered
-        histogram.counts[bisect_left(bounds, seconds)] += 1
-        histogram.total += seconds
+        """Counts the stages of a request that was answered 200, by the times at which each of them was over."""
+        self.request_duration.observe(written - received)
+        self.parse_seconds.observe(parsed - received)
+        self.encode_seconds.observe(written - delivered)
 
     def served_all(self, times: Sequence[tuple[float, float]], delivered: float, written: float) -> None:
         """Counts requests that were answered 200 together. `times` are when each was received, and parsed."""
@@ -186,23 +144,17 @@ class ModelMetrics:
         else:
             self.request_duration.observe_all([written - received for received, _ in times])
             self.parse_seconds.observe_all([parsed - received for received, parsed in times])
-            encodes, seconds = self.encode_seconds, written - delivered
-            encodes.counts[bisect_left(DURATION_BOUNDS, seconds)] += count
-            encodes.total += count * seconds
+            self.encode_seconds.observe_alike(written - delivered, count)
             self.together += count
         self.codes[200] = self.codes.get(200, 0) + count
 
     def witnessed(self, seconds: float) -> None:
         """Counts how long the leader of a batch took, from its last byte to its answer, which was 200."""
-        histogram = self.evidence_seconds
-        histogram.counts[bisect_left(EVIDENCE_BOUNDS, seconds)] += 1
-        histogram.total += seconds
+        self.evidence_seconds.observe(seconds)
 
     def assembled(self, seconds: float, requests: int) -> None:
         """Counts a batch's tensors put together, for so many requests."""
-        histogram = self.assemble_seconds
-        histogram.counts[bisect_left(DURATION_BOUNDS, seconds)] += 1
-        histogram.total += seconds
+        self.assemble_seconds.observe(seconds)
         self.request_assemble_seconds += seconds * requests
 
     def refuse(self, reason: str, count: int = 1) -> None:
@@ -211,9 +163,7 @@ class ModelMetrics:
 
     def cut(self, rows: int, waited: Sequence[float]) -> None:
         """Counts a batch, and how long each of its requests waited for it."""
-        histogram = self.batch_rows
-        histogram.counts[bisect_left(BATCH_ROWS_BOUNDS, rows)] += 1
-        histogram.total += rows
+        self.batch_rows.observe(rows)
         self.queue_seconds.observe_all(waited)
 
     def offer(self, seconds: float, now: float) -> None:

@@ -10,7 +10,7 @@ from tidegate_runtime.handover.choice import Choice
 from tidegate_runtime.handover.figures import HandoverFigures
 from tidegate_runtime.handover.handing import Handing
 from tidegate_runtime.handover.pods import Connect, Pods
-from tidegate_runtime.metrics import Histogram
+from tidegate_runtime.histogram import Histogram
 from tidegate_runtime.naming import READY_PATH
 from tidegate_runtime.served_model import ServedModel
 from tidegate_runtime.service import Service

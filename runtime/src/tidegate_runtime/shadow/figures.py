@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from math import inf
 from typing import Final
 
-from tidegate_runtime.metrics import Histogram
+from tidegate_runtime.histogram import Histogram
 from tidegate_runtime.naming import DIFFERENCE_BOUNDS, ShadowOutcome
 from tidegate_runtime.shadow.comparison import Difference
 
@@ -28,7 +28,7 @@ class OutputFigures:
         if difference.relative < inf:
             self.relative.observe(difference.relative)
         else:  # The sum stays a number.
-            self.relative.counts[-1] += 1
+            self.relative.observe_beyond()
         self.largest = max(self.largest, difference.absolute)
         self.rows += difference.rows
         self.moved += difference.moved

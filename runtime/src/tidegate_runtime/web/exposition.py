@@ -12,7 +12,8 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from tidegate_runtime import naming
-from tidegate_runtime.metrics import CostFigure, Histogram, ModelMetrics
+from tidegate_runtime.histogram import Histogram
+from tidegate_runtime.metrics import CostFigure, ModelMetrics
 from tidegate_runtime.workers.usage import Account
 
 MAX_SHAPES: Final = 16

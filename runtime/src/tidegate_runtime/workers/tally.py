@@ -10,7 +10,8 @@ from typing import Any
 
 import orjson
 
-from tidegate_runtime.metrics import Histogram, ModelMetrics
+from tidegate_runtime.histogram import Histogram
+from tidegate_runtime.metrics import ModelMetrics
 
 _HISTOGRAMS = ("request_duration", "parse_seconds", "encode_seconds", "evidence_seconds")
 
@@ -51,9 +52,9 @@ def add(total: ModelMetrics, counts: Mapping[str, Any]) -> None:
         total.refused[reason] = total.refused.get(reason, 0) + count
     total.together += counts["together"]
     for code, told in counts["failed_duration"].items():
-        _add(total.failed(int(code)), *told)
+        total.failed(int(code)).add(*told)
     for name in _HISTOGRAMS:
-        _add(getattr(total, name), *counts[name])
+        getattr(total, name).add(*counts[name])
 
 
 def total(metrics: ModelMetrics, every: Iterable[Counts]) -> ModelMetrics:
@@ -97,16 +98,11 @@ def _counts(metrics: ModelMetrics) -> dict[str, Any]:
     }
 
 
-def _told(histogram: Histogram) -> tuple[list[int], float]:
+def _told(histogram: Histogram) -> tuple[Sequence[int], float]:
     return histogram.counts, histogram.total
-
-
-def _add(histogram: Histogram, counts: Sequence[int], seconds: float) -> None:
-    histogram.counts = [one + other for one, other in zip(histogram.counts, counts, strict=True)]
-    histogram.total += seconds
 
 
 def _same(histogram: Histogram) -> Histogram:
     other = Histogram(histogram.bounds)
-    other.counts, other.total = list(histogram.counts), histogram.total
+    other.add(*_told(histogram))
     return other
