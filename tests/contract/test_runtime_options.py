@@ -56,7 +56,16 @@ def test_the_page_lists_every_option_with_its_default() -> None:
     valued = [f"{told[name][0]}={text}" for name, text in defaults.items() if name not in flags]
     from_page = SERVE.make_context("serve", ["/m", *valued])
     assert from_page.params == SERVE.make_context("serve", ["/m"]).params
-    optional = ("MODEL_PATH", "NAME", "TLS_CERTIFICATE", "TLS_KEY", "ISOLATE", "TRACE_ENDPOINT", "SHARE_URL")
+    optional = (
+        "MODEL_PATH",
+        "NAME",
+        "TLS_CERTIFICATE",
+        "TLS_KEY",
+        "ISOLATE",
+        "TRACE_ENDPOINT",
+        "SHARE_URL",
+        "TENANTS_FILE",
+    )
     of_devices = ("ARENA_BYTES", "GRAPH_BYTES", "CONV_SEARCH", "ENGINE_CACHE", "WARMUP_SECONDS")
     without = {f"TIDEGATE_{name}" for name in (*optional, *of_devices)}
     assert set(OPTIONS) - set(defaults) == without

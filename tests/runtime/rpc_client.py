@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from grpc import aio
 
+from tidegate_runtime.access.guard import Guard
+from tidegate_runtime.administration import Administration
 from tidegate_runtime.batching.engine import Ran
 from tidegate_runtime.errors import RunEnded
 from tidegate_runtime.model.batchability import Verdict
@@ -67,7 +69,7 @@ class Peer:
 
     transport = "grpcio"
 
-    def __init__(self, **limits: Any) -> None:
+    def __init__(self, guard: Guard | None = None, administered: Administration | None = None, **limits: Any) -> None:
         defaults: dict[str, Any] = {
             "max_batch_size": 8,
             "max_delay_seconds": 0.0,
@@ -76,9 +78,10 @@ class Peer:
             "timeout_seconds": 30.0,
         }
         self.service = Service(Limits(**(defaults | limits)), asyncio.get_running_loop().time)
+        self.service.guard = guard
         self.metrics = self.service.expect("m", "7", "cpu")
         self.engine = GatedEngine()
-        self.server = TRANSPORTS[self.transport](self.service)
+        self.server = TRANSPORTS[self.transport](self.service, administered)
         self.port = 0
         self._table = {
             method.path: method for method in methods(Servicer(self.service), Health(self.service), Administrator(None))

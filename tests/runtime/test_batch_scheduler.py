@@ -423,7 +423,7 @@ async def test_refusals_are_counted_by_reason(bench: Callable[..., Any]) -> None
         await asyncio.sleep(0)
         with pytest.raises(Overloaded):
             await b.send(2.0)
-        assert b.metrics.refused == {"QueueFull": 1, "QueueBytes": 0, "Deadline": 0}
+        assert b.metrics.refused == {"QueueFull": 1, "QueueBytes": 0, "Deadline": 0, "TenantRate": 0}
         await asyncio.gather(running, waiting)
 
 

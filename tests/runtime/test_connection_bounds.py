@@ -9,6 +9,7 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
+from tidegate_runtime.access.guard import Guard
 from tidegate_runtime.batching.engine import Ran
 from tidegate_runtime.model.batchability import Verdict
 from tidegate_runtime.model.signature import Signature
@@ -90,8 +91,9 @@ class Doubling:
 class Connected:
     """One connection, opened now."""
 
-    def __init__(self, draining: bool = False, served: bool = False) -> None:
+    def __init__(self, draining: bool = False, served: bool = False, guard: Guard | None = None) -> None:
         service = Service(Limits(8, 0.005, 8, 65536, 30.0))
+        service.guard = guard
         self.metrics = service.expect("m", "1", "cpu")
         if draining:
             service.begin_drain()

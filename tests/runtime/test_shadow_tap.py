@@ -30,7 +30,7 @@ def tap(percent: float, waiting: Waiting | None = None) -> tuple[Tap, ShadowFigu
 
 
 def tickets(count: int, **changed: Any) -> list[Ticket]:
-    one = {"state": RAN, "hop": False, "feeds": {"x": ROW}, "size": 16} | changed
+    one = {"state": RAN, "hop": False, "feeds": {"x": ROW}, "size": 16, "authorization": None} | changed
     return [cast("Ticket", SimpleNamespace(**one)) for _ in range(count)]
 
 
@@ -106,3 +106,13 @@ def test_a_share_of_what_is_larger_is_copied() -> None:
         kept = lasting(share)
         assert not np.may_share_memory(kept, share)
         np.testing.assert_array_equal(kept, share)
+
+
+def test_a_copy_has_what_its_request_showed() -> None:
+    waiting = Waiting()
+    made, _ = tap(100, waiting)
+    (chosen,) = made.choose(tickets(1, authorization="Bearer x"))
+    made.take(chosen, (ROW * 2,))
+    (copy,) = waiting.clear()
+    assert copy.authorization == "Bearer x"
+    assert "Bearer" not in repr(copy)

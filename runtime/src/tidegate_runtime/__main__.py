@@ -179,6 +179,9 @@ def serve(  # noqa: PLR0913, PLR0917 -- one parameter per option is how typer re
             help="Where to ask what share of requests a canary gets, or a copy of, over HTTP; left out, none.",
         ),
     ] = "",
+    tenants_file: Annotated[
+        Path | None, typer.Option(envvar=env("TENANTS_FILE"), help="JSON: whose tokens are good for what, how often.")
+    ] = None,
     admin_on_data_port: Annotated[
         bool,
         typer.Option(
@@ -195,7 +198,7 @@ def serve(  # noqa: PLR0913, PLR0917 -- one parameter per option is how typer re
     )
     isolated = device is not Device.CPU or bool(isolate)
     refused = refusal(device.value, options) or isolation_refusal(device, isolate)
-    refused = refused or combination_refusal(workers, grpc_port, grpc_transport, shared_memory_bytes)
+    refused = refused or combination_refusal(workers, grpc_port, grpc_transport, shared_memory_bytes, tenants_file)
     refused = refused or share_refusal(share_url, workers, tls=tls_certificate is not None)
     if refused is not None:
         raise typer.BadParameter(refused)
@@ -242,6 +245,7 @@ def serve(  # noqa: PLR0913, PLR0917 -- one parameter per option is how typer re
             workers=workers,
             warmup_seconds=warmup_seconds,
             share_url=share_url,
+            tenants_file=tenants_file,
         )
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve_model(settings))

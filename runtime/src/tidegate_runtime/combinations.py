@@ -1,6 +1,7 @@
 """Options that can't be honoured together, or not on this system. Pure, but for what system it is."""
 
 import sys
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from tidegate_runtime.naming import Device, GrpcTransport
@@ -11,11 +12,14 @@ def combination_refusal(
     grpc_port: int,
     grpc_transport: GrpcTransport,
     shared_memory_bytes: int,
+    tenants_file: Path | None = None,
 ) -> str | None:
     """Why these can't all be honoured, with the way out; None if they can."""
     linux = sys.platform == "linux"
     if shared_memory_bytes and not linux:
         return "shared memory needs Linux: leave out --shared-memory-bytes"
+    if shared_memory_bytes and tenants_file is not None:
+        return "regions of shared memory are any tenant's: leave out --shared-memory-bytes, or --tenants-file"
     if workers == 1:
         return None
     if not linux:

@@ -1,6 +1,6 @@
 """What is told of models, over HTTP and gRPC alike: metadata, configuration and statistics as JSON objects."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from tidegate_runtime.histogram import Histogram
@@ -116,9 +116,16 @@ def statistics(metrics: ModelMetrics, now: float, wall_seconds: float) -> dict[s
     }
 
 
-async def statistics_of(service: Service, name: str, version: str | None, wall_seconds: float) -> dict[str, Any]:
+async def statistics_of(
+    service: Service,
+    name: str,
+    version: str | None,
+    wall_seconds: float,
+    told: Callable[[str], bool] = lambda _: True,
+) -> dict[str, Any]:
     """The statistics of one version, of all of one model, or for a name of "" of all models that are served.
 
+    Only of models that `told` says yes to.
     Raises `NotFound` or `NotReady` where `Service.model` does.
     """
     if name:
@@ -132,6 +139,7 @@ async def statistics_of(service: Service, name: str, version: str | None, wall_s
             if metrics.version in service.versions(metrics.model)
             and name in {"", metrics.model}
             and version in {None, metrics.version}
+            and told(metrics.model)
         ]
     }
 

@@ -4,7 +4,7 @@
 service: they name the field, the limit and the next step, and hold no path of this machine and no traceback.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from tidegate_runtime.naming import Reason
 
@@ -17,6 +17,8 @@ class RuntimeFault(Exception):
     retry_after_seconds: int | None = None
     refusal: str | None = None
     """Why a request was refused for load alone, in one word for machines."""
+    challenge: str | None = None
+    """What a caller without a good token is asked for, as `WWW-Authenticate` has it."""
 
 
 class InvalidRequest(RuntimeFault):
@@ -46,6 +48,29 @@ class AlreadyExists(InvalidRequest):
 
 class LoadFailed(InvalidRequest):
     """A model that was to be loaded can't be served as it is."""
+
+
+_REALM: Final = 'Bearer realm="tidegate"'
+_NO_TOKEN: Final = "a token that is good here is needed: send Authorization: Bearer TOKEN"
+
+
+class Unauthenticated(RuntimeFault):
+    """The caller shows no token that is good here. The text is the same whatever is wrong with the one it shows."""
+
+    http_status = 401
+    grpc_status = "UNAUTHENTICATED"
+
+    def __init__(self, message: str = _NO_TOKEN, *, given: bool = False) -> None:
+        """`given` says that there is a token, which then isn't good (RFC 6750, 3)."""
+        super().__init__(message)
+        self.challenge = f'{_REALM}, error="invalid_token"' if given else _REALM
+
+
+class Forbidden(RuntimeFault):
+    """The caller's token is good, but not for this."""
+
+    http_status = 403
+    grpc_status = "PERMISSION_DENIED"
 
 
 class NotFound(RuntimeFault):

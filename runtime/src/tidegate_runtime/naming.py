@@ -119,6 +119,7 @@ class Reason(StrEnum):
     WARMUP_FAILED = "WarmupFailed"
     CERTIFICATE_INVALID = "CertificateInvalid"
     TRACING_UNAVAILABLE = "TracingUnavailable"
+    TENANTS_INVALID = "TenantsInvalid"
 
 
 QUEUE_DEPTH: Final = "tidegate_queue_depth"
@@ -164,8 +165,10 @@ HANDOVER_PODS: Final = "tidegate_handover_reachable_pods"
 HANDOVER_REQUESTS: Final = "tidegate_handover_requests_total"
 HANDOVER_FALLBACKS: Final = "tidegate_handover_fallbacks_total"
 
-REFUSALS: Final = ("QueueFull", "QueueBytes", "Deadline")
-"""Why requests are refused for load: the values of `Tidegate-Refused` and of the label `reason`."""
+TENANT_RATE: Final = "TenantRate"
+
+REFUSALS: Final = ("QueueFull", "QueueBytes", "Deadline", TENANT_RATE)
+"""Why requests are refused for how many there are: the values of `Tidegate-Refused` and of the label `reason`."""
 
 DURATION_BOUNDS: Final = tuple(0.0001 * 1.25**k for k in range(61))
 """Upper bounds of every duration histogram, in seconds: a percentile read from them is off by at most 12.5 %."""

@@ -76,18 +76,26 @@ class ServedModel:
         self._let_go: asyncio.Future[None] | None = None
 
     async def infer(
-        self, request: InferRequest, received: float, client: Hashable = None, *, hop: bool = False
+        self,
+        request: InferRequest,
+        received: float,
+        client: Hashable = None,
+        *,
+        hop: bool = False,
+        authorization: str | None = None,
     ) -> InferResponse:
         """The answer. `received` is when the request's last byte came, by the service's clock; its time starts there.
 
         `client` tells apart whose requests run alone for a while if they spoil others' batches; None: of no known one.
-        `hop` says that another server has sent the request on: it goes no further.
+        `hop` says that another server has sent the request on: it goes no further. `authorization` is what a copy of it
+        has to show.
 
         Raises any `RuntimeFault`. If the caller is cancelled, so is the request, wherever it is.
         """
         feeds, rows, deadline = self._admitted(request, received)
-        scheduled = self._scheduler.inferred(feeds, rows, deadline, priority=request.priority, client=client, hop=hop)
-        outputs, leads = await scheduled
+        outputs, leads = await self._scheduler.inferred(
+            feeds, rows, deadline, priority=request.priority, client=client, hop=hop, authorization=authorization
+        )
         return self.answer(request, outputs, leads=leads)
 
     def submit(self, request: InferRequest, received: float, deliver: Deliver, client: Hashable = None) -> Ticket:

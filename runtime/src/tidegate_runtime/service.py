@@ -1,9 +1,9 @@
 """What this process serves, by name and version, and the states that each goes through.
 
-Adapters (HTTP below ASGI or above it, gRPC) call, in this order: `Service.model` for readiness, name and version once
-the head is there, holding what they get until they have submitted; their codec on the body, bounded by
-`Limits.max_body_bytes`; `ServedModel.infer`, or where a coroutine a request costs too much, `ServedModel.submit` and,
-on its outcome, `ServedModel.answer`.
+Adapters (HTTP below ASGI or above it, gRPC) call, in this order: `Service.admit` for who asks; `Service.model` for
+readiness, name and version once the head is there, holding what they get until they have submitted; their codec on the
+body, bounded by `Limits.max_body_bytes`; `ServedModel.infer`, or where a coroutine a request costs too much,
+`ServedModel.submit` and, on its outcome, `ServedModel.answer`.
 """
 
 import asyncio
@@ -14,9 +14,10 @@ from enum import StrEnum
 from typing import Any
 from urllib.parse import quote
 
+from tidegate_runtime.access.guard import Guard
 from tidegate_runtime.batching.dispatcher import Clock, Dispatcher
 from tidegate_runtime.batching.tickets import Tap
-from tidegate_runtime.errors import NotFound, NotReady, NotServing
+from tidegate_runtime.errors import NotFound, NotReady, NotServing, Overloaded
 from tidegate_runtime.handover.handing import Handing
 from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.served_model import Limits, Loaded, ServedModel
@@ -62,6 +63,8 @@ class Service:
         """Whether there is a model some of whose requests are another server's to answer."""
         self.tracer: Tracer | None = None
         """Where requests are recorded; None while they are not."""
+        self.guard: Guard | None = None
+        """Who asks callers for tokens; None: nobody does. Set before there is a way in."""
         self.regions: Regions | None = None
         """Memory that clients share with this server; None if it serves none. Set before models are opened."""
         self.infer_paths: dict[bytes, ServedModel] = {}
@@ -169,7 +172,9 @@ class Service:
             raise NotReady("the model is loading; try again")
         versions = self._models.get(name)
         if not versions:
-            raise NotFound(f"no model of that name; this server has {quoted(sorted(self._models))}")
+            # Not to tenants, some of which may ask for some models alone.
+            told = f"; this server has {quoted(sorted(self._models))}" if self.guard is None else ""
+            raise NotFound(f"no model of that name{told}")
         if version is None:
             served = [number for number, known in versions.items() if known.model is not None]
             return versions[max(served or versions, key=_rank)]
@@ -180,12 +185,23 @@ class Service:
 
     def counts(self, name: str, version: str | None) -> ModelMetrics | None:
         """Where a request for that name counts: in its version's, one for an unknown version in the latest's."""
-        try:
-            return self.version(name, version).metrics
-        except NotReady:
+        versions = self._models.get(name)
+        if not versions:
             return None
-        except NotFound:
-            return self.counts(name, None) if version is not None and self._models.get(name) else None
+        known = versions.get(version) if version is not None else None
+        return (known or self.version(name)).metrics
+
+    def admit(self, authorization: str | None, name: str, version: str | None = None) -> None:
+        """Lets a request for inference in, as `Guard.admit` says; what is beyond a tenant's rate the model counts."""
+        if self.guard is None:
+            return
+        try:
+            self.guard.admit(authorization, name)
+        except Overloaded as fault:
+            metrics = self.counts(name, version)
+            if metrics is not None:
+                metrics.refuse(fault.refusal or "")
+            raise
 
     def names(self) -> list[str]:
         """Of all models that are known, in order."""

@@ -48,6 +48,8 @@ class ServeSettings:
     """What a run of a model's warm-up may take; None: what is usual."""
     share_url: str = ""
     """Where to ask what share of requests is copied to a canary; "": none is."""
+    tenants_file: Path | None = None
+    """Who may ask for what, and how often; None: anybody for anything."""
 
 
 def encode_settings(settings: ServeSettings) -> str:
@@ -58,7 +60,7 @@ def encode_settings(settings: ServeSettings) -> str:
 def decode_settings(argument: str) -> ServeSettings:
     """What `encode_settings` was given."""
     told = orjson.loads(argument)
-    tls = told["tls"]
+    tls, tenants_file = told["tls"], told["tenants_file"]
     return ServeSettings(
         **told
         | {
@@ -66,6 +68,7 @@ def decode_settings(argument: str) -> ServeSettings:
             "limits": Limits(**told["limits"]),
             "options": DeviceOptions(**told["options"]),
             "grpc_transport": GrpcTransport(told["grpc_transport"]),
+            "tenants_file": Path(tenants_file) if tenants_file else None,
             "tls": (Path(tls[0]), Path(tls[1])) if tls else None,
         }
     )

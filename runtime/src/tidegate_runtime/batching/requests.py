@@ -105,8 +105,12 @@ class Requests(ABC):
         priority: int = 0,
         client: Hashable = None,
         hop: bool = False,
+        authorization: str | None = None,
     ) -> tuple[Outputs, bool]:
-        """What `infer` says, and whether the request led its batch (`Ticket.leads`)."""
+        """What `infer` says, and whether the request led its batch (`Ticket.leads`).
+
+        `authorization` is the ticket's.
+        """
         future: asyncio.Future[Outputs] = asyncio.get_running_loop().create_future()
 
         def deliver(outcome: Outputs | RuntimeFault) -> None:
@@ -120,6 +124,7 @@ class Requests(ABC):
         ticket = self.submit(feeds, rows, deadline, deliver, priority=priority, client=client)
         ticket.trace = current.get()
         ticket.hop = hop
+        ticket.authorization = authorization
         try:
             return await future, ticket.leads
         finally:

@@ -38,11 +38,12 @@ DeliverAll = Callable[[Sequence[Taker | None], Sequence[Array]], None]
 
 
 class Chosen(NamedTuple):
-    """A request of a batch, by its position there: its inputs, and their bytes."""
+    """A request of a batch, by its position there: its inputs, and their bytes; what a copy has to show."""
 
     position: int
     feeds: Feeds
     size: int
+    authorization: str | None = None
 
 
 class Tap(Protocol):
@@ -73,6 +74,7 @@ class Ticket:
 
     __slots__ = (
         "arrived",
+        "authorization",
         "client",
         "deadline",
         "deliver",
@@ -125,6 +127,8 @@ class Ticket:
         """Whether it is the one of its batch, which ran, whose time may stand for all."""
         self.hop = False
         """Set by who asked, if another server has sent it on: it goes no further."""
+        self.authorization: str | None = None
+        """Set by who asked, if a copy of the request has to show the same."""
         self.trace: RequestTrace | None = None
         """Set by who asked, if the request is recorded."""
         self.taker: Taker | None = None

@@ -73,8 +73,11 @@ class HandingOver:
         await self._pods.close()
 
     def _ready_path(self, revision: str) -> bytes:
-        """Where a pod tells that it serves this very revision: an address may have gone to another service's pod."""
-        names = self._service.names()
+        """Where a pod tells that it serves this very revision: an address may have gone to another service's pod.
+
+        With tenants that is told to these alone; then it is where any pod tells that it is ready.
+        """
+        names = self._service.names() if self._service.guard is None else []
         path = (
             f"/v2/models/{quote(names[0], safe='')}/versions/{quote(revision, safe='')}/ready" if names else READY_PATH
         )

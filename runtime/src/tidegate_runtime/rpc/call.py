@@ -56,6 +56,8 @@ def status_of(error: Exception) -> Status:
         trailers.append(("retry-after", str(error.retry_after_seconds)))
     if error.refusal is not None:
         trailers.append((REFUSED_HEADER.lower(), error.refusal))
+    if error.challenge is not None:
+        trailers.append(("www-authenticate", error.challenge))
     return Status(error.grpc_status, _cut(str(error)), tuple(trailers))
 
 

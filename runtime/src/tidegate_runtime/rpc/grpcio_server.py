@@ -16,6 +16,7 @@ from grpc import aio
 
 from tidegate_runtime.administration import Administration
 from tidegate_runtime.errors import DeadlineExceeded, NotServed
+from tidegate_runtime.rpc.access import authenticate
 from tidegate_runtime.rpc.administrator import Administrator
 from tidegate_runtime.rpc.call import Call, status_of
 from tidegate_runtime.rpc.grpcio_patience import idle_seconds, message_seconds
@@ -48,7 +49,7 @@ class RpcServer:
         self._servicer = Servicer(service, administrative=administered is not None)
         self._health = Health(service)
         self._server = aio.server(options=_options(service.limits.max_body_bytes))
-        table = methods(self._servicer, self._health, Administrator(administered))
+        table = methods(self._servicer, self._health, Administrator(administered, service.guard))
         handlers = _Handlers(service, table)
         self._server.add_generic_rpc_handlers((handlers,))
 
@@ -151,6 +152,7 @@ class _Adapter:
 
     def __init__(self, service: Service) -> None:
         self._clock = service.clock
+        self._guard = service.guard
         self._message_seconds = message_seconds(_max_message_bytes(service.limits.max_body_bytes))
 
     def handler(self, method: Method) -> Any:
@@ -165,6 +167,7 @@ class _Adapter:
     def _unary(self, method: Unary[Any, Any]) -> Callable[[Any, Context], Awaitable[bytes]]:
         async def handle(_: Any, context: Context) -> bytes:
             try:
+                self._let_in(method, context)
                 data = await self._message(context)
                 return await method.answer(data, self._call(context))
             except Exception as error:
@@ -177,6 +180,7 @@ class _Adapter:
     ) -> Callable[[Any, Context], AsyncIterator[bytes]]:
         async def handle(messages: Any, context: Context) -> AsyncGenerator[bytes, None]:
             try:
+                self._let_in(method, context)
                 data: Any = messages if isinstance(method, BothStream) else await self._message(context)
                 async with aclosing(method.answers(data, self._call(context))) as answers:
                     async for answer in answers:
@@ -185,6 +189,11 @@ class _Adapter:
                 await _abort(context, error)
 
         return handle
+
+    def _let_in(self, method: Method, context: Context) -> None:
+        """By its head alone. Raises `Unauthenticated`."""
+        if self._guard is not None and not method.public:
+            authenticate(self._guard, _texts(context))
 
     async def _message(self, context: Context) -> bytes:
         """The request's one message. Raises `DeadlineExceeded` if it doesn't come in time, `NotServed` for none."""
@@ -204,9 +213,13 @@ class _Adapter:
         seconds_left = context.time_remaining()
         if seconds_left is not None and seconds_left <= 0:
             raise DeadlineExceeded("the request's deadline was over before it was read")
-        metadata = context.invocation_metadata() or ()
-        texts = {key: value for key, value in metadata if isinstance(value, str)}
-        return Call(self._clock(), seconds_left, texts, context.peer())
+        return Call(self._clock(), seconds_left, _texts(context), context.peer())
+
+
+def _texts(context: Context) -> dict[str, str]:
+    """The metadata that are text; of those that come twice the last."""
+    metadata = context.invocation_metadata() or ()
+    return {key: value for key, value in metadata if isinstance(value, str)}
 
 
 def _look_away(reading: "asyncio.Future[Any]") -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final, NamedTuple, Self
 
+from tidegate_runtime.access.guard import AUTHORIZATION
 from tidegate_runtime.errors import RuntimeFault
 from tidegate_runtime.handover.handing import Handing
 from tidegate_runtime.naming import HOP_HEADER, ROUTE_HEADER, HandoverReason
@@ -21,7 +22,7 @@ PATH: Final = "/inference.GRPCInferenceService/ModelInfer"
 MEDIA_TYPE: Final = "application/proto"
 TIMEOUT_HEADER: Final = "connect-timeout-ms"
 
-_TRACE: Final = ("traceparent", "tracestate")
+_CARRIED: Final = (AUTHORIZATION, "traceparent", "tracestate")
 
 
 class Elsewhere(NamedTuple):
@@ -59,7 +60,7 @@ class Elsewhere(NamedTuple):
         headers = [
             (b"content-type", MEDIA_TYPE.encode()),
             (TIMEOUT_HEADER.encode(), b"%d" % max(1, int(self.timeout_seconds * 1000))),
-            *((name.encode(), call.metadata[name].encode("latin-1")) for name in _TRACE if name in call.metadata),
+            *((name.encode(), call.metadata[name].encode("latin-1")) for name in _CARRIED if name in call.metadata),
         ]
         answer = await self.handing.ask(self.reason, PATH.encode(), headers, message, self.timeout_seconds)
         return None if answer is None else answer.body

@@ -218,6 +218,8 @@ class Connection(asyncio.Protocol):
             method = self._shared.table.get(head.path)
             if method is None:
                 raise NotServed("no such method")
+            if self._shared.authenticate is not None and not method.public:
+                self._shared.authenticate(head.metadata)
             wire.check_encoding(head.encoding)
             if self._session.unsent > self._shared.max_unsent_bytes:
                 raise Overloaded("answers of this connection wait to be read; read them, then try again")

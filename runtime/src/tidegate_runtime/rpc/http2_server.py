@@ -10,6 +10,7 @@ from typing import Final
 from tidegate_nghttp2 import Scratch
 from tidegate_runtime.administration import Administration
 from tidegate_runtime.listening import listener
+from tidegate_runtime.rpc.access import authenticate
 from tidegate_runtime.rpc.administrator import Administrator
 from tidegate_runtime.rpc.health import Health
 from tidegate_runtime.rpc.http2_connection import Connection
@@ -38,14 +39,24 @@ class Http2Server:
         self._service = service
         self._servicer = Servicer(service, administrative=administered is not None)
         self._health = Health(service)
-        table = {method.path: method for method in methods(self._servicer, self._health, Administrator(administered))}
+        guard = service.guard
+        administrator = Administrator(administered, guard)
+        table = {method.path: method for method in methods(self._servicer, self._health, administrator)}
         max_message_bytes = min(service.limits.max_body_bytes, MAX_MESSAGE_BYTES)
         on_refused = partial(refused, service)
 
         def oldest_seconds() -> float | None:
             return 0.0 if service.last_answers else service.connection_seconds
 
-        self._shared = Shared(Scratch(), table, service.clock, max_message_bytes, on_refused, oldest_seconds)
+        self._shared = Shared(
+            Scratch(),
+            table,
+            service.clock,
+            max_message_bytes,
+            on_refused,
+            oldest_seconds,
+            None if guard is None else partial(authenticate, guard),
+        )
         self._server: asyncio.Server
         self._sweeping: asyncio.Task[None]
 

@@ -37,11 +37,14 @@ class Shared:
         max_message_bytes: int,
         on_refused: OnRefused = lambda *_: None,
         oldest_seconds: Callable[[], float | None] = lambda: None,
+        authenticate: Callable[[Mapping[str, str]], None] | None = None,
     ) -> None:
         """`on_refused` is told of calls that are refused before their method has seen a request.
 
-        Connections get about `oldest_seconds` old.
+        Connections get about `oldest_seconds` old. `authenticate` raises any `RuntimeFault` for the metadata of a call
+        that isn't let in; None: all are.
         """
+        self.authenticate = authenticate
         self.oldest_seconds = oldest_seconds
         self.on_refused = on_refused
         self.scratch = scratch

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from google.protobuf.message import Message
@@ -32,6 +32,8 @@ class _Typed(Generic[Req, Resp]):
     path: str
     request: type[Req]
     response: type[Resp]
+    public: bool = field(default=False, kw_only=True)
+    """Whether anybody may call it, where callers are asked for tokens."""
 
     def parse(self, data: bytes) -> Req:
         """The request in `data`. Raises `Malformed`."""
@@ -105,9 +107,10 @@ def methods(servicer: Servicer, health: Health, administrator: Administrator) ->
 
 
 def _inference(servicer: Servicer) -> tuple[Method, ...]:
+    live, ready = servicer.server_live, servicer.server_ready
     return (
-        Unary(_path("ServerLive"), pb.ServerLiveRequest, pb.ServerLiveResponse, servicer.server_live),
-        Unary(_path("ServerReady"), pb.ServerReadyRequest, pb.ServerReadyResponse, servicer.server_ready),
+        Unary(_path("ServerLive"), pb.ServerLiveRequest, pb.ServerLiveResponse, live, public=True),
+        Unary(_path("ServerReady"), pb.ServerReadyRequest, pb.ServerReadyResponse, ready, public=True),
         Unary(_path("ModelReady"), pb.ModelReadyRequest, pb.ModelReadyResponse, servicer.model_ready),
         Unary(_path("ServerMetadata"), pb.ServerMetadataRequest, pb.ServerMetadataResponse, servicer.server_metadata),
         Unary(_path("ModelMetadata"), pb.ModelMetadataRequest, pb.ModelMetadataResponse, servicer.model_metadata),
@@ -163,10 +166,11 @@ def _shared_memory(administrator: Administrator) -> tuple[Method, ...]:
 
 def _health(health: Health) -> tuple[Method, ...]:
     check, answer = health_pb.HealthCheckRequest, health_pb.HealthCheckResponse
+    every, answers = health_pb.HealthListRequest, health_pb.HealthListResponse
     return (
-        Unary(f"/{HEALTH}/Check", check, answer, health.check),
-        Unary(f"/{HEALTH}/List", health_pb.HealthListRequest, health_pb.HealthListResponse, health.list_all),
-        ServerStream(f"/{HEALTH}/Watch", check, answer, health.watch),
+        Unary(f"/{HEALTH}/Check", check, answer, health.check, public=True),
+        Unary(f"/{HEALTH}/List", every, answers, health.list_all, public=True),
+        ServerStream(f"/{HEALTH}/Watch", check, answer, health.watch, public=True),
     )
 
 

@@ -10,10 +10,12 @@ from typing import Final
 from google.protobuf.json_format import ParseDict
 
 from tidegate_runtime import __version__
+from tidegate_runtime.access.guard import AUTHORIZATION
 from tidegate_runtime.describing import configuration, extensions, metadata, statistics_of
 from tidegate_runtime.errors import NotReady, RuntimeFault
 from tidegate_runtime.naming import HOP_HEADER, SERVER_NAME
 from tidegate_runtime.rpc import codec
+from tidegate_runtime.rpc.access import permit
 from tidegate_runtime.rpc.call import Call, check_answer, status_of
 from tidegate_runtime.rpc.handed_call import Elsewhere, HandedCall
 from tidegate_runtime.rpc.messages import parsed
@@ -59,8 +61,9 @@ class Servicer:
         """Whether requests should be sent here."""
         return pb.ServerReadyResponse(ready=self._service.ready)
 
-    async def model_ready(self, request: pb.ModelReadyRequest, _call: Call) -> pb.ModelReadyResponse:
+    async def model_ready(self, request: pb.ModelReadyRequest, call: Call) -> pb.ModelReadyResponse:
         """Whether requests for the model should be sent here. Raises `NotFound` once it is known what there is."""
+        permit(self._service.guard, call, request.name)
         try:
             self._service.model(request.name, request.version or None)
         except NotReady:
@@ -71,20 +74,24 @@ class Servicer:
         """Name and version of this server, and what of the protocol's extensions it serves."""
         return pb.ServerMetadataResponse(name=SERVER_NAME, version=__version__, extensions=self._extensions)
 
-    async def model_metadata(self, request: pb.ModelMetadataRequest, _call: Call) -> pb.ModelMetadataResponse:
+    async def model_metadata(self, request: pb.ModelMetadataRequest, call: Call) -> pb.ModelMetadataResponse:
         """The model's signature. Raises `NotFound` or `NotReady`."""
+        permit(self._service.guard, call, request.name)
         model = self._service.model(request.name, request.version or None)
         told = metadata(model, self._service.versions(model.name))
         return ParseDict(told, pb.ModelMetadataResponse())
 
-    async def model_config(self, request: pb.ModelConfigRequest, _call: Call) -> pb.ModelConfigResponse:
+    async def model_config(self, request: pb.ModelConfigRequest, call: Call) -> pb.ModelConfigResponse:
         """The model's configuration. Raises `NotFound` or `NotReady`."""
+        permit(self._service.guard, call, request.name)
         model = self._service.model(request.name, request.version or None)
         return ParseDict({"config": configuration(model)}, pb.ModelConfigResponse())
 
-    async def model_statistics(self, request: pb.ModelStatisticsRequest, _call: Call) -> pb.ModelStatisticsResponse:
+    async def model_statistics(self, request: pb.ModelStatisticsRequest, call: Call) -> pb.ModelStatisticsResponse:
         """Statistics of one version or of all of them, without a name of all models. Raises `NotFound`, `NotReady`."""
-        told = await statistics_of(self._service, request.name, request.version or None, datetime.now(UTC).timestamp())
+        may = permit(self._service.guard, call, request.name or None).may
+        now = datetime.now(UTC).timestamp()
+        told = await statistics_of(self._service, request.name, request.version or None, now, may)
         return ParseDict(told, pb.ModelStatisticsResponse())
 
     async def model_infer(
@@ -94,6 +101,7 @@ class Servicer:
 
         If it is cancelled, so is the request, wherever it is.
         """
+        self._admit(request, call)
         elsewhere = Elsewhere.of(self._service, request, call)
         if elsewhere is not None:
             answer = await elsewhere.ask(request.SerializeToString(), call)
@@ -126,29 +134,46 @@ class Servicer:
                 trace.end(request.model_name, version_of(request, metrics), code, status)
         return answer
 
+    def _admit(self, request: pb.ModelInferRequest, call: Call) -> None:
+        """Lets it in, or raises what the guard says, counted as any answer."""
+        service, name, version = self._service, request.model_name, request.model_version or None
+        try:
+            service.admit(call.metadata.get(AUTHORIZATION), name, version)
+        except RuntimeFault as fault:
+            metrics = service.counts(name, version)
+            if metrics is not None:
+                metrics.answered(fault.http_status, service.clock() - call.received)
+            raise
+
     def submit_infer(self, data: bytes, call: Call, deliver: Deliver) -> Withdraw:
         """`model_infer` of a serialized message without a coroutine, for transports that can do without.
 
         `deliver` is given the serialized answer, or what `model_infer` raises, once: later, or before this returns.
-        What comes back forgets the call, its client being gone. Raises `Malformed`.
+        What comes back forgets the call, its client being gone. Raises `Malformed`, and what the guard says.
         """
-        if self._service.hands_over:
+        if self._service.hands_over or self._service.guard is not None:
             request = parsed(pb.ModelInferRequest, data)
+            self._admit(request, call)
             elsewhere = Elsewhere.of(self._service, request, call)
             if elsewhere is not None:
                 submit = partial(self._submit, data, request, deliver=deliver)
                 return HandedCall(elsewhere, data, call, deliver, submit).withdraw
+            return self._submit_here(data, call, deliver, request)
         return self._submit_here(data, call, deliver)
 
-    def _submit_here(self, data: bytes, call: Call, deliver: Deliver) -> Withdraw:
+    def _submit_here(
+        self, data: bytes, call: Call, deliver: Deliver, request: pb.ModelInferRequest | None = None
+    ) -> Withdraw:
         service = self._service
         repeat = None if service.tracer is not None else self._repeats.find(data)
-        # What is recorded is told apart by its ticket; what goes no further, too, where others do.
-        if repeat is not None and not (repeat.model.copied and HOP_HEADER in call.metadata):
+        # What is recorded is told apart by its ticket; where some are copied, so is what goes no further, and whose
+        # copies show tokens.
+        if repeat is not None and not (repeat.model.copied and (service.guard or HOP_HEADER in call.metadata)):
             repeated = RepeatedCall(service, repeat, call, deliver, self._turn)
             self._turn.join(repeated)
             return repeated.withdraw
-        return self._submit(data, parsed(pb.ModelInferRequest, data), call, deliver)
+        request = request if request is not None else parsed(pb.ModelInferRequest, data)
+        return self._submit(data, request, call, deliver)
 
     def _submit(self, data: bytes, request: pb.ModelInferRequest, call: Call, deliver: Deliver) -> Withdraw:
         learn = partial(self._repeats.learn, data, request)
@@ -195,7 +220,9 @@ class Servicer:
         model = service.model(request.model_name, request.model_version or None)
         decoded = codec.decode(request, call.seconds_left)
         parsed = service.clock()
-        response = await model.infer(decoded, call.received, call.peer, hop=HOP_HEADER in call.metadata)
+        authorization = call.metadata.get(AUTHORIZATION) if service.guard is not None else None
+        hop = HOP_HEADER in call.metadata
+        response = await model.infer(decoded, call.received, call.peer, hop=hop, authorization=authorization)
         delivered = service.clock()
         answer = codec.encode(response, decoded)
         check_answer(answer.ByteSize(), model.max_body_bytes)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
+from tidegate_runtime.access.guard import AUTHORIZATION
 from tidegate_runtime.batching.tickets import Outputs, Ticket
 from tidegate_runtime.errors import DeadlineExceeded, Overloaded, RuntimeFault
 from tidegate_runtime.metrics import ModelMetrics
@@ -85,6 +86,8 @@ class Submission:
                 raise
             ticket.trace = self._trace
             ticket.hop = HOP_HEADER in call.metadata
+            if service.guard is not None:
+                ticket.authorization = call.metadata.get(AUTHORIZATION)
             self._parsed = ticket.arrived
             learn(self._infer, self._model)
         except Exception as error:

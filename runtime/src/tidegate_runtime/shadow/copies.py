@@ -1,7 +1,7 @@
 """Copies on their way: what each holds, and how many may wait, which is bounded before anybody is delayed."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -34,6 +34,8 @@ class Copy:
     size: int
     timeout_seconds: float
     figures: ShadowFigures
+    authorization: str | None = field(default=None, repr=False)
+    """What the request showed, where that was asked for: the canary asks, too."""
 
 
 class Waiting:

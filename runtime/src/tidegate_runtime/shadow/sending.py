@@ -122,6 +122,8 @@ async def _compared(copy: Copy, pod: Asking) -> dict[str, Difference]:
         # How long the canary takes for a copy says nothing of how long its callers will wait.
         ROUTE_HEADER.encode(): ROUTED_BY_MATCH.encode(),
     }
+    if copy.authorization is not None:
+        headers[b"authorization"] = copy.authorization.encode("latin-1")
     size = sum([tensor.array.nbytes for tensor in copy.outputs])
     async with asyncio.timeout(copy.timeout_seconds):
         answer = await pod.ask(b"POST", copy.path, headers.items(), body.parts, 2 * copy.size + SPARE_BYTES)

@@ -49,7 +49,7 @@ class Tap:
         while position < count:
             ticket = tickets[position]
             if ticket.state == RAN and not ticket.hop and ticket.feeds is not None:
-                chosen.append(Chosen(position, ticket.feeds, ticket.size))
+                chosen.append(Chosen(position, ticket.feeds, ticket.size, ticket.authorization))
             position += 1 + self._gap()
         self._passed = position - count
         return chosen
@@ -76,6 +76,7 @@ class Tap:
             size,
             self._timeout_seconds,
             self._figures,
+            chosen.authorization,
         )
 
     def _gap(self) -> int:

@@ -13,6 +13,7 @@ from tidegate_runtime.administration import Administration
 from tidegate_runtime.errors import InvalidRequest
 from tidegate_runtime.hosting import refuse_overrides
 from tidegate_runtime.service import Service
+from tidegate_runtime.web.access import tenant_of
 from tidegate_runtime.web.body import JSON, read_object
 from tidegate_runtime.web.shared_memory import cuda_shared_memory, system_shared_memory
 
@@ -40,7 +41,8 @@ def _repository(administered: Administration) -> APIRouter:
         ready = body.get("ready", False)
         if not isinstance(ready, bool):
             raise InvalidRequest('"ready" must be true or false')
-        return _json(await administered.index(ready=ready))
+        listed, tenant = await administered.index(ready=ready), tenant_of(request)
+        return _json([entry for entry in listed if tenant.may(entry["name"])])
 
     @router.post("/repository/models/{name}/load")
     @router.post("/repository/{repository}/models/{name}/load")

@@ -40,7 +40,8 @@ class AnswerHeads:
             return [JSON, *((name.encode(), value.encode()) for name, value in fault_headers(fault).items())]
 
         status = fault.http_status
-        return self._kept(state, (status, fault.retry_after_seconds, fault.refusal), status, headers)
+        key = (status, fault.retry_after_seconds, fault.refusal, fault.challenge)
+        return self._kept(state, key, status, headers)
 
     def _kept(self, state: ServerState, key: object, status: int, headers: Callable[[], list[Header]]) -> bytes:
         if state.default_headers is not self._default_headers or len(self._heads) >= MAX_HEADS:

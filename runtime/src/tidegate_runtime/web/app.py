@@ -13,6 +13,7 @@ from tidegate_runtime.protocol import v2_request, v2_response
 from tidegate_runtime.served_model import ServedModel
 from tidegate_runtime.service import Service
 from tidegate_runtime.web import faults
+from tidegate_runtime.web.access import for_administrators, for_tenants, permit, shown
 from tidegate_runtime.web.administration import administration
 from tidegate_runtime.web.body import media_of, read_body, response_of, unless_client_leaves
 from tidegate_runtime.web.connect import connect_routes
@@ -26,14 +27,14 @@ from tidegate_runtime.web.v1 import v1_routes
 def create_app(service: Service, administered: Administration | None = None) -> FastAPI:
     """The application of the data port. It has no middleware: what must hold on every way in is in the service.
 
-    With what may be `administered`, administrative methods are served here, too.
+    With what may be `administered`, administrative methods are served here, too. What a guard asks, it asks here.
     """
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.include_router(_health(service, administrative=administered is not None))
-    app.include_router(model_facts(service))
+    app.include_router(model_facts(service), dependencies=for_tenants(service.guard))
     app.include_router(_models(service))
     if administered is not None:
-        app.include_router(administration(service, administered))
+        app.include_router(administration(service, administered), dependencies=for_administrators(service.guard))
     app.include_router(v1_routes(service))
     app.include_router(connect_routes(service))
     faults.install(app)
@@ -52,7 +53,8 @@ def _health(service: Service, *, administrative: bool) -> APIRouter:
         return _json({"ready": True}) if service.ready else not_ready(service)
 
     @router.get("/v2")
-    async def server() -> Response:
+    async def server(request: Request) -> Response:
+        permit(service.guard, request)
         names = extensions(service, administrative=administrative)
         return _json({"name": SERVER_NAME, "version": __version__, "extensions": names})
 
@@ -69,7 +71,8 @@ def _models(service: Service) -> APIRouter:
 
     @router.get("/ready")
     @router.get("/versions/{version}/ready")
-    async def ready(name: str, version: str | None = None) -> Response:
+    async def ready(request: Request, name: str, version: str | None = None) -> Response:
+        permit(service.guard, request, name)
         model = service.model(name, version)
         return not_ready(service) if service.draining else _json({"name": model.name, "ready": True})
 
@@ -82,6 +85,7 @@ def _models(service: Service) -> APIRouter:
 
 
 async def _infer(service: Service, request: Request, name: str, version: str | None) -> Response:
+    service.admit(shown(service.guard, request), name, version)
     with service.model(name, version).held() as model:
         return await _inferred(service, request, model)
 
@@ -95,8 +99,9 @@ async def _inferred(service: Service, request: Request, model: ServedModel) -> R
         return handed
     decoded = v2_request.decode(body, media.json_length, model.signature.inputs)
     parsed = service.clock()
-    hop = HOP_HEADER in request.headers
-    answer = await unless_client_leaves(request, model.infer(decoded, received, request.client, hop=hop))
+    hop, authorization = HOP_HEADER in request.headers, shown(service.guard, request)
+    work = model.infer(decoded, received, request.client, hop=hop, authorization=authorization)
+    answer = await unless_client_leaves(request, work)
     delivered = service.clock()
     encoded = v2_response.encode(answer, decoded)
     response = await response_of(encoded, request.headers.get("accept-encoding"))

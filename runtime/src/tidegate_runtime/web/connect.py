@@ -16,12 +16,15 @@ from tidegate_runtime.rpc.call import Call, status_of
 from tidegate_runtime.rpc.handed_call import MEDIA_TYPE, PATH, TIMEOUT_HEADER
 from tidegate_runtime.rpc.servicer import Servicer
 from tidegate_runtime.service import Service
+from tidegate_runtime.web.access import permit
 from tidegate_runtime.web.body import ClientGone, read_body, unless_client_leaves
 
 _HTTP_STATUS: Final = {
     "CANCELLED": 499,
     "INVALID_ARGUMENT": 400,
     "DEADLINE_EXCEEDED": 504,
+    "UNAUTHENTICATED": 401,
+    "PERMISSION_DENIED": 403,
     "NOT_FOUND": 404,
     "ALREADY_EXISTS": 409,
     "RESOURCE_EXHAUSTED": 429,
@@ -40,6 +43,7 @@ def connect_routes(service: Service) -> APIRouter:
     @router.post(PATH)
     async def infer(request: Request) -> Response:
         try:
+            permit(service.guard, request)
             message = await _message(service, request)
             headers = dict(request.headers)
             call = Call(service.clock(), seconds_of(headers), headers, request.client)

@@ -4,10 +4,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from tidegate_runtime.describing import configuration, metadata, statistics_of
 from tidegate_runtime.service import Service
+from tidegate_runtime.web.access import tenant_of
 from tidegate_runtime.web.body import JSON
 
 
@@ -16,12 +17,13 @@ def model_facts(service: Service) -> APIRouter:
     router = APIRouter(prefix="/v2/models")
 
     @router.get("")
-    async def models() -> Response:
-        return _json({"models": service.names()})
+    async def models(request: Request) -> Response:
+        return _json({"models": [*filter(tenant_of(request).may, service.names())]})
 
     @router.get("/stats")
-    async def all_statistics() -> Response:
-        return _json(await statistics_of(service, "", None, datetime.now(UTC).timestamp()))
+    async def all_statistics(request: Request) -> Response:
+        now = datetime.now(UTC).timestamp()
+        return _json(await statistics_of(service, "", None, now, tenant_of(request).may))
 
     @router.get("/{name}")
     @router.get("/{name}/versions/{version}")

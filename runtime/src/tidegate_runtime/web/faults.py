@@ -26,10 +26,12 @@ def error_response(status: int, message: str, headers: Mapping[str, str] | None 
 
 
 def fault_headers(fault: RuntimeFault) -> dict[str, str]:
-    """`Retry-After` where it helps to come back, and a reason where load is refused."""
+    """`Retry-After` where it helps to come back, a reason where load is refused, and what a caller has to show."""
     headers = {} if fault.retry_after_seconds is None else {"retry-after": str(fault.retry_after_seconds)}
     if fault.refusal is not None:
         headers[REFUSED_HEADER.lower()] = fault.refusal
+    if fault.challenge is not None:
+        headers["www-authenticate"] = fault.challenge
     return headers
 
 

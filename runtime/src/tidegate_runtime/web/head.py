@@ -1,7 +1,7 @@
 """The heads of hot requests: which are of the common form, and how one that repeats another is recognised. Pure."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
 from tidegate_runtime.naming import HOP_HEADER, ROUTE_HEADER, ROUTED_BY_MATCH
@@ -51,6 +51,10 @@ class Head(NamedTuple):
     """Whether another server has sent the request on."""
     given: Sequence[Header] = ()
     """The headers as they came."""
+    admit: Callable[[], None] | None = None
+    """Lets each request with this head in, or raises any `RuntimeFault`; None: whoever sends it."""
+    authorization: str | None = None
+    """What it shows for that."""
 
 
 class _Bounded(Protocol):

@@ -5,6 +5,7 @@ everything. Both use the same service, codecs, faults and counts; docs/runtime.m
 """
 
 import asyncio
+from functools import partial
 from math import inf
 from typing import Any, cast
 
@@ -169,7 +170,26 @@ class HotConnection(BoundedHttpProtocol):
         )
 
     def _hot_head(self) -> Head | MessageHead | None:
-        """What the head says if it is of the common form, for a model that is served."""
+        """What the head says if it is of the common form, for a model that is served, and its sender may ask for it.
+
+        Others are refused on the cold way, where a body isn't waited for. They go there alike whether or not there is
+        such a model, so that how long a refusal takes doesn't tell.
+        """
+        service = self.service
+        if service.guard is None:
+            return self._common_head()
+        authorization = _text(dict(self.headers).get(b"authorization"))
+        tenant = service.guard.find(authorization)
+        model = service.infer_paths.get(self.url)
+        if tenant is None or not (self.url == MESSAGE_PATH or tenant.may(model.name if model is not None else "")):
+            return None
+        head = self._common_head()
+        if not isinstance(head, Head):
+            return head
+        admit = partial(service.admit, authorization, head.model.name, head.model.version)
+        return head._replace(admit=admit, authorization=authorization)
+
+    def _common_head(self) -> Head | MessageHead | None:
         model = self.service.infer_paths.get(self.url)
         messages = self.messages if self.url == MESSAGE_PATH else None
         hot = model is not None or messages is not None
@@ -180,6 +200,10 @@ class HotConnection(BoundedHttpProtocol):
             return message_head(self.headers, messages, keep_alive=keep_alive)
         assert model is not None
         return common_head(self.url, self.headers, model, keep_alive)
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("latin-1")
 
 
 def protocol_class(service: Service, base: type[HotConnection] = HotConnection) -> type[asyncio.Protocol]:

@@ -30,6 +30,9 @@ class HotCall(HotAnswer):
     def arrive(self) -> None:
         """Has the request, whose body is whole, answered."""
         self.received = self.clock()
+        admit = self.head.admit
+        if admit is not None and not self._admitted(admit):
+            return
         handing = self.head.model.handing
         if handing is None or not hand_over(self, handing):
             self.go_on()
@@ -37,12 +40,22 @@ class HotCall(HotAnswer):
     def go_on(self) -> None:
         """Has it answered here, with others that the loop reads in the same turn.
 
-        One that goes no further goes by itself where others do: it is told apart by its ticket.
+        Where some are copied, one that goes no further goes by itself, and one whose copy has to show a token: both are
+        told apart by their tickets.
         """
-        if self.head.hop and self.head.model.copied:
+        head = self.head
+        if head.model.copied and (head.hop or head.authorization is not None):
             self.take()
         else:
             self.turn.join(self)
+
+    def _admitted(self, admit: Callable[[], None]) -> bool:
+        try:
+            admit()
+        except RuntimeFault as fault:
+            self.refuse(fault)
+            return False
+        return True
 
     def find(self) -> Known | None:
         """Its layout and numbers, if it repeats an earlier one but for these."""
@@ -119,6 +132,7 @@ class HotCall(HotAnswer):
         self.ticket = ticket
         self.parsed = ticket.arrived
         ticket.hop = self.head.hop
+        ticket.authorization = self.head.authorization
         if self.form is not None:
             ticket.taker = self
 

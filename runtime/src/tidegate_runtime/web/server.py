@@ -12,9 +12,15 @@ import os
 import resource
 import socket
 import sys
+from collections.abc import Sequence
 from typing import Final
 
+from prometheus_client.registry import Collector
+
 from tidegate_numbers import Reader, Unavailable
+from tidegate_runtime.access.guard import Guard
+from tidegate_runtime.access.tenants import Tenants
+from tidegate_runtime.access.tenants_file import TenantsFile, wall_seconds
 from tidegate_runtime.administration import Administered
 from tidegate_runtime.collecting import freeze
 from tidegate_runtime.hosting import Host
@@ -49,6 +55,7 @@ async def serve(settings: ServeSettings) -> None:
     # By default, 5 ms, the launch thread waits that long for the interpreter after a run while the loop is busy.
     sys.setswitchinterval(SWITCH_SECONDS)
     service = Service(settings.limits, on_stuck=_give_up)
+    tenants = _guarded(service, settings)
     if settings.shared_memory_bytes:
         service.regions = Regions(settings.shared_memory_bytes)
     store = open_store(settings.path, settings.name, settings.model_version)
@@ -67,18 +74,13 @@ async def serve(settings: ServeSettings) -> None:
         stop.listen()
         front = await _front(service, host, settings, data)
         host.changed, host.settled = front.readiness_changed, front.settled
+        following = _following(tenants, service, front)
         front_ends = front if isinstance(front, FrontEnds) else None
         # Front ends send their own; this process' sender, which has nothing to send, has checked that they can.
         traces = (front_ends or sender) if sender is not None else None
         share = RolloutShare.begun(service, settings.share_url, front.readiness_changed)
-        more = (
-            (ShadowCollector(share.shadowing, share.answers), HandoverCollector(share.handing_over))
-            if share is not None
-            else ()
-        )
-        admin_app = create_admin_app(
-            service, host, traces, triton=settings.triton_metrics, front_ends=front_ends, more=more
-        )
+        triton, more = settings.triton_metrics, _collectors(share)
+        admin_app = create_admin_app(service, host, traces, triton=triton, front_ends=front_ends, more=more)
         # Not the hot class: it would answer inference requests on this port, too.
         admin_class = bounded_class(lambda: service.draining)
         admin_server = HttpServer(admin_app, admin_class, admin, grace_seconds(settings))
@@ -93,6 +95,7 @@ async def serve(settings: ServeSettings) -> None:
                 await stop.drained(settings.drain_seconds)
         finally:
             service.begin_drain()
+            following.cancel()
             await front.close()
             await asyncio.gather(service.close(), host.close())
             await admin_server.close()
@@ -101,6 +104,36 @@ async def serve(settings: ServeSettings) -> None:
             if sender is not None:
                 await asyncio.to_thread(sender.close)
     logger.info("stopped")
+
+
+def _guarded(service: Service, settings: ServeSettings) -> TenantsFile | None:
+    """The file by which the service asks callers for tokens from here on; None: it doesn't. Raises `StartupFailure`."""
+    if settings.tenants_file is None:
+        return None
+    file = TenantsFile(settings.tenants_file)
+    service.guard = Guard(file.tenants, service.clock, wall_seconds)
+    return file
+
+
+def _following(file: TenantsFile | None, service: Service, front: Front) -> "asyncio.Task[None]":
+    """Has all go by the file as it changes, until it is cancelled."""
+
+    def changed(tenants: Tenants) -> None:
+        assert service.guard is not None
+        service.guard.replace(tenants)
+        front.readiness_changed()
+
+    async def follow() -> None:
+        if file is not None:
+            await file.follow(changed)
+
+    return asyncio.create_task(follow(), name="tenants")
+
+
+def _collectors(share: RolloutShare | None) -> Sequence[Collector]:
+    if share is None:
+        return ()
+    return ShadowCollector(share.shadowing, share.answers), HandoverCollector(share.handing_over)
 
 
 def _tell_how_numbers_are_read() -> None:

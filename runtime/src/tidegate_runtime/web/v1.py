@@ -9,6 +9,7 @@ from tidegate_runtime.protocol import v1_json
 from tidegate_runtime.protocol.v2_response import Encoded
 from tidegate_runtime.served_model import ServedModel
 from tidegate_runtime.service import Service
+from tidegate_runtime.web.access import permit, shown
 from tidegate_runtime.web.body import JSON, media_of, read_body, response_of, unless_client_leaves
 from tidegate_runtime.web.counting import counted, note_served
 from tidegate_runtime.web.handed_request import handed_over
@@ -19,8 +20,9 @@ def v1_routes(service: Service) -> APIRouter:
     router = APIRouter(prefix="/v1/models")
 
     @router.get("")
-    async def models() -> Response:
-        return Response(orjson.dumps({"models": service.names()}), media_type=JSON)
+    async def models(request: Request) -> Response:
+        tenant = permit(service.guard, request)
+        return Response(orjson.dumps({"models": [*filter(tenant.may, service.names())]}), media_type=JSON)
 
     # Before the next, which matches their paths, too, and would say that they allow GET alone.
     @router.post("/{name}:predict")
@@ -29,7 +31,8 @@ def v1_routes(service: Service) -> APIRouter:
         return await counted(service, request, name, version, _predict(service, request, name, version))
 
     @router.get("/{name}")
-    async def ready(name: str) -> Response:
+    async def ready(request: Request, name: str) -> Response:
+        permit(service.guard, request, name)
         model = service.model(name, None)
         ready = not service.draining
         return Response(orjson.dumps({"name": model.name, "ready": ready}), 200 if ready else 503, media_type=JSON)
@@ -38,6 +41,7 @@ def v1_routes(service: Service) -> APIRouter:
 
 
 async def _predict(service: Service, request: Request, name: str, version: str | None) -> Response:
+    service.admit(shown(service.guard, request), name, version)
     with service.model(name, version).held() as model:
         return await _predicted(service, request, model)
 
@@ -53,8 +57,9 @@ async def _predicted(service: Service, request: Request, model: ServedModel) -> 
         return handed
     decoded = v1_json.decode(body, model.signature.inputs)
     parsed = service.clock()
-    hop = HOP_HEADER in request.headers
-    answer = await unless_client_leaves(request, model.infer(decoded.infer, received, request.client, hop=hop))
+    hop, authorization = HOP_HEADER in request.headers, shown(service.guard, request)
+    work = model.infer(decoded.infer, received, request.client, hop=hop, authorization=authorization)
+    answer = await unless_client_leaves(request, work)
     delivered = service.clock()
     encoded = Encoded([v1_json.encode(answer, decoded.rows)])
     response = await response_of(encoded, request.headers.get("accept-encoding"))

@@ -13,6 +13,9 @@ from collections.abc import Sequence
 import orjson
 
 from tidegate_runtime import logs
+from tidegate_runtime.access.guard import Guard
+from tidegate_runtime.access.tenants import Tenants
+from tidegate_runtime.access.tenants_file import wall_seconds
 from tidegate_runtime.collecting import freeze
 from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.model.child.spawned import detach_from_terminal
@@ -71,6 +74,7 @@ class _FrontEnd:
     def __init__(self, settings: ServeSettings, line: socket.socket) -> None:
         self.told = asyncio.Event()
         self.doors: Doors | None = None
+        self._workers = settings.workers
         self.uplink = uplink = Uplink(line, timed=bool(settings.trace_endpoint))
         self.service = Mirror(settings.limits, uplink, uplink.let_go)
         self.service.gather = self._gather
@@ -84,10 +88,20 @@ class _FrontEnd:
 
     def _show(self, snapshot: Snapshot) -> None:
         logs.set_levels(snapshot.log_levels)
+        if snapshot.tenants is not None:
+            self._guard(snapshot.tenants)
         self.service.show(snapshot, self.uplink.handed)
         if self.doors is not None:
             self.doors.readiness_changed()
         self.told.set()
+
+    def _guard(self, tenants: Tenants) -> None:
+        """Each front end lets in an equal part of what a tenant may send, so that all of them let in no more."""
+        service = self.service
+        if service.guard is None:
+            service.guard = Guard(tenants, service.clock, wall_seconds, 1 / self._workers)
+        elif tenants != service.guard.tenants:
+            service.guard.replace(tenants)
 
     def _counted(self) -> Sequence[ModelMetrics]:
         return [known.metrics for known in self.service.index()]

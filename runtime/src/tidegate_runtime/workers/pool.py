@@ -220,11 +220,12 @@ class FrontEnds:
     def _all_told(self) -> tuple[dict[int, ServedModel], bytes, dict[int, int]]:
         """What `Link.tell` takes."""
         regions, tracer, number_of = self._service.regions, self._service.tracer, self._numbers.of
+        tenants = self._service.guard.tenants if self._service.guard is not None else None
         known = [] if regions is None else list(regions.known().values())
         handed = {number_of(segment): segment.descriptor for _, segment in known}
         snapshot, models = self._snapshot()
         shared = tuple([(number_of(segment), region) for region, segment in known])
-        snapshot = replace(snapshot, regions=shared, log_levels=logs.levels())
+        snapshot = replace(snapshot, regions=shared, log_levels=logs.levels(), tenants=tenants)
         if tracer is not None:
             budgets = {whose: budget for whose, budget in tracer.budgets.items() if isinstance(budget, Budget)}
             handed |= {number_of(budget): budget.descriptor for budget in budgets.values()}

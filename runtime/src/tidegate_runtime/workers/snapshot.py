@@ -8,6 +8,7 @@ import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from tidegate_runtime.access.tenants import Tenants
 from tidegate_runtime.model.batchability import Verdict
 from tidegate_runtime.model.signature import Signature
 from tidegate_runtime.model.triton_config import ModelConfig
@@ -55,6 +56,8 @@ class Snapshot:
     """Which requests are recorded; None where none can be."""
     budgets: tuple[tuple[str, int], ...] = ()
     """Where they are counted, by whose count, with the number under which each `Budget` was handed over."""
+    tenants: Tenants | None = None
+    """Whose tokens are good; None where nobody is asked for one."""
     log_levels: Mapping[str, bool | int] = field(default_factory=dict)
     """What is logged, where that is told."""
 

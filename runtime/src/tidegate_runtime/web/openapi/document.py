@@ -24,7 +24,9 @@ Operation = dict[str, Any]
 Paths = dict[str, dict[str, Any]]
 
 BODY: Final = (400, 408, 413)
-INFERENCE: Final = (*BODY, 404, 415, 429, 500, 503, 504)
+TENANTS: Final = (401, 403)
+"""What is asked of callers with `--tenants-file`."""
+INFERENCE: Final = (*BODY, *TENANTS, 404, 415, 429, 500, 503, 504)
 """What a request with a body, and one for an inference, may be refused with."""
 
 _MODEL: Final = "/v2/models/{name}"
@@ -33,17 +35,20 @@ _NAMES: Final = ("name", "version", "repository", "region")
 
 _MEANINGS: Final[Mapping[int, str]] = {
     400: "not a request that can be answered; the message names the place, what was found, and the limit",
+    401: "the caller shows no token that is good here; with tenants alone",
+    403: "its token isn't for that model, whether or not there is one; with tenants alone",
     404: "no such model or version",
     408: "the request did not arrive in time",
     413: "the body is over the server's bound, packed or not",
     415: "the body's type or encoding is none that is served",
-    429: "the load of the moment forbids it",
+    429: "the load of the moment forbids it, or the tenant has sent as much as it may",
     501: "this server doesn't serve it; the message says how it would",
     500: "the engine failed, or a bug; the server's log says more",
     503: "the model is loading or was unloaded, or the server is shutting down",
     504: "no answer within the request's time",
 }
 _RETRY: Final = {"Retry-After": {"schema": COUNT, "description": "seconds", "required": True}}
+_CHALLENGE: Final = {"WWW-Authenticate": {"schema": STRING, "required": True}}
 _REFUSED: Final = {REFUSED_HEADER: {"schema": STRING, "description": "why, in one word", "required": True}}
 
 
@@ -86,6 +91,9 @@ def _data() -> Paths:
     paths["/v2/models"] = {"get": _answers("The names of all models", "Names")}
     paths["/v2/models/stats"] = {"get": _answers("The statistics of all models", "ModelStatistics")}
     for path, item in paths.items():
+        if path not in {LIVE_PATH, READY_PATH}:
+            for operation in item.values():
+                operation["responses"] = dict(map(_refusal, TENANTS)) | operation["responses"]
         facts = path.endswith(("/config", "/stats")) or path in {_MODEL, _VERSION, "/v2/models"}
         _complete(path, item, both if facts else [data])
     return paths
@@ -192,7 +200,7 @@ def _refusal(status: int) -> tuple[str, Operation]:
         "description": _MEANINGS.get(status, HTTPStatus(status).phrase),
         "content": {JSON: {"schema": ref("Error")}},
     }
-    headers = _RETRY | _REFUSED if status == 429 else {}
+    headers = _RETRY | _REFUSED if status == 429 else _CHALLENGE if status == 401 else {}
     return str(status), described | ({"headers": headers} if headers else {})
 
 
