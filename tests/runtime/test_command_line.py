@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tidegate_runtime.combinations import share_refusal
+from tidegate_runtime.combinations import combination_refusal, share_refusal
 from tidegate_runtime.errors import StartupFailure
-from tidegate_runtime.naming import Reason
+from tidegate_runtime.naming import GrpcTransport, Reason
 from tidegate_runtime.termination import MAX_BYTES, message
 
 HEAVY = ("fastapi", "numpy", "onnx", "onnxruntime", "prometheus_client", "pydantic", "starlette", "uvicorn")
@@ -63,6 +63,12 @@ SHARE = "http://xds:18000/v1/share/ml/churn-6f3c9d1a"
 def test_a_share_that_cant_be_asked_for_is_refused(url: str, workers: int, tls: bool, said: str | None) -> None:
     refusal = share_refusal(url, workers, tls=tls)
     assert refusal is None if said is None else said in (refusal or "")
+
+
+def test_regions_of_shared_memory_which_have_no_owner_are_refused_beside_tenants() -> None:
+    refusal = combination_refusal(1, 8081, GrpcTransport.NGHTTP2, 1024, Path("tenants.json"))
+    assert "--shared-memory-bytes, or --tenants-file" in (refusal or "")
+    assert combination_refusal(1, 8081, GrpcTransport.NGHTTP2, 0, Path("tenants.json")) is None
 
 
 def test_fetch_brings_the_model(tmp_path: Path) -> None:
