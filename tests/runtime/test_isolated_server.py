@@ -14,6 +14,7 @@ import httpx2
 import onnx
 import pytest
 
+from .stored_models import Repository, index, post, times, until
 from .under_way import under_way
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio]
@@ -182,6 +183,20 @@ async def test_a_model_that_is_refused_ends_the_server_with_the_childs_reason(
     with serve(tmp_path / "m.onnx", "--isolate", wait=False) as process:
         assert await asyncio.to_thread(process.popen.wait, PATIENCE_SECONDS) == 1
         assert json.loads(process.termination_log.read_text())["reason"] == "ModelInvalid"
+
+
+async def test_a_load_that_fails_at_its_second_version_leaves_no_process_behind(
+    hosted: Callable[..., Any], repository: Repository
+) -> None:
+    with hosted("--isolate") as process:
+        before = children_of(process.popen.pid)
+        repository.put("new", 1, times(2), "version_policy { all {} }")
+        repository.put("new", 2, b"broken")
+        answer = await asyncio.to_thread(post, process, "/v2/repository/models/new/load")
+        assert (answer.status_code, "not a valid ONNX model" in answer.text) == (400, True)
+        assert index(process)["new", "1"][0] == "UNAVAILABLE"
+        assert len(before) == 2
+        await asyncio.to_thread(until, lambda: children_of(process.popen.pid) == before)
 
 
 async def test_a_signal_while_the_child_loads_ends_both(serve: Callable[..., Any], endless: onnx.ModelProto) -> None:

@@ -126,7 +126,7 @@ class Host:
             service.expect(name, placed.version, self._site.device(placed))
         self.changed()
         try:
-            fresh = [await self._site.bring(placed) for placed in wanted]
+            fresh = await self._site.bring_all(wanted)
         except Exception as error:
             broken = error if isinstance(error, StartupFailure) else None
             for placed in wanted:

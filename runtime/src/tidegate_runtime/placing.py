@@ -86,6 +86,19 @@ class Site:
             return await self._isolated(placed)
         return await self.aside(self._opened, placed)
 
+    async def bring_all(self, wanted: list[Placed]) -> list[tuple[Loaded, Limits]]:
+        """All of them, or none: if one can't be had, those before it are let go. Raises as `bring` does."""
+        brought: list[tuple[Loaded, Limits]] = []
+        try:
+            for placed in wanted:
+                brought.append(await self.bring(placed))
+        except BaseException:
+            for loaded, _ in brought:
+                if loaded.drop is not None:
+                    loaded.drop()
+            raise
+        return brought
+
     async def _isolated(self, placed: Placed) -> tuple[Loaded, Limits]:
         placement, config = self._placement, placed.config
         limits = own_limits(self._limits, placed)
