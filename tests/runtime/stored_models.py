@@ -1,5 +1,6 @@
 """A model repository on disk, and how a runtime that serves it is asked."""
 
+import json
 import shutil
 import time
 from collections.abc import Callable
@@ -64,3 +65,9 @@ def until(condition: Callable[[], bool]) -> None:
     end = time.monotonic() + SECONDS
     while not condition():
         assert time.monotonic() < end, "it never came true"
+
+
+def logged(process: Any, message: str) -> list[dict[str, Any]]:
+    """The log's lines with that message; that all lines are JSON is part of what is tested."""
+    lines = [json.loads(line) for line in process.log.read_text().splitlines()]
+    return [line for line in lines if line["message"] == message]

@@ -11,22 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import numpy as np
 import onnx
 import pytest
+from onnx import helper, numpy_helper
 
-from .stored_models import Repository, index, post, times, until
+from .stored_models import Repository, index, logged, post, times, until
 from .under_way import under_way
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio]
 
 PATIENCE_SECONDS = 60.0
 BODY = {"inputs": [{"name": "x", "shape": [1, 4], "datatype": "FP32", "data": [1, 2, 3, 4]}]}
-
-
-def logged(process: Any, message: str) -> list[dict[str, Any]]:
-    """The log's lines with that message; that all lines are JSON is part of what is tested."""
-    lines = [json.loads(line) for line in process.log.read_text().splitlines()]
-    return [line for line in lines if line["message"] == message]
 
 
 def child_of(process: Any) -> int:
@@ -183,6 +179,23 @@ async def test_a_model_that_is_refused_ends_the_server_with_the_childs_reason(
     with serve(tmp_path / "m.onnx", "--isolate", wait=False) as process:
         assert await asyncio.to_thread(process.popen.wait, PATIENCE_SECONDS) == 1
         assert json.loads(process.termination_log.read_text())["reason"] == "ModelInvalid"
+
+
+async def test_an_engine_that_fails_for_good_during_the_start_of_others_ends_the_server(
+    hosted: Callable[..., Any], repository: Repository, slow: onnx.ModelProto
+) -> None:
+    # Never fewer steps than take half a second, so that all the runs of its start take a few.
+    slow.graph.initializer.append(numpy_helper.from_array(np.array(500_000), "many"))
+    slow.graph.node[0].input[0] = "steps"
+    slow.graph.node.insert(0, helper.make_node("Max", ["n", "many"], ["steps"]))
+    repository.put("slow", 1, slow)
+    with hosted("--isolate", wait=False) as process:
+        await asyncio.to_thread(until, lambda: [line["model"] for line in logged(process, "ready")] == ["double"])
+        repository.remove("double")
+        os.kill(child_of(process), signal.SIGKILL)
+        await asyncio.to_thread(until, lambda: len(logged(process, "ready")) == 3)
+        assert await asyncio.to_thread(process.popen.wait, PATIENCE_SECONDS) == 1
+        assert json.loads(process.termination_log.read_text())["reason"] == "ModelNotFound"
 
 
 async def test_a_load_that_fails_at_its_second_version_leaves_no_process_behind(

@@ -21,7 +21,8 @@ class EngineProcesses:
         self._let_go = let_go
         self._children: list[ChildEngine] = []
         self._watching: set[asyncio.Task[None]] = set()
-        self._broken: asyncio.Future[None] | None = None
+        self._failure: StartupFailure | OSError | None = None
+        self._failed = asyncio.Event()
 
     @property
     def pid(self) -> int:
@@ -34,9 +35,13 @@ class EngineProcesses:
         return sum(child.restarts for child in self._children)
 
     async def failed(self) -> None:
-        """Waits for what no new process can mend, and raises it: `StartupFailure` or `OSError`."""
-        self._broken = self._broken or asyncio.get_running_loop().create_future()
-        await self._broken
+        """Waits for what no new process can mend, and raises it: `StartupFailure` or `OSError`.
+
+        At once, if it has come to that before, as while other models were still being loaded.
+        """
+        await self._failed.wait()
+        assert self._failure is not None
+        raise self._failure
 
     async def load(self, task: LoadTask, config: ModelConfig | None) -> Loaded:
         """The model, warm, in a process of its own. Raises `StartupFailure`, or `OSError` if none can be started."""
@@ -76,8 +81,8 @@ class EngineProcesses:
             try:
                 await child.failed()
             except (StartupFailure, OSError) as failure:
-                if self._broken is not None and not self._broken.done():
-                    self._broken.set_exception(failure)
+                self._failure = self._failure or failure
+                self._failed.set()
 
         task = asyncio.create_task(told())
         self._watching.add(task)
