@@ -11,7 +11,7 @@ import onnx
 import orjson
 import pytest
 
-from .stored_models import SECONDS, Repository, body, first, index, post, times, until
+from .stored_models import SECONDS, Repository, body, first, index, logged, post, times, until
 from .under_way import under_way
 
 pytestmark = pytest.mark.integration
@@ -84,6 +84,35 @@ def test_a_repository_with_a_model_that_cannot_be_served_ends_the_process_naming
     with hosted(wait=False) as process:
         assert process.popen.wait(SECONDS) == 1
         assert said in process.termination_log.read_text()
+
+
+def test_a_repository_laid_out_by_kubernetes_starts(serve: Callable[..., Any], repository: Repository) -> None:
+    volume = repository.root.parent / "volume"
+    (volume / "lost+found").mkdir(parents=True)
+    repository.root.rename(volume / "..2026_11_30")
+    (volume / "..data").symlink_to("..2026_11_30")
+    for name in ("double", "triple"):
+        (volume / name).symlink_to(f"..data/{name}")
+    (volume / "README.md").touch()
+    with serve(volume, "--no-vetting") as process:
+        assert index(process) == {("double", "1"): ("READY", ""), ("triple", "3"): ("READY", "")}
+        told = {line["entry"]: line["reason"] for line in logged(process, "no model")}
+        assert set(told) == {"..2026_11_30", "..data", "README.md", "lost+found"}
+        assert told["lost+found"] == '"lost+found" has no version'
+
+
+def test_a_version_that_is_left_out_is_told_with_its_reason(hosted: Callable[..., Any], repository: Repository) -> None:
+    (repository.root / "double" / "2").mkdir()
+    with hosted() as process:
+        why = "has no model.onnx inside the repository"
+        assert index(process)["double", "2"] == ("UNAVAILABLE", why)
+        assert index(process)["double", "1"] == ("READY", "")
+        assert ("double", "2") not in index(process, ready=True)
+        (told,) = logged(process, "no version")
+        assert (told["model"], told["entry"], told["reason"]) == ("double", "2", why)
+        repository.put("double", 2, times(20))
+        assert post(process, "/v2/repository/models/double/load").status_code == 200
+        until(lambda: index(process) == {("double", "2"): ("READY", ""), ("triple", "3"): ("READY", "")})
 
 
 async def test_a_swap_under_load_loses_no_request(

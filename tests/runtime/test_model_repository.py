@@ -144,6 +144,27 @@ def test_one_bad_model_does_not_keep_the_others_from_being_found(tmp_path: Path)
     assert "is no model's name" in reasons["odd name"]
 
 
+def test_only_a_directory_with_a_version_or_a_configuration_is_meant_to_be_a_model(tmp_path: Path) -> None:
+    files = ["a/1/model.onnx", "bad/1/", "odd/config.pbtxt", "docs/a.md", "README.md", "odd name/1/model.onnx"]
+    lay_out(tmp_path, files)
+    (tmp_path / "lost+found").mkdir(mode=0)  # of root alone, as ext4 makes it
+    meant = {entry.name: entry.meant for entry in read_repository(tmp_path).ignored}
+    assert meant == {
+        "README.md": False,
+        "bad": True,
+        "docs": False,
+        "lost+found": False,
+        "odd": True,
+        "odd name": False,
+    }
+
+
+def test_what_a_version_s_number_names_is_meant_to_be_one(tmp_path: Path) -> None:
+    lay_out(tmp_path / "m", ["1/model.onnx", "2/other.onnx", "v3/model.onnx", "labels.txt"])
+    ignored = read_stored_model(tmp_path, "m").ignored
+    assert {entry.name: entry.meant for entry in ignored} == {"2": True, "labels.txt": False, "v3": False}
+
+
 def test_a_root_that_is_not_there_is_not_found(tmp_path: Path) -> None:
     with pytest.raises(StartupFailure, match="absent can't be listed: No such file") as failure:
         read_repository(tmp_path / "absent")

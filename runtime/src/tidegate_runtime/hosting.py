@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from tidegate_runtime.errors import InvalidRequest, LoadFailed, NotFound, StartupFailure
 from tidegate_runtime.model.explanation import printable
 from tidegate_runtime.model.memory import available_bytes
-from tidegate_runtime.model.store import Store
+from tidegate_runtime.model.store import Store, Stored
 from tidegate_runtime.naming import Reason
 from tidegate_runtime.placing import Placement, Site
 from tidegate_runtime.service import Service, State, Version
@@ -92,21 +92,22 @@ class Host:
         await self.settled()
 
     async def index(self, *, ready: bool) -> list[dict[str, str]]:
-        """Name, version, state and reason of every version that is known, and of models that could be loaded.
+        """Name, version, state and reason of every version that is known, and of what the store has beside those.
 
         With `ready`, of those alone that are. Versions and reasons may be missing.
         """
         listed = [_listed(known) for known in self._service.index() if known.state is State.READY or not ready]
         if not ready:
             try:
-                stored = await self._site.aside(self._store.names)
+                stored = await self._site.aside(self._store.contents)
             except StartupFailure:
                 stored = []
-            known_names = set(self._service.names())
+            names = set(self._service.names())
+            versions = {(known.metrics.model, known.metrics.version) for known in self._service.index()}
             listed += [
-                {"name": name, "state": State.UNAVAILABLE.value, "reason": "not loaded"}
-                for name in stored
-                if name not in known_names
+                _unserved(each)
+                for each in stored
+                if (each.name not in names if each.version is None else (each.name, each.version) not in versions)
             ]
         return listed
 
@@ -196,6 +197,11 @@ def refuse_overrides(parameters: Iterable[str], *taken: str) -> None:
         if name not in taken:
             what = "the directory's own is used" if name == "config" or name.startswith("file:") else "unknown"
             raise InvalidRequest(f'parameter "{printable(name, 64)}" can\'t be honoured: {what}; leave it out')
+
+
+def _unserved(stored: Stored) -> dict[str, str]:
+    version = {} if stored.version is None else {"version": stored.version}
+    return {"name": stored.name} | version | {"state": State.UNAVAILABLE.value, "reason": stored.why}
 
 
 def _listed(known: Version) -> dict[str, str]:

@@ -3,6 +3,7 @@
 What is there is read into values; nothing is loaded. One model that can't be served doesn't keep the others from it.
 """
 
+import os
 import re
 import stat
 from collections.abc import Iterable
@@ -23,10 +24,15 @@ _VERSION: Final = re.compile(r"[1-9][0-9]{0,17}")
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """An entry of a directory that is not served, and why."""
+    """An entry of a directory that is not served, and why.
+
+    `meant` says that it looks like what is: a directory by a model's name with a version or a configuration in it, or
+    an entry by a version's number.
+    """
 
     name: str
     why: str
+    meant: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +70,7 @@ def read_repository(root: Path) -> Repository:
         try:
             models.append(read_stored_model(root, entry.name))
         except StartupFailure as failure:
-            ignored.append(Ignored(printable(entry.name, 128), failure.message))
+            ignored.append(Ignored(printable(entry.name, 128), failure.message, _meant_as_model(root, entry)))
     return Repository(tuple(models), tuple(ignored))
 
 
@@ -77,8 +83,9 @@ def read_stored_model(root: Path, name: str) -> StoredModel:
     directory = _inside(root, root / checked_name(name))
     if directory is None or not directory.is_dir():
         raise _missing(f'"{name}" is no directory of the repository')
-    config = _config(root, directory, name)
-    versions, ignored = _versions(root, _entries(directory))
+    entries = _entries(directory)
+    config = _config(root, directory, name) if any(entry.name == CONFIG_FILE for entry in entries) else None
+    versions, ignored = _versions(root, entries)
     policy = (config or ModelConfig()).versions
     absent = sorted(set(policy.specific) - {version.number for version in versions})
     if absent:
@@ -106,6 +113,17 @@ def version_number(name: str) -> int | None:
     return int(name) if _VERSION.fullmatch(name) else None
 
 
+def _meant_as_model(root: Path, entry: Path) -> bool:
+    directory = _inside(root, entry)
+    if directory is None or not _NAME.fullmatch(entry.name):
+        return False
+    try:
+        names = os.listdir(directory)
+    except OSError:  # a file, or a volume's lost+found
+        return False
+    return any(name == CONFIG_FILE or version_number(name) is not None for name in names)
+
+
 def _versions(root: Path, entries: Iterable[Path]) -> tuple[tuple[StoredVersion, ...], tuple[Ignored, ...]]:
     versions: list[StoredVersion] = []
     ignored: list[Ignored] = []
@@ -114,7 +132,7 @@ def _versions(root: Path, entries: Iterable[Path]) -> tuple[tuple[StoredVersion,
         if why is None:
             versions.append(StoredVersion(int(entry.name), entry))
         elif entry.name != CONFIG_FILE:
-            ignored.append(Ignored(printable(entry.name, 128), why))
+            ignored.append(Ignored(printable(entry.name, 128), why, version_number(entry.name) is not None))
     return tuple(sorted(versions, key=lambda version: version.number)), tuple(ignored)
 
 
@@ -133,11 +151,8 @@ def _unfit(root: Path, entry: Path) -> str | None:
     return None
 
 
-def _config(root: Path, directory: Path, name: str) -> ModelConfig | None:
-    place = directory / CONFIG_FILE
-    if not place.is_symlink() and not place.exists():
-        return None
-    file = _inside(root, place)
+def _config(root: Path, directory: Path, name: str) -> ModelConfig:
+    file = _inside(root, directory / CONFIG_FILE)
     try:
         if file is None or not stat.S_ISREG(file.stat().st_mode) or file.stat().st_size > MAX_CONFIG_BYTES:
             raise _invalid(f"must be a file inside the repository of at most {MAX_CONFIG_BYTES} bytes")

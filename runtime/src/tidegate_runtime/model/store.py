@@ -1,15 +1,18 @@
 """Where models come from: one file, or a repository of many. Read anew whenever something is to be loaded."""
 
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from tidegate_runtime.errors import StartupFailure
-from tidegate_runtime.model.explanation import printable
 from tidegate_runtime.model.files import find_model
-from tidegate_runtime.model.repository import Ignored, Repository, read_repository, read_stored_model
+from tidegate_runtime.model.repository import Ignored, read_repository, read_stored_model
 from tidegate_runtime.model.triton_config import ModelConfig
 from tidegate_runtime.naming import FETCHED_FILE, Reason
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,15 @@ class Placed:
         return (self.path.parent.parent / "config.pbtxt").read_text() if self.config is not None else None
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A model that is there, or, with a version, one that can't be served; `why` it isn't, unless it is."""
+
+    name: str
+    version: str | None = None
+    why: str = "not loaded"
+
+
 class Store(Protocol):
     """What there is to be served."""
 
@@ -35,8 +47,8 @@ class Store(Protocol):
     def find(self, name: str) -> list[Placed]:
         """The versions of one model that are to be served, at least one. Raises `StartupFailure`."""
 
-    def names(self) -> list[str]:
-        """Of all models that are there. Raises `StartupFailure`."""
+    def contents(self) -> list[Stored]:
+        """Every model, and what looks like a model or a version and can't be served. Raises `StartupFailure`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +69,9 @@ class SingleModel:
             raise StartupFailure(Reason.MODEL_NOT_FOUND, f'this server has one model alone, "{self.name}"')
         return self.all()
 
-    def names(self) -> list[str]:
-        """Its name."""
-        return [self.name]
+    def contents(self) -> list[Stored]:
+        """The one."""
+        return [Stored(self.name)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,29 +81,42 @@ class StoredModels:
     root: Path
 
     def all(self) -> list[Placed]:
-        """All models, with those of their versions that their policies choose."""
-        repository = self._read()
-        if repository.ignored:
-            odd = "; ".join(_shown(entry) for entry in repository.ignored[:5])
-            raise StartupFailure(Reason.MODEL_INVALID, f"the model repository: {odd}")
+        """All models, with those of their versions that their policies choose; what is left out is logged.
+
+        Raises `ModelInvalid` for a directory that is meant to be a model.
+        """
+        repository = read_repository(self.root)
+        meant = [entry for entry in repository.ignored if entry.meant]
+        if meant:
+            raise StartupFailure(Reason.MODEL_INVALID, f"the model repository: {_shown(meant)}")
         if not repository.models:
-            raise StartupFailure(Reason.MODEL_NOT_FOUND, "the model repository holds no model")
+            odd = _shown(repository.ignored)
+            raise StartupFailure(
+                Reason.MODEL_NOT_FOUND, f"the model repository holds no model{': ' if odd else ''}{odd}"
+            )
+        for entry in repository.ignored:
+            logger.info("no model", extra={"entry": entry.name, "reason": entry.why})
         return [placed for model in repository.models for placed in self.find(model.name)]
 
     def find(self, name: str) -> list[Placed]:
-        """The versions of one model that its policy chooses."""
+        """The versions of one model that its policy chooses; what else lies beside them is logged."""
         stored = read_stored_model(self.root, name)
+        for entry in stored.ignored:
+            level = logging.WARNING if entry.meant else logging.INFO
+            logger.log(level, "no version", extra={"model": name, "entry": entry.name, "reason": entry.why})
         return [
             Placed(name, str(version.number), version.directory / FETCHED_FILE, stored.config)
             for version in stored.wanted
         ]
 
-    def names(self) -> list[str]:
-        """Of all models that can be read."""
-        return [model.name for model in self._read().models]
-
-    def _read(self) -> Repository:
-        return read_repository(self.root)
+    def contents(self) -> list[Stored]:
+        """Every model, and what looks like a model or a version and can't be served."""
+        repository = read_repository(self.root)
+        return [
+            *(Stored(model.name) for model in repository.models),
+            *(Stored(each.name, odd.name, odd.why) for each in repository.models for odd in each.ignored if odd.meant),
+            *(Stored(odd.name, why=odd.why) for odd in repository.ignored if odd.meant),
+        ]
 
 
 def open_store(path: Path, name: str, version: str) -> Store:
@@ -108,8 +133,8 @@ def open_store(path: Path, name: str, version: str) -> Store:
     return SingleModel(path, name or find_model(path).stem, version)
 
 
-def _shown(entry: Ignored) -> str:
-    return f'"{printable(entry.name, 128)}": {entry.why}'
+def _shown(entries: Sequence[Ignored]) -> str:
+    return "; ".join(f'"{entry.name}": {entry.why}' for entry in entries[:5])
 
 
 def file_bytes(placed: Placed) -> int:
