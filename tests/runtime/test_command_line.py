@@ -18,12 +18,14 @@ from tidegate_runtime.termination import MAX_BYTES, message
 HEAVY = ("fastapi", "numpy", "onnx", "onnxruntime", "prometheus_client", "pydantic", "starlette", "uvicorn")
 
 
-def run(tmp_path: Path, *arguments: str, **environment: str) -> tuple[int, dict[str, str], str]:
-    """Exit code, termination message, log."""
+def run(
+    tmp_path: Path, *arguments: str, within: tuple[str, ...] = (), **environment: str
+) -> tuple[int, dict[str, str], str]:
+    """Exit code, termination message, log; of a command `within` another one that goes on with its arguments."""
     log = tmp_path / "termination"
     log.touch()
     result = subprocess.run(
-        [sys.executable, "-m", "tidegate_runtime", *arguments],
+        [*within, sys.executable, "-m", "tidegate_runtime", *arguments],
         env=os.environ | {"TIDEGATE_TERMINATION_LOG": str(log)} | environment,
         capture_output=True,
         text=True,
@@ -77,6 +79,16 @@ def test_fetch_brings_the_model(tmp_path: Path) -> None:
     assert (code, termination) == (0, {"sha256": hashlib.sha256(b"model").hexdigest()})
     assert (tmp_path / "to" / "model.onnx").read_bytes() == b"model"
     assert json.loads(log.splitlines()[-1])["message"] == "model fetched"
+
+
+def test_row_18_a_volume_that_is_full_at_the_last_byte_is_too_large_and_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a.onnx").write_bytes(bytes(2000))
+    full = ("sh", "-c", 'ulimit -f 1; exec "$@"', "sh")  # files of at most 512 bytes, or 1,024
+    uri = f"file://{tmp_path}/a.onnx"
+    code, termination, _ = run(tmp_path, "fetch", uri, str(tmp_path / "to"), within=full)
+    said = {"reason": "ModelTooLarge", "message": "the model can't be written: File too large"}
+    assert (code, termination) == (1, said)
+    assert list((tmp_path / "to").iterdir()) == []
 
 
 def test_fetch_takes_its_options_from_the_environment(tmp_path: Path) -> None:

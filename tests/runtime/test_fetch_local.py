@@ -1,3 +1,4 @@
+import os
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -39,6 +40,28 @@ def fetch(uri: str, claim: Path, to: Path) -> str:
 )
 def test_from_a_claim_comes(uri: str, content: str, claim: Path, tmp_path: Path) -> None:
     assert fetch(uri, claim, tmp_path / "to") == content
+
+
+@pytest.mark.parametrize(
+    ("blocks", "left", "fetched"),
+    [
+        pytest.param(10, 3, False, id="too small for it"),
+        pytest.param(10, 4, True, id="just large enough"),
+        pytest.param(0, 0, True, id="of a size that isn't told"),
+    ],
+)
+def test_row_18_a_volume_is(
+    blocks: int, left: int, fetched: bool, claim: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volume = os.statvfs_result((4, 4, blocks, blocks, left, 0, 0, 0, 0, 255))
+    monkeypatch.setattr(os, "statvfs", lambda _: volume)
+    if fetched:
+        assert fetch("pvc://models/v2", claim, tmp_path / "to") == "v2/other.onnx"
+        return
+    with pytest.raises(StartupFailure, match="the model has 13 bytes, its volume 12 left") as failure:
+        fetch("pvc://models/v2", claim, tmp_path / "to")
+    assert failure.value.reason == "ModelTooLarge"
+    assert not list(tmp_path.glob("to/*"))
 
 
 def test_from_a_file_uri_comes_the_file(claim: Path, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import os
 import stat
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import BinaryIO, Final
 
 from tidegate_runtime.errors import StartupFailure
 from tidegate_runtime.fetch.incoming import Incoming
@@ -37,8 +37,15 @@ def _copy(root: Path, path: PurePosixPath, incoming: Incoming) -> None:
         if not stat.S_ISREG(status.st_mode):
             raise _not_found(path, "not a regular file")
         incoming.restart(status.st_size)
-        while chunk := file.read(CHUNK_BYTES):
+        while chunk := _read(file, path):
             incoming.write(chunk)
+
+
+def _read(file: BinaryIO, shown: PurePosixPath) -> bytes:
+    try:
+        return file.read(CHUNK_BYTES)
+    except OSError as error:
+        raise StartupFailure(Reason.MODEL_UNREACHABLE, f"{shown} can't be read: {error.strerror}") from None
 
 
 def _resolved(root: Path, path: PurePosixPath) -> Path:

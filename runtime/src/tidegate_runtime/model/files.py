@@ -15,6 +15,8 @@ _KNOWN: Final = (
     (b"{", "JSON, perhaps an error answer of the server it came from"),
     (b"version https://git-lfs", "a Git LFS pointer, not the file it points to"),
 )
+_TAR_MAGIC: Final = slice(257, 262)
+"""Where POSIX' ustar format and GNU's have theirs, in the header of the first member."""
 _NEXT_STEP: Final = "the model's URI must lead to an .onnx file; check what it serves, or export the model to ONNX"
 
 
@@ -35,9 +37,12 @@ def refuse_other_formats(path: Path) -> None:
     """Raises `StartupFailure` if the file's first bytes belong to another format; nothing else is read."""
     try:
         with path.open("rb") as file:
-            head = file.read(32).lstrip(b"\xef\xbb\xbf \t\r\n")
+            start = file.read(_TAR_MAGIC.stop)
     except OSError as error:
         raise StartupFailure(Reason.MODEL_NOT_FOUND, f"{path} can't be read: {error.strerror}") from None
+    if start[_TAR_MAGIC] == b"ustar":
+        raise StartupFailure(Reason.MODEL_INVALID, f"{path.name} is a tar archive; {_NEXT_STEP}")
+    head = start[:32].lstrip(b"\xef\xbb\xbf \t\r\n")
     if not head:
         raise StartupFailure(Reason.MODEL_INVALID, f"{path.name} is empty; {_NEXT_STEP}")
     for magic, meaning in _KNOWN:
