@@ -69,15 +69,20 @@ class Process:
 
 
 @contextmanager
-def serving(folder: Path, model: onnx.ModelProto | Path, *options: str, wait: bool = True) -> Iterator[Process]:
-    """The process, ready unless `wait` is false; killed at the end if it still runs."""
+def serving(
+    folder: Path, model: onnx.ModelProto | Path, *options: str, wait: bool = True, within: Sequence[str] = ()
+) -> Iterator[Process]:
+    """The process, ready unless `wait` is false; killed at the end if it still runs.
+
+    `within` is a command that goes on with that of its arguments.
+    """
     path = model if isinstance(model, Path) else folder / "model.onnx"
     if isinstance(model, onnx.ModelProto):
         onnx.save(model, path)
     port, grpc_port, admin_port = free_ports(3)
     log, termination_log = folder / "log", folder / "termination"
     termination_log.touch()
-    command = [sys.executable, "-m", "tidegate_runtime", "serve", str(path), "--host", "127.0.0.1"]
+    command = [*within, sys.executable, "-m", "tidegate_runtime", "serve", str(path), "--host", "127.0.0.1"]
     command += ["--name", "m"] if path.is_file() or list(path.glob("*.onnx")) or not path.exists() else []
     command += ["--port", str(port), "--grpc-port", str(grpc_port), "--admin-port", str(admin_port), *options]
     environment = os.environ | {"TIDEGATE_TERMINATION_LOG": str(termination_log)}
@@ -174,8 +179,10 @@ def endless() -> onnx.ModelProto:
 def serve(tmp_path: Path) -> Callable[..., AbstractContextManager[Process]]:
     """Starts a runtime on a model: `with serve(model, "--option", "value") as process`."""
 
-    def start(model: onnx.ModelProto | Path, *options: str, wait: bool = True) -> AbstractContextManager[Process]:
-        return serving(tmp_path, model, *options, wait=wait)
+    def start(
+        model: onnx.ModelProto | Path, *options: str, wait: bool = True, within: Sequence[str] = ()
+    ) -> AbstractContextManager[Process]:
+        return serving(tmp_path, model, *options, wait=wait, within=within)
 
     return start
 

@@ -4,6 +4,7 @@ The texts are its own, paths and signatures shortened: from the issue named besi
 wheel or the 1.32.0 CPU wheel printed it on a machine without a GPU.
 """
 
+import numpy as np
 import pytest
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
@@ -152,3 +153,7 @@ def test_cuda_s_own_words_are_found_behind_those_of_c_plus_plus() -> None:
 def test_both_may_be_tried_again(kind: type[RuntimeFault], http: int, grpc: str) -> None:
     assert (kind.http_status, kind.grpc_status, kind.retry_after_seconds) == (http, grpc, 1)
     assert issubclass(DeviceLost, EngineLost)
+
+
+def test_memory_that_numpy_can_t_have_for_a_copy_is_a_shortage() -> None:
+    assert isinstance(fault_of(MemoryError((1 << 40,), np.dtype(np.float32))), OutOfDeviceMemory)

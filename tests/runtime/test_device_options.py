@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from tidegate_runtime.__main__ import app
 from tidegate_runtime.errors import StartupFailure
+from tidegate_runtime.model import untold_outputs
 from tidegate_runtime.model.device import (
     DeviceOptions,
     graph_bytes,
@@ -16,8 +17,11 @@ from tidegate_runtime.model.device import (
     providers,
     refusal,
     run_threads,
+    within_limit,
 )
 from tidegate_runtime.model.session import OnnxSession
+from tidegate_runtime.model.signature import Signature
+from tidegate_runtime.tensors import Datatype, TensorSpec
 
 CUDA_DEFAULTS = {
     "arena_extend_strategy": "kSameAsRequested",
@@ -191,3 +195,42 @@ def test_what_the_cpu_build_lacks_is_named_for_each_device(double: onnx.ModelPro
             continue
         with pytest.raises(StartupFailure, match=f"has no {provider}; use the image variant for {device}"):
             OnnxSession(tmp_path / "m.onnx", device, 1)
+
+
+MIB = 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("given", "left", "bounded"),
+    [
+        pytest.param(DeviceOptions(), None, DeviceOptions(), id="no limit"),
+        pytest.param(
+            DeviceOptions(),
+            800 * MIB,
+            DeviceOptions(arena_bytes=700 * MIB, arena_step=25 * MIB),
+            id="an eighth is kept",
+        ),
+        pytest.param(DeviceOptions(), 0, DeviceOptions(arena_bytes=MIB, arena_step=MIB), id="nothing left"),
+        pytest.param(DeviceOptions(arena_bytes=900), 800, DeviceOptions(arena_bytes=900), id="as the option says"),
+    ],
+)
+def test_within_a_limit_an_arena_takes(given: DeviceOptions, left: int | None, bounded: DeviceOptions) -> None:
+    assert within_limit(given, left) == bounded
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "needed"),
+    [
+        pytest.param(["N", 4], ["N", 2], False, id="the rows"),
+        pytest.param(["N", "L"], ["N", "L", 768], False, id="sizes that inputs have"),
+        pytest.param(["", 4], ["", 4], False, id="the rows without a name"),
+        pytest.param(["N"], ["N", "M"], True, id="a name of its own"),
+        pytest.param(["N"], ["N", ""], True, id="none at all"),
+        pytest.param([1], ["M"], True, id="a leading one that inputs haven't"),
+        pytest.param([3], [3], False, id="none that is free"),
+    ],
+)
+def test_outputs_of_untold_sizes_are(inputs: list[int | str], outputs: list[int | str], needed: bool) -> None:
+    x, y = (TensorSpec(name, Datatype.FP32, tuple(shape)) for name, shape in (("x", inputs), ("y", outputs)))
+    assert untold_outputs.needed(Signature((x,), (y,))) is needed
+    assert not untold_outputs.needed(Signature((x, TensorSpec("text", Datatype.BYTES, ("N",))), (y,)))

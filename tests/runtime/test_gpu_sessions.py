@@ -15,7 +15,7 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper
 
-from tidegate_runtime.model import binding, graph_warmup, session
+from tidegate_runtime.model import binding, graph_warmup, libraries, session
 from tidegate_runtime.model.binding import BoundRuns
 from tidegate_runtime.model.device import CPU, DeviceOptions, Providers, providers
 from tidegate_runtime.model.graph_policy import Graphs
@@ -63,7 +63,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[Providers]:
         return [(CPU, {})]
 
     monkeypatch.setattr(session, "providers", stand_in)
-    monkeypatch.setattr(session, "PROVIDERS", {"cuda": (CPU,), "tensorrt": (CPU,)})
+    monkeypatch.setattr(libraries, "PROVIDERS", {"cuda": (CPU,), "tensorrt": (CPU,)})
     monkeypatch.setattr(session, "BoundRuns", StandInRuns)
     monkeypatch.setattr(graph_warmup, "CUDA", CPU)
     return asked

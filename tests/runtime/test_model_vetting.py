@@ -17,7 +17,7 @@ from onnx import parser
 from tidegate_runtime.errors import StartupFailure
 from tidegate_runtime.model.batchability import Probe, Verdict
 from tidegate_runtime.model.loading import Findings, load_model
-from tidegate_runtime.model.memory import address_space, available_bytes
+from tidegate_runtime.model.memory import address_space, available_bytes, data_limit
 from tidegate_runtime.model.triton_config import read_config
 from tidegate_runtime.model.vetting import TRIAL, Task, load_vetted, outcome, reported, vet
 from tidegate_runtime.model.warmup import Warm
@@ -158,10 +158,21 @@ def test_a_server_whose_model_was_vetted_has_no_need_of_the_onnx_package(
             {"memory.max": "9999999999999", "memory.stat": "anon 0"}, 2_048_000, id="a limit beyond the machine"
         ),
         pytest.param({"memory.max": "max\n", "memory.stat": "anon 0"}, 2_048_000, id="no limit"),
-        pytest.param({}, 2_048_000, id="no cgroup of version 2"),
+        pytest.param(
+            {"memory/memory.limit_in_bytes": "1000000", "memory/memory.stat": "rss 1\ntotal_rss 4000\ntotal_shmem 500"},
+            995_500,
+            id="what a limit of version 1 leaves",
+        ),
+        pytest.param(
+            {"memory/memory.limit_in_bytes": "9223372036854771712", "memory/memory.stat": "total_rss 4000"},
+            2_048_000,
+            id="no limit in version 1",
+        ),
+        pytest.param({}, 2_048_000, id="no cgroup"),
     ],
 )
 def test_memory_left_is(files: dict[str, str], available: int, tmp_path: Path) -> None:
+    (tmp_path / "memory").mkdir()
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     (tmp_path / "meminfo").write_text("MemTotal: 4000 kB\nMemAvailable: 2000 kB\n")
@@ -175,6 +186,10 @@ def test_memory_left_is_unknown_without_either(tmp_path: Path) -> None:
 def test_addresses_are_what_is_mapped_what_may_be_filled_files_stacks_and_two_arenas() -> None:
     mapped, available, files = 200 << 20, 1024 << 20, 10 << 20
     assert address_space(mapped, available, files, threads=4) == (200 + 1024 + 10 + 4 * 8 + 128) << 20
+
+
+def test_data_are_what_there_is_what_is_left_and_stacks() -> None:
+    assert data_limit(300 << 20, 1600 << 20, threads=4) == (300 + 1600 + 4 * 8) << 20
 
 
 def options(**changed: Any) -> Task:

@@ -91,7 +91,7 @@ def serve(  # noqa: PLR0913, PLR0917 -- one parameter per option is how typer re
         typer.Option(
             envvar=env("ARENA_BYTES"),
             min=1 << 20,
-            help="The most memory that ONNX Runtime may take on the device, weights included; left out, all there is.",
+            help="The most memory that ONNX Runtime's arena may take on the device; left out, what there is.",
             show_default=False,
         ),
     ] = None,

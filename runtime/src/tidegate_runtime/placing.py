@@ -13,8 +13,8 @@ from tidegate_runtime.giving_way import give_way
 from tidegate_runtime.model.batchability import BatchingRules
 from tidegate_runtime.model.child.report import LoadTask
 from tidegate_runtime.model.costing import cost_table
-from tidegate_runtime.model.device import AS_IT_COMES, DeviceOptions
-from tidegate_runtime.model.memory import available_bytes
+from tidegate_runtime.model.device import AS_IT_COMES, DeviceOptions, within_limit
+from tidegate_runtime.model.memory import available_bytes, limit_leaves
 from tidegate_runtime.model.store import Placed, file_bytes
 from tidegate_runtime.naming import Reason
 from tidegate_runtime.served_model import Limits, Loaded
@@ -60,6 +60,7 @@ class Site:
         self._placement = placement
         self._limits = limits
         self._available = available
+        self._within_limit: DeviceOptions | None = None
         # Sessions run on the one thread and are opened on the other.
         self._launch = ThreadPoolExecutor(1, "launch", give_way)
         self._loading = ThreadPoolExecutor(1, "loading", give_way)
@@ -134,7 +135,7 @@ class Site:
             limits.max_batch_size,
             rules=rules,
             config=config,
-            options=self._options(placed),
+            options=self._bounded(self._options(placed)),
             run_seconds=placement.run_seconds,
         )
         max_rows = limits.max_batch_size if model.verdict.batched else 1
@@ -145,6 +146,12 @@ class Site:
 
     def _options(self, placed: Placed) -> DeviceOptions:
         return self._placement.options if self.device(placed) == self._placement.device else AS_IT_COMES
+
+    def _bounded(self, options: DeviceOptions) -> DeviceOptions:
+        """All models of this process have one arena, bounded by what is left as the first of them is opened."""
+        if self._within_limit is None:
+            self._within_limit = within_limit(options, limit_leaves())
+        return self._within_limit
 
     def check_memory(self, wanted: list[Placed]) -> None:
         """Raises `StartupFailure` if new versions can't be had beside all that is served, or have gone meanwhile."""

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 
+from tidegate_runtime.answer_room import check_room
 from tidegate_runtime.batching.alike import Alike, Passed
 from tidegate_runtime.batching.dispatcher import Clock, Dispatcher
 from tidegate_runtime.batching.tickets import Deliver, Outputs, Tap, Ticket
@@ -179,12 +180,16 @@ class ServedModel:
         self._scheduler.withdraw(ticket)
 
     def answer(self, request: InferRequest, outputs: Outputs, *, leads: bool = False) -> InferResponse:
-        """The answer to `request`, of the outputs that were delivered for it."""
+        """The answer to `request`, of the outputs that were delivered for it.
+
+        Raises `InvalidRequest`, or `OutOfDeviceMemory` if there is none for it as JSON.
+        """
         wanted = self.signature.check_outputs(request.outputs)
         specs = self.signature.outputs
         tensors = tuple(Tensor(specs[index].name, specs[index].datatype, outputs[index]) for index in wanted)
         if request.shared and request.outputs is not None:
             tensors = self._shared().write(tensors, request.outputs)
+        check_room(request, tensors)
         return InferResponse(self.name, self.version, tensors, request.id, self.labels, leads)
 
     def hold(self) -> None:

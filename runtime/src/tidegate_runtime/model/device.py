@@ -3,7 +3,7 @@
 Where a user has no reason to choose, the choice is made here, with its reason.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 CPU: Final = "CPUExecutionProvider"
@@ -23,12 +23,16 @@ Providers = list[tuple[str, dict[str, str]]]
 
 @dataclass(frozen=True, slots=True)
 class DeviceOptions:
-    """The command line's options of the same names; None where one wasn't given."""
+    """The command line's options of the same names; None where one wasn't given.
+
+    `arena_step` isn't one: the most by which an arena that `within_limit` has bounded grows beyond what is asked for.
+    """
 
     arena_bytes: int | None = None
     graph_bytes: int | None = None
     conv_search: str | None = None
     engine_cache: str | None = None
+    arena_step: int | None = None
 
 
 AS_IT_COMES: Final = DeviceOptions()
@@ -53,6 +57,17 @@ def refusal(device: str, options: DeviceOptions) -> str | None:
         if getattr(options, name) is not None and name not in _HONOURED[device]:
             return f"--{name.replace('_', '-')} can't be honoured with --device {device}: {hint}; leave it out"
     return None
+
+
+def within_limit(options: DeviceOptions, left: int | None) -> DeviceOptions:
+    """`options` for a CPU, with an arena that fits into `left` bytes of memory unless they bound it themselves.
+
+    An eighth is for all else: weights that aren't the arena's, requests, answers. None: no limit, so nothing changes.
+    """
+    if left is None or options.arena_bytes is not None:
+        return options
+    # Doubled for as long as that is little, since growing by what is asked leaves twice as much in pieces.
+    return replace(options, arena_bytes=max(1 << 20, left - left // 8), arena_step=max(1 << 20, left // 32))
 
 
 def graph_bytes(device: str, options: DeviceOptions) -> int:

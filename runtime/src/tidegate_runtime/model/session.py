@@ -1,13 +1,11 @@
-"""The ONNX Runtime session. Besides `binding`, the one module that imports it."""
+"""The ONNX Runtime session. Besides `binding` and `libraries`, the one module that imports it."""
 
-import ctypes
 import logging
 import os
 import re
 from collections.abc import Sequence
-from contextlib import redirect_stdout
+from contextlib import suppress
 from functools import cache
-from io import StringIO
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,7 +24,7 @@ from tidegate_runtime.errors import (
     RuntimeFault,
     StartupFailure,
 )
-from tidegate_runtime.model import bfloat16
+from tidegate_runtime.model import bfloat16, untold_outputs
 from tidegate_runtime.model.binding import GRAPH_ENTRY, NO_GRAPH, BoundRuns, can_bind
 from tidegate_runtime.model.cpus import usable_cpus
 from tidegate_runtime.model.device import (
@@ -44,6 +42,7 @@ from tidegate_runtime.model.explanation import finding, memory_shortage, printab
 from tidegate_runtime.model.files import not_onnx
 from tidegate_runtime.model.graph_policy import Ladder, Node
 from tidegate_runtime.model.graph_runs import run_on
+from tidegate_runtime.model.libraries import FATAL, available_providers, missing_libraries
 from tidegate_runtime.model.signature import Signature
 from tidegate_runtime.naming import Reason
 from tidegate_runtime.tensors import Array, Feeds
@@ -54,8 +53,6 @@ _FAILED_NODE: Final = re.compile(r"while running (\w+) node\. Name:'([^']*)'")
 _NO_CAPTURE: Final = re.compile(r"cannot use the graph capture feature as requested by the user +(?:as )?(.*)")
 _SHRINKAGE: Final = "memory.enable_memory_arena_shrinkage"
 _DEVICE_FAULT: Final = re.compile(r"CUDA|CUDNN|CUBLAS|TensorRT", re.IGNORECASE)
-_FATAL: Final = 4
-"""ONNX Runtime's severity from which it may print to stderr: its errors reach us as exceptions."""
 
 RunOptions = ort.RunOptions
 
@@ -88,11 +85,12 @@ class OnnxSession:
         # What the class around it looks at anew each time, a third of a tiny model's run, is known of what comes here.
         self._run_plainly = self._session._sess.run
         self._bfloat16 = bfloat16.needed(self.signature)
+        self._untold = options.arena_step is not None and untold_outputs.needed(self.signature)
         bindable = device != "cpu" and can_bind(self.signature)
         self._bound = BoundRuns(self._session, self.signature, "cuda") if bindable else None
         self._ladder: Ladder | None = None
         self._short_of_memory = False
-        self._special = self.device != "cpu" or self._bfloat16
+        self._special = self.device != "cpu" or self._bfloat16 or self._untold
         """Whether a run is more than a call, which on a CPU it rarely is."""
 
     def run(self, feeds: Feeds, options: Any, graph: int = NO_GRAPH) -> Sequence[Array]:
@@ -107,12 +105,17 @@ class OnnxSession:
                 return self._run_specially(feeds, options, graph)
             outputs: Sequence[Array] = self._run_plainly(self._names, feeds, options)
         except RuntimeFault:
+            if self._untold:  # Its outputs were too large, and have been let go.
+                self._give_back(feeds)
             raise
         except Exception as error:  # ONNX Runtime's exceptions have no base class of their own
             fault = fault_of(error)
-            self._short_of_memory = isinstance(fault, OutOfDeviceMemory)
-            self._special = self._special or self._short_of_memory
-            raise fault from error
+            if not isinstance(fault, OutOfDeviceMemory):
+                raise fault from error
+            if self.device != "cpu":
+                self._short_of_memory = True
+                raise fault from error
+            return self._with_what_is_over(feeds, options, fault)
         return outputs
 
     def _run_specially(self, feeds: Feeds, options: Any, graph: int) -> Sequence[Array]:
@@ -127,9 +130,32 @@ class OnnxSession:
             options.add_run_config_entry(GRAPH_ENTRY, str(NO_GRAPH))
         if self._bfloat16:
             return bfloat16.run(self._session, feeds, options, ort.OrtValue)
+        if self._untold:
+            return untold_outputs.run(self._session, feeds, options, ort.OrtValue)
         outputs: Sequence[Array] = self._run_plainly(self._names, feeds, options)
-        self._special = self.device != "cpu"
         return outputs
+
+    def _with_what_is_over(self, feeds: Feeds, options: Any, fault: OutOfDeviceMemory) -> Sequence[Array]:
+        """Runs once more without what the arena held in pieces that were too small; raises `fault` if that won't do.
+
+        The pieces are given back at once, since whatever else this process does needs memory, too.
+        """
+        self._give_back(feeds)
+        if options.terminate:
+            raise fault
+        try:
+            return self._run_specially(feeds, options, NO_GRAPH)
+        except Exception as error:
+            self._give_back(feeds)
+            raise (error if isinstance(error, RuntimeFault) else fault_of(error)) from error
+
+    def _give_back(self, feeds: Feeds) -> None:
+        """By a run that is over before it begins: ONNX Runtime shrinks its arenas at the end of one, and only then."""
+        options = RunOptions()
+        options.terminate = True
+        options.add_run_config_entry(_SHRINKAGE, "cpu:0")
+        with suppress(Exception):
+            self._run_specially(feeds, options, NO_GRAPH)
 
     def bound(self, feeds: Feeds) -> bool:
         """Whether inputs of these shapes and their outputs lie at fixed addresses on the device."""
@@ -150,7 +176,7 @@ class OnnxSession:
         On every run that would cost each of them allocations of the system's. Graphs need what they were captured with.
         """
         if self._ladder is None:
-            options.add_run_config_entry(_SHRINKAGE, "cpu:0" if self.device == "cpu" else "gpu:0")
+            options.add_run_config_entry(_SHRINKAGE, "gpu:0")
 
     def _opened(self, path: Path, content: bytes | None, threads: int, options: DeviceOptions) -> Any:
         try:
@@ -168,7 +194,7 @@ def _open(
     path: Path, content: bytes | None, device: str, threads: int, device_options: DeviceOptions, graphs: bool
 ) -> Any:
     options = _session_options(device, threads, device_options, graphs)
-    wanted = _available(device)
+    wanted = available_providers(device)
     try:
         # Otherwise the binding, when a provider fails, goes on with the CPU, at once or in the middle of a run.
         session = ort.InferenceSession(
@@ -186,7 +212,7 @@ def _open(
         raise StartupFailure(
             Reason.DEVICE_UNAVAILABLE,
             f"ONNX Runtime fell back from {wanted[0]} to {', '.join(session.get_providers())}; "
-            + missing_message(device, _missing_libraries(device)),
+            + missing_message(device, missing_libraries(device)),
         )
     return session
 
@@ -196,14 +222,14 @@ def _session_options(device: str, threads: int, device_options: DeviceOptions, g
     if why is not None:
         raise StartupFailure(Reason.DEVICE_UNAVAILABLE, why)
     options = ort.SessionOptions()
-    options.log_severity_level = _FATAL
+    options.log_severity_level = FATAL
     options.intra_op_num_threads = run_threads(device, threads, usable_cpus())
     # Operators run one after the other: the device has one stream, and a CPU's threads are in the operators.
     options.inter_op_num_threads = 1
     # Threads that spin between runs would take the CPUs that the event loop and the other pods need.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if device == "cpu" and device_options.arena_bytes is not None:
-        _bound_arena(device_options.arena_bytes)
+        _bound_arena(device_options.arena_bytes, device_options.arena_step)
         options.add_session_config_entry("session.use_env_allocators", "1")
     if graphs:
         options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
@@ -211,48 +237,15 @@ def _session_options(device: str, threads: int, device_options: DeviceOptions, g
 
 
 @cache
-def _bound_arena(most_bytes: int) -> None:
-    """One arena for all sessions of this process, that holds at most so many bytes, weights included."""
+def _bound_arena(most_bytes: int, step: int | None) -> None:
+    """One arena for all sessions of this process, that holds at most so many bytes.
+
+    Weights that ONNX Runtime repacks are taken from them, and not refused if they are more; others don't count.
+    """
     memory = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
-    # Grown by what is asked: by doubling, the limit would be met long before it is used.
-    ort.create_and_register_allocator(memory, ort.OrtArenaCfg(most_bytes, 1, -1, -1))
-
-
-def _available(device: str) -> tuple[str, ...]:
-    """The device's providers. Raises `StartupFailure` if this build lacks one."""
-    wanted = PROVIDERS[device]
-    built = ort.get_available_providers()
-    for provider in wanted:
-        if provider not in built:
-            raise StartupFailure(
-                Reason.DEVICE_UNAVAILABLE,
-                f"this build of ONNX Runtime has no {provider}; use the image variant for {device}, or device: cpu",
-            )
-    if device != "cpu":
-        # What can't be loaded is found out below and told then, in one line of the log.
-        ort.set_default_logger_severity(_FATAL)
-        if hasattr(ort, "preload_dlls"):
-            with redirect_stdout(StringIO()):
-                ort.preload_dlls()  # CUDA's libraries from NVIDIA's wheels, where they are installed
-    return wanted
-
-
-def _missing_libraries(device: str) -> list[str]:
-    """What keeps the device's provider from being loaded, in the loader's words."""
-    place = Path(ort_errors.__file__).parent
-    missing = []
-    for library in ("libcuda.so.1", place / "libonnxruntime_providers_shared.so", place / _LIBRARIES[device]):
-        try:
-            ctypes.CDLL(str(library))
-        except OSError as error:
-            missing.append(printable(str(error).replace(f"{place}/", "")))
-    return missing
-
-
-_LIBRARIES: Final = {
-    "cuda": "libonnxruntime_providers_cuda.so",
-    "tensorrt": "libonnxruntime_providers_tensorrt.so",
-}
+    # Grown by what is asked: by doubling, a small limit would be met long before it is used.
+    grown = {"arena_extend_strategy": 1} if step is None else {"max_power_of_two_extend_bytes": step}
+    ort.create_and_register_allocator(memory, ort.OrtArenaCfg({"max_mem": most_bytes} | grown))
 
 
 def _not_opened(error: Exception, path: Path, device: str) -> StartupFailure:
@@ -262,7 +255,7 @@ def _not_opened(error: Exception, path: Path, device: str) -> StartupFailure:
         detail = shortage or "memory can't be had"
         return StartupFailure(Reason.MODEL_TOO_LARGE, f"{path.name}: {detail} while opening it; raise the memory limit")
     if device != "cpu" and not isinstance(error, _BROKEN_FILE):
-        hint = missing_message(device, _missing_libraries(device))
+        hint = missing_message(device, missing_libraries(device))
         return StartupFailure(Reason.DEVICE_UNAVAILABLE, f"{PROVIDERS[device][0]} failed to start: {why}; {hint}")
     return not_onnx(path, why)
 
@@ -287,7 +280,8 @@ def fault_of(error: Exception) -> RuntimeFault:
     logger.warning("engine run failed", extra={"error": text[:1000]})
     if lasting is not None:
         return DeviceLost(f"the device failed in {place}: {lasting}; its process starts anew, send the request again")
-    shortage = memory_shortage(text)
+    # What numpy copies outputs into is no arena's.
+    shortage = memory_shortage(text) or ("memory can't be had" if isinstance(error, MemoryError) else None)
     if shortage:
         return OutOfDeviceMemory(f"the model failed on this request in {place}: {shortage}")
     # A device that fails takes an operator with it; to run again what broke it would be to break it again.

@@ -9,7 +9,10 @@ from tidegate_runtime.giving_way import give_way
 from tidegate_runtime.model.child.report import LoadReport, LoadTask, decode_task
 from tidegate_runtime.model.child.spawned import detach_from_terminal
 from tidegate_runtime.model.child.worker import Session, attend
+from tidegate_runtime.model.cpus import usable_cpus
+from tidegate_runtime.model.device import within_limit
 from tidegate_runtime.model.loading import load_model
+from tidegate_runtime.model.memory import bound_data, limit_leaves
 from tidegate_runtime.model.session import RunOptions
 from tidegate_runtime.model.triton_config import read_config
 from tidegate_runtime.model.vetting import load_vetted
@@ -29,8 +32,11 @@ def main() -> None:
 
 def load(task: LoadTask) -> tuple[Session, LoadReport]:
     """The model, and what is to be said of it. Raises `StartupFailure`."""
+    options = task.options
     if task.device == "cpu":
         give_way()
+        options = within_limit(options, limit_leaves())
+        bound_data(task.threads or usable_cpus())
     loaded = (load_vetted if task.vetting else load_model)(
         Path(task.path),
         task.device,
@@ -39,7 +45,7 @@ def load(task: LoadTask) -> tuple[Session, LoadReport]:
         rules=task.rules,
         config=None if task.config is None else read_config(task.config),
         measure_seconds=task.measure_seconds,
-        options=task.options,
+        options=options,
         run_seconds=task.run_seconds,
     )
     return loaded.session, LoadReport(loaded.signature, loaded.verdict, loaded.labels, loaded.costs, loaded.graphs)
