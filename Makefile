@@ -49,7 +49,7 @@ integration: .venv ## Tests that start real servers on this machine
 prometheus: .venv ## What is asked of Prometheus, held against Prometheus itself, which is built the first time
 	$(RUN) pytest -m prometheus
 
-conformance: .venv ## Named checks of the protocol against our runtime; ARGS="--only rest.infer" chooses
+conformance: .venv ## Named checks of the protocol, and onnx's operators, against our runtime; ARGS="--only rest.infer"
 	$(RUN) python -m lab.conformance $(ARGS)
 
 e2e: cluster-up images-load .venv ## End-to-end tests on the cluster

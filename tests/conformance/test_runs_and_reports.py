@@ -17,7 +17,6 @@ from tidegate_conformance.datatypes import Datatype
 from tidegate_conformance.expect import Mismatch, Skip
 from tidegate_conformance.models.catalogue import KNOWN
 from tidegate_conformance.models.repository import write_repository
-from tidegate_conformance.nodes.cases import sample
 from tidegate_conformance.report import print_report, summary, to_json, to_junit
 from tidegate_conformance.run import Result, run
 from tidegate_conformance.serving import Command
@@ -150,14 +149,6 @@ def test_a_map_of_servers_is_read(tmp_path: Path) -> None:
     assert target.endpoint("rows") == Endpoint("http://a:1", "a:2", "")
     with pytest.raises(Skip, match="no server is given"):
         target.endpoint("add_sub")
-
-
-@pytest.mark.parametrize(
-    ("size", "expected"),
-    [(0, ["a", "b", "c", "d", "e"]), (2, ["a", "c"]), (5, ["a", "b", "c", "d", "e"]), (9, ["a", "b", "c", "d", "e"])],
-)
-def test_a_sample_is_spread(size: int, expected: list[str]) -> None:
-    assert sample(["a", "b", "c", "d", "e"], size) == expected
 
 
 def test_every_known_model_answers_as_numpy_says(tmp_path: Path) -> None:

@@ -81,32 +81,32 @@ def check_command(
 
 @app.command("onnx-nodes")
 def check_nodes(
-    command: Annotated[str, typer.Argument(help="A server's command with {path}, {name}, {version}; {port}, …")],
-    size: Annotated[int, typer.Option("--sample", min=0, help="How many, spread over all cases; 0: all.")] = 60,
+    command: Annotated[
+        str,
+        typer.Argument(help="A server's command with {repository} and {admin_port}, or {path}, {name}; {port}, …"),
+    ],
+    size: Annotated[int, typer.Option("--sample", min=0, help="How many, those that differ most; 0: all.")] = 60,
     only: Annotated[str, typer.Option(help="Only cases whose name matches this.")] = "*",
     json: JsonFile = None,
     junit: JunitFile = None,
 ) -> None:
-    """Send onnx's tests of single operators to COMMAND, a process each, and compare with ONNX Runtime bit by bit."""
-    from tidegate_conformance.nodes import cases, checks, hosts  # noqa: PLC0415 -- needs the extra `nodes`
+    """Send onnx's tests of single operators to COMMAND, alone and batched, and compare with ONNX Runtime bit by bit.
 
-    tests = cases.all_tests()
-    names = cases.sample([name for name in tests if fnmatchcase(name, only)], size)
+    With {repository}, one process loads and unloads the models; else there is one for each.
+    """
+    from tidegate_conformance.nodes.sending import send_cases  # noqa: PLC0415 -- needs the extra `nodes`
+
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tidegate-conformance-")))
-        found, unfit = cases.fitting([tests[name] for name in names], folder)
-        for reason, count in unfit.most_common():
-            typer.echo(f"left out {count:4}  {reason}")
-        paths = {case.model.name: case.path for case in found}
-        target = stack.enter_context(hosts.ProcessPerCase(Command(command), paths, folder))
-        subjects = Subjects(target, models={case.model.name: case.model for case in found})
-        results = run(checks.node_checks(found), subjects, lambda result: typer.echo(_line(result), err=True))
-        subjects.close()
-    _report(results, json, junit, None)
+        status = stack.enter_context(Console(stderr=True).status(""))
+        sent = send_cases(Command(command), folder, size, only, lambda result: status.update(_line(result)))
+        counts = sent.counts()
+    typer.echo(counts)
+    _report(sent.results, json, junit, None)
 
 
 def _line(result: Result) -> str:
-    return f"{result.verdict:8} {result.check.id}"
+    return f"{result.check.id}: {result.verdict}"
 
 
 @app.command("models")
@@ -143,7 +143,7 @@ def _run(target: Target, chosen: Sequence[Check], clients_python: str) -> list[R
     subjects = Subjects(target, clients_python)
     with progress.status("") as status:
         try:
-            return run(chosen, subjects, lambda result: status.update(f"{result.check.id}: {result.verdict}"))
+            return run(chosen, subjects, lambda result: status.update(_line(result)))
         finally:
             subjects.close()
 

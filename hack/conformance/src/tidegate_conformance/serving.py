@@ -1,13 +1,15 @@
 """Starting the servers to be checked: one for the whole repository, or one for each model where it can't have more."""
 
+import os
 import shlex
+import signal
 import socket
 import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -81,6 +83,18 @@ class Server:
             break
         log = self._log.read_text(errors="replace").strip()
         raise Skip(f"the server doesn't start on this model: …{log[-_LOG_SHOWN:]}")
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Keeps the process from running; the system takes what is sent to it meanwhile, and keeps it."""
+        process = self._process.pid
+        os.kill(process, signal.SIGSTOP)
+        # It may go on for a moment. Nor would it ever stop if it had ended.
+        os.waitid(os.P_PID, process, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+        try:
+            yield
+        finally:
+            os.kill(process, signal.SIGCONT)
 
 
 class LocalServers:

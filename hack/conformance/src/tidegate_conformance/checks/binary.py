@@ -11,7 +11,7 @@ from tidegate_conformance import datatypes, sources
 from tidegate_conformance.check import Level, Run, check
 from tidegate_conformance.datatypes import JSON, Datatype
 from tidegate_conformance.expect import equal, true
-from tidegate_conformance.models.known import Feeds
+from tidegate_conformance.models.known import Feeds, KnownModel
 from tidegate_conformance.rest.answer import Answer
 from tidegate_conformance.rest.infer import (
     LENGTH,
@@ -39,18 +39,24 @@ def _check(name: str, *, model: str = "add_sub", title: str = "") -> Callable[[R
     )
 
 
-def send(subject: Subject, feeds: Feeds, binary: set[str] | None = None, **members: Any) -> Answer:
-    """The answer to a request whose inputs in `binary` (default: all) come behind the JSON."""
+def packed(
+    model: KnownModel, feeds: Feeds, binary: set[str] | None = None, **members: Any
+) -> tuple[bytes, dict[str, str]]:
+    """A request whose inputs in `binary` (default: all) come behind the JSON: its body and its headers."""
     entries, blobs = [], []
     for name, array in feeds.items():
         if binary is None or name in binary:
-            entry, blob = binary_input(subject.model, name, array)
+            entry, blob = binary_input(model, name, array)
             entries.append(entry)
             blobs.append(blob)
         else:
-            entries.append(json_input(subject.model, name, array))
-    body, headers = with_blobs({"inputs": entries} | members, *blobs)
-    return subject.post(body, headers)
+            entries.append(json_input(model, name, array))
+    return with_blobs({"inputs": entries} | members, *blobs)
+
+
+def send(subject: Subject, feeds: Feeds, binary: set[str] | None = None, **members: Any) -> Answer:
+    """The answer to such a request."""
+    return subject.post(*packed(subject.model, feeds, binary, **members))
 
 
 def _infer(subject: Subject, feeds: Feeds, binary: set[str] | None = None, **members: Any) -> Inferred:

@@ -1,30 +1,18 @@
 """Operator tests as known models: a file, inputs, and what ONNX Runtime itself makes of them."""
 
 import warnings
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import onnx
 
-from tidegate_conformance.datatypes import Array, Datatype, byte_strings
+from tidegate_conformance import datatypes
+from tidegate_conformance.datatypes import JSON
 from tidegate_conformance.models.known import Feeds, KnownModel, Spec
-
-_TYPES: Final[dict[str, Datatype]] = {
-    "tensor(bool)": Datatype.BOOL,
-    "tensor(string)": Datatype.BYTES,
-    "tensor(float16)": Datatype.FP16,
-    "tensor(float)": Datatype.FP32,
-    "tensor(double)": Datatype.FP64,
-    **{f"tensor({kind.lower()})": kind for kind in Datatype if "INT" in kind},
-}
-
-
-class Unfit(Exception):
-    """Why a case can't be sent: what the protocol has no form for, or what ONNX Runtime itself doesn't run."""
+from tidegate_conformance.nodes.direct import Direct, Unfit, taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,25 +20,53 @@ class Case:
     """One operator test. `model.example` isn't meant here: `feeds` are the test's own inputs."""
 
     name: str
-    path: Path
+    paths: tuple[Path, ...]
+    """Its model, and the same with free sizes of outputs: those declared needn't hold for other inputs of the shape."""
     model: KnownModel
     feeds: Feeds
+    proto: onnx.ModelProto
 
     @property
     def in_json(self) -> bool:
-        """Whether JSON can say all of it: no 16-bit floats, nothing that isn't finite."""
-        arrays = [*self.feeds.values(), *self.model.answer(self.feeds).values()]
-        specs = (*self.model.inputs, *self.model.outputs)
-        if any(spec.datatype is Datatype.FP16 for spec in specs):
-            return False
-        return all(array.dtype.kind != "f" or bool(np.isfinite(array).all()) for array in arrays)
+        """Whether JSON can say all of it."""
+        return in_json(self.model, [self.feeds, self.model.answer(self.feeds)])
 
 
-def sample(names: Sequence[str], size: int) -> list[str]:
-    """`size` of the names, spread evenly; all of them for 0."""
-    if not 0 < size < len(names):
-        return list(names)
-    return [names[at * len(names) // size] for at in range(size)]
+def in_json(model: KnownModel, tensors: Iterable[Feeds]) -> bool:
+    """Whether JSON can say all of the tensors: no 16-bit floats, nothing that isn't finite."""
+    if any(spec.datatype not in JSON for spec in (*model.inputs, *model.outputs)):
+        return False
+    arrays = [array for feeds in tensors for array in feeds.values()]
+    return all(array.dtype.kind != "f" or bool(np.isfinite(array).all()) for array in arrays)
+
+
+def sample(tests: Mapping[str, Any], size: int) -> list[str]:
+    """The names of `size` tests that differ most; of all for 0.
+
+    One after the other that has most of what those before lack, of operators, types and ranks; the first by name of
+    equals. What becomes of a test is not looked at.
+    """
+    if not 0 < size < len(tests):
+        return list(tests)
+    lacking = {name: features(test.model) for name, test in tests.items()}
+    chosen: list[str] = []
+    while len(chosen) < size:
+        best = max(lacking, key=lambda name: len(lacking[name]))
+        found = lacking.pop(best)
+        chosen.append(best)
+        for rest in lacking.values():
+            rest.difference_update(found)
+    return sorted(chosen)
+
+
+def features(model: onnx.ModelProto) -> set[str]:
+    """What tells tests apart: operators, and datatypes and ranks of inputs and of outputs."""
+    graph = model.graph
+    found = {f"{node.domain}.{node.op_type}" for node in graph.node}
+    for side, tensors in (("in", graph.input), ("out", graph.output)):
+        found |= {f"{side} {info.type.tensor_type.elem_type}" for info in tensors}
+        found |= {f"{side} of rank {len(info.type.tensor_type.shape.dim)}" for info in tensors}
+    return found | {f"{len(graph.input)} in", f"{len(graph.output)} out"}
 
 
 def all_tests() -> dict[str, Any]:
@@ -64,69 +80,48 @@ def all_tests() -> dict[str, Any]:
     return {test.name: test for test in sorted(tests, key=lambda test: str(test.name))}
 
 
-def fitting(tests: Sequence[Any], folder: Path) -> tuple[list[Case], Counter[str]]:
-    """The tests that can be sent, their models written below `folder`, and how many can't be, by reason."""
-    cases, reasons = [], Counter[str]()
+def fitting(tests: Sequence[Any], folder: Path) -> tuple[list[Case], dict[str, str]]:
+    """The tests that can be sent, their models written below `folder`, and why the others can't be, by name."""
+    cases, reasons = [], dict[str, str]()
     for test in tests:
-        path = folder / test.name / "model.onnx"
-        path.parent.mkdir(parents=True)
-        onnx.save(test.model, path)
         try:
-            cases.append(_case(test.name, path, test.data_sets[0][0]))
+            cases.append(_case(test, folder))
         except Unfit as unfit:
-            reasons[str(unfit)] += 1
+            reasons[test.name] = str(unfit)
     return cases, reasons
 
 
-def _case(name: str, path: Path, values: Sequence[Any]) -> Case:
-    """The case with these inputs, in the graph's order. Raises `Unfit`."""
-    import onnxruntime  # noqa: PLC0415 -- an extra: the checks alone don't need it
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 4
-    try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's exceptions share no class
-        raise Unfit("ONNX Runtime doesn't load it") from error
-    inputs, outputs = _specs(session.get_inputs()), _specs(session.get_outputs())
-    raw = _feeds(values, [spec.name for spec in inputs])
-    try:
-        found = session.run(None, raw)
-    except Exception as error:  # as above
-        raise Unfit("ONNX Runtime doesn't run it") from error
-    feeds = {spec.name: _ours(raw[spec.name], spec) for spec in inputs}
-    answer = {spec.name: _ours(value, spec) for spec, value in zip(outputs, found, strict=True)}
-    if any(array.size == 0 for array in (*feeds.values(), *answer.values())):
-        raise Unfit("a tensor has no elements")
+def _case(test: Any, folder: Path) -> Case:
+    """Raises `Unfit`."""
+    direct = Direct(test.model.SerializeToString())
+    feeds = _feeds(test.data_sets[0][0], direct.inputs)
+    if any(array.size == 0 for array in feeds.values()):
+        raise Unfit("an input has no elements")
+    answer = direct.run(feeds)
+    if any(not datatypes.same(value, answer[name]) for name, value in direct.run(feeds).items()):
+        raise Unfit("ONNX Runtime answers otherwise each time")
     # V2's names of models have no place for every character that tests' names have.
-    model = KnownModel(name.replace("_", "-"), inputs, outputs, {"1": lambda _feeds: answer}, {})
-    return Case(name, path, model, feeds)
+    name = test.name.replace("_", "-")
+    model = KnownModel(name, direct.inputs, direct.outputs, {"1": lambda _feeds: answer}, {})
+    paths = tuple(folder / f"{name}{end}.onnx" for end in ("", "-free"))
+    for path, proto in zip(paths, (test.model, with_free_outputs(test.model)), strict=True):
+        onnx.save(proto, path)
+    return Case(test.name, paths, model, feeds, test.model)
 
 
-def _specs(declared: Sequence[Any]) -> tuple[Spec, ...]:
-    specs = []
-    for tensor in declared:
-        if tensor.type not in _TYPES:
-            raise Unfit(f"{tensor.type} is exchanged by no wire, or not by numpy")
-        shape = tuple(size if isinstance(size, int) else -1 for size in tensor.shape)
-        specs.append(Spec(tensor.name, _TYPES[tensor.type], shape))
-    if not specs:
-        raise Unfit("it has no inputs")
-    return tuple(specs)
+def with_free_outputs(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model without the sizes of its outputs."""
+    free = onnx.ModelProto()
+    free.CopyFrom(model)
+    for info in free.graph.output:
+        for dim in info.type.tensor_type.shape.dim:
+            dim.Clear()
+    return free
 
 
-def _feeds(values: Sequence[Any], names: Sequence[str]) -> dict[str, Any]:
-    if len(values) != len(names):
+def _feeds(values: Sequence[Any], specs: Sequence[Spec]) -> Feeds:
+    if len(values) != len(specs):
         raise Unfit("the test leaves out optional inputs")
     if not all(isinstance(value, np.ndarray | np.generic) for value in values):
         raise Unfit("an input is no tensor")
-    return {name: np.asarray(value) for name, value in zip(names, values, strict=True)}
-
-
-def _ours(value: Any, spec: Spec) -> Array:
-    array = np.asarray(value)
-    if spec.datatype is Datatype.BYTES:
-        encoded = [item if isinstance(item, bytes) else str(item).encode() for item in array.ravel().tolist()]
-        return byte_strings(encoded, array.shape)
-    return array
+    return {spec.name: taken(value, spec) for value, spec in zip(values, specs, strict=True)}

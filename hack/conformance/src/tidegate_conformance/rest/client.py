@@ -18,6 +18,17 @@ def head(method: str, target: str, headers: Mapping[str, str], version: str = "H
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"
 
 
+def written(
+    method: str, path: str, body: bytes | None, headers: Mapping[str, str] | None, connection: Connection
+) -> bytes:
+    """A well-formed request for this connection; `headers` replace those that it would have."""
+    fields = {"Host": connection.host}
+    if body is not None:
+        fields |= {"Content-Type": "application/json", "Content-Length": str(len(body))}
+    fields |= headers or {}
+    return head(method, connection.prefix + path, fields) + (body or b"")
+
+
 @dataclass(slots=True)
 class Exchange:
     """What the last request and its answer were, bounded, for the report of a failure."""
@@ -71,11 +82,7 @@ class RestClient:
         if connection is None:
             with self.connect() as own:
                 return self.request(method, path, body, {"Connection": "close"} | dict(headers or {}), own)
-        fields = {"Host": connection.host}
-        if body is not None:
-            fields |= {"Content-Type": "application/json", "Content-Length": str(len(body))}
-        fields |= headers or {}
-        return self.raw(head(method, connection.prefix + path, fields) + (body or b""), method, connection)
+        return self.raw(written(method, path, body, headers, connection), method, connection)
 
     def get(self, path: str) -> Answer:
         """The answer to a GET."""
