@@ -23,13 +23,14 @@ from tidegate_conformance.expect import Mismatch, Skip
 from tidegate_conformance.models.known import Feeds
 from tidegate_conformance.nodes.cases import Case, fitting, sample
 from tidegate_conformance.nodes.direct import Direct, Unfit
-from tidegate_conformance.nodes.hosts import in_common
+from tidegate_conformance.nodes.hosts import LoadingServer, in_common
 from tidegate_conformance.nodes.rows import REQUESTS, Together, arrangements, freed, supply, ways
 from tidegate_conformance.nodes.together import Answers, in_batches
 from tidegate_conformance.rest.answer import Answer
 from tidegate_conformance.rest.infer import Output
 from tidegate_conformance.serving import Command, Server
 from tidegate_conformance.subject import Subject
+from tidegate_conformance.target import Endpoint
 
 FLOAT, INT64, BFLOAT16 = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BFLOAT16
 
@@ -210,6 +211,40 @@ def test_what_shares_several_batches_will_do_in_the_end_but_none_won_t() -> None
         in_batches(subject([1, 2, 1, 3]), 7, nothing)
     with pytest.raises(Skip, match="each of its requests by itself"):
         in_batches(subject([7, 7]), 7, nothing)
+
+
+class Loading(LoadingServer):
+    """A server that is asked for nothing: it refuses files that hold "bad", and notes what the others are."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(Command("serve {repository}"), folder)
+        self.folder = folder
+        self.told: list[str] = []
+
+    def _start(self, places: dict[str, str]) -> Endpoint:
+        self._running = cast(Server, SimpleNamespace(endpoint=Endpoint("http://data", admin="http://admin")))
+        return self._running.endpoint
+
+    def _ask(self, endpoint: Endpoint, model: str, what: str) -> None:
+        assert endpoint.admin == "http://admin"
+        file = self.folder / "repository" / model / "1" / "model.onnx"
+        content = file.read_text() if file.exists() else "no file"
+        self.told.append(f"{what} {model}: {content}")
+        if content == "bad":
+            raise Skip("it is bad")
+
+
+def test_one_server_has_one_model_after_another_from_the_first_file_that_it_takes(tmp_path: Path) -> None:
+    for name in ("bad", "good", "other"):
+        (tmp_path / name).write_text(name)
+    host = Loading(tmp_path)
+    host.paths |= {"a": (tmp_path / "bad", tmp_path / "good"), "b": (tmp_path / "bad",), "c": (tmp_path / "other",)}
+    assert host.endpoint("a").rest == "http://data"
+    with pytest.raises(Skip, match="it is bad"):
+        host.endpoint("b")
+    host.endpoint("c")
+    assert host.told == ["load a: bad", "load a: good", "unload a: no file", "load b: bad", "load c: other"]
+    assert sorted(path.name for path in (tmp_path / "repository").iterdir()) == ["c", "rows"]
 
 
 ECHO = """

@@ -59,7 +59,7 @@ def test_onnx_s_operators_that_differ_most_are_answered_bit_by_bit_alone_and_bat
     assert [(name, detail) for name, detail in failures(results) if name not in UNALIGNED] == []
     passed = Counter(result.check.area for result in results if result.verdict is Verdict.PASSED)
     # The others are what no wire has a datatype for, what ONNX Runtime doesn't load, and what has no rows.
-    assert min(passed[f"{AREA}.{wire}"] for wire in ("json", "binary", "grpc")) >= 28
+    assert min(passed[f"{AREA}.{wire}"] for wire in ("json", "binary", "grpc")) >= 25
     assert min(passed[f"{BATCHED}.{wire}"] for wire in ("json", "binary", "grpc")) >= 12
 
 

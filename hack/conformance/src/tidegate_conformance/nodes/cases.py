@@ -1,10 +1,11 @@
 """Operator tests as known models: a file, inputs, and what ONNX Runtime itself makes of them."""
 
+import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import onnx
@@ -13,6 +14,9 @@ from tidegate_conformance import datatypes
 from tidegate_conformance.datatypes import JSON
 from tidegate_conformance.models.known import Feeds, KnownModel, Spec
 from tidegate_conformance.nodes.direct import Direct, Unfit, taken
+
+LARGE: Final = 10_000
+"""So many numbers that a test takes longer than others, and shows no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +47,16 @@ def in_json(model: KnownModel, tensors: Iterable[Feeds]) -> bool:
 def sample(tests: Mapping[str, Any], size: int) -> list[str]:
     """The names of `size` tests that differ most; of all for 0.
 
-    One after the other that has most of what those before lack, of operators, types and ranks; the first by name of
-    equals. What becomes of a test is not looked at.
+    One after the other that has most of what those before lack, of operators, types and ranks; of equals one that isn't
+    `LARGE`, then the first by name. What becomes of a test is not looked at.
     """
     if not 0 < size < len(tests):
         return list(tests)
     lacking = {name: features(test.model) for name, test in tests.items()}
+    small = {name: _size(test.model) < LARGE for name, test in tests.items()}
     chosen: list[str] = []
     while len(chosen) < size:
-        best = max(lacking, key=lambda name: len(lacking[name]))
+        best = max(lacking, key=lambda name: (len(lacking[name]), small[name]))
         found = lacking.pop(best)
         chosen.append(best)
         for rest in lacking.values():
@@ -67,6 +72,11 @@ def features(model: onnx.ModelProto) -> set[str]:
         found |= {f"{side} {info.type.tensor_type.elem_type}" for info in tensors}
         found |= {f"{side} of rank {len(info.type.tensor_type.shape.dim)}" for info in tensors}
     return found | {f"{len(graph.input)} in", f"{len(graph.output)} out"}
+
+
+def _size(model: onnx.ModelProto) -> int:
+    shapes = [info.type.tensor_type.shape.dim for info in model.graph.input]
+    return sum(math.prod(dim.dim_value for dim in shape) for shape in shapes)
 
 
 def all_tests() -> dict[str, Any]:

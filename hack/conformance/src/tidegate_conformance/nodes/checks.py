@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from tidegate_conformance.check import Check, Level, Run, Wire
 from tidegate_conformance.checks.binary import ALL_BINARY, EXTENSION, packed
-from tidegate_conformance.models.known import Feeds
+from tidegate_conformance.models.known import Feeds, KnownModel
 from tidegate_conformance.nodes.cases import Case
 from tidegate_conformance.nodes.rows import TOTAL, Together
 from tidegate_conformance.nodes.together import Answers, Packed, Paused, in_batches, over_grpc, over_rest
@@ -15,6 +15,7 @@ from tidegate_conformance.subject import Subject
 
 SOURCE = "onnx.backend.test, node cases"
 AREA = "onnx"
+ROWS = "onnx.rows"
 BATCHED = "onnx.batched"
 LENGTH = "Inference-Header-Content-Length"
 TIMES = 3
@@ -28,24 +29,42 @@ _WIRES = {"json": (Wire.REST, ""), "binary": (Wire.REST, EXTENSION), "grpc": (Wi
 
 def alone(case: Case) -> list[Check]:
     """The checks of one case by itself."""
-    expected = case.model.answer(case.feeds)
+    return _alone(AREA, case.name, case.model, [(case.feeds, case.model.answer(case.feeds))], finite=case.in_json)
+
+
+def rows_alone(case: Together) -> list[Check]:
+    """The checks of requests that might share a batch and don't: one of a single row, one of several."""
+    asked = list(zip(case.requests[:2], case.alone[:2], strict=True))
+    return _alone(ROWS, case.name, case.model, asked, finite=case.in_json)
+
+
+def _alone(
+    area: str, case: str, model: KnownModel, asked: Sequence[tuple[Feeds, Feeds]], *, finite: bool
+) -> list[Check]:
+    """The checks of requests one by one: inputs and the outputs that are right."""
 
     def over_json(subject: Subject) -> None:
-        body = json.dumps(document(case.model, case.feeds), ensure_ascii=False).encode()
-        _over_rest(subject, [(body, {})] * TIMES, expected)
+        for feeds, expected in asked:
+            _over_rest(subject, [in_json(model, feeds)] * TIMES, expected)
 
     def over_binary(subject: Subject) -> None:
-        whole = packed(case.model, case.feeds, **ALL_BINARY)
-        _over_rest(subject, [begun_at(whole, place) for place in PLACES for _ in range(TIMES)], expected)
+        for feeds, expected in asked:
+            whole = packed(model, feeds, **ALL_BINARY)
+            _over_rest(subject, [begun_at(whole, place) for place in PLACES for _ in range(TIMES)], expected)
 
     def over_grpc_raw(subject: Subject) -> None:
-        for _ in range(TIMES):
-            answer = subject.rpc.call("ModelInfer", rpc_infer.raw(case.model, case.feeds))
-            rpc_infer.check_answer(case.model, answer, expected)
+        for feeds, expected in asked:
+            for _ in range(TIMES):
+                rpc_infer.check_answer(model, subject.rpc.call("ModelInfer", rpc_infer.raw(model, feeds)), expected)
 
-    ways = {"json": over_json} if case.in_json else {}
+    ways = {"json": over_json} if finite else {}
     ways |= {"binary": over_binary, "grpc": over_grpc_raw}
-    return [_made(AREA, wire, case.name, case.model.name, run) for wire, run in ways.items()]
+    return [_made(area, wire, case, model.name, run) for wire, run in ways.items()]
+
+
+def in_json(model: KnownModel, feeds: Feeds) -> Packed:
+    """The request with all tensors in JSON."""
+    return json.dumps(document(model, feeds), ensure_ascii=False).encode(), {}
 
 
 def _over_rest(subject: Subject, requests: Sequence[Packed], expected: Feeds) -> None:
@@ -69,8 +88,7 @@ def batched(case: Together, paused: Paused) -> list[Check]:
     """The checks of requests that share a batch; `paused` keeps their server from running."""
 
     def over_json(subject: Subject) -> Answers:
-        bodies = [json.dumps(document(case.model, feeds), ensure_ascii=False).encode() for feeds in case.requests]
-        return over_rest(subject, [(body, {}) for body in bodies], paused)
+        return over_rest(subject, [in_json(case.model, feeds) for feeds in case.requests], paused)
 
     def over_binary(subject: Subject) -> Answers:
         return over_rest(subject, [packed(case.model, feeds, **ALL_BINARY) for feeds in case.requests], paused)

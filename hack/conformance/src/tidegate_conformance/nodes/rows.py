@@ -74,17 +74,25 @@ class Together:
     def check(self, answers: Sequence[Mapping[str, Output]], batches: Sequence[int]) -> None:
         """Raises `Mismatch` unless the answers, in the requests' order, are right; `batches` are the rows of each."""
         self._check_independence()
-        run, wrong = self._running(), ""
+        run, first = self._running(), dict[int, Feeds]()
         for arrangement in arrangements([_count(request) for request in self.requests], batches):
-            try:
-                for batch in arrangement:
-                    for at, expected in run(batch).items():
-                        check_outputs(self.model, answers[at], expected)
-            except Mismatch as mismatch:
-                wrong = wrong or f": {mismatch}"
-            else:
-                return
-        raise Mismatch(f"in no order of requests in batches of {' + '.join(map(str, batches))} rows{wrong}")
+            expected = {at: right for batch in arrangement for at, right in run(batch).items()}
+            if all(_is(answers[at], right) for at, right in expected.items()):
+                break
+            first = first or expected
+        else:
+            rows = " + ".join(map(str, batches))
+            raise Mismatch(f"in no order of requests in batches of {rows} rows{self._difference(answers, first)}")
+        for at, right in expected.items():
+            check_outputs(self.model, answers[at], right)
+
+    def _difference(self, answers: Sequence[Mapping[str, Output]], expected: Mapping[int, Feeds]) -> str:
+        try:
+            for at, right in expected.items():
+                check_outputs(self.model, answers[at], right)
+        except Mismatch as mismatch:
+            return f": {mismatch}"
+        return ""
 
     def _running(self) -> Callable[[Batch], dict[int, Feeds]]:
         """What ONNX Runtime answers to each request of a batch."""
@@ -199,6 +207,10 @@ def supply(array: Array, datatype: Datatype, start: int, count: int) -> Array:
 
 def _count(request: Feeds) -> int:
     return len(next(iter(request.values())))
+
+
+def _is(answer: Mapping[str, Output], right: Feeds) -> bool:
+    return answer.keys() == right.keys() and all(datatypes.same(answer[name].array, right[name]) for name in right)
 
 
 def _same(one: Feeds, other: Feeds) -> bool:

@@ -6,9 +6,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from tidegate_conformance.check import Check
-from tidegate_conformance.expect import Skip
+from tidegate_conformance.expect import Mismatch, Skip
 from tidegate_conformance.nodes.cases import Case, all_tests, fitting, sample
-from tidegate_conformance.nodes.checks import AREA, BATCHED, alone, batched, left_out
+from tidegate_conformance.nodes.checks import AREA, BATCHED, alone, batched, left_out, rows_alone
 from tidegate_conformance.nodes.direct import Unfit
 from tidegate_conformance.nodes.hosts import Host, host_of, in_common
 from tidegate_conformance.nodes.rows import TOTAL, Together, freed, ways
@@ -60,33 +60,43 @@ def send_cases(
         results += _run(host, cases, [check for case in cases for check in alone(case)], told)
         served = {result.check.model for result in results if result.verdict is not Verdict.SKIPPED}
         together, apart = find_batched([case for case in cases if case.model.name in served], folder, host)
-        results += _skipped(BATCHED, apart)
-        results += _run(host, together, [check for case in together for check in batched(case, host.paused)], told)
+        results += apart
+        checks = [check for case in together for check in (*rows_alone(case), *batched(case, host.paused))]
+        results += _run(host, together, checks, told)
     return Sent(len(names), results, together)
 
 
-def find_batched(cases: Iterable[Case], folder: Path, host: Host) -> tuple[list[Together], dict[str, str]]:
+def find_batched(cases: Iterable[Case], folder: Path, host: Host) -> tuple[list[Together], list[Result]]:
     """Each case with free rows, in the first way in which the server lets requests share a batch; why others don't."""
-    found, reasons = [], dict[str, str]()
+    found, others = [], list[Result]()
     for case in cases:
-        why = "it has no rows"
-        for number, names in enumerate(ways(case.feeds), 1):
-            try:
-                candidate = freed(case, names, number, folder)
-            except Unfit as unfit:
-                why = f"with free rows: {unfit}" if number == 1 else why
-                continue
-            try:
-                most, why = _sharing(candidate, host)
-            except Skip as skip:
-                why = str(skip)
-                continue
-            if most >= TOTAL:
-                found.append(candidate)
-                break
+        try:
+            candidate = _find_batched(case, folder, host)
+        except Skip as skip:
+            others.append(Result(left_out(BATCHED, case.name), Verdict.SKIPPED, 0.0, str(skip)))
+        except (Mismatch, OSError) as error:
+            others.append(Result(left_out(BATCHED, case.name), Verdict.FAILED, 0.0, str(error)))
         else:
-            reasons[case.name] = why
-    return found, reasons
+            found.append(candidate)
+    return found, others
+
+
+def _find_batched(case: Case, folder: Path, host: Host) -> Together:
+    why = "it has no rows"
+    for number, names in enumerate(ways(case.feeds), 1):
+        try:
+            candidate = freed(case, names, number, folder)
+        except Unfit as unfit:
+            why = f"with free rows: {unfit}" if number == 1 else why
+            continue
+        try:
+            most, why = _sharing(candidate, host)
+        except Skip as skip:
+            why = str(skip)
+            continue
+        if most >= TOTAL:
+            return candidate
+    raise Skip(why)
 
 
 def _sharing(candidate: Together, host: Host) -> tuple[int, str]:

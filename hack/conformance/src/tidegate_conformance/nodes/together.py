@@ -87,8 +87,10 @@ def over_rest(subject: Subject, requests: Sequence[Packed], paused: Paused) -> A
         ]
         for data, connection in zip(whole, connections, strict=True):
             connection.send(data[:-1])
+        for connection in connections:
+            connection.wait_sent()
         with paused():
-            # A request isn't one before its last byte, and any number of bytes may come before.
+            # A request isn't one before its last byte, however many come before, for which there may be no room now.
             for data, connection in zip(whole, connections, strict=True):
                 connection.send(data[-1:], fresh=False)
         answers = []

@@ -1,6 +1,9 @@
 """A socket on which any bytes can be sent, well-formed or not, and answers are parsed strictly (by h11)."""
 
+import fcntl
 import socket
+import termios
+import time
 from contextlib import suppress
 from typing import Self
 from urllib.parse import urlsplit
@@ -11,6 +14,7 @@ from tidegate_conformance.expect import Mismatch
 from tidegate_conformance.rest.answer import Answer
 
 ANSWER_SECONDS = 15.0
+_POLL_SECONDS = 0.001
 _READ = 1 << 16
 
 
@@ -49,6 +53,14 @@ class Connection:
         self.sent += data
         with suppress(BrokenPipeError, ConnectionResetError):
             self._socket.sendall(data)
+
+    def wait_sent(self) -> None:
+        """Returns once the server's system has all that was sent, read or not. Raises `Mismatch` if it never does."""
+        ends_at = time.monotonic() + ANSWER_SECONDS
+        while any(fcntl.ioctl(self._socket, termios.TIOCOUTQ, bytes(4))):
+            if time.monotonic() >= ends_at:
+                raise Mismatch(f"the server hasn't read a request within {ANSWER_SECONDS:g} s")
+            time.sleep(_POLL_SECONDS)
 
     def receive(self, method: str = "POST") -> Answer:
         """The next answer, to a request of `method`. Raises `Mismatch` if none comes, or none that is HTTP/1.1."""
