@@ -18,9 +18,6 @@ from tidegate_conformance.subject import Subjects
 
 pytestmark = pytest.mark.integration
 
-UNALIGNED = {"onnx.binary.test_layer_normalization_3d_axis_negative_1_epsilon_expanded"}
-"""What fails for `test_binary_numbers_are_answered_alike_wherever_they_begin_in_the_body`, and goes with its mark."""
-
 
 def test_no_required_check_fails(tmp_path: Path) -> None:
     results = results_of(Level.REQUIRED, tmp_path)
@@ -56,7 +53,7 @@ def failures(results: list[Result]) -> list[tuple[str, str]]:
 
 def test_onnx_s_operators_that_differ_most_are_answered_bit_by_bit_alone_and_batched(tmp_path: Path) -> None:
     results = send_cases(Command(NODES), tmp_path, 48, ports=free_ports).results
-    assert [(name, detail) for name, detail in failures(results) if name not in UNALIGNED] == []
+    assert failures(results) == []
     passed = Counter(result.check.area for result in results if result.verdict is Verdict.PASSED)
     # The others are what no wire has a datatype for, what ONNX Runtime doesn't load, and what has no rows.
     assert min(passed[f"{AREA}.{wire}"] for wire in ("json", "binary", "grpc")) >= 25

@@ -80,7 +80,6 @@ def test_an_unbatched_answer_over_http_is_equal_to_the_bit(
             np.testing.assert_array_equal(got, direct.run(None, {"bytes": file})[0])
 
 
-@pytest.mark.xfail(strict=True, reason="ONNX Runtime is given a binary input where it lies in the body")
 def test_binary_numbers_are_answered_alike_wherever_they_begin_in_the_body(serve: Callable[..., Any]) -> None:
     """Its kernels for sums begin at the first address that is a multiple of 16, and so add up in another order."""
     shapes = {"x": [3, 5], "y": [3, 1]}

@@ -25,6 +25,7 @@ from tidegate_runtime.errors import (
     StartupFailure,
 )
 from tidegate_runtime.model import bfloat16, untold_outputs
+from tidegate_runtime.model.alignment import aligned
 from tidegate_runtime.model.binding import GRAPH_ENTRY, NO_GRAPH, BoundRuns, can_bind
 from tidegate_runtime.model.cpus import usable_cpus
 from tidegate_runtime.model.device import (
@@ -100,6 +101,7 @@ class OnnxSession:
         operator found its input invalid, `OutOfDeviceMemory`, `DeviceLost`, `NodeFailed` if an operator failed that may
         have done so for its data, or `ExecutionFailed` for any other failure.
         """
+        feeds = aligned(feeds)
         try:
             if self._special:
                 return self._run_specially(feeds, options, graph)

@@ -47,8 +47,7 @@ class Blobs:
 def array_of(blob: memoryview, shape: tuple[int, ...], datatype: Datatype, where: str) -> Array:
     """An array of `shape` over `blob`, which stays where it is; BYTES become `str`, NaN and infinities pass.
 
-    The array may be unaligned. `InferenceSession.run` copies such an input to an aligned place by itself; whoever hands
-    ONNX Runtime an address instead (IOBinding, OrtValue) must align it first.
+    The array may be unaligned: what runs it copies such an input to an aligned place (`model.alignment`).
     Raises `InvalidTensor` if the sizes contradict each other, a boolean is neither 0 nor 1, or BYTES are not UTF-8.
     """
     count = prod(shape)
