@@ -27,7 +27,7 @@ PAUSE: Final = 32
 """Runs before the first trial, for a shape that is seldom seen gains nothing by it; and after one that would have made
 somebody late."""
 
-REVIEW_RUNS: Final = 32
+REVIEW_RUNS: Final = 64
 MOST_RUNS: Final = 4096
 CLEARLY: Final = 0.9
 """Of runs that scatter by a few hundredths the quickest is quicker than another size's mean, but not by so much."""
