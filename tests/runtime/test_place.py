@@ -16,6 +16,8 @@ HOP = 0.0001
         ([0.0002] * 200, True),  # Two hops, always.
         ([0.00021] * 200, False),
         (([0.00002] * 19 + [0.009]) * 10, True),  # Suspended by the machine once in twenty.
+        (([0.00019] * 19 + [0.0003]) * 10, True),  # Two hops mostly, on a machine that is no quiet one.
+        (([0.00019] * 4 + [0.0003]) * 40, False),  # Two hops in four of five cases.
         (([0.00002] * 19 + [0.011]) * 10, False),  # For longer than the loop may be.
         (([0.00002] * 4 + [0.009]) * 40, False),  # Once in five: it takes so long by itself.
         ([0.00002] * 20, True),  # Few runs: by their mean.

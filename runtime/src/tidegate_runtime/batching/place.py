@@ -8,9 +8,9 @@ HOPS: Final = 2.0
 """A run goes to the loop if its p99 is at most this many times the way to the launch thread and back."""
 
 NOTICED_SECONDS: Final = 0.01
-"""So does one that takes a single hop in nine of ten cases, and no longer than this in 99 of 100: on a busy machine a
-tiny run is suspended now and then for as long as the scheduler lets others run, which takes as long wherever it
-happens, and takes the event loop with it."""
+"""So does one that takes no more than that in nine of ten cases, and no longer than this in 99 of 100: on a busy
+machine a tiny run is suspended now and then for as long as the scheduler lets others run, which takes as long wherever
+it happens, and takes the event loop with it."""
 
 AT_ONCE_SECONDS: Final = 0.01
 """How long runs may follow each other on the loop before it turns, and connections are read and written again: about as
@@ -67,7 +67,7 @@ class Place:
             self._barred = {shape: until for shape, until in self._barred.items() if now < until}
             if shape in self._barred:
                 return False
-        if cost.p99 <= HOPS * hop or (shape.p90(rows) <= hop and cost.p99 <= NOTICED_SECONDS):
+        if cost.p99 <= HOPS * hop or (shape.p90(rows) <= HOPS * hop and cost.p99 <= NOTICED_SECONDS):
             return True
         return cost.mean <= TRIED_HOPS * hop and self._tried(shape, rows, now)
 
