@@ -101,7 +101,8 @@ class Connected:
         if served:
             specs = [TensorSpec(name, Datatype.FP32, ("N", 1)) for name in "xy"]
             signature = Signature((specs[0],), (specs[1],))
-            service.open("m", "1", Loaded(signature, Verdict(True, "declared"), Doubling()))
+            self.engine = Doubling()
+            service.open("m", "1", Loaded(signature, Verdict(True, "declared"), self.engine))
         config = uvicorn.Config(
             create_app(service) if served else answer, log_config=None, access_log=False, timeout_keep_alive=75
         )
@@ -410,6 +411,21 @@ async def test_a_head_that_begins_behind_a_long_request_in_one_read_is_not_too_l
     assert [status for status, _ in connection.answers()] == [200, 200]
 
 
+@pytest.mark.parametrize("headers", [(), (b"TE: trailers",)], ids=["hot", "cold"])
+async def test_a_whole_head_that_comes_behind_many_requests_in_one_read_may_wait_for_its_body(
+    headers: tuple[bytes, ...],
+) -> None:
+    connection = Connected(served=True)
+    wide = GET[:-2] + b"a: " + 3000 * b"b" + b"\r\n\r\n"
+    request = infer(1.0, *headers)
+    body = request.index(b"\r\n\r\n") + 4
+    connection.receive(12 * wide + request[:body])
+    await after(1)
+    connection.receive(request[body:])
+    await after(10)
+    assert [status for status, _ in connection.answers()] == [200] * 13
+
+
 async def test_row_21_a_head_that_goes_on_behind_a_long_request_is_too_large() -> None:
     connection = Connected()
     connection.receive(LONG + GET[:-2] + b"a: ")
@@ -474,7 +490,7 @@ async def test_short_trailers_are_read_and_dropped() -> None:
 @pytest.mark.parametrize("way", [pytest.param((), id="hot"), pytest.param((COLD,), id="cold")])
 async def test_a_late_head_does_not_cost_the_answer_before_it(way: tuple[bytes, ...]) -> None:
     connection = Connected(served=True)
-    connection.service.model("m")._scheduler._runner._engine.seconds = 12.0  # type: ignore[attr-defined]
+    connection.engine.seconds = 12.0
     connection.receive(infer(1.0, *way) + GET[:10])
     await after(20)
     assert [status for status, _ in connection.answers()] == [200]

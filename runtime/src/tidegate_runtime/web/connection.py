@@ -61,7 +61,7 @@ class BoundedHttpProtocol(ReadProtocol):
     """Around the body, since its last piece."""
     _heard = False
     _behind = False
-    """Whether the latest read had a piece of a body, or the end of a request."""
+    """Whether the latest read had a head's end or a piece of a body, or a request's end."""
     _body_began = 0.0
     _deaf = False
     """Whether what still comes is ignored: the connection ends with the answers that are pending."""
@@ -156,6 +156,7 @@ class BoundedHttpProtocol(ReadProtocol):
         super().on_headers_complete()
         # Not before: what uvicorn refuses is no request that could be taken from those that wait.
         self._stage = Stage.BODY
+        self._heard = True
         if self._parting or self.draining():
             self.cycle.keep_alive = False
 

@@ -110,6 +110,7 @@ class HotConnection(BoundedHttpProtocol):
             super().on_headers_complete()
             return
         self._stage = Stage.BODY
+        self._heard = True
         self._hot = self._begin(head)
         # What is being read is promised to this model: it isn't closed before.
         head.model.hold()

@@ -1,4 +1,4 @@
-"""uvicorn's httptools protocol for clients that have to read their answers: the transport keeps them for ever."""
+"""uvicorn's httptools protocol, which cuts off who doesn't read the answers: the transport would keep them for ever."""
 
 import asyncio
 
