@@ -173,11 +173,12 @@ async def test_each_message_of_a_stream_is_asked_for_its_model_and_counts(served
 async def test_a_stream_without_a_token_ends_before_it_is_read(served: Peer) -> None:
     may_end = asyncio.Event()
 
-    async def endless() -> AsyncIterator[Any]:
-        yield rows(1.0)
+    # Not one message is sent: a write that meets the end of its call is what this client tells, not the end.
+    async def silent() -> AsyncIterator[Any]:
         await may_end.wait()
+        yield rows(1.0)
 
-    call = served.call("ModelStreamInfer", endless())
+    call = served.call("ModelStreamInfer", silent())
     with pytest.raises(aio.AioRpcError) as error:
         async for _ in call:
             pass
