@@ -130,6 +130,18 @@ def test_values_that_come_alone_are_laid_aside_and_counted_when_somebody_looks()
     assert (histogram.counts, histogram.total) == ([0, ASIDE + 10, 0], 1.5 * (ASIDE + 10))
 
 
+def test_requests_that_are_served_alone_are_laid_aside_and_counted_when_somebody_looks() -> None:
+    metrics = ModelMetrics("m", "1", "cpu")
+    for _ in range(ASIDE + 10):
+        metrics.served(1.0, 1.25, 2.0, 2.5)
+    for histogram, each in (
+        (metrics.request_duration, 1.5),
+        (metrics.parse_seconds, 0.25),
+        (metrics.encode_seconds, 0.5),
+    ):
+        assert (sum(histogram.counts), histogram.total) == (ASIDE + 10, each * (ASIDE + 10))
+
+
 def test_utilization_is_what_was_offered_over_the_last_ten_seconds() -> None:
     metrics = ModelMetrics("m", "1", "cpu")
     metrics.offer(4.0, 100.0)
@@ -206,6 +218,19 @@ def test_a_served_request_is_counted_as_observing_its_stages_would(parse: float,
     alone = Histogram(naming.DURATION_BOUNDS)
     alone.observe(encode)
     assert metrics.encode_seconds.counts == metrics.request_duration.counts == alone.counts
+
+
+@pytest.mark.parametrize("count", [1, ASIDE + 10])
+def test_runs_past_the_queue_are_counted_as_those_of_requests_that_did_not_wait(count: int) -> None:
+    passed, queued = ModelMetrics("m", "1", "cpu"), ModelMetrics("m", "1", "cpu")
+    for place in range(count):
+        rows, requests, seconds, now = 1 + place % 3, 1 + place % 2, 2.0**-place, float(place)
+        passed.passed(rows, requests, seconds, now)
+        queued.cut(rows, [0.0] * requests)
+        queued.assembled(0.0, requests)
+        queued.ran(rows, requests, seconds, now)
+        queued.unqueued += requests
+    assert samples(passed) == samples(queued)
 
 
 @pytest.mark.parametrize("count", [1, 3])

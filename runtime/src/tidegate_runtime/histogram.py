@@ -5,20 +5,29 @@ laid aside, and found with some hundred others, or when somebody looks.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 ASIDE: Final = 256
 """Values laid aside at most: eight kilobytes of them."""
 
 
+def _nothing_elsewhere() -> None:
+    """Nobody lays values aside for the histogram."""
+
+
 class Histogram:
-    """Counts per bucket, not cumulative; the last bucket holds what is above every bound."""
+    """Counts per bucket, not cumulative; the last bucket holds what is above every bound.
 
-    __slots__ = ("_aside", "_counts", "_total", "bounds")
+    Where `elsewhere` is given, somebody lays values aside for several histograms at once: it is called before this one
+    is read, and observes them.
+    """
 
-    def __init__(self, bounds: Sequence[float]) -> None:
+    __slots__ = ("_aside", "_counts", "_elsewhere", "_total", "bounds")
+
+    def __init__(self, bounds: Sequence[float], elsewhere: Callable[[], None] = _nothing_elsewhere) -> None:
         self.bounds = bounds
+        self._elsewhere = elsewhere
         self._aside: list[float] = []
         self._counts = [0] * (len(bounds) + 1)
         self._total = 0.0
@@ -69,6 +78,7 @@ class Histogram:
         self._total += total
 
     def _settle(self) -> None:
+        self._elsewhere()
         if self._aside:
             values, self._aside = self._aside, []
             self.observe_all(values)

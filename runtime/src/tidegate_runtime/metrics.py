@@ -6,7 +6,7 @@
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Final, NamedTuple
 
-from tidegate_runtime.histogram import Histogram
+from tidegate_runtime.histogram import ASIDE, Histogram
 from tidegate_runtime.naming import BATCH_ROWS_BOUNDS, DURATION_BOUNDS, EVIDENCE_BOUNDS, REFUSALS
 from tidegate_runtime.window import SlidingSum
 
@@ -51,14 +51,14 @@ class ModelMetrics:
         self.queue_depth = 0
         self.inflight = 0
         self.codes: dict[int, int] = {}
-        self.request_duration = Histogram(DURATION_BOUNDS)
+        self.request_duration = Histogram(DURATION_BOUNDS, self._count_served)
         self.failed_duration: dict[int, Histogram] = {}
         """By code, the time of answers that are no 200, where it is known."""
-        self.parse_seconds = Histogram(DURATION_BOUNDS)
-        self.queue_seconds = Histogram(DURATION_BOUNDS)
-        self.assemble_seconds = Histogram(DURATION_BOUNDS)
-        self.compute_seconds = Histogram(DURATION_BOUNDS)
-        self.encode_seconds = Histogram(DURATION_BOUNDS)
+        self.parse_seconds = Histogram(DURATION_BOUNDS, self._count_served)
+        self.queue_seconds = Histogram(DURATION_BOUNDS, self._count_passed)
+        self.assemble_seconds = Histogram(DURATION_BOUNDS, self._count_passed)
+        self.compute_seconds = Histogram(DURATION_BOUNDS, self._count_passed)
+        self.encode_seconds = Histogram(DURATION_BOUNDS, self._count_served)
         self.evidence_seconds = Histogram(EVIDENCE_BOUNDS)
         """Of each batch the time of one request alone: those of a batch share its fate, and would count it as often."""
         self.request_assemble_seconds = 0.0
@@ -67,7 +67,7 @@ class ModelMetrics:
         """The cost table's figures of the moment."""
         self.margin: Callable[[], float] = float
         """What predictions are multiplied by, at the moment; 0 before there is anything to predict."""
-        self.batch_rows = Histogram(BATCH_ROWS_BOUNDS)
+        self.batch_rows = Histogram(BATCH_ROWS_BOUNDS, self._count_passed)
         self.request_compute_seconds = 0.0
         """The run's seconds, counted once for each request in it."""
         self.last_run: float | None = None
@@ -81,6 +81,8 @@ class ModelMetrics:
         self.unqueued = 0
         """Requests that ran as they came, past the queue."""
         self.refused = dict.fromkeys(REFUSALS, 0)
+        self._served: list[tuple[float, float, float, float]] = []
+        self._passed: list[tuple[int, int, float]] = []
         self._offered = SlidingSum(UTILIZATION_SECONDS)
 
     def detach(self) -> None:
@@ -113,6 +115,18 @@ class ModelMetrics:
     def ran(self, rows: int, requests: int, seconds: float, now: float) -> None:
         """Counts a run that gave answers."""
         self.compute_seconds.observe(seconds)
+        self._ran(rows, requests, seconds, now)
+
+    def passed(self, rows: int, requests: int, seconds: float, now: float) -> None:
+        """Counts what `cut`, `assembled` and `ran` do of a batch of requests that haven't waited."""
+        self.unqueued += requests
+        passed = self._passed
+        passed.append((rows, requests, seconds))
+        if len(passed) >= ASIDE:
+            self._count_passed()
+        self._ran(rows, requests, seconds, now)
+
+    def _ran(self, rows: int, requests: int, seconds: float, now: float) -> None:
         self.request_compute_seconds += requests * seconds
         self.last_run = now
         batches = self.batches.get(rows)
@@ -122,19 +136,12 @@ class ModelMetrics:
         batches.requests += requests
         batches.seconds += seconds
 
-    def passed(self, rows: int, requests: int, seconds: float, now: float) -> None:
-        """Counts what `cut`, `assembled` and `ran` do of a batch of requests that haven't waited."""
-        self.batch_rows.observe(rows)
-        self.queue_seconds.observe_alike(0.0, requests)
-        self.unqueued += requests
-        self.assemble_seconds.observe(0.0)
-        self.ran(rows, requests, seconds, now)
-
     def served(self, received: float, parsed: float, delivered: float, written: float) -> None:
         """Counts the stages of a request that was answered 200, by the times at which each of them was over."""
-        self.request_duration.observe(written - received)
-        self.parse_seconds.observe(parsed - received)
-        self.encode_seconds.observe(written - delivered)
+        served = self._served
+        served.append((received, parsed, delivered, written))
+        if len(served) >= ASIDE:
+            self._count_served()
 
     def served_all(self, times: Sequence[tuple[float, float]], delivered: float, written: float) -> None:
         """Counts requests that were answered 200 together. `times` are when each was received, and parsed."""
@@ -173,3 +180,18 @@ class ModelMetrics:
     def utilization(self, now: float) -> float:
         """Engine seconds offered per second over the last ten: above 1, more comes than can be answered."""
         return self._offered.total(now) / UTILIZATION_SECONDS
+
+    def _count_served(self) -> None:
+        """Counts what `served` laid aside."""
+        served, self._served = self._served, []
+        self.request_duration.observe_all([written - received for received, _, _, written in served])
+        self.parse_seconds.observe_all([parsed - received for received, parsed, _, _ in served])
+        self.encode_seconds.observe_all([written - delivered for _, _, delivered, written in served])
+
+    def _count_passed(self) -> None:
+        """Counts what `passed` laid aside."""
+        passed, self._passed = self._passed, []
+        self.batch_rows.observe_all([rows for rows, _, _ in passed])
+        self.queue_seconds.observe_alike(0.0, sum(requests for _, requests, _ in passed))
+        self.assemble_seconds.observe_alike(0.0, len(passed))
+        self.compute_seconds.observe_all([seconds for _, _, seconds in passed])
