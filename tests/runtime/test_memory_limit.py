@@ -13,8 +13,12 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from tidegate_runtime.answer_room import as_text, text_bytes
-from tidegate_runtime.tensors import Datatype, InferRequest, RequestedOutput, Tensor
+from tidegate_runtime import answer_room
+from tidegate_runtime.answer_room import as_text, plain_answers, text_bytes
+from tidegate_runtime.errors import OutOfDeviceMemory
+from tidegate_runtime.protocol.plain_binary import PlainBinary
+from tidegate_runtime.protocol.plain_json import PlainJson
+from tidegate_runtime.tensors import Datatype, InferRequest, RequestedOutput, Tensor, TensorSpec
 
 from .stored_models import until
 
@@ -66,7 +70,7 @@ def emptied(group: Path) -> bool:
     ],
 )
 def test_the_text_of_numbers_takes_at_most(arrays: list[Any], size: int) -> None:
-    assert text_bytes([Tensor("y", Datatype.FP32, array) for array in arrays]) == size
+    assert text_bytes(arrays) == size
 
 
 def test_in_binary_or_as_classes_no_output_is_text() -> None:
@@ -77,6 +81,21 @@ def test_in_binary_or_as_classes_no_output_is_text() -> None:
     assert as_text(InferRequest((), wanted), [y, z]) == [z]
     assert as_text(InferRequest((), wanted, binary=True), [y, z]) == []
     assert as_text(InferRequest((), (RequestedOutput("y", binary=False),), binary=True), [y]) == [y]
+
+
+def test_plain_answers_are_looked_at_if_they_are_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = TensorSpec("x", Datatype.FP32, ("N", 1)), TensorSpec("y", Datatype.FP32, ("N", "M"))
+    text, binary = PlainJson.of("m", "1", [x], [y]), PlainBinary.of("m", "1", [x], [y])
+    assert text is not None
+    assert binary is not None
+    outputs = [np.zeros((2, MIB // 4), np.float32)]
+    for left in (None, 16 * MIB):
+        monkeypatch.setattr(answer_room, "limit_leaves", lambda left=left: left)
+        assert len(plain_answers(text, outputs, 2).pieces) == 2
+    monkeypatch.setattr(answer_room, "limit_leaves", lambda: 16 * MIB - 1)
+    with pytest.raises(OutOfDeviceMemory, match=r"the answer may take 16777216 bytes .* and 16777215 are left"):
+        plain_answers(text, outputs, 2)
+    assert len(plain_answers(binary, outputs, 2).pieces) == 2
 
 
 def expanding(output: str, shape: list[Any]) -> onnx.ModelProto:
@@ -129,4 +148,24 @@ def test_row_11_an_answer_that_needs_more_memory_than_the_pod_has_gets_503_and_t
         for mib, code in asked:
             answer = client.post(process.url("/v2/models/m/infer"), json=asking(mib * MIB // 4, binary=binary))
             assert answer.status_code == code, (mib, answer.text[:200])
+        assert process.popen.poll() is None
+
+
+@pytest.mark.parametrize(("binary", "code"), [(False, 503), (True, 200)], ids=["JSON", "binary"])
+def test_row_11_an_answer_of_the_hot_way_that_memory_does_not_hold_as_text_gets_503_and_the_server_lives(
+    binary: bool, code: int, serve: Callable[..., Any], limited: Sequence[str]
+) -> None:
+    size = helper.make_tensor("size", TensorProto.INT64, [2], [1, 110 * MIB // 4])
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 1])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", "M"])
+    graph = helper.make_graph([helper.make_node("Expand", ["x", "size"], ["y"])], "graph", [x], [y], [size])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    body: dict[str, Any] = {"inputs": [{"name": "x", "shape": [1, 1], "datatype": "FP32", "data": [2.5]}]}
+    if binary:
+        body["parameters"] = {"binary_data_output": True}
+    with serve(model, "--max-batch-size", "1", within=limited) as process, httpx2.Client(timeout=60) as client:
+        for _ in range(3):
+            answer = client.post(process.url("/v2/models/m/infer"), json=body)
+            assert answer.status_code == code, answer.text[:200]
+            assert code == 200 or "bytes while it is written as JSON" in answer.text
         assert process.popen.poll() is None

@@ -265,6 +265,8 @@ async def test_long_answers_are_told_in_portions_that_the_next_batch_does_not_ov
 class Short:
     """A codec that writes an answer too few."""
 
+    as_text = False
+
     def answers(self, outputs: Sequence[Array], count: int) -> Answers:
         return Answers(b"", [b""] * (count - 1), b"")
 

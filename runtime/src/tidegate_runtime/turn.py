@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
 from typing import Generic, Protocol, TypeVar, cast
 
+from tidegate_runtime.answer_room import plain_answers
 from tidegate_runtime.batching.alike import Alike
 from tidegate_runtime.batching.place import AT_ONCE_SECONDS
 from tidegate_runtime.batching.tickets import OVER, Asked, Deliver, Taker, Ticket
@@ -229,9 +230,9 @@ class Turn(ABC, Generic[M]):
             ticket.taker = call
 
     def _answers(self, first: M, outputs: Sequence[Array], count: int) -> Answers:
-        """The answers to `count` requests of the first one's form."""
+        """The answers to `count` requests of the first one's form. Raises `OutOfDeviceMemory`."""
         assert first.form is not None
-        answers = first.form.answers(outputs, count)
+        answers = plain_answers(first.form, outputs, count)
         if len(answers.pieces) != count:
             raise ValueError(f"{len(answers.pieces)} answers to {count} requests")
         return answers

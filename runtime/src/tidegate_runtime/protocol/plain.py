@@ -100,6 +100,10 @@ class Read(NamedTuple):
 class Plain(Protocol):
     """The codec of a model's requests that repeat, in one form, and of their answers."""
 
+    @property
+    def as_text(self) -> bool:
+        """Whether answers hold their numbers as text."""
+
     def find(self, body: bytes | bytearray, json_length: int | None) -> Known | None:
         """The request if what stands around its numbers is known; whether they are numbers hasn't been looked at.
 

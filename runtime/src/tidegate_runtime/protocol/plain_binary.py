@@ -53,6 +53,8 @@ class BinaryLayout(Layout):
 class PlainBinary:
     """The codec of one model, `Plain` for binary inputs and outputs."""
 
+    as_text: Final = False
+
     def __init__(self, name: str, version: str, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> None:
         self._name = name
         self._version = version

@@ -9,7 +9,7 @@ are free, as a text's length is, it reads only what repeats a request that the g
 from array import array as number_array
 from collections.abc import Sequence
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import orjson
@@ -47,6 +47,8 @@ class _Input(NamedTuple):
 
 class PlainJson:
     """The plain codec of one model."""
+
+    as_text: Final = True
 
     def __init__(self, name: str, version: str, inputs: Sequence[_Input], outputs: Sequence[TensorSpec]) -> None:
         self._inputs = inputs

@@ -8,6 +8,7 @@ from typing import Protocol
 import orjson
 from uvicorn.server import ServerState
 
+from tidegate_runtime.answer_room import plain_answers
 from tidegate_runtime.batching.tickets import DeliverAll, Outputs, Ticket
 from tidegate_runtime.errors import RuntimeFault
 from tidegate_runtime.handover.handing import Handing
@@ -138,7 +139,7 @@ class HotAnswer:
         form, request = self.form, self.request
         try:
             if form is not None:
-                self.deliver_one(form.answers(outcome, 1), self.delivered)
+                self.deliver_one(plain_answers(form, outcome, 1), self.delivered)
                 return
             assert request is not None
             encoded = encode(self.head.model.answer(request, outcome), request)

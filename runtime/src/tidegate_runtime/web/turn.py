@@ -57,6 +57,9 @@ class HttpTurn(Turn["HotCall"]):
         try:
             before, pieces, behind, json_length = self._answers(first, outputs, len(calls))
             ok_head = self.heads.good(first.server_state, json_length)
+        except RuntimeFault as fault:
+            self._refuse_all(first.model, [call for call in calls if call is not None], fault)
+            return
         except Exception:
             logger.exception("a batch's answers could not be written")
             for call in calls:
