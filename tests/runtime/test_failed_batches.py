@@ -12,6 +12,7 @@ from onnx import TensorProto, helper
 
 from tidegate_runtime.batching.engine import Ran
 from tidegate_runtime.batching.policy import BatchPolicy
+from tidegate_runtime.batching.rows import Assembly
 from tidegate_runtime.batching.scheduler import Scheduler
 from tidegate_runtime.errors import (
     ExecutionFailed,
@@ -175,6 +176,24 @@ async def test_what_may_be_the_engines_fault_is_not_run_again() -> None:
     await b.close()
 
 
+@pytest.mark.asyncio
+@pytest.mark.looptime
+async def test_a_batch_that_there_is_no_memory_to_put_together_runs_in_halves(monkeypatch: pytest.MonkeyPatch) -> None:
+    stack = Assembly.stack
+
+    def with_room_for_two(made: Assembly, requests: list[Feeds], rows: int) -> Feeds:
+        if rows > 2:
+            raise MemoryError
+        return stack(made, requests, rows)
+
+    monkeypatch.setattr(Assembly, "stack", with_room_for_two)
+    b = Bench(lambda _numbers: None)
+    assert await b.answers([1.0], [2.0], [3.0], [4.0]) == [2.0, 4.0, 6.0, 8.0]
+    assert b.engine.batches == [[1.0, 2.0], [3.0, 4.0]]
+    assert b.metrics.out_of_memory == 1
+    await b.close()
+
+
 class Unjoined:
     """What no batch can be taken apart from."""
 
@@ -182,7 +201,7 @@ class Unjoined:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        raise MemoryError("no room for the copy")
+        raise ValueError("no rows of their own")
 
 
 @pytest.mark.asyncio

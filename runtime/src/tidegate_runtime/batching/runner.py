@@ -9,7 +9,7 @@ from tidegate_runtime.batching.padding import Padding
 from tidegate_runtime.batching.rows import Assembly, check_rows
 from tidegate_runtime.batching.tickets import Batch, DeliverAll, Outputs
 from tidegate_runtime.batching.watchdog import Watchdog
-from tidegate_runtime.errors import ExecutionFailed, RunEnded, RuntimeFault
+from tidegate_runtime.errors import ExecutionFailed, OutOfDeviceMemory, RunEnded, RuntimeFault
 from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.tensors import Array, Feeds
 
@@ -130,5 +130,7 @@ class Runner:
 def _fault(error: Exception) -> RuntimeFault:
     if isinstance(error, RuntimeFault):
         return error
+    if isinstance(error, MemoryError):
+        return OutOfDeviceMemory("there is no memory to put this batch together, or to take its answers apart")
     logger.error("engine failed", exc_info=error)
     return ExecutionFailed("the model failed on this request; the server's log says how")
