@@ -73,3 +73,19 @@ def test_a_model_that_fails_on_numbers_it_must_take_does_not_start(tmp_path: Pat
     with pytest.raises(StartupFailure, match="Reshape") as failure:
         load_model(tmp_path / "m.onnx", "cpu", 1, max_rows=8)
     assert failure.value.reason == "WarmupFailed"
+
+
+@pytest.mark.parametrize(
+    "operators",
+    [
+        # Scales below zero are refused, as is a share of one.
+        pytest.param("float[1,1,2,2] x, float[4] p) => (float[a,b,c,d] y) { y = Resize(x, , p) }", id="scales"),
+        pytest.param("float[4] x, float p) => (float[4] y) <bool t={1}> { y = Dropout(x, p, t) }", id="a share"),
+    ],
+)
+def test_a_model_that_refuses_real_numbers_but_ones_or_zeros_is_served_unbatched(
+    operators: str, tmp_path: Path
+) -> None:
+    onnx.save(parsed(f"({operators}"), tmp_path / "m.onnx")
+    verdict = load_model(tmp_path / "m.onnx", "cpu", 1, max_rows=8).verdict
+    assert not verdict.batched

@@ -179,7 +179,8 @@ def _late(limit_seconds: float, doubt: Doubt | None) -> str:
 def _probed(run: Run, signature: Signature, verdict: Verdict, max_rows: int, rules: BatchingRules) -> Warm:
     """The verdict after the first probe that the model accepts; unbatched if it accepts none.
 
-    Raises the model's fault if that leaves no doubt: nothing was guessed about its inputs, and it fails all the same.
+    Raises the model's fault if that leaves no doubt: nothing was guessed about its inputs but their numbers, and it
+    fails on ones and zeros, too.
     """
     for probe in PROBES:
         feeds = probe_feeds(signature, probe, 1)
@@ -194,7 +195,7 @@ def _probed(run: Run, signature: Signature, verdict: Verdict, max_rows: int, rul
         if verdict.batched:
             _largest(run, probe, signature, max_rows)
         return Warm(verdict, probe)
-    if _nothing_guessed(signature):
+    if _nothing_guessed(signature) and not _takes_plain(run, signature):
         raise rejected
     logger.warning("warm-up inputs were rejected", extra={"error": str(rejected)})
     if verdict.batched and rules.declared:
@@ -244,6 +245,21 @@ def _check_answer(run: Run, feeds: Feeds, outputs: Sequence[Array], signature: S
     raise StartupFailure(
         Reason.WARMUP_FAILED, "warm-up: every output is NaN for whatever input; are its weights damaged?"
     )
+
+
+def _takes_plain(run: Run, signature: Signature) -> bool:
+    """Whether the model runs on nothing but ones, or zeros, in place of real numbers.
+
+    A scale, or a share, may be an input, and its operator refuses those that are below zero, or above one.
+    """
+    feeds = probe_feeds(signature, PROBES[0], 1)
+    for value in (1, 0):
+        try:
+            run(plain_feeds(feeds, signature, value))
+        except RuntimeFault:
+            continue
+        return True
+    return False
 
 
 def _nothing_guessed(signature: Signature) -> bool:
