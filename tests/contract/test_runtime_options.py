@@ -22,6 +22,12 @@ SERVE, FETCH = COMMANDS["serve"], COMMANDS["fetch"]
 OPTIONS: dict[str, Any] = {parameter.envvar: parameter for parameter in SERVE.params if parameter.envvar}
 
 HOUR = {"timeout": "1h", "batching": {"maxBatchSize": 4096, "maxDelay": "10s"}}
+MOST = {
+    "queueSize": 100_000,
+    "maxBodyBytes": "999999999Gi",
+    "maxElementBytes": "999999999Gi",
+    "rejectNonFinite": True,
+}
 SPECS: dict[str, dict[str, Any]] = {
     "the least": {},
     "cpu": {"runtime": {"device": "cpu"}},
@@ -29,10 +35,10 @@ SPECS: dict[str, dict[str, Any]] = {
         "runtime": {
             "timeout": "1ms",
             "batching": {"maxBatchSize": 1, "maxDelay": "0ms"},
-            "limits": {"queueSize": 1, "maxBodyBytes": "1"},
+            "limits": {"queueSize": 1, "maxBodyBytes": "1", "maxElementBytes": "1"},
         }
     },
-    "all at its most": {"runtime": {**HOUR, "limits": {"queueSize": 100_000, "maxBodyBytes": "999999999Gi"}}},
+    "all at its most": {"runtime": {**HOUR, "limits": MOST}},
     "a claim": {"model": {"uri": "pvc://models/v3.onnx", "sha256": "a" * 64}},
 }
 
@@ -130,10 +136,12 @@ def test_the_crds_defaults_are_the_runtimes() -> None:
         "MAX_DELAY_SECONDS",
         "QUEUE_SIZE",
         "MAX_BODY_BYTES",
+        "MAX_ELEMENT_BYTES",
         "TIMEOUT_SECONDS",
         "DRAIN_SECONDS",
     ):
         assert float(told[f"TIDEGATE_{name}"]) == OPTIONS[f"TIDEGATE_{name}"].default
+    assert told["TIDEGATE_REJECT_NON_FINITE"] == str(OPTIONS["TIDEGATE_REJECT_NON_FINITE"].default)
 
 
 def test_the_specs_above_reach_the_crds_limits() -> None:

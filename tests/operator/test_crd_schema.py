@@ -139,6 +139,7 @@ MATCHES = {
     "spec.runtime.timeout": (["1ms", "30s", "5m"], ["0s", "-5s", "fast", "1.5s", "5", "1d", "1000000s", "5s "]),
     "spec.runtime.batching.maxDelay": (["0ms", "5ms"], ["-1ms", "5", "ms"]),
     "spec.runtime.limits.maxBodyBytes": (["1", "10Mi"], ["0", "-1", "10MB", "1.5Mi", "1Zi"]),
+    "spec.runtime.limits.maxElementBytes": (["1", "10Ki"], ["0", "-1", "10KB"]),
     "spec.resources.requests.cpu": (["500m", "2"], ["0", "-1", "0.5", "4Gi", "many"]),
     "spec.resources.requests.memory": (["2Gi", "1073741824"], ["0", "-1Gi", "1Zi", "500m", "1.5Gi"]),
     "spec.rollout.match[].header{}": (["canary", "a b", "{}"], ["", " a", "a ", "a\n", "ä", "\t"]),

@@ -190,7 +190,7 @@ def test_the_runtime_is_told_what_the_spec_says() -> None:
     spec = {
         "device": "cpu",
         "batching": {"maxBatchSize": 8, "maxDelay": "9ms"},
-        "limits": {"queueSize": 9, "maxBodyBytes": "10Mi"},
+        "limits": {"queueSize": 9, "maxBodyBytes": "10Mi", "maxElementBytes": "2Ki", "rejectNonFinite": True},
         "timeout": "2s",
     }
     (runtime,) = a_template(runtime=spec)["spec"]["containers"]
@@ -204,6 +204,8 @@ def test_the_runtime_is_told_what_the_spec_says() -> None:
         "TIDEGATE_MAX_DELAY_SECONDS": "0.009",
         "TIDEGATE_QUEUE_SIZE": "9",
         "TIDEGATE_MAX_BODY_BYTES": "10485760",
+        "TIDEGATE_MAX_ELEMENT_BYTES": "2048",
+        "TIDEGATE_REJECT_NON_FINITE": "True",
         "TIDEGATE_TIMEOUT_SECONDS": "2.0",
         "TIDEGATE_DRAIN_SECONDS": "10",
         "TIDEGATE_SHARE_URL": f"http://tidegate-xds.tidegate-system.svc.cluster.local:18000/v1/share/$(TIDEGATE_NAMESPACE)/{A}",

@@ -20,7 +20,12 @@ SAME: dict[str, dict[str, Any]] = {
         "runtime": {
             "device": "cuda",
             "batching": {"maxBatchSize": 32, "maxDelay": "5ms"},
-            "limits": {"queueSize": 512, "maxBodyBytes": "64Mi"},
+            "limits": {
+                "queueSize": 512,
+                "maxBodyBytes": "64Mi",
+                "maxElementBytes": "1Mi",
+                "rejectNonFinite": False,
+            },
             "timeout": "30s",
             "environment": [],
         },
@@ -40,6 +45,8 @@ OTHERS: dict[str, dict[str, Any]] = {
     "the batch size": {"runtime": {"batching": {"maxBatchSize": 64}}},
     "the delay": {"runtime": {"batching": {"maxDelay": "0ms"}}},
     "the queue": {"runtime": {"limits": {"queueSize": 1}}},
+    "the longest text": {"runtime": {"limits": {"maxElementBytes": "2Mi"}}},
+    "whether NaN is taken": {"runtime": {"limits": {"rejectNonFinite": True}}},
     "the time-out": {"runtime": {"timeout": "2s"}},
     "the processors": {"resources": {"requests": {"cpu": "2"}}},
     "the accelerators": {"resources": {"gpu": {"count": 2}}},

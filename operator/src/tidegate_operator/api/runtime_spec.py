@@ -15,7 +15,7 @@ class BatchingSpec(ApiModel):
     max_batch_size: Annotated[int, Field(ge=1, le=4096)] = 32
     """Rows in one run at most."""
     max_delay: Annotated[Duration, at_most("10s")] = "5ms"
-    """How long a request may wait for others; never while the engine is idle."""
+    """How long a request may wait for others; while the engine is idle, only where that is computed to pay off."""
 
 
 class LimitsSpec(ApiModel):
@@ -25,6 +25,10 @@ class LimitsSpec(ApiModel):
     """Requests waiting at most; the next one is answered 429."""
     max_body_bytes: Size = "64Mi"
     """Bytes of a request's body at most; a larger one is answered 413."""
+    max_element_bytes: Size = "1Mi"
+    """Bytes of one element of a BYTES input at most, in UTF-8; a request with a larger one is answered 413."""
+    reject_non_finite: bool = False
+    """Whether a request with NaN or infinities in its inputs is answered 400. Binary data and gRPC have such."""
 
 
 class RuntimeSpec(ApiModel):
@@ -35,7 +39,8 @@ class RuntimeSpec(ApiModel):
             (
                 # The API server writes the defaults before it looks at rules, so they can't be told from left out.
                 "!has(self.image) || (self.batching.maxBatchSize == 32 && self.batching.maxDelay == '5ms'"
-                " && self.limits.queueSize == 512 && self.limits.maxBodyBytes == '64Mi')",
+                " && self.limits.queueSize == 512 && self.limits.maxBodyBytes == '64Mi'"
+                " && self.limits.maxElementBytes == '1Mi' && !self.limits.rejectNonFinite)",
                 "batching and limits are the bundled runtime's, which image takes the place of: drop them, or tell the"
                 " image by its args",
             ),

@@ -96,6 +96,8 @@ def _runtime(service: str, revision: str, spec: InferenceServiceSpec, install: I
         "MAX_DELAY_SECONDS": seconds(spec.runtime.batching.max_delay),
         "QUEUE_SIZE": spec.runtime.limits.queue_size,
         "MAX_BODY_BYTES": size_in_bytes(spec.runtime.limits.max_body_bytes),
+        "MAX_ELEMENT_BYTES": size_in_bytes(spec.runtime.limits.max_element_bytes),
+        "REJECT_NON_FINITE": spec.runtime.limits.reject_non_finite,
         "TIMEOUT_SECONDS": seconds(spec.runtime.timeout),
         "DRAIN_SECONDS": DRAIN_SECONDS,
         "SHARE_URL": _share_url(revision, install),
