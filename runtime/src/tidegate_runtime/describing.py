@@ -87,8 +87,8 @@ def _described(graphs: Graphs) -> str:
 def statistics(metrics: ModelMetrics, now: float, wall_seconds: float) -> dict[str, Any]:
     """One version's statistics since the process began. `now` is by the service's clock, `wall_seconds` by the world's.
 
-    Assembling inputs and splitting outputs aren't measured apart from the run: `compute_input` and `compute_output`
-    have its count and no time. Answers are not cached.
+    `compute_input` is what batches took to be put together, `compute_output` what answers took to be written. None is
+    cached.
     """
     runs = sum(batches.runs for batches in metrics.batches.values())
     requests = sum(batches.requests for batches in metrics.batches.values())
@@ -104,9 +104,9 @@ def statistics(metrics: ModelMetrics, now: float, wall_seconds: float) -> dict[s
             "success": _observed(metrics.request_duration),
             "fail": _duration(failed, metrics.failed_seconds),
             "queue": _observed(metrics.queue_seconds),
-            "compute_input": _duration(requests),
+            "compute_input": _duration(requests, metrics.request_assemble_seconds),
             "compute_infer": _duration(requests, metrics.request_compute_seconds),
-            "compute_output": _duration(requests),
+            "compute_output": _duration(requests, metrics.encode_seconds.total),
             "cache_hit": _duration(0),
             "cache_miss": _duration(0),
         },
