@@ -117,6 +117,47 @@ async def test_what_comes_before_an_answer_is_not_taken_for_it(hint: bytes) -> N
         assert (await client.ask(b"GET", b"/", (), most=2)).body == b"no"
 
 
+@pytest.mark.parametrize(
+    ("begun", "endless"),
+    [
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        (b"HTTP/1.1 200 ", b"O"),
+        (b"HTTP/1.1 200 OK\r\n", b"x"),
+        (b"HTTP/1.1 200 OK\r\nx: ", b"a"),
+        (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1;", b"x"),
+        (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\nx: ", b"a"),
+        (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n", b"x: a\r\n"),
+    ],
+)
+async def test_what_stands_around_a_body_is_not_read_for_ever(begun: bytes, endless: bytes) -> None:
+    """The parser keeps it, and puts all of it together again at each read."""
+    read = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal read
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(begun)
+        with contextlib.suppress(ConnectionError):
+            while read < 32 << 20:
+                await writer.drain()
+                writer.write(endless * (4096 // len(endless)))
+                read += 4096
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as listener:
+        client = HttpClient("127.0.0.1", listener.sockets[0].getsockname()[1])
+        with pytest.raises(BadAnswer, match="over 32768 bytes"):
+            await client.ask(b"GET", b"/", (), most=2)
+        assert read < 32 << 20
+
+
+async def test_a_trailer_is_not_taken_for_a_header() -> None:
+    chunked = b"HTTP/1.1 200 OK\r\nx: head\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nx: trailer\r\n\r\n"
+    async with serving(chunked) as (_, client):
+        answer = await client.ask(b"GET", b"/", (), most=2)
+    assert (answer.headers[b"x"], answer.body) == (b"head", b"ok")
+
+
 async def test_more_than_one_answer_ends_the_connection() -> None:
     async with serving(OK + OK, OK.replace(b"ok", b"no")) as (server, client):
         assert (await client.ask(b"GET", b"/", (), most=2)).body == b"ok"

@@ -12,6 +12,8 @@ from typing import Final, NamedTuple, Protocol, cast
 import httptools
 
 MAX_HEAD_BYTES: Final = 32 * 1024
+"""Of what may stand before an answer's body, what is told before the answer itself included, and of what goes on around
+it without a piece of it."""
 
 CONNECT_SECONDS: Final = 3.0
 
@@ -127,6 +129,8 @@ class _Line(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._answer: asyncio.Future[Answer] | None = None
         self._most = 0
+        self._unheard_bytes = 0
+        """Read since its head's end, or the last piece of its body."""
         self._begin()
 
     @property
@@ -161,10 +165,16 @@ class _Line(asyncio.Protocol):
         if self._answer is None or self._answer.done():
             self.close()  # Nothing was asked.
             return
+        self._further = False
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
             self._fail(BadAnswer(str(error.__context__ or error)))
+            return
+        # A field or a chunk's head that goes on and on is kept by the parser, and looked at by nobody.
+        self._unheard_bytes = 0 if self._further else self._unheard_bytes + len(data)
+        if self._unheard_bytes > MAX_HEAD_BYTES and not self._answer.done():
+            self._fail(BadAnswer(f"its head, or what stands around its body, is over {MAX_HEAD_BYTES} bytes"))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is gone."""
@@ -172,14 +182,21 @@ class _Line(asyncio.Protocol):
         self._fail(kind(f"the connection was closed before the answer was whole{f' ({exc})' if exc else ''}"))
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header of the answer."""
+        """A header of the answer. Of trailers nothing is kept, or they would be taken for headers."""
         self._head_bytes += len(name) + len(value)
         if self._head_bytes > MAX_HEAD_BYTES:
             raise ValueError(f"its head is over {MAX_HEAD_BYTES} bytes")
-        self._headers[name.lower()] = value
+        if not self._headed:
+            self._headers[name.lower()] = value
+
+    def on_headers_complete(self) -> None:
+        """Its body follows; not so behind what comes before an answer."""
+        if self._parser.get_status_code() >= 200:
+            self._headed = self._further = True
 
     def on_body(self, body: bytes) -> None:
         """A piece of its body."""
+        self._further = True
         if len(self._body) + len(body) > self._most:
             raise ValueError(f"its body is over {self._most} bytes")
         self._body += body
@@ -204,7 +221,13 @@ class _Line(asyncio.Protocol):
         self._headers = {}
         self._body = bytearray()
         self._head_bytes = 0
+        self._unheard_bytes = 0
         self._heard = False
+        """Whether anything came."""
+        self._headed = False
+        """Whether its head is whole."""
+        self._further = False
+        """Whether the latest read had its head's end, or a piece of its body."""
 
     def _fail(self, error: Exception) -> None:
         if self._answer is not None and not self._answer.done():
