@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -220,6 +221,28 @@ def test_a_canary_that_hangs_or_dies_costs_no_request(tmp_path: Path) -> None:
         assert infer(stable, {}) == HERE
         stable.popen.terminate()
         assert stable.popen.wait(SECONDS) == 0
+
+
+def test_a_canary_of_a_longer_time_out_that_hangs_costs_no_request(tmp_path: Path) -> None:
+    """Half of its time may be all that stable gives: it was answered that its time is over."""
+    (tmp_path / "stable").mkdir()
+    (tmp_path / "canary").mkdir()
+    options = ("--no-vetting", "--drain-seconds", "0.1", "--model-version")
+    with (
+        told() as share,
+        serving(
+            tmp_path / "stable", build_double(), *options, "1", "--timeout-seconds", "2", "--share-url", share.url
+        ) as stable,
+        serving(tmp_path / "canary", turned_round(), *options, "2", "--timeout-seconds", "4") as canary,
+        ThreadPoolExecutor() as pool,
+    ):
+        Pair(stable, canary, share).hand_over(timeoutSeconds=4)
+        os.kill(canary.popen.pid, signal.SIGSTOP)
+        asked = [pool.submit(WAYS[way][0], stable, {}) for way in ("hot, JSON", "cold", "V1", "gRPC", "gRPC stream")]
+        assert [each.result() for each in asked] == [HERE] * 5
+        assert outcomes(stable) == {("weight", "timeout"): 5}
+        assert fallbacks(stable) == {("200",): 5}
+        canary.popen.kill()
 
 
 def test_a_server_that_callers_are_to_leave_ends_their_connections(pair: Pair) -> None:

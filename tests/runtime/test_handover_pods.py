@@ -171,16 +171,24 @@ async def test_a_canary_that_takes_too_long_is_given_up() -> None:
         # By its caller's own deadline.
         (0.005, 0.1, 0.05),
         (0.05, 0.1, 0.1),
-        # More than we give any: what the canary gives.
-        (0.005, 60.0, 45.0),
     ],
 )
 async def test_the_canary_has_half_of_the_time_where_that_would_do_for_us(
     p95: float, seconds: float, patience: float
 ) -> None:
     figures, pods = HandoverFigures("m", "1", "2"), Pods(Cluster().connect, lambda _: b"/", random.Random(1))
-    handing = Handing(Choice(TEN, lambda: 0.0), pods, figures, lambda: p95, timeout_seconds=90.0 if seconds > 30 else 0)
-    assert handing.patience(min(seconds, 30.0) if seconds <= 30 else seconds, 30.0) == patience
+    assert Handing(Choice(TEN, lambda: 0.0), pods, figures, lambda: p95).patience(seconds) == patience
+
+
+@pytest.mark.parametrize(
+    ("canary", "draining", "longest"), [(90.0, False, 90.0), (10.0, False, 30.0), (90.0, True, 30.0)]
+)
+async def test_a_request_has_the_longer_of_both_revisions_times_unless_the_process_is_about_to_end(
+    canary: float, draining: bool, longest: float
+) -> None:
+    figures, pods = HandoverFigures("m", "1", "2"), Pods(Cluster().connect, lambda _: b"/", random.Random(1))
+    handing = Handing(Choice(TEN, lambda: 0.0), pods, figures, lambda: 0.0, canary, lambda: draining)
+    assert handing.longest(30.0) == longest
 
 
 async def test_nothing_is_handed_over_or_counted_before_a_pod_was_asked_whether_it_is_ready() -> None:

@@ -84,27 +84,36 @@ class ServedModel:
         *,
         hop: bool = False,
         authorization: str | None = None,
+        limit_seconds: float = 0.0,
     ) -> InferResponse:
         """The answer. `received` is when the request's last byte came, by the service's clock; its time starts there.
 
+        It has the `limit_seconds` where these are more than the model gives any, for another server had it before.
         `client` tells apart whose requests run alone for a while if they spoil others' batches; None: of no known one.
         `hop` says that another server has sent the request on: it goes no further. `authorization` is what a copy of it
         has to show.
 
         Raises any `RuntimeFault`. If the caller is cancelled, so is the request, wherever it is.
         """
-        feeds, rows, deadline = self._admitted(request, received)
+        feeds, rows, deadline = self._admitted(request, received, limit_seconds)
         outputs, leads = await self._scheduler.inferred(
             feeds, rows, deadline, priority=request.priority, client=client, hop=hop, authorization=authorization
         )
         return self.answer(request, outputs, leads=leads)
 
-    def submit(self, request: InferRequest, received: float, deliver: Deliver, client: Hashable = None) -> Ticket:
+    def submit(
+        self,
+        request: InferRequest,
+        received: float,
+        deliver: Deliver,
+        client: Hashable = None,
+        limit_seconds: float = 0.0,
+    ) -> Ticket:
         """Takes the request in; `deliver` is called once, later, with all outputs of the model or with a fault.
 
-        Raises any `RuntimeFault` for a request that isn't taken.
+        `limit_seconds` is as for `infer`. Raises any `RuntimeFault` for a request that isn't taken.
         """
-        feeds, rows, deadline = self._admitted(request, received)
+        feeds, rows, deadline = self._admitted(request, received, limit_seconds)
         return self._scheduler.submit(feeds, rows, deadline, deliver, priority=request.priority, client=client)
 
     def submit_plain(
@@ -155,9 +164,9 @@ class ServedModel:
         """Has it run at the loop's next turn."""
         self._scheduler.cut_soon()
 
-    def deadline(self, received: float, timeout_seconds: float | None) -> float:
+    def deadline(self, received: float, timeout_seconds: float | None, limit_seconds: float = 0.0) -> float:
         """Until when a request has to be answered that came at `received` and may bound its own time."""
-        limit = self.limits.timeout_seconds
+        limit = max(self.limits.timeout_seconds, limit_seconds)
         return received + (limit if timeout_seconds is None or timeout_seconds > limit else timeout_seconds)
 
     def submit_checked(
@@ -234,7 +243,7 @@ class ServedModel:
         if self._on_stuck is not None:
             self._on_stuck()
 
-    def _admitted(self, request: InferRequest, received: float) -> tuple[Feeds, int, float]:
+    def _admitted(self, request: InferRequest, received: float, limit_seconds: float = 0.0) -> tuple[Feeds, int, float]:
         """What the scheduler takes: the inputs, their rows, and until when. Raises `InvalidRequest`, `BodyTooLarge`."""
         feeds = self.signature.check(request)
         self.signature.check_outputs(request.outputs)
@@ -246,7 +255,7 @@ class ServedModel:
             feeds = self._shared().read(request.inputs, feeds, self.max_body_bytes)
         if self._bounds is not None:
             self._bounds.check(feeds, None if request.shared else request.size)
-        return feeds, rows, self.deadline(received, request.timeout_seconds)
+        return feeds, rows, self.deadline(received, request.timeout_seconds, limit_seconds)
 
     def _shared(self) -> Regions:
         if self._regions is None:

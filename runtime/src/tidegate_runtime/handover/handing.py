@@ -37,14 +37,21 @@ class Handing:
         figures: HandoverFigures,
         own_seconds: Callable[[], float],
         timeout_seconds: float = 0.0,
+        draining: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`own_seconds` is the p95 of our own answers, and `timeout_seconds` what the canary gives requests."""
+        """`own_seconds` is the p95 of our own answers, and `timeout_seconds` what the canary gives requests.
+
+        `draining` says whether this process is about to end.
+        """
         self._choice = choice
         self._pods = pods
         self._own_seconds = own_seconds
         self._p95_seconds = own_seconds()
         self._until_reckoned = _RECKONED_EACH
-        self._timeout_seconds = timeout_seconds
+        self._draining = draining
+        self.timeout_seconds = timeout_seconds
+        """What a request has that the canary failed, too, where it is more than we give any: else the time of one that
+        hung would be over."""
         self.figures = figures
 
     def reason(self, header: Header) -> HandoverReason | None:
@@ -59,14 +66,19 @@ class Handing:
             return reason if reason is HandoverReason.WEIGHT and reachable == 0 and self._pods.told else None
         return reason
 
-    def patience(self, seconds: float, limit: float) -> float:
-        """How long the canary has for a request with so many seconds, at most the `limit` that we give any.
+    def longest(self, limit: float) -> float:
+        """What a request has that doesn't bound its own time: our `limit`, or what the canary gives if that is more.
+
+        Not in a process that is about to end, which waits for no request longer than by its own limit.
+        """
+        return limit if self._draining() else max(limit, self.timeout_seconds)
+
+    def patience(self, seconds: float) -> float:
+        """How long the canary has for a request with so many seconds.
 
         Half of them: the rest is for an answer from here. All, if our own answers take so long that a canary as good as
         this revision would be cut off.
         """
-        if seconds >= limit:
-            seconds = max(seconds, self._timeout_seconds)
         return seconds / 2 if SPARE * self._p95_seconds <= seconds else seconds
 
     async def ask(

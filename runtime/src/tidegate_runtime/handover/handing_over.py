@@ -92,7 +92,8 @@ class HandingOver:
         if figures is None:
             figures = self._figures[key] = HandoverFigures(*key, handover.revision, self._fallbacks.setdefault(key, {}))
         own = partial(p95_seconds, model.metrics.request_duration)
-        return Handing(Choice(handover, self._draw.random), self._pods, figures, own, handover.timeout_seconds)
+        choice, service = Choice(handover, self._draw.random), self._service
+        return Handing(choice, self._pods, figures, own, handover.timeout_seconds, lambda: service.draining)
 
 
 def p95_seconds(durations: Histogram) -> float:

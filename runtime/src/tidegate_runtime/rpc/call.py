@@ -36,6 +36,11 @@ class Call:
         """Whether it came here for what it is, or because another server failed: its time is no evidence then."""
         return self.handed is not None or self.metadata.get(ROUTE_HEADER) == ROUTED_BY_MATCH
 
+    @property
+    def limit_seconds(self) -> float:
+        """What it has here where that is more than its model gives any; else 0."""
+        return 0.0 if self.handed is None else self.handed.timeout_seconds
+
 
 @dataclass(frozen=True, slots=True)
 class Status:

@@ -50,10 +50,10 @@ class Elsewhere(NamedTuple):
         reason = handing.reason(call.metadata.get) if handing is not None else None
         if handing is None or reason is None:
             return None
-        limit = model.limits.timeout_seconds
-        left = min(limit if call.seconds_left is None else call.seconds_left, _own_seconds(request) or limit, limit)
+        longest = handing.longest(model.limits.timeout_seconds)
+        left = min(longest if call.seconds_left is None else call.seconds_left, _own_seconds(request) or longest, longest)
         # One whose time is over is told so here.
-        return cls(handing, reason, handing.patience(left, limit)) if left > 0 else None
+        return cls(handing, reason, handing.patience(left)) if left > 0 else None
 
     async def ask(self, message: bytes, call: Call) -> bytes | None:
         """The serialized answer; None: it is to be answered here. It may be cancelled."""

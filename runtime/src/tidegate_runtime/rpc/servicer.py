@@ -220,9 +220,14 @@ class Servicer:
         model = service.model(request.model_name, request.model_version or None)
         decoded = codec.decode(request, call.seconds_left)
         parsed = service.clock()
-        authorization = call.metadata.get(AUTHORIZATION) if service.guard is not None else None
-        hop = HOP_HEADER in call.metadata
-        response = await model.infer(decoded, call.received, call.peer, hop=hop, authorization=authorization)
+        response = await model.infer(
+            decoded,
+            call.received,
+            call.peer,
+            hop=HOP_HEADER in call.metadata,
+            authorization=call.metadata.get(AUTHORIZATION) if service.guard is not None else None,
+            limit_seconds=call.limit_seconds,
+        )
         delivered = service.clock()
         answer = codec.encode(response, decoded)
         check_answer(answer.ByteSize(), model.max_body_bytes)

@@ -79,7 +79,9 @@ class Submission:
             self._model = service.model(request.model_name, request.model_version or None)
             self._infer = codec.decode(request, call.seconds_left)
             try:
-                self._ticket = ticket = self._model.submit(self._infer, call.received, self._on_outcome, call.peer)
+                self._ticket = ticket = self._model.submit(
+                    self._infer, call.received, self._on_outcome, call.peer, call.limit_seconds
+                )
             except (Overloaded, DeadlineExceeded):
                 # It fits the model; under load it is the refusals that have to be cheap.
                 learn(self._infer, self._model)

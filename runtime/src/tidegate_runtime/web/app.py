@@ -20,7 +20,7 @@ from tidegate_runtime.web.connect import connect_routes
 from tidegate_runtime.web.counting import counted, note_served
 from tidegate_runtime.web.facts import model_facts
 from tidegate_runtime.web.faults import error_response
-from tidegate_runtime.web.handed_request import handed_over
+from tidegate_runtime.web.handed_request import handed_over, limit_of
 from tidegate_runtime.web.v1 import v1_routes
 
 
@@ -99,8 +99,14 @@ async def _inferred(service: Service, request: Request, model: ServedModel) -> R
         return handed
     decoded = v2_request.decode(body, media.json_length, model.signature.inputs)
     parsed = service.clock()
-    hop, authorization = HOP_HEADER in request.headers, shown(service.guard, request)
-    work = model.infer(decoded, received, request.client, hop=hop, authorization=authorization)
+    work = model.infer(
+        decoded,
+        received,
+        request.client,
+        hop=HOP_HEADER in request.headers,
+        authorization=shown(service.guard, request),
+        limit_seconds=limit_of(request),
+    )
     answer = await unless_client_leaves(request, work)
     delivered = service.clock()
     encoded = v2_response.encode(answer, decoded)

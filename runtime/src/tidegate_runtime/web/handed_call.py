@@ -40,8 +40,7 @@ def hand_over(call: "HotCall", handing: Handing) -> bool:
 
 async def _ask(call: "HotCall", handing: Handing, reason: HandoverReason) -> None:
     head = call.head
-    limit = head.model.limits.timeout_seconds
-    seconds = handing.patience(limit, limit)
+    seconds = handing.patience(handing.longest(head.model.limits.timeout_seconds))
     answer = await handing.ask(reason, head.url, onward(head.given), call.body, seconds)
     call.asking = None
     if call.over:

@@ -39,8 +39,8 @@ async def handed_over(request: Request, model: ServedModel, body: bytearray) -> 
     request.scope[_ELSEWHERE] = True
     # Headers alone aren't enough to know the path by: a part of it may be quoted.
     path: bytes = request.scope["raw_path"]
-    limit = model.limits.timeout_seconds
-    asking = handing.ask(reason, path, onward(given), body, handing.patience(limit, limit))
+    seconds = handing.patience(handing.longest(model.limits.timeout_seconds))
+    asking = handing.ask(reason, path, onward(given), body, seconds)
     answer = await unless_client_leaves(request, asking)
     request.scope[_ELSEWHERE] = False
     if answer is None:
@@ -54,6 +54,12 @@ def handed_by(request: Request) -> Handing | None:
     """By what the request was handed over; an answer from here is in another server's stead then."""
     handing: Handing | None = request.scope.get(_HANDED)
     return handing
+
+
+def limit_of(request: Request) -> float:
+    """What the request has here, in seconds, where that is more than its model gives any; else 0."""
+    handing = handed_by(request)
+    return 0.0 if handing is None else handing.timeout_seconds
 
 
 def ended_elsewhere(request: Request, response: Response) -> bool:

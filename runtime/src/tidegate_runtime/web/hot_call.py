@@ -104,8 +104,9 @@ class HotCall(HotAnswer):
         length = head.json_length
         json_length = None if length is None else parse_header_length(length.decode("latin-1"))
         self.request = request = decode(body, json_length, model.signature.inputs)
+        limit = 0.0 if self.handed is None else self.handed.timeout_seconds
         try:
-            self._taken(model.submit(request, self.received, self.deliver, self.client))
+            self._taken(model.submit(request, self.received, self.deliver, self.client, limit))
         except (Overloaded, DeadlineExceeded):
             # It fits the model; under load it is the refusals that have to be cheap.
             if head.form is not None:

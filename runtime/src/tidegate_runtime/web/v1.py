@@ -12,7 +12,7 @@ from tidegate_runtime.service import Service
 from tidegate_runtime.web.access import permit, shown
 from tidegate_runtime.web.body import JSON, media_of, read_body, response_of, unless_client_leaves
 from tidegate_runtime.web.counting import counted, note_served
-from tidegate_runtime.web.handed_request import handed_over
+from tidegate_runtime.web.handed_request import handed_over, limit_of
 
 
 def v1_routes(service: Service) -> APIRouter:
@@ -57,8 +57,14 @@ async def _predicted(service: Service, request: Request, model: ServedModel) -> 
         return handed
     decoded = v1_json.decode(body, model.signature.inputs)
     parsed = service.clock()
-    hop, authorization = HOP_HEADER in request.headers, shown(service.guard, request)
-    work = model.infer(decoded.infer, received, request.client, hop=hop, authorization=authorization)
+    work = model.infer(
+        decoded.infer,
+        received,
+        request.client,
+        hop=HOP_HEADER in request.headers,
+        authorization=shown(service.guard, request),
+        limit_seconds=limit_of(request),
+    )
     answer = await unless_client_leaves(request, work)
     delivered = service.clock()
     encoded = Encoded([v1_json.encode(answer, decoded.rows)])
