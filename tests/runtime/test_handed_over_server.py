@@ -4,7 +4,9 @@ import os
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import grpc
@@ -243,6 +245,58 @@ def test_a_canary_of_a_longer_time_out_that_hangs_costs_no_request(tmp_path: Pat
         assert outcomes(stable) == {("weight", "timeout"): 5}
         assert fallbacks(stable) == {("200",): 5}
         canary.popen.kill()
+
+
+class NoMessages(ThreadingHTTPServer):
+    """Says that it is ready, and answers 200 with what is no message."""
+
+    daemon_threads = True
+    media_type = ""
+    content = b""
+
+
+class _NoMessage(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        assert isinstance(self.server, NoMessages)
+        self.rfile.read(int(self.headers.get("content-length", "0")))
+        self.send_response(200)
+        self.send_header("content-type", self.server.media_type)
+        self.send_header("content-length", str(len(self.server.content)))
+        self.end_headers()
+        self.wfile.write(self.server.content)
+
+    do_POST = do_GET
+
+    def log_message(self, *args: Any, **_: Any) -> None: ...
+
+
+@pytest.mark.parametrize("way", ["gRPC", "gRPC stream"])
+@pytest.mark.parametrize(
+    ("media_type", "content"),
+    [("text/html", b"<html>"), ("application/json", b"{}"), ("text/html", b""), ("application/proto", b"\xff\xff")],
+)
+def test_what_is_no_message_is_the_canarys_failure_and_not_the_callers(
+    pair: Pair, media_type: str, content: bytes, way: str
+) -> None:
+    with NoMessages(("127.0.0.1", 0), _NoMessage) as server:
+        server.media_type, server.content = media_type, content
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            pair.share.tell(handover=part(percent=1, revision="none"))
+            in_force(pair.stable, "none", 1)
+            target = f"127.0.0.1:{server.server_address[1]}"
+            pair.share.tell(handover=part(percent=100) | {"targets": [target]})
+            until(lambda: sampled(pair.stable, "tidegate_handover_reachable_pods") == {("2",): 1})
+            assert WAYS[way][0](pair.stable, {}) == HERE
+            assert outcomes(pair.stable) == {("weight", "failed"): 1}
+        finally:
+            pair.share.tell()
+            in_force(pair.stable, "", 0)
+            server.shutdown()
+            thread.join()
 
 
 def test_a_server_that_callers_are_to_leave_ends_their_connections(pair: Pair) -> None:

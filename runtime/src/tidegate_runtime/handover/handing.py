@@ -82,11 +82,18 @@ class Handing:
         return seconds / 2 if SPARE * self._p95_seconds <= seconds else seconds
 
     async def ask(
-        self, reason: HandoverReason, path: bytes, headers: Headers, body: bytes | bytearray, seconds: float
+        self,
+        reason: HandoverReason,
+        path: bytes,
+        headers: Headers,
+        body: bytes | bytearray,
+        seconds: float,
+        good: Callable[[Answer], bool] = lambda _: True,
     ) -> Answer | None:
         """The canary's answer, which is a good one; None: the request is to be answered here.
 
-        It has so many `seconds` for it. It may be cancelled.
+        It has so many `seconds` for it. `good` says whether a 200 is of the form that was asked for. It may be
+        cancelled.
         """
         self._until_reckoned -= 1
         if not self._until_reckoned:
@@ -106,7 +113,7 @@ class Handing:
                     finally:
                         self._pods.bytes -= len(body)
                         pod.give_back(line)
-                    outcome = _outcome(answer.status)
+                    outcome = _outcome(answer, good)
         except TimeoutError:
             outcome = HandoverOutcome.TIMEOUT
         except ConnectionError:
@@ -120,7 +127,7 @@ class Handing:
         return answer if outcome is HandoverOutcome.ANSWERED else None
 
 
-def _outcome(status: int) -> HandoverOutcome:
-    if status == _BUSY:
+def _outcome(answer: Answer, good: Callable[[Answer], bool]) -> HandoverOutcome:
+    if answer.status == _BUSY:
         return HandoverOutcome.OVERLOADED
-    return HandoverOutcome.ANSWERED if status == 200 else HandoverOutcome.FAILED
+    return HandoverOutcome.ANSWERED if answer.status == 200 and good(answer) else HandoverOutcome.FAILED

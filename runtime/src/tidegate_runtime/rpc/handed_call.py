@@ -10,19 +10,28 @@ from dataclasses import replace
 from typing import Final, NamedTuple, Self
 
 from tidegate_runtime.access.guard import AUTHORIZATION
-from tidegate_runtime.errors import RuntimeFault
+from tidegate_runtime.errors import Malformed, RuntimeFault
 from tidegate_runtime.handover.handing import Handing
 from tidegate_runtime.naming import HOP_HEADER, ROUTE_HEADER, HandoverReason
 from tidegate_runtime.rpc.call import Call
+from tidegate_runtime.rpc.messages import parsed
 from tidegate_runtime.rpc.protos import inference_pb2 as pb
 from tidegate_runtime.rpc.submission import Deliver, Withdraw
 from tidegate_runtime.service import Service
+from tidegate_runtime.share.client import Answer
 
 PATH: Final = "/inference.GRPCInferenceService/ModelInfer"
 MEDIA_TYPE: Final = "application/proto"
 TIMEOUT_HEADER: Final = "connect-timeout-ms"
 
 _CARRIED: Final = (AUTHORIZATION, "traceparent", "tracestate")
+
+
+class Answered(NamedTuple):
+    """What came back, as it came, and as it was read."""
+
+    data: bytes
+    message: pb.ModelInferResponse
 
 
 class Elsewhere(NamedTuple):
@@ -55,15 +64,34 @@ class Elsewhere(NamedTuple):
         # One whose time is over is told so here.
         return cls(handing, reason, handing.patience(left)) if left > 0 else None
 
-    async def ask(self, message: bytes, call: Call) -> bytes | None:
-        """The serialized answer; None: it is to be answered here. It may be cancelled."""
+    async def ask(self, message: bytes, call: Call) -> Answered | None:
+        """The answer; None: it is to be answered here. It may be cancelled."""
         headers = [
             (b"content-type", MEDIA_TYPE.encode()),
             (TIMEOUT_HEADER.encode(), b"%d" % max(1, int(self.timeout_seconds * 1000))),
             *((name.encode(), call.metadata[name].encode("latin-1")) for name in _CARRIED if name in call.metadata),
         ]
-        answer = await self.handing.ask(self.reason, PATH.encode(), headers, message, self.timeout_seconds)
-        return None if answer is None else answer.body
+        read: list[pb.ModelInferResponse] = []
+
+        def good(answer: Answer) -> bool:
+            told = _message(answer)
+            if told is not None:
+                read.append(told)
+            return told is not None
+
+        answer = await self.handing.ask(self.reason, PATH.encode(), headers, message, self.timeout_seconds, good)
+        return None if answer is None else Answered(answer.body, read[0])
+
+
+def _message(answer: Answer) -> pb.ModelInferResponse | None:
+    """None where it is something else: a caller who waits for a message would have nothing of it."""
+    media_type = answer.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    if media_type != MEDIA_TYPE.encode():
+        return None
+    try:
+        return parsed(pb.ModelInferResponse, answer.body)
+    except Malformed:
+        return None
 
 
 def _own_seconds(request: pb.ModelInferRequest) -> float | None:
@@ -94,11 +122,11 @@ class HandedCall:
 
     async def _ask(self) -> None:
         try:
-            answer = await self._elsewhere.ask(self._message, self._call)
-            if answer is None:
+            answered = await self._elsewhere.ask(self._message, self._call)
+            if answered is None:
                 self._withdraw = self._submit(replace(self._call, handed=self._elsewhere.handing))
                 return
         except Exception as error:
             self._deliver(error)
         else:
-            self._deliver(answer)
+            self._deliver(answered.data)

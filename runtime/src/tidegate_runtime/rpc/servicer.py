@@ -104,9 +104,9 @@ class Servicer:
         self._admit(request, call)
         elsewhere = Elsewhere.of(self._service, request, call)
         if elsewhere is not None:
-            answer = await elsewhere.ask(request.SerializeToString(), call)
-            if answer is not None:
-                return parsed(pb.ModelInferResponse, answer)
+            answered = await elsewhere.ask(request.SerializeToString(), call)
+            if answered is not None:
+                return answered.message
             call = replace(call, handed=elsewhere.handing)
         return await self._answered(request, call, method)
 
