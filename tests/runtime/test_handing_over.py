@@ -12,7 +12,7 @@ from tidegate_runtime.histogram import Histogram
 from tidegate_runtime.naming import HandoverOutcome, HandoverReason
 from tidegate_runtime.served_model import Limits
 from tidegate_runtime.service import Service
-from tidegate_runtime.share.client import Answer, Header
+from tidegate_runtime.share.client import Answer, Header, Room
 from tidegate_runtime.share.document import Handover, Share, Target
 from tidegate_runtime.web.handover_exposition import HandoverCollector
 
@@ -36,6 +36,7 @@ class Pod:
         headers: Iterable[Header],
         parts: Sequence[bytes | bytearray | memoryview] = (),
         most: int = 0,
+        room: Room | None = None,
     ) -> Answer:
         return Answer(200 if path == self.serves else 404, {}, b"")
 

@@ -20,7 +20,7 @@ from tidegate_runtime.handover.pods import (
     Pods,
 )
 from tidegate_runtime.naming import HandoverReason
-from tidegate_runtime.share.client import Answer, BadAnswer, Header, Unreachable
+from tidegate_runtime.share.client import Answer, BadAnswer, Header, Room, TooLong, Unreachable
 from tidegate_runtime.share.document import Handover, Match, Target
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.looptime]
@@ -39,6 +39,8 @@ class Cluster:
         self.ready: dict[Target, bool] = {HERE: True, THERE: True}
         self.answer: Answer | Exception = GOOD
         self.seconds = 0.0
+        self.body_seconds = 0.0
+        """From the first byte of an answer's body to the last."""
         self.look_seconds = 0.0
         self.asked: list[tuple[Target, bytes, dict[bytes, bytes], bytes]] = []
         self.open = 0
@@ -60,6 +62,7 @@ class Line:
         headers: Iterable[Header],
         parts: Sequence[bytes | bytearray | memoryview] = (),
         most: int = 0,
+        room: Room | None = None,
     ) -> Answer:
         cluster = self.cluster
         cluster.open += not self.used
@@ -72,6 +75,9 @@ class Line:
         await asyncio.sleep(cluster.seconds)
         if isinstance(cluster.answer, Exception):
             raise cluster.answer
+        if room is not None and not room(len(cluster.answer.body)):
+            raise TooLong("no room")
+        await asyncio.sleep(cluster.body_seconds)
         return cluster.answer
 
     def close(self) -> None:
@@ -136,6 +142,8 @@ async def test_one_that_is_chosen_for_what_it_is_says_so_for_its_time_is_no_evid
         (Unreachable("refused"), "unreachable"),
         (ConnectionResetError("gone"), "unreachable"),
         (BadAnswer("not HTTP"), "failed"),
+        # Stable may give as long a one.
+        (TooLong("over 64 MiB"), "overloaded"),
         (OSError("broken"), "failed"),
         (ValueError("a bug"), "failed"),
     ],
@@ -219,11 +227,23 @@ async def test_a_pod_that_is_late_once_is_still_ready_and_one_that_says_no_is_no
 async def test_the_bodies_that_are_under_way_are_bounded() -> None:
     async with bench(HERE) as made:
         made.cluster.seconds = 1.0
-        body = bytes(MAX_BYTES // 2)
+        body = bytes(MAX_BYTES // 2 - len(GOOD.body))
         asked = [made.handing.ask(WEIGHT, b"/", [], body, 10.0) for _ in range(3)]
         assert (await asyncio.gather(*asked)).count(None) == 1
         assert await made.handing.ask(WEIGHT, b"/", [], body, 10.0) == GOOD
     assert made.counted() == {("weight", "answered"): 3, ("weight", "overloaded"): 1}
+
+
+async def test_answers_are_within_the_bound_as_bodies_are() -> None:
+    """A thousand requests of 4 bytes had as many answers of 64 MiB held at once."""
+    async with bench(HERE) as made:
+        made.cluster.answer = Answer(200, {}, bytes(MAX_BYTES // 4))
+        made.cluster.body_seconds = 1.0
+        answers = await asyncio.gather(*[made.ask() for _ in range(10)])
+        assert answers.count(None) == 7  # Of the four that would fit, the bodies leave room for three.
+        assert made.pods.bytes == 0
+        assert await made.ask() is not None
+    assert made.counted() == {("weight", "answered"): 4, ("weight", "overloaded"): 7}
 
 
 async def test_a_pod_that_isnt_ready_gets_nothing_until_it_is() -> None:

@@ -13,7 +13,7 @@ from tidegate_runtime.shadow.copies import PACE_SECONDS, Copy, Waiting
 from tidegate_runtime.shadow.figures import ShadowFigures
 from tidegate_runtime.shadow.sending import CONNECTIONS, MAX_PODS, PAUSE_SECONDS, Sending
 from tidegate_runtime.shadow.wire import encode
-from tidegate_runtime.share.client import Answer, Header, Unreachable
+from tidegate_runtime.share.client import Answer, Header, Room, Unreachable
 from tidegate_runtime.share.document import Target
 from tidegate_runtime.tensors import Array, Datatype, Tensor, TensorSpec
 
@@ -59,6 +59,7 @@ class Pod:
         headers: Iterable[Header],
         parts: Sequence[bytes | bytearray | memoryview] = (),
         most: int = 0,
+        room: Room | None = None,
     ) -> Answer:
         assert (method, path, bool(parts)) == (b"POST", b"/infer", True)
         assert most > 0

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tidegate_runtime.share.client import BadAnswer, HttpClient, Unreachable
+from tidegate_runtime.share.client import BadAnswer, HttpClient, TooLong, Unreachable
 
 OK = b"HTTP/1.1 200 OK\r\nX-One: 1\r\ncontent-length: 2\r\n\r\nok"
 
@@ -167,8 +167,24 @@ async def test_more_than_one_answer_ends_the_connection() -> None:
 
 async def test_a_body_over_the_bound_is_not_read() -> None:
     async with serving(OK) as (_, client):
-        with pytest.raises(BadAnswer, match="over 1 bytes"):
+        with pytest.raises(TooLong, match="over 1 bytes"):
             await client.ask(b"GET", b"/", (), most=1)
+
+
+async def test_a_body_that_there_is_no_room_for_is_not_read() -> None:
+    async with serving(OK, OK, OK) as (server, client):
+        asked: list[int] = []
+
+        def room(size: int) -> bool:
+            asked.append(size)
+            return len(asked) > 1
+
+        with pytest.raises(TooLong, match="no room"):
+            await client.ask(b"GET", b"/", (), most=2, room=room)
+        assert (await client.ask(b"GET", b"/", (), most=2, room=room)).body == b"ok"
+        # The room is one question's.
+        assert (await client.ask(b"GET", b"/", (), most=2)).body == b"ok"
+        assert (server.connections, asked) == (2, [2, 2])
 
 
 async def test_nobody_there_is_a_failure() -> None:

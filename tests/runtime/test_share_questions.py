@@ -7,7 +7,7 @@ from contextlib import suppress
 import orjson
 import pytest
 
-from tidegate_runtime.share.client import Answer, Header
+from tidegate_runtime.share.client import Answer, Header, Room
 from tidegate_runtime.share.document import Share
 from tidegate_runtime.share.questions import HOLD_SECONDS, MOST_SECONDS, SOON_SECONDS, ShareQuestions
 
@@ -36,6 +36,7 @@ class Server:
         headers: Iterable[Header],
         parts: Sequence[bytes | bytearray | memoryview] = (),
         most: int = 0,
+        room: Room | None = None,
     ) -> Answer:
         assert (method, path, parts) == (b"GET", b"/v1/share/ml/churn-1?x=y", ())
         assert most > 0

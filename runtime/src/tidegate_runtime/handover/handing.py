@@ -7,13 +7,14 @@ from typing import Final
 
 from tidegate_runtime.handover.choice import Choice, Header
 from tidegate_runtime.handover.figures import HandoverFigures
-from tidegate_runtime.handover.pods import Pods
+from tidegate_runtime.handover.pods import Held, Pod, Pods
 from tidegate_runtime.naming import HANDOVER, HOP_HEADER, ROUTE_HEADER, ROUTED_BY_MATCH, HandoverOutcome, HandoverReason
-from tidegate_runtime.share.client import Answer
+from tidegate_runtime.share.client import Answer, TooLong
 
 logger = logging.getLogger(__name__)
 
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
+"""A longer one is given here, where it needn't be held whole a second time."""
 
 SPARE: Final = 4.0
 """How many times our own p95 a request's time has to be, for half of it to do."""
@@ -106,18 +107,15 @@ class Handing:
                 if pod is None:
                     outcome = HandoverOutcome.OVERLOADED
                 else:
-                    line = pod.take()
-                    self._pods.bytes += len(body)
-                    try:
-                        answer = await line.ask(b"POST", path, (*headers, *marks), [body], MAX_ANSWER_BYTES)
-                    finally:
-                        self._pods.bytes -= len(body)
-                        pod.give_back(line)
+                    answer = await self._asked(pod, path, (*headers, *marks), body)
                     outcome = _outcome(answer, good)
         except TimeoutError:
             outcome = HandoverOutcome.TIMEOUT
         except ConnectionError:
             outcome = HandoverOutcome.UNREACHABLE
+        except TooLong:
+            # Ours may be as long; and that there is no room for it is no fault of the canary's.
+            outcome = HandoverOutcome.OVERLOADED
         except OSError as error:
             logger.warning("the canary's answer can't be understood", extra={"detail": str(error)})
         except Exception:
@@ -125,6 +123,14 @@ class Handing:
             logger.exception("a request could not be handed over")
         self.figures.count(reason, outcome)
         return answer if outcome is HandoverOutcome.ANSWERED else None
+
+    async def _asked(self, pod: Pod, path: bytes, headers: Headers, body: bytes | bytearray) -> Answer:
+        line, held = pod.take(), Held(self._pods, len(body))
+        try:
+            return await line.ask(b"POST", path, headers, [body], MAX_ANSWER_BYTES, held.more)
+        finally:
+            held.over()
+            pod.give_back(line)
 
 
 def _outcome(answer: Answer, good: Callable[[Answer], bool]) -> HandoverOutcome:

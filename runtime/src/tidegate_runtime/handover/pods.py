@@ -31,7 +31,7 @@ LATE_LOOKS: Final = 3
 """In a row, after which a pod that takes longer isn't any more: a large request may hold it up for a while."""
 
 MAX_BYTES: Final = 256 * 1024 * 1024
-"""Of the bodies of all requests that are under way."""
+"""Of the bodies of all requests that are under way, and of what has come of their answers."""
 
 MAX_ANSWER_BYTES: Final = 64 * 1024
 
@@ -102,6 +102,28 @@ class Pod:
         return answer.status == 200
 
 
+class Held:
+    """What one request holds of the bytes that may be under way, from its body to its whole answer."""
+
+    def __init__(self, pods: "Pods", size: int) -> None:
+        self._pods = pods
+        self._size = size
+        pods.bytes += size
+
+    def more(self, size: int) -> bool:
+        """Whether it may hold so many more, which it does then."""
+        if self._pods.bytes + size > MAX_BYTES:
+            return False
+        self._pods.bytes += size
+        self._size += size
+        return True
+
+    def over(self) -> None:
+        """It holds nothing any more."""
+        self._pods.bytes -= self._size
+        self._size = 0
+
+
 class Pods:
     """Called from the event loop."""
 
@@ -115,7 +137,7 @@ class Pods:
         self._draw = draw
         self._salt = draw.getrandbits(64)
         self.bytes = 0
-        """Of the bodies that are under way."""
+        """Of the bodies that are under way, and of what has come of their answers."""
         self._revision = ""
         self._pods: dict[Target, Pod] = {}
         self._leaving: set[asyncio.Task[None]] = set()

@@ -6,7 +6,7 @@ smallest that keeps connections would bring more than this.
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol, cast
 
 import httptools
@@ -22,6 +22,9 @@ JOINED_BYTES: Final = 16 * 1024
 
 Header = tuple[bytes, bytes]
 
+Room = Callable[[int], bool]
+"""Whether there is room for so many bytes more of an answer."""
+
 
 class Answer(NamedTuple):
     """Header names are in lower case."""
@@ -33,6 +36,10 @@ class Answer(NamedTuple):
 
 class BadAnswer(OSError):
     """What came is no answer, or one that is too long."""
+
+
+class TooLong(BadAnswer):
+    """An answer that is longer than it may be, or than there is room for."""
 
 
 class Unreachable(ConnectionError):
@@ -53,10 +60,11 @@ class Asking(Protocol):
         headers: Iterable[Header],
         parts: Sequence[bytes | bytearray | memoryview] = (),
         most: int = 0,
+        room: Room | None = None,
     ) -> Answer:
         """The answer, whose body has at most `most` bytes. Raises `OSError`: `Unreachable` if nothing was asked.
 
-        It may be cancelled.
+        `room` is asked for each piece of the body as it comes. It may be cancelled.
         """
 
     def close(self) -> None:
@@ -80,6 +88,7 @@ class HttpClient:
         headers: Iterable[Header],
         parts: Sequence[bytes | bytearray | memoryview] = (),
         most: int = 0,
+        room: Room | None = None,
     ) -> Answer:
         """As `Asking` says. What a server closed while it was idle is asked again, once, on a new connection."""
         head: list[bytes | bytearray | memoryview] = [b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (method, path, self._name)]
@@ -92,9 +101,9 @@ class HttpClient:
         kept = self._line
         if kept is not None and kept.usable:
             with contextlib.suppress(_Stale):
-                return await self._answer(kept, message, most)
+                return await self._answer(kept, message, most, room)
         self._line = line = await self._connected()
-        return await self._answer(line, message, most)
+        return await self._answer(line, message, most, room)
 
     def close(self) -> None:
         """As `Asking` says."""
@@ -112,9 +121,11 @@ class HttpClient:
         except OSError as error:
             raise Unreachable(str(error)) from error
 
-    async def _answer(self, line: "_Line", message: Sequence[bytes | bytearray | memoryview], most: int) -> Answer:
+    async def _answer(
+        self, line: "_Line", message: Sequence[bytes | bytearray | memoryview], most: int, room: Room | None
+    ) -> Answer:
         try:
-            return await line.ask(message, most)
+            return await line.ask(message, most, room)
         except BaseException:
             # Whatever else came on it would be taken for the next answer.
             self.close()
@@ -131,6 +142,7 @@ class _Line(asyncio.Protocol):
         self._most = 0
         self._unheard_bytes = 0
         """Read since its head's end, or the last piece of its body."""
+        self._room: Room | None = None
         self._begin()
 
     @property
@@ -138,11 +150,13 @@ class _Line(asyncio.Protocol):
         """Whether it can take a question."""
         return self._transport is not None and not self._transport.is_closing()
 
-    def ask(self, message: Sequence[bytes | bytearray | memoryview], most: int) -> "asyncio.Future[Answer]":
+    def ask(
+        self, message: Sequence[bytes | bytearray | memoryview], most: int, room: Room | None
+    ) -> "asyncio.Future[Answer]":
         """The answer to come."""
         assert self._transport is not None
         self._begin()
-        self._most = most
+        self._most, self._room = most, room
         self._answer = answer = asyncio.get_running_loop().create_future()
         if len(message) == 1:
             self._transport.write(message[0])
@@ -169,7 +183,8 @@ class _Line(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
-            self._fail(BadAnswer(str(error.__context__ or error)))
+            cause = error.__context__ or error
+            self._fail(cause if isinstance(cause, BadAnswer) else BadAnswer(str(cause)))
             return
         # A field or a chunk's head that goes on and on is kept by the parser, and looked at by nobody.
         self._unheard_bytes = 0 if self._further else self._unheard_bytes + len(data)
@@ -198,7 +213,9 @@ class _Line(asyncio.Protocol):
         """A piece of its body."""
         self._further = True
         if len(self._body) + len(body) > self._most:
-            raise ValueError(f"its body is over {self._most} bytes")
+            raise TooLong(f"its body is over {self._most} bytes")
+        if self._room is not None and not self._room(len(body)):
+            raise TooLong("there is no room for more of its body")
         self._body += body
 
     def on_message_complete(self) -> None:
@@ -212,7 +229,8 @@ class _Line(asyncio.Protocol):
             self.close()  # What comes behind an answer would be taken for the next one.
             return
         self._answer.set_result(Answer(status, self._headers, bytes(self._body)))
-        self._headers = {}
+        # A connection may be idle for long: it doesn't hold an answer of megabytes meanwhile.
+        self._headers, self._body, self._room = {}, bytearray(), None
         if not self._parser.should_keep_alive() and self._transport is not None:
             self._transport.close()
 
@@ -232,4 +250,5 @@ class _Line(asyncio.Protocol):
     def _fail(self, error: Exception) -> None:
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(error)
+        self._body, self._room = bytearray(), None
         self.close()
