@@ -247,6 +247,22 @@ def test_a_canary_of_a_longer_time_out_that_hangs_costs_no_request(tmp_path: Pat
         canary.popen.kill()
 
 
+def test_a_deadline_that_nobody_can_keep_is_no_share_of_the_canarys(pair: Pair) -> None:
+    assert infer(pair.stable, {"x-tidegate-hop": "handover"}) == HERE
+    pair.hand_over()
+    asked = message()
+    asked.parameters["timeout"].int64_param = 1
+    with grpc.insecure_channel(f"127.0.0.1:{pair.stable.grpc_port}") as channel:
+        infer_ = channel.unary_unary(
+            CONNECT,
+            request_serializer=pb.ModelInferRequest.SerializeToString,
+            response_deserializer=pb.ModelInferResponse.FromString,
+        )
+        with pytest.raises(grpc.RpcError):
+            infer_(asked, timeout=SECONDS)
+    assert outcomes(pair.stable) == {}
+
+
 class NoMessages(ThreadingHTTPServer):
     """Says that it is ready, and answers 200 with what is no message."""
 

@@ -91,10 +91,18 @@ class Bench:
         draw = random.Random(1)
         self.pods = Pods(self.cluster.connect, lambda revision: f"/{revision}/ready".encode(), draw)
         self.figures = HandoverFigures("m", "1", "2")
-        self.handing = Handing(Choice(handover, draw.random), self.pods, self.figures, lambda: 0.0)
+        self.choice = Choice(handover, draw.random)
+        self.own_seconds = 0.0
+        self.handing = self.handed_by()
 
-    async def ask(self, reason: HandoverReason = WEIGHT, seconds: float = 10.0) -> Answer | None:
-        return await self.handing.ask(reason, b"/v2/models/m/infer", [(b"x-user", b"u")], b"body", seconds)
+    def handed_by(self) -> Handing:
+        return Handing(self.choice, self.pods, self.figures, lambda: self.own_seconds)
+
+    async def ask(
+        self, reason: HandoverReason = WEIGHT, seconds: float = 10.0, *, hurried: bool = False
+    ) -> Answer | None:
+        path, headers = b"/v2/models/m/infer", [(b"x-user", b"u")]
+        return await self.handing.ask(reason, path, headers, b"body", seconds, hurried=hurried)
 
     def counted(self) -> dict[tuple[str, str], int]:
         return {(why.value, what.value): count for (why, what), count in self.figures.outcomes.items() if count}
@@ -139,6 +147,7 @@ async def test_one_that_is_chosen_for_what_it_is_says_so_for_its_time_is_no_evid
         (Answer(302, {}, b""), "failed"),
         (Answer(429, {}, b""), "overloaded"),
         (Answer(503, {}, b""), "failed"),
+        (Answer(504, {}, b""), "timeout"),
         (Unreachable("refused"), "unreachable"),
         (ConnectionResetError("gone"), "unreachable"),
         (BadAnswer("not HTTP"), "failed"),
@@ -167,6 +176,55 @@ async def test_a_canary_that_takes_too_long_is_given_up() -> None:
         assert await made.ask(seconds=5.0) is None
         assert asyncio.get_running_loop().time() - began == pytest.approx(9.9)
     assert made.counted() == {("weight", "answered"): 1, ("weight", "timeout"): 1}
+
+
+@pytest.mark.parametrize(
+    ("p95", "seconds", "hurried", "outcome"),
+    [
+        (0.005, 0.019, True, "overloaded"),
+        (0.005, 0.020, True, "timeout"),
+        # By our own bound, of which it has no less than any.
+        (0.005, 0.019, False, "timeout"),
+        # How long it takes is not known.
+        (0.0, 1.0, True, "overloaded"),
+        (0.0, 1.0, False, "timeout"),
+    ],
+)
+async def test_a_canary_isnt_blamed_for_deadlines_that_we_couldnt_keep_ourselves(
+    p95: float, seconds: float, hurried: bool, outcome: str
+) -> None:
+    """Any caller could end any rollout by a deadline of some milliseconds."""
+    async with bench(HERE) as made:
+        made.own_seconds = p95
+        made.cluster.seconds = 2.0
+        made.handing = made.handed_by()
+        assert await made.ask(seconds=seconds, hurried=hurried) is None
+        made.cluster.seconds, made.cluster.answer = 0.0, Answer(504, {}, b"")
+        assert await made.ask(seconds=seconds, hurried=hurried) is None
+    assert made.counted() == {("weight", outcome): 2}
+
+
+async def test_what_we_would_mostly_be_late_for_ourselves_is_hopeless() -> None:
+    made = Bench(TEN)
+    made.own_seconds = 0.005
+    handing = made.handed_by()
+    assert [handing.hopeless(seconds) for seconds in (0.001, 0.005, 1.0)] == [True, False, False]
+
+
+async def test_what_was_hopeless_is_no_more_once_our_own_answers_come_sooner() -> None:
+    made = Bench(TEN)
+    made.own_seconds = 1.0
+    handing = made.handed_by()
+    made.own_seconds = 0.005
+    assert [handing.hopeless(0.1) for _ in range(257)].count(True) == 256
+
+
+async def test_our_own_time_is_reckoned_as_soon_as_there_is_one() -> None:
+    async with bench(HERE) as made:
+        assert not made.handing.hopeless(0.001)
+        made.own_seconds = 0.005
+        await made.ask()
+        assert made.handing.hopeless(0.001)
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,13 @@ MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 """A longer one is given here, where it needn't be held whole a second time."""
 
 SPARE: Final = 4.0
-"""How many times our own p95 a request's time has to be, for half of it to do."""
+"""How many times our own p95 a request's time has to be, for half of it to do; and for how many a canary has to be
+waited for, by a caller who bounds that, for it to have failed."""
 
 _RECKONED_EACH: Final = 256
-"""Requests handed over, after which our own p95 is reckoned again."""
+"""Requests that it is asked for, after which our own p95 is reckoned again."""
 _BUSY: Final = 429
+_LATE: Final = 504
 _OWN: Final = ((HOP_HEADER.encode(), HANDOVER.encode()),)
 _CHOSEN: Final = (*_OWN, (ROUTE_HEADER.encode(), ROUTED_BY_MATCH.encode()))
 
@@ -82,6 +84,13 @@ class Handing:
         """
         return seconds / 2 if SPARE * self._p95_seconds <= seconds else seconds
 
+    def hopeless(self, seconds: float) -> bool:
+        """Whether we would mostly fail a request with so many seconds: then that is no share of the canary's."""
+        if seconds >= self._p95_seconds:
+            return False
+        self._reckon()
+        return True
+
     async def ask(
         self,
         reason: HandoverReason,
@@ -90,15 +99,15 @@ class Handing:
         body: bytes | bytearray,
         seconds: float,
         good: Callable[[Answer], bool] = lambda _: True,
+        *,
+        hurried: bool = False,
     ) -> Answer | None:
         """The canary's answer, which is a good one; None: the request is to be answered here.
 
-        It has so many `seconds` for it. `good` says whether a 200 is of the form that was asked for. It may be
-        cancelled.
+        It has so many `seconds` for it, which are less than any if it is `hurried`, by its caller. `good` says whether
+        a 200 is of the form that was asked for. It may be cancelled.
         """
-        self._until_reckoned -= 1
-        if not self._until_reckoned:
-            self._until_reckoned, self._p95_seconds = _RECKONED_EACH, self._own_seconds()
+        self._reckon()
         outcome, answer = HandoverOutcome.FAILED, None
         marks = _CHOSEN if reason is HandoverReason.MATCH else _OWN
         try:
@@ -121,8 +130,23 @@ class Handing:
         except Exception:
             # Whatever it is, the request is still to be answered.
             logger.exception("a request could not be handed over")
+        if outcome is HandoverOutcome.TIMEOUT and hurried and not self._telling(seconds):
+            outcome = HandoverOutcome.OVERLOADED
         self.figures.count(reason, outcome)
         return answer if outcome is HandoverOutcome.ANSWERED else None
+
+    def _reckon(self) -> None:
+        """Has our own p95 be that of now, once in a while."""
+        self._until_reckoned -= 1
+        if not self._until_reckoned or not self._p95_seconds:
+            self._until_reckoned, self._p95_seconds = _RECKONED_EACH, self._own_seconds()
+
+    def _telling(self, seconds: float) -> bool:
+        """Whether a canary that doesn't answer within so many has failed, and not who would wait no longer.
+
+        As long as we have answered nothing ourselves, it isn't known.
+        """
+        return 0 < SPARE * self._p95_seconds <= seconds
 
     async def _asked(self, pod: Pod, path: bytes, headers: Headers, body: bytes | bytearray) -> Answer:
         line, held = pod.take(), Held(self._pods, len(body))
@@ -136,4 +160,6 @@ class Handing:
 def _outcome(answer: Answer, good: Callable[[Answer], bool]) -> HandoverOutcome:
     if answer.status == _BUSY:
         return HandoverOutcome.OVERLOADED
+    if answer.status == _LATE:
+        return HandoverOutcome.TIMEOUT
     return HandoverOutcome.ANSWERED if answer.status == 200 and good(answer) else HandoverOutcome.FAILED

@@ -40,6 +40,8 @@ class Elsewhere(NamedTuple):
     handing: Handing
     reason: HandoverReason
     timeout_seconds: float
+    hurried: bool
+    """Whether that is its caller's bound, not ours."""
 
     @classmethod
     def of(cls, service: Service, request: pb.ModelInferRequest, call: Call) -> Self | None:
@@ -60,9 +62,13 @@ class Elsewhere(NamedTuple):
         if handing is None or reason is None:
             return None
         longest = handing.longest(model.limits.timeout_seconds)
-        left = min(longest if call.seconds_left is None else call.seconds_left, _own_seconds(request) or longest, longest)
-        # One whose time is over is told so here.
-        return cls(handing, reason, handing.patience(left)) if left > 0 else None
+        given = longest if call.seconds_left is None else call.seconds_left
+        left = min(given, _own_seconds(request) or longest, longest)
+        hurried = left < longest
+        # One whose time is over, or won't do, is told so here.
+        if left <= 0 or (hurried and handing.hopeless(left)):
+            return None
+        return cls(handing, reason, handing.patience(left), hurried)
 
     async def ask(self, message: bytes, call: Call) -> Answered | None:
         """The answer; None: it is to be answered here. It may be cancelled."""
@@ -79,7 +85,9 @@ class Elsewhere(NamedTuple):
                 read.append(told)
             return told is not None
 
-        answer = await self.handing.ask(self.reason, PATH.encode(), headers, message, self.timeout_seconds, good)
+        answer = await self.handing.ask(
+            self.reason, PATH.encode(), headers, message, self.timeout_seconds, good, hurried=self.hurried
+        )
         return None if answer is None else Answered(answer.body, read[0])
 
 
