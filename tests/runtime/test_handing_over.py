@@ -144,6 +144,20 @@ async def test_what_was_answered_in_a_canarys_stead_is_counted_on_whichever_cana
     assert page() == {"200": 3, "400": 1}
 
 
+async def test_a_canary_that_hangs_isnt_given_ever_more_time(bench: Bench) -> None:
+    """The waits for it counted as our own times, until it had all of a request's, and callers no answer."""
+    bench.open()
+    metrics = bench.service.model("m").metrics
+    metrics.served(0.0, 0.0, 0.01, 0.01)
+    metrics.witnessed(0.01)
+    for _ in range(1000):
+        metrics.served(0.0, 15.0, 15.01, 15.01)
+    bench.tell(TEN)
+    handing = bench.service.model("m").handing
+    assert handing is not None
+    assert handing.patience(30.0) == 15.0
+
+
 async def test_the_p95_of_a_histogram() -> None:
     durations = Histogram((0.1, 0.2, 0.4))
     assert p95_seconds(durations) == 0.0

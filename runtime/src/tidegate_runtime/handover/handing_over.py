@@ -91,7 +91,8 @@ class HandingOver:
         figures = self._figures.get(key)
         if figures is None:
             figures = self._figures[key] = HandoverFigures(*key, handover.revision, self._fallbacks.setdefault(key, {}))
-        own = partial(p95_seconds, model.metrics.request_duration)
+        # Of none that a canary had first: one that hangs would soon be given all of the time by it.
+        own = partial(p95_seconds, model.metrics.evidence_seconds)
         choice, service = Choice(handover, self._draw.random), self._service
         return Handing(choice, self._pods, figures, own, handover.timeout_seconds, lambda: service.draining)
 
