@@ -376,6 +376,23 @@ async def test_a_caller_that_leaves_ends_its_request_there_too() -> None:
     assert made.counted() == {}
 
 
+@pytest.mark.parametrize(("waited", "counted"), [(0.019, {}), (0.021, {("weight", "timeout"): 1})])
+async def test_a_canary_that_hangs_is_blamed_though_callers_give_up_before_we_do(
+    waited: float, counted: dict[tuple[str, str], int]
+) -> None:
+    """Else callers who wait less than half of the time would see it hang, and nobody else."""
+    async with bench(HERE) as made:
+        made.own_seconds = 0.005
+        made.cluster.seconds = 10.0
+        made.handing = made.handed_by()
+        asking = asyncio.create_task(made.ask())
+        await asyncio.sleep(waited)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+    assert made.counted() == counted
+
+
 async def test_a_share_counts_though_nobody_takes_it_and_a_match_is_answered_here() -> None:
     handover = Handover(100, "2", matches=(Match(headers=(("x-beta", "1"),)),))
     async with bench(HERE, handover=handover) as made:

@@ -73,7 +73,10 @@ class ShadowOutcome(StrEnum):
 
 
 class HandoverOutcome(StrEnum):
-    """What became of a request that was handed over. All but those that were answered are answered here."""
+    """What became of a request that was handed over. All but those that were answered are answered here.
+
+    Unless the caller has left by then.
+    """
 
     ANSWERED = "answered"
     FAILED = "failed"

@@ -7,7 +7,7 @@ from typing import Final
 
 from tidegate_runtime.handover.choice import Choice, Header
 from tidegate_runtime.handover.figures import HandoverFigures
-from tidegate_runtime.handover.pods import Held, Pod, Pods
+from tidegate_runtime.handover.pods import Held, Pods
 from tidegate_runtime.naming import HANDOVER, HOP_HEADER, ROUTE_HEADER, ROUTED_BY_MATCH, HandoverOutcome, HandoverReason
 from tidegate_runtime.share.client import Answer, TooLong
 
@@ -105,19 +105,21 @@ class Handing:
         """The canary's answer, which is a good one; None: the request is to be answered here.
 
         It has so many `seconds` for it, which are less than any if it is `hurried`, by its caller. `good` says whether
-        a 200 is of the form that was asked for. It may be cancelled.
+        a 200 is of the form that was asked for. It may be cancelled: who has waited for long then has timed out.
         """
         self._reckon()
         outcome, answer = HandoverOutcome.FAILED, None
         marks = _CHOSEN if reason is HandoverReason.MATCH else _OWN
+        time = asyncio.get_running_loop().time
+        began = time()
         try:
             async with asyncio.timeout(seconds):
-                pod = self._pods.pick(len(body))
-                if pod is None:
-                    outcome = HandoverOutcome.OVERLOADED
-                else:
-                    answer = await self._asked(pod, path, (*headers, *marks), body)
-                    outcome = _outcome(answer, good)
+                answer = await self._asked(path, (*headers, *marks), body)
+            outcome = _outcome(answer, good)
+        except asyncio.CancelledError:
+            if self._telling(time() - began):
+                self.figures.count(reason, HandoverOutcome.TIMEOUT)
+            raise
         except TimeoutError:
             outcome = HandoverOutcome.TIMEOUT
         except ConnectionError:
@@ -148,7 +150,11 @@ class Handing:
         """
         return 0 < SPARE * self._p95_seconds <= seconds
 
-    async def _asked(self, pod: Pod, path: bytes, headers: Headers, body: bytes | bytearray) -> Answer:
+    async def _asked(self, path: bytes, headers: Headers, body: bytes | bytearray) -> Answer | None:
+        """What a pod answers; None where there is no room to ask."""
+        pod = self._pods.pick(len(body))
+        if pod is None:
+            return None
         line, held = pod.take(), Held(self._pods, len(body))
         try:
             return await line.ask(b"POST", path, headers, [body], MAX_ANSWER_BYTES, held.more)
@@ -157,8 +163,8 @@ class Handing:
             pod.give_back(line)
 
 
-def _outcome(answer: Answer, good: Callable[[Answer], bool]) -> HandoverOutcome:
-    if answer.status == _BUSY:
+def _outcome(answer: Answer | None, good: Callable[[Answer], bool]) -> HandoverOutcome:
+    if answer is None or answer.status == _BUSY:
         return HandoverOutcome.OVERLOADED
     if answer.status == _LATE:
         return HandoverOutcome.TIMEOUT
