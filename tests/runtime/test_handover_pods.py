@@ -42,6 +42,7 @@ class Cluster:
         self.body_seconds = 0.0
         """From the first byte of an answer's body to the last."""
         self.look_seconds = 0.0
+        self.look_error: Exception | None = None
         self.asked: list[tuple[Target, bytes, dict[bytes, bytes], bytes]] = []
         self.open = 0
 
@@ -69,6 +70,8 @@ class Line:
         self.used = True
         if method == b"GET":
             assert path == b"/2/ready"
+            if cluster.look_error is not None:
+                raise cluster.look_error
             await asyncio.sleep(cluster.look_seconds)
             return Answer(200 if cluster.ready.get(self.target) else 503, {}, b"")
         cluster.asked.append((self.target, path, dict(headers), b"".join(parts)[:100]))
@@ -280,6 +283,20 @@ async def test_a_pod_that_is_late_once_is_still_ready_and_one_that_says_no_is_no
         made.cluster.ready[HERE] = False
         await asyncio.sleep(LOOK_SECONDS)
         assert made.pods.reachable == 0
+
+
+@pytest.mark.parametrize(
+    "error", [UnicodeError("label empty or too long"), OSError("broken"), ArithmeticError("a bug")]
+)
+async def test_a_pod_is_looked_at_again_whatever_became_of_a_look(error: Exception) -> None:
+    """A name that can't be asked for ended the task, and the pod was what it had been for good."""
+    async with bench(HERE) as made:
+        made.cluster.look_error = error
+        await asyncio.sleep(LOOK_SECONDS)
+        assert made.pods.reachable == 0
+        made.cluster.look_error = None
+        await asyncio.sleep(LOOK_SECONDS)
+        assert made.pods.reachable == 1
 
 
 async def test_the_bodies_that_are_under_way_are_bounded() -> None:

@@ -50,6 +50,13 @@ def test_the_share_is_chosen_whatever_the_batches(percent: float, batch: int) ->
     assert abs(chosen - expected) < 5 * deviation
 
 
+@pytest.mark.parametrize("percent", [1e-15, 1e-300, 5e-324])
+def test_of_a_share_that_is_next_to_nothing_nothing_is_chosen(percent: float) -> None:
+    """It was divided by 0, and no share was heard of any more."""
+    made, _ = tap(percent)
+    assert not any(made.choose(tickets(100)) for _ in range(100))
+
+
 def test_requests_that_take_turns_are_chosen_alike() -> None:
     made, _ = tap(50)
     at = [each.position % 2 for _ in range(2_000) for each in made.choose(tickets(10))]

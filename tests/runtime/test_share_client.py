@@ -196,6 +196,12 @@ async def test_nobody_there_is_a_failure() -> None:
         await HttpClient("127.0.0.1", port).ask(b"GET", b"/", {})
 
 
+@pytest.mark.parametrize("host", ["a..b", "a" * 64 + ".b"])
+async def test_a_name_that_cant_be_asked_for_is_one_where_nobody_is(host: str) -> None:
+    with pytest.raises(Unreachable):
+        await HttpClient(host, 80).ask(b"GET", b"/", {})
+
+
 async def test_an_answer_to_a_question_that_was_given_up_is_taken_for_no_other() -> None:
     late = OK.replace(b"ok", b"no")
     async with serving(late, OK) as (server, client):

@@ -90,6 +90,8 @@ async def test_a_server_that_doesnt_hold_questions_isnt_asked_all_the_time(answe
     ("answer", "outcome"),
     [
         (ConnectionRefusedError("nobody there"), "failed"),
+        # The task ended by it, and nobody heard of that.
+        (UnicodeError("label empty or too long"), "failed"),
         (Answer(503, {}, b""), "failed"),
         (Answer(404, {}, b""), "failed"),
         (told("8.b", version=2), "unreadable"),
@@ -103,6 +105,28 @@ async def test_failures_change_nothing_and_come_ever_more_rarely(answer: Answer 
     assert counts.keys() == {"news", outcome}
     # 1, 2, 4, 8 and 16 s, then 30 s, each at least half as long.
     assert 20 <= counts[outcome] <= 5 + 2 * 600 / MOST_SECONDS + 1
+
+
+async def test_a_share_that_cant_be_gone_by_isnt_the_last_that_is_heard_of() -> None:
+    server = Server((0.0, told("7.a")), (0.0, told("8.b", 50)), (1000.0, told("9.c")))
+    shares: list[Share] = []
+
+    def gone_by(share: Share) -> None:
+        if not shares:
+            shares.append(share)
+            raise ZeroDivisionError
+        shares.append(share)
+
+    questions = ShareQuestions("http://xds:18000/v1/share/ml/churn-1?x=y", gone_by, server)
+    task = asyncio.create_task(questions.run())
+    await asyncio.sleep(10)
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+    assert [share.revision for share in shares] == ["7.a", "8.b"]
+    assert (questions.answers["failed"], questions.answers["news"]) == (1, 1)
+    # Of the first it is still to be told.
+    assert b"if-none-match" not in server.asked[1][1]
 
 
 async def test_a_question_that_is_never_answered_is_given_up() -> None:

@@ -50,6 +50,7 @@ class Pod:
         self._path = path
         self._connect = connect
         self._idle: list[Asking] = []
+        self._noted = False
         self._looking = asyncio.create_task(self._look())
 
     def take(self) -> Asking:
@@ -98,6 +99,12 @@ class Pod:
         except TimeoutError:
             return None
         except OSError:
+            return False
+        except Exception:
+            # Whatever it is, it may be over at the next look.
+            if not self._noted:
+                logger.exception("a pod could not be asked whether it is ready")
+            self._noted = True
             return False
         return answer.status == 200
 

@@ -3,7 +3,8 @@
 import logging
 import random
 from collections.abc import Sequence
-from math import log
+from math import log, log1p
+from typing import Final
 from urllib.parse import quote
 
 from tidegate_runtime.batching.rows import size_in_bytes
@@ -15,6 +16,10 @@ from tidegate_runtime.shadow.figures import ShadowFigures
 from tidegate_runtime.tensors import Feeds, Tensor
 
 logger = logging.getLogger(__name__)
+
+
+_LEAST: Final = 1e-300
+"""Of a share: how many requests are passed over until one of a smaller share is chosen is no number any more."""
 
 
 class Tap:
@@ -35,7 +40,8 @@ class Tap:
         self._figures = figures
         self._waiting = waiting
         self._draw = draw
-        self._log = log(1 - percent / 100) if percent < 100 else None
+        # `log(1 - share)` would be 0 of a share that 1 has no digits for.
+        self._log = log1p(-max(percent / 100, _LEAST)) if percent < 100 else None
         self._passed = self._gap()
         """Requests that are passed over until the next one is chosen."""
 

@@ -118,7 +118,7 @@ class HttpClient:
                 return (await loop.create_connection(_Line, self._host, self._port))[1]
         except TimeoutError:
             raise Unreachable(f"no connection within {CONNECT_SECONDS:g} s") from None
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # The latter of a name that can't be asked for.
             raise Unreachable(str(error)) from error
 
     async def _answer(

@@ -70,9 +70,14 @@ class ShareQuestions:
         try:
             async with asyncio.timeout(HOLD_SECONDS + SLACK_SECONDS):
                 answer = await self._server.ask(b"GET", self._path, headers, most=MAX_BYTES)
+            return self._read(answer)
         except OSError as error:  # Of which TimeoutError is one.
             return self._failed(str(error) or "no answer in time")
-        return self._read(answer)
+        except Exception as error:
+            # Whatever it is: what is told later is still to be heard.
+            if not self._failures:
+                logger.exception("a question about the share, or what was told, failed")
+            return self._failed(type(error).__name__)
 
     def _read(self, answer: Answer) -> ShareAnswer:
         if answer.status == 304:
@@ -85,12 +90,14 @@ class ShareQuestions:
         except UnreadableShare as error:
             self._note("the share can't be read; what was told before holds", str(error))
             return ShareAnswer.UNREADABLE
+        if share.revision != self._revision:
+            self._told(share)
+            self._revision = share.revision
+            outcome = ShareAnswer.NEWS
+        else:
+            outcome = ShareAnswer.UNCHANGED
         self._failures = 0
-        if share.revision == self._revision:
-            return ShareAnswer.UNCHANGED
-        self._revision = share.revision
-        self._told(share)
-        return ShareAnswer.NEWS
+        return outcome
 
     def _failed(self, detail: str) -> ShareAnswer:
         self._note("the share can't be asked for; what was told before holds", detail)
