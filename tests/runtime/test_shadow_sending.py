@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from threading import get_ident
+from typing import Any
 
 import numpy as np
 import pytest
@@ -224,9 +226,43 @@ async def test_of_many_pods_a_few_get_copies() -> None:
         assert made.pods.open == MAX_PODS * CONNECTIONS
 
 
-async def test_large_outputs_are_compared_beside_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sending, "OFF_LOOP_BYTES", 1)
+TEXTS = TensorSpec("x", Datatype.BYTES, ("N",))
+
+
+@pytest.mark.parametrize(
+    ("spec", "feed", "theirs", "beside"),
+    [
+        (X, np.ones((8_000, 2), np.float32), 1, set()),
+        (X, np.ones((40_000, 2), np.float32), 1, {"encode", "decode", "differences"}),
+        # Each a call of Python's, twice.
+        (TEXTS, np.array(["x"] * 5_000, object), 1, {"encode", "decode", "differences"}),
+        (X, ROW, 40_000, {"decode", "differences"}),
+    ],
+)
+async def test_what_is_large_is_written_read_and_compared_beside_the_loop(
+    monkeypatch: pytest.MonkeyPatch, spec: TensorSpec, feed: Array, theirs: int, beside: set[str]
+) -> None:
+    """Requests waited for it, as long as it took."""
+    here = get_ident()
+    there: set[str] = set()
+
+    def watched(name: str) -> Callable[..., Any]:
+        work = getattr(sending, name)
+
+        def run(*given: object) -> object:
+            if get_ident() != here:
+                there.add(name)
+            return work(*given)
+
+        return run
+
+    for name in ("encode", "decode", "differences"):
+        monkeypatch.setattr(sending, name, watched(name))
     async with bench(HERE) as made:
-        made.add()
+        made.pods.answer = lambda: answered(np.ones((theirs, 2), np.float32))
+        outputs = (Tensor("y", Datatype.FP32, np.ones((theirs, 2), np.float32)),)
+        # Its own outputs aren't in its size, so that an answer alone may be large.
+        made.waiting.add(Copy(b"/infer", (spec,), {"x": feed}, outputs, feed.nbytes, 3.0, made.figures))
         await until(lambda: bool(made.counted()))
     assert made.counted() == {ShadowOutcome.COMPARED.value: 1}
+    assert there == beside

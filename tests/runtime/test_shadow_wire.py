@@ -8,7 +8,7 @@ import pytest
 
 from tidegate_runtime.errors import RuntimeFault
 from tidegate_runtime.protocol import v2_request, v2_response
-from tidegate_runtime.shadow.wire import decode, encode
+from tidegate_runtime.shadow.wire import MAX_JSON_BYTES, decode, encode
 from tidegate_runtime.tensors import Datatype, InferResponse, Tensor, TensorSpec
 
 ARRAYS: dict[Datatype, Any] = {
@@ -89,6 +89,14 @@ def output(**changed: Any) -> str:
 def test_an_answer_that_says_something_else_is_refused(text: str, blob: bytes, length: bytes | None) -> None:
     with pytest.raises(RuntimeFault):
         decode(text.encode() + blob, b"%d" % len(text) if length is None else length)
+
+
+def test_of_an_answers_json_so_much_is_read_and_no_more() -> None:
+    """As much as the canary claims, up to 64 MiB, kept all else waiting."""
+    text = output()
+    assert decode(text.ljust(MAX_JSON_BYTES).encode() + b"1234", b"%d" % MAX_JSON_BYTES).keys() == {"y"}
+    with pytest.raises(RuntimeFault, match="262145 bytes of JSON"):
+        decode(text.ljust(MAX_JSON_BYTES + 1).encode() + b"1234", b"%d" % (MAX_JSON_BYTES + 1))
 
 
 def test_an_answer_that_doesnt_say_where_its_json_ends_is_refused() -> None:

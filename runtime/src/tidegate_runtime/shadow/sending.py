@@ -11,7 +11,7 @@ from tidegate_runtime.naming import HOP_HEADER, ROUTE_HEADER, ROUTED_BY_MATCH, S
 from tidegate_runtime.shadow.comparison import Difference, differences
 from tidegate_runtime.shadow.copies import Copy, Waiting
 from tidegate_runtime.shadow.wire import decode, encode
-from tidegate_runtime.share.client import Asking, Unreachable
+from tidegate_runtime.share.client import Answer, Asking, Unreachable
 from tidegate_runtime.share.document import Target
 
 logger = logging.getLogger(__name__)
@@ -29,7 +29,11 @@ SPARE_BYTES: Final = 64 * 1024
 """By how much an answer may be longer than twice the tensors of the copy, our own outputs included."""
 
 OFF_LOOP_BYTES: Final = 256 * 1024
-"""Outputs from this size on are compared in a thread: half a millisecond that requests would wait."""
+"""Copies and answers from this size on are written, read and compared in a thread: half a millisecond that requests
+would wait."""
+
+TEXT_BYTES: Final = 64
+"""What an element of BYTES counts for beside its pointer: Python writes, reads and compares them one by one."""
 
 _BUSY: Final = (429, 503)
 _NOT_ASKED: Final = (404, 429)
@@ -114,7 +118,11 @@ async def _settled(copy: Copy, pod: Asking) -> Exception | None:
 
 async def _compared(copy: Copy, pod: Asking) -> dict[str, Difference]:
     """Raises `OSError`, `Refused`, and `RuntimeFault` for an answer that can't be understood."""
-    body = encode(copy.inputs, copy.feeds)
+    heavy = _weight(copy) >= OFF_LOOP_BYTES
+    if heavy:
+        body = await asyncio.to_thread(encode, copy.inputs, copy.feeds)
+    else:
+        body = encode(copy.inputs, copy.feeds)
     headers = {
         b"content-type": b"application/octet-stream",
         b"inference-header-content-length": b"%d" % len(body.parts[0]),
@@ -124,12 +132,22 @@ async def _compared(copy: Copy, pod: Asking) -> dict[str, Difference]:
     }
     if copy.authorization is not None:
         headers[b"authorization"] = copy.authorization.encode("latin-1")
-    size = sum([tensor.array.nbytes for tensor in copy.outputs])
     async with asyncio.timeout(copy.timeout_seconds):
         answer = await pod.ask(b"POST", copy.path, headers.items(), body.parts, 2 * copy.size + SPARE_BYTES)
     if answer.status != 200:
         raise Refused(answer.status, answer.body)
+    if heavy or len(answer.body) >= OFF_LOOP_BYTES:
+        return await asyncio.to_thread(_held_against, copy, answer)
+    return _held_against(copy, answer)
+
+
+def _held_against(copy: Copy, answer: Answer) -> dict[str, Difference]:
+    """Raises `RuntimeFault` for an answer that can't be understood."""
     theirs = decode(answer.body, answer.headers.get(b"inference-header-content-length"))
-    if size >= OFF_LOOP_BYTES:
-        return await asyncio.to_thread(differences, copy.outputs, theirs)
     return differences(copy.outputs, theirs)
+
+
+def _weight(copy: Copy) -> int:
+    """In bytes: what it takes to write the copy, and to read and compare as large an answer."""
+    arrays = [*copy.feeds.values(), *(tensor.array for tensor in copy.outputs)]
+    return copy.size + TEXT_BYTES * sum([array.size for array in arrays if array.dtype == object])

@@ -1,13 +1,16 @@
 """A copy as a request with binary tensors, and what comes back for it. Pure."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
 
 from tidegate_runtime.errors import Malformed
 from tidegate_runtime.protocol.binary_tensors import Blobs, array_of, blob_of
 from tidegate_runtime.tensors import Datatype, Feeds, Tensor, TensorSpec
+
+MAX_JSON_BYTES: Final = 256 * 1024
+"""Of an answer, in which each output has a hundred or two: what reads it holds the interpreter all the while."""
 
 
 class Body(NamedTuple):
@@ -40,11 +43,14 @@ def decode(body: bytes, json_length: bytes | None) -> dict[str, Tensor]:
     """The outputs of an answer, by name; `json_length` is how much of it is JSON. Raises `RuntimeFault`."""
     if json_length is None or not json_length.isdigit() or not 0 < int(json_length[:12]) <= len(body):
         raise Malformed("the answer doesn't say how much of it is JSON")
+    length = int(json_length)
+    if length > MAX_JSON_BYTES:
+        raise Malformed(f"the answer has {length} bytes of JSON; the limit is {MAX_JSON_BYTES}")
     view = memoryview(body)
     try:
-        document = orjson.loads(view[: int(json_length)])
+        document = orjson.loads(view[:length])
         outputs = document["outputs"]
-        blobs = Blobs(view[int(json_length) :])
+        blobs = Blobs(view[length:])
         tensors = [_tensor(output, blobs) for output in outputs]
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
         raise Malformed("the answer's JSON isn't that of outputs with binary tensors") from None
