@@ -19,6 +19,8 @@ class InOrder(Generic[Req, Resp]):
         self._tasks: asyncio.Queue[asyncio.Task[Resp] | None] = asyncio.Queue()
         self._pending: set[asyncio.Task[Resp]] = set()
         self._reader = asyncio.create_task(self._read())
+        # Not by a `finally` in it: one that is cancelled before it has begun runs nothing.
+        self._reader.add_done_callback(self._read_all)
 
     async def answers(self) -> AsyncGenerator[Resp, None]:
         """Each request's answer. Raises what an answer raises, then what reading a request raises."""
@@ -42,13 +44,13 @@ class InOrder(Generic[Req, Resp]):
         await asyncio.gather(*unfinished, return_exceptions=True)
 
     async def _read(self) -> None:
-        try:
+        await self._slots.acquire()
+        async for request in self._requests:
+            task = asyncio.ensure_future(self._answer(request))
+            self._pending.add(task)
+            task.add_done_callback(self._pending.discard)
+            self._tasks.put_nowait(task)
             await self._slots.acquire()
-            async for request in self._requests:
-                task = asyncio.ensure_future(self._answer(request))
-                self._pending.add(task)
-                task.add_done_callback(self._pending.discard)
-                self._tasks.put_nowait(task)
-                await self._slots.acquire()
-        finally:
-            self._tasks.put_nowait(None)
+
+    def _read_all(self, _reader: "asyncio.Task[None]") -> None:
+        self._tasks.put_nowait(None)
