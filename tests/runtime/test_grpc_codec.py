@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as stnp
 
-from tidegate_runtime.errors import InvalidRequest
+from tidegate_runtime.errors import InvalidRequest, NotFound
 from tidegate_runtime.protocol.binary_tensors import array_of, blob_of
-from tidegate_runtime.rpc.codec import decode, encode
+from tidegate_runtime.rpc.codec import MAX_NAME, check_names, decode, encode
 from tidegate_runtime.rpc.protos import inference_pb2 as pb
 from tidegate_runtime.rpc.tensors import FIELDS, from_contents, to_contents
 from tidegate_runtime.tensors import Datatype, InferRequest, InferResponse, RequestedOutput, Tensor
@@ -222,7 +222,6 @@ Region = {"shared_memory_region": pb.InferParameter(string_param="r")}
 @pytest.mark.parametrize(
     ("message", "expected"),
     [
-        pytest.param(changed(id="é" * 129), "256 bytes", id="row 30: a long id"),
         pytest.param(parameter("a", string_param="x" * 4_200), "over 4096 bytes", id="row 31: huge"),
         pytest.param(parameter("a"), 'parameter "a" of the request must be a string', id="row 31: none"),
         pytest.param(parameter("priority", string_param="1"), '"priority" of the request must be', id="a text"),
@@ -238,6 +237,15 @@ def test_members_refused_are(message: pb.ModelInferRequest, expected: str) -> No
     with pytest.raises(InvalidRequest) as refusal:
         decode(message)
     assert expected in str(refusal.value)
+
+
+def test_names_are_bounded() -> None:
+    check_names(changed(model_name="é" * MAX_NAME, model_version="7" * MAX_NAME, id="é" * 128))
+    for name in ("model_name", "model_version"):
+        with pytest.raises(NotFound, match="more than 1024 characters"):
+            check_names(changed(**{name: "é" * (MAX_NAME + 1)}))
+    with pytest.raises(InvalidRequest, match="256 bytes"):  # row 30
+        check_names(changed(id="é" * 129))
 
 
 def test_members_are_kept() -> None:

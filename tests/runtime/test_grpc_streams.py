@@ -77,6 +77,15 @@ async def test_an_error_is_an_answer_and_does_not_end_the_stream(served: Peer) -
     assert served.metrics.codes == {200: 2, 400: 1}
 
 
+async def test_a_failed_answer_does_not_repeat_names_of_any_length(served: Peer) -> None:
+    long = rows(2.0, model_version="7" * 9000, id="é" * 9000)
+    long.model_name = "m" * 9000
+    (failed,) = [each async for each in stream(served, [long])]
+    told = failed.infer_response
+    assert "no model has a name" in failed.error_message
+    assert (told.model_name, told.model_version, told.id) == ("m" * 1024, "7" * 1024, "é" * 256)
+
+
 async def test_a_client_may_ask_that_an_error_ends_the_stream(served: Peer) -> None:
     call = served.call("ModelStreamInfer", metadata=[("triton_grpc_error", "true")])
     assert await ended_by(call, rows(2.0, id="i" * 1000)) is StatusCode.INVALID_ARGUMENT

@@ -109,3 +109,11 @@ def test_what_waits_is_bounded_and_what_is_dropped_counted_in_spans() -> None:
     assert len(tracer.waiting) == MAX_WAITING
     assert tracer.dropped == 3 * 4
     assert woken == [WAKE_AT]
+
+
+def test_what_waits_does_not_hold_names_of_any_length() -> None:
+    tracer = Tracer(1.0, lambda: 1.0)
+    trace = tracer.begin(None, None, ASKED, "m" * 5000)
+    assert trace is not None
+    trace.end("m" * 5000, "7" * 5000, 404, "NOT_FOUND")
+    assert (trace.model, trace.version) == ("m" * 1024, "7" * 1024)

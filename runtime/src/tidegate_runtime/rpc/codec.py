@@ -7,7 +7,7 @@ that are merely unknown are ignored.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-from tidegate_runtime.errors import InvalidRequest
+from tidegate_runtime.errors import InvalidRequest, NotFound
 from tidegate_runtime.protocol.binary_tensors import array_of, blob_of
 from tidegate_runtime.protocol.classification import top_classes
 from tidegate_runtime.protocol.json_tensors import parse_shape
@@ -29,19 +29,36 @@ from tidegate_runtime.rpc.tensors import from_contents, to_contents
 from tidegate_runtime.tensors import Datatype, InferRequest, InferResponse, RequestedOutput, SharedTensor, Tensor
 
 MAX_NAME: Final = 1024
+"""Characters of a tensor's name, of a model's, and of its version."""
 
 Parameters = Mapping[str, InferParameter]
+
+
+def check_names(message: ModelInferRequest) -> None:
+    """Raises `NotFound` for a model's name or version that is too long for any, `InvalidRequest` for such an id."""
+    if len(message.model_name) > MAX_NAME or len(message.model_version) > MAX_NAME:
+        raise NotFound(f"no model has a name or a version of more than {MAX_NAME} characters")
+    if len(message.id.encode()) > MAX_ID_BYTES:
+        raise InvalidRequest(f'"id" must be a string of at most {MAX_ID_BYTES} bytes')
+
+
+def echoed(message: ModelInferRequest) -> ModelInferResponse:
+    """The beginning of an answer that says which request failed, cut where that is no name at all."""
+    return ModelInferResponse(
+        model_name=message.model_name[:MAX_NAME],
+        model_version=message.model_version[:MAX_NAME],
+        id=message.id[:MAX_ID_BYTES],
+    )
 
 
 def decode(message: ModelInferRequest, seconds_left: float | None = None) -> InferRequest:
     """The request; its arrays are views of the message's bytes. `seconds_left` is what the call's own deadline leaves.
 
-    `binary` is how the tensors came: raw, or in `contents`; those in shared memory count as raw.
+    The message has passed `check_names`. `binary` is how the tensors came: raw, or in `contents`; those in shared
+    memory count as raw.
 
     Raises `InvalidRequest` or `InvalidTensor`, each naming the place.
     """
-    if len(message.id.encode()) > MAX_ID_BYTES:
-        raise InvalidRequest(f'"id" must be a string of at most {MAX_ID_BYTES} bytes')
     if not message.inputs:
         raise InvalidRequest('"inputs" is empty; at least one tensor is needed')
     given = asked(_scalars(message.parameters, Place.REQUEST, "the request"))

@@ -194,9 +194,7 @@ class Servicer:
             except Exception as error:
                 if strict:
                     raise
-                response = pb.ModelInferResponse(
-                    model_name=request.model_name, model_version=request.model_version, id=request.id
-                )
+                response = codec.echoed(request)
                 message = status_of(error).message
             # Clients of models with many answers to one request wait for the last one to say so.
             response.parameters["triton_final_response"].bool_param = True
@@ -217,6 +215,7 @@ class Servicer:
 
     async def _infer(self, request: pb.ModelInferRequest, call: Call) -> pb.ModelInferResponse:
         service = self._service
+        codec.check_names(request)
         model = service.model(request.model_name, request.model_version or None)
         decoded = codec.decode(request, call.seconds_left)
         parsed = service.clock()

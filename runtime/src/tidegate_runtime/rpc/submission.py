@@ -76,6 +76,7 @@ class Submission:
         self._ticket: Ticket | None = None
         self._trace = None if service.tracer is None else begin(service, call, UNARY, self._name)
         try:
+            codec.check_names(request)
             self._model = service.model(request.model_name, request.model_version or None)
             self._infer = codec.decode(request, call.seconds_left)
             try:

@@ -21,6 +21,9 @@ MAX_WAITING: Final = 4096
 WAKE_AT: Final = 512
 """Traces at which the sender is woken before its time."""
 
+MAX_NAME: Final = 1024
+"""Characters that are kept of a model's name and of its version, which callers may make up."""
+
 
 class Stage(NamedTuple):
     """A part of a request's time, by the service's clock."""
@@ -100,7 +103,7 @@ class RequestTrace:
     def end(self, model: str, version: str, code: int, error: str = "") -> None:
         """It is over, by the status it is counted under; over gRPC `error` is the status' name, "" for OK."""
         self.ended = self.tracer.clock()
-        self.model, self.version = model, version
+        self.model, self.version = model[:MAX_NAME], version[:MAX_NAME]
         self.code, self.error = code, error
         self.tracer.keep(self)
 
