@@ -10,6 +10,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
 from grpc import StatusCode, aio
 
+from tidegate_runtime.rpc import room
 from tidegate_runtime.rpc.protos import health_pb2
 from tidegate_runtime.rpc.protos import inference_pb2 as pb
 from tidegate_runtime.rpc.protos.health_pb2 import HealthCheckRequest, HealthCheckResponse, HealthListRequest
@@ -113,6 +114,25 @@ async def test_so_many_requests_of_a_stream_are_worked_on_at_a_time(served: Peer
         assert served.metrics.inflight <= STREAM_INFLIGHT
         count += 1
     assert count == 2 * STREAM_INFLIGHT
+
+
+async def test_requests_of_a_stream_are_worked_on_as_far_as_there_is_room_for_their_bytes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(room, "LEAST_BYTES", 0)
+    large = rows(*range(1000))
+    fit = 2 * 65536 // large.ByteSize()
+    async with peer(max_batch_size=1000) as served:
+        served.engine.gate.clear()
+        call = stream(served, [large] * (3 * fit))
+        await until(lambda: served.metrics.inflight == fit)
+        served.engine.gate.set()
+        count = 0
+        async for answer in call:
+            assert firsts(answer.infer_response)[:2] == [0.0, 2.0]
+            assert served.metrics.inflight <= fit
+            count += 1
+        assert count == 3 * fit
 
 
 async def test_a_cancelled_stream_leaves_queue_and_engine(served: Peer) -> None:

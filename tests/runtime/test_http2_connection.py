@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import itertools
+from typing import Any
 
 import pytest
 from hpack import Encoder
@@ -134,6 +135,12 @@ async def test_a_message_larger_than_the_window_arrives_and_one_over_the_bound_d
         assert bool(body) is (status == "8")
 
 
+def held(peer: Http2Peer) -> int:
+    """Bytes of requests that no method has yet."""
+    calls: list[Any] = list(peer.connection._calls.values())
+    return sum(call._messages.held + len(call._message or b"") for call in calls)
+
+
 async def test_a_packed_message_is_read() -> None:
     peer = Http2Peer()
     packed = gzip.compress(message("z")[5:])
@@ -141,6 +148,59 @@ async def test_a_packed_message_is_read() -> None:
     peer.client.send_data(stream, b"\1" + len(packed).to_bytes(4) + packed, end_stream=True)
     await peer.settle()
     assert peer.answers(stream) == ["z|"]
+
+
+async def test_a_packed_message_is_held_as_it_came_until_its_request_has_ended() -> None:
+    peer = Http2Peer()
+    packed = gzip.compress(message("z" * 500_000)[5:])
+    stream = peer.begin(grpc_encoding="gzip")
+    peer.client.send_data(stream, b"\1" + len(packed).to_bytes(4) + packed)
+    await peer.settle()
+    assert held(peer) == len(packed) + 5
+    peer.client.send_data(stream, b"", end_stream=True)
+    await peer.settle()
+    assert peer.answers(stream) == ["z" * 500_000 + "|"]
+
+
+async def test_messages_whose_requests_do_not_end_are_within_what_the_connection_may_hold() -> None:
+    peer = Http2Peer()
+    size = MAX_MESSAGE - 100_000
+    left = {peer.begin(): message("x" * size) for _ in range(10)}
+    most = 0
+
+    async def send(*, ending: bool) -> bool:
+        """Sends of each what may be sent; whether it was anything."""
+        sent = False
+        for stream, body in list(left.items()):
+            room = min(peer.client.local_flow_control_window(stream), 16384, len(body))
+            if room or (ending and not body):
+                last = ending and room == len(body)
+                peer.client.send_data(stream, body[:room], end_stream=last)
+                left[stream], sent = body[room:], True
+                if last:
+                    del left[stream]
+        await peer.settle()
+        return sent
+
+    while await send(ending=False):
+        most = max(most, held(peer))
+    assert any(not body for body in left.values())
+    assert most <= 2 * MAX_MESSAGE + 10 * STREAM_WINDOW
+    streams = list(left)
+    while left:
+        assert await send(ending=True)
+    assert [peer.answers(stream) for stream in streams] == [["x" * size + "|"]] * 10
+
+
+async def test_more_than_the_one_message_is_refused_before_the_request_ends() -> None:
+    peer = Http2Peer()
+    streams = [peer.begin(), peer.begin(), peer.begin()]
+    for stream, pieces in zip(streams, [(b"ab",), (b"a", b"b"), (b"a", b"", b"b")], strict=True):
+        for piece in pieces:
+            peer.client.send_data(stream, b"".join(message(chr(each)) for each in piece))
+            peer.exchange()
+    await peer.settle()
+    assert [peer.status(stream) for stream in streams] == ["12"] * 3
 
 
 REFUSED: list[tuple[dict[str, str], bytes, str, str]] = [

@@ -1,6 +1,7 @@
 """Heads, trailers and messages of gRPC over HTTP/2, and the credit of large ones, without a connection."""
 
 import itertools
+import zlib
 from typing import Any
 
 import pytest
@@ -80,9 +81,9 @@ def test_messages_are_the_same_however_they_are_cut(sent: list[bytes], cuts: lis
     for start, end in itertools.pairwise(edges):
         if start < end:
             messages.add(data[start:end])
-        while (taken := messages.take()) is not None:
-            got.append(taken)
-    assert got == [(each, len(each) + 5) for each in sent]
+        while size := messages.complete():
+            got.append((messages.most(size), messages.take(size), size))
+    assert got == [(len(each), each, len(each) + 5) for each in sent]
     assert messages.held == 0
 
 
@@ -90,7 +91,19 @@ def test_a_message_that_will_be_too_large_is_refused_by_its_prefix() -> None:
     messages = Messages("identity", 10)
     messages.add(b"\0\0\0\0\x0b")
     with pytest.raises(BodyTooLarge, match="11 bytes; the limit is 10"):
-        messages.take()
+        messages.complete()
+
+
+@pytest.mark.parametrize("size", [0, 1, 100, 10_000, 1 << 20])
+def test_no_message_unpacks_to_more_than_there_was_room_made_for(size: int) -> None:
+    packed = zlib.compress(bytes(size), 9)
+    messages = Messages("deflate", 1 << 20)
+    messages.add(b"\1" + len(packed).to_bytes(4) + packed)
+    whole = messages.complete()
+    assert whole == 5 + len(packed)
+    most = messages.most(whole)
+    assert size <= most <= min(1 << 20, 1032 * whole)
+    assert messages.take(whole) == bytes(size)
 
 
 def test_the_longest_borrower_gets_all_and_others_wait_for_it() -> None:

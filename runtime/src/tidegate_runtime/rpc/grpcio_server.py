@@ -24,6 +24,7 @@ from tidegate_runtime.rpc.health import Health
 from tidegate_runtime.rpc.http2_patience import FIRST_BYTES_SECONDS, PING_AFTER_SECONDS, PONG_SECONDS
 from tidegate_runtime.rpc.key_pair import KeyPair
 from tidegate_runtime.rpc.methods import BothStream, Method, ServerStream, Unary, methods
+from tidegate_runtime.rpc.room import Room, UnderWay, room_bytes
 from tidegate_runtime.rpc.servicer import Servicer
 from tidegate_runtime.service import Service
 
@@ -153,7 +154,9 @@ class _Adapter:
     def __init__(self, service: Service) -> None:
         self._clock = service.clock
         self._guard = service.guard
-        self._message_seconds = message_seconds(_max_message_bytes(service.limits.max_body_bytes))
+        max_message_bytes = _max_message_bytes(service.limits.max_body_bytes)
+        self._message_seconds = message_seconds(max_message_bytes)
+        self._room_bytes = room_bytes(max_message_bytes)
 
     def handler(self, method: Method) -> Any:
         """What grpcio calls for `method`. Without a serializer of its own it hands bytes over.
@@ -179,12 +182,15 @@ class _Adapter:
         self, method: ServerStream[Any, Any] | BothStream[Any, Any]
     ) -> Callable[[Any, Context], AsyncIterator[bytes]]:
         async def handle(messages: Any, context: Context) -> AsyncGenerator[bytes, None]:
+            under_way = UnderWay(Room(self._room_bytes))
             try:
                 self._let_in(method, context)
-                data: Any = messages if isinstance(method, BothStream) else await self._message(context)
+                both = isinstance(method, BothStream)
+                data: Any = _one_by_one(messages, under_way) if both else await self._message(context)
                 async with aclosing(method.answers(data, self._call(context))) as answers:
                     async for answer in answers:
                         yield answer
+                        under_way.answered()
             except Exception as error:
                 await _abort(context, error)
 
@@ -214,6 +220,13 @@ class _Adapter:
         if seconds_left is not None and seconds_left <= 0:
             raise DeadlineExceeded("the request's deadline was over before it was read")
         return Call(self._clock(), seconds_left, _texts(context), context.peer())
+
+
+async def _one_by_one(messages: AsyncIterator[bytes], under_way: UnderWay) -> AsyncIterator[bytes]:
+    """The messages, each once there is room for it. grpcio has read and unpacked it before that can be asked."""
+    async for message in messages:
+        await under_way.begin(len(message))
+        yield message
 
 
 def _texts(context: Context) -> dict[str, str]:

@@ -30,10 +30,12 @@ from tidegate_runtime.rpc.http2_bounds import (
     STREAM_UNSENT_BYTES,
     STREAM_WINDOW,
 )
-from tidegate_runtime.rpc.http2_calls import HttpCall, call_of
+from tidegate_runtime.rpc.http2_call import HttpCall
+from tidegate_runtime.rpc.http2_calls import call_of
 from tidegate_runtime.rpc.http2_credit import Credit
 from tidegate_runtime.rpc.http2_patience import REQUEST_BYTES, REQUEST_IDLE_SECONDS, Patience, Step
 from tidegate_runtime.rpc.http2_shared import Shared
+from tidegate_runtime.rpc.room import Room, room_bytes
 from tidegate_runtime.send_queue import queued_bytes
 
 logger = logging.getLogger(__name__)
@@ -56,6 +58,7 @@ class Connection(asyncio.Protocol):
         self._shared = shared
         self._session = Session(shared.scratch, LIMITS)
         self.credit = Credit(shared.max_message_bytes, self.consume)
+        self.room = Room(room_bytes(shared.max_message_bytes))
         self._calls: dict[int, HttpCall] = {}
         self._writers: dict[int, asyncio.Future[None]] = {}
         self._transport: asyncio.Transport

@@ -2,8 +2,9 @@
 
 A stream's window bounds what is held of it. A message that doesn't fit in needs more before it can be taken, so its
 stream is lent more as it comes: all streams of a connection together a fixed sum, and the one that has borrowed longest
-as much as it needs. So one message can always be completed, and a connection holds no more than the sum, one message
-and the windows.
+as much as it needs, until the message is taken: where it is the whole request, once that has ended. So one message can
+always be completed, and of requests that no method has yet a connection holds no more than the sum, one message and the
+windows, all of it as it came: packed messages are unpacked as they are taken.
 """
 
 from collections.abc import Callable
@@ -30,7 +31,7 @@ class Credit:
         self._serve(stream)
 
     def give_back(self, stream: int) -> int:
-        """The stream's message is complete, or the stream is gone. What it was lent in all."""
+        """The stream's message is taken, or the stream is gone. What it was lent in all."""
         self._asked.pop(stream, None)
         lent = self._lent.pop(stream, 0)
         self._sum -= lent

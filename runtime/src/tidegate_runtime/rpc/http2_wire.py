@@ -15,6 +15,9 @@ ENCODINGS: Final = "identity,deflate,gzip"
 PREFIX: Final = 5
 """Bytes before a message: a flag for compression, and its length."""
 
+MOST_FROM_A_BYTE: Final = 1032
+"""What a byte of deflate, of which gzip is made, unpacks to at most: https://zlib.net/zlib_tech.html."""
+
 HEAD: Final = f":status\x00200\0content-type\0application/grpc\0grpc-accept-encoding\0{ENCODINGS}\0".encode()
 OK: Final = b"grpc-status\x000\0"
 
@@ -155,7 +158,7 @@ class Messages:
         self._data: bytes | bytearray = b""
         self._start = 0
         self.wanted = 0
-        """Bytes of the message that `take` found incomplete, with its prefix; 0 if its length is unknown, too."""
+        """Bytes of the message that `complete` found incomplete, with its prefix; 0 if its length is unknown, too."""
 
     @property
     def held(self) -> int:
@@ -172,28 +175,39 @@ class Messages:
             self._start = 0
         self._data += data
 
-    def take(self) -> tuple[bytes, int] | None:
-        """The next message and the bytes it took on the way; None until it is complete.
+    def complete(self) -> int:
+        """Bytes of the next message, with its prefix, once they are all there; 0 until then.
 
-        Raises `BodyTooLarge`, before such a message is there, `Malformed` or `ContradictoryFlag`.
+        Raises `BodyTooLarge`, before such a message is there.
         """
         data, start = self._data, self._start
         self.wanted = 0
         if len(data) - start < PREFIX:
-            return None
-        body = start + PREFIX
-        length = int.from_bytes(data[start + 1 : body])
+            return 0
+        length = int.from_bytes(data[start + 1 : start + PREFIX])
         if length > self._max_bytes:
             raise BodyTooLarge(f"a message of {length} bytes; the limit is {self._max_bytes}")
-        end = body + length
-        if end > len(data):
-            self.wanted = PREFIX + length
-            return None
+        size = PREFIX + length
+        if size > len(data) - start:
+            self.wanted = size
+            return 0
+        return size
+
+    def most(self, size: int) -> int:
+        """How many bytes the next message, which is complete with `size` bytes, can have once it is unpacked."""
+        return min(self._max_bytes, MOST_FROM_A_BYTE * size) if self._data[self._start] else size - PREFIX
+
+    def take(self, size: int) -> bytes:
+        """The next message, which is complete with `size` bytes.
+
+        Raises `Malformed`, `ContradictoryFlag`, or `BodyTooLarge` for what it unpacks to.
+        """
+        data, start = self._data, self._start
         with memoryview(data) as view:
-            message = bytes(view[body:end])
+            message = bytes(view[start + PREFIX : start + size])
         flag = data[start]
-        self._forget(end)
-        return self._unpacked(flag, message) if flag else message, PREFIX + length
+        self._forget(start + size)
+        return self._unpacked(flag, message) if flag else message
 
     def _forget(self, end: int) -> None:
         if end == len(self._data):
