@@ -1,6 +1,7 @@
 """One HTTP/2 connection without a socket: ours at one end, the h2 package at the other."""
 
 import asyncio
+import gzip
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any, cast
 
@@ -86,8 +87,9 @@ class Methods:
 
     def table(self) -> dict[str, Method]:
         return {
-            "/t/Echo": Unary("/t/Echo", HealthCheckRequest, HealthCheckRequest, self.echo),
-            "/t/Stream": BothStream("/t/Stream", HealthCheckRequest, HealthCheckRequest, self.stream),
+            "/t/Echo": Unary("/t/Echo", HealthCheckRequest, HealthCheckRequest, self.echo, tensors=True),
+            "/t/Small": Unary("/t/Small", HealthCheckRequest, HealthCheckRequest, self.echo),
+            "/t/Stream": BothStream("/t/Stream", HealthCheckRequest, HealthCheckRequest, self.stream, tensors=True),
         }
 
 
@@ -205,6 +207,12 @@ def message(text: str) -> bytes:
     """One, with its prefix."""
     data = HealthCheckRequest(service=text).SerializeToString()
     return b"\0" + len(data).to_bytes(4) + data
+
+
+def packed(text: str) -> bytes:
+    """One for a request with `grpc_encoding="gzip"`."""
+    data = gzip.compress(message(text)[5:])
+    return b"\1" + len(data).to_bytes(4) + data
 
 
 def framed(kind: type[Frame], stream: int, data: bytes = b"", *flags: str, **members: Any) -> bytes:

@@ -227,6 +227,17 @@ async def test_row_19_a_message_that_unpacks_over_the_limit_is_refused(served: P
     assert error.code() is StatusCode.RESOURCE_EXHAUSTED
 
 
+async def test_row_25_a_request_without_tensors_is_small() -> None:
+    async with peer(max_body_bytes=1 << 20) as served:
+        large = health_pb2.HealthCheckRequest(service="s" * 66_000)
+        for packing in (Compression.NoCompression, Compression.Gzip):
+            call = served.call("Check", large, service="grpc.health.v1.Health", compression=packing)
+            error = await failure(call)
+            assert error.code() is StatusCode.RESOURCE_EXHAUSTED
+            assert "65536" in str(error.details())
+        assert firsts(await served.infer(rows(1.0, id=" " * 256))) == [2.0]
+
+
 async def test_row_10_a_model_that_is_loading_is_unavailable() -> None:
     async with peer(loaded=False) as served:
         error = await failure(served.infer(rows(1.0)))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tidegate_runtime.errors import BodyTooLarge, InvalidRequest
 from tidegate_runtime.rpc.http2_credit import Credit
+from tidegate_runtime.rpc.http2_packed import STEP_BYTES, Packed
 from tidegate_runtime.rpc.http2_wire import Messages, NotGrpc, block, read_head, seconds_of, trailers
 
 CALL = {":method": "POST", ":scheme": "http", ":path": "/a/B", ":authority": "x", "content-type": "application/grpc"}
@@ -94,6 +95,13 @@ def test_a_message_that_will_be_too_large_is_refused_by_its_prefix() -> None:
         messages.complete()
 
 
+def unpacked(taken: bytes | Packed, step: int = STEP_BYTES) -> bytes:
+    while isinstance(taken, Packed):
+        message = taken.step(step)
+        taken = taken if message is None else message
+    return taken
+
+
 @pytest.mark.parametrize("size", [0, 1, 100, 10_000, 1 << 20])
 def test_no_message_unpacks_to_more_than_there_was_room_made_for(size: int) -> None:
     packed = zlib.compress(bytes(size), 9)
@@ -103,7 +111,7 @@ def test_no_message_unpacks_to_more_than_there_was_room_made_for(size: int) -> N
     assert whole == 5 + len(packed)
     most = messages.most(whole)
     assert size <= most <= min(1 << 20, 1032 * whole)
-    assert messages.take(whole) == bytes(size)
+    assert unpacked(messages.take(whole)) == bytes(size)
 
 
 def test_the_longest_borrower_gets_all_and_others_wait_for_it() -> None:

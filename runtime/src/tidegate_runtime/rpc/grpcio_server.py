@@ -15,7 +15,7 @@ import grpc
 from grpc import aio
 
 from tidegate_runtime.administration import Administration
-from tidegate_runtime.errors import DeadlineExceeded, NotServed
+from tidegate_runtime.errors import BodyTooLarge, DeadlineExceeded, NotServed
 from tidegate_runtime.rpc.access import authenticate
 from tidegate_runtime.rpc.administrator import Administrator
 from tidegate_runtime.rpc.call import Call, status_of
@@ -154,9 +154,8 @@ class _Adapter:
     def __init__(self, service: Service) -> None:
         self._clock = service.clock
         self._guard = service.guard
-        max_message_bytes = _max_message_bytes(service.limits.max_body_bytes)
-        self._message_seconds = message_seconds(max_message_bytes)
-        self._room_bytes = room_bytes(max_message_bytes)
+        self._max_bytes = _max_message_bytes(service.limits.max_body_bytes)
+        self._message_seconds = message_seconds(self._max_bytes)
 
     def handler(self, method: Method) -> Any:
         """What grpcio calls for `method`. Without a serializer of its own it hands bytes over.
@@ -171,7 +170,7 @@ class _Adapter:
         async def handle(_: Any, context: Context) -> bytes:
             try:
                 self._let_in(method, context)
-                data = await self._message(context)
+                data = await self._message(method, context)
                 return await method.answer(data, self._call(context))
             except Exception as error:
                 await _abort(context, error)
@@ -182,11 +181,13 @@ class _Adapter:
         self, method: ServerStream[Any, Any] | BothStream[Any, Any]
     ) -> Callable[[Any, Context], AsyncIterator[bytes]]:
         async def handle(messages: Any, context: Context) -> AsyncGenerator[bytes, None]:
-            under_way = UnderWay(Room(self._room_bytes))
+            under_way = UnderWay(Room(room_bytes(self._max_bytes)))
             try:
                 self._let_in(method, context)
                 both = isinstance(method, BothStream)
-                data: Any = _one_by_one(messages, under_way) if both else await self._message(context)
+                data: Any = (
+                    self._one_by_one(method, messages, under_way) if both else await self._message(method, context)
+                )
                 async with aclosing(method.answers(data, self._call(context))) as answers:
                     async for answer in answers:
                         yield answer
@@ -201,8 +202,26 @@ class _Adapter:
         if self._guard is not None and not method.public:
             authenticate(self._guard, _texts(context))
 
-    async def _message(self, context: Context) -> bytes:
-        """The request's one message. Raises `DeadlineExceeded` if it doesn't come in time, `NotServed` for none."""
+    async def _one_by_one(
+        self, method: Method, messages: AsyncIterator[bytes], under_way: UnderWay
+    ) -> AsyncIterator[bytes]:
+        """The messages, each once there is room for it. grpcio has read and unpacked it before that can be asked."""
+        async for message in messages:
+            self._check(method, message)
+            await under_way.begin(len(message))
+            yield message
+
+    def _check(self, method: Method, message: bytes) -> None:
+        """Raises `BodyTooLarge`: the one bound that grpcio knows is for all methods."""
+        limit = method.max_bytes(self._max_bytes)
+        if len(message) > limit:
+            raise BodyTooLarge(f"a message of {len(message)} bytes; the limit is {limit}")
+
+    async def _message(self, method: Method, context: Context) -> bytes:
+        """The request's one message.
+
+        Raises `DeadlineExceeded` if it doesn't come in time, `NotServed` for none, `BodyTooLarge`.
+        """
         reading: asyncio.Future[Any] = asyncio.ensure_future(context.read())
         # It ends with the call, and is never cancelled: grpcio's core would write to memory that is gone.
         reading.add_done_callback(_look_away)
@@ -213,6 +232,7 @@ class _Adapter:
         if reading.result() is aio.EOF:
             raise NotServed("the method takes one message; the request has none")
         message: bytes = reading.result()
+        self._check(method, message)
         return message
 
     def _call(self, context: Context) -> Call:
@@ -220,13 +240,6 @@ class _Adapter:
         if seconds_left is not None and seconds_left <= 0:
             raise DeadlineExceeded("the request's deadline was over before it was read")
         return Call(self._clock(), seconds_left, _texts(context), context.peer())
-
-
-async def _one_by_one(messages: AsyncIterator[bytes], under_way: UnderWay) -> AsyncIterator[bytes]:
-    """The messages, each once there is room for it. grpcio has read and unpacked it before that can be asked."""
-    async for message in messages:
-        await under_way.begin(len(message))
-        yield message
 
 
 def _texts(context: Context) -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol
 from tidegate_runtime.errors import DeadlineExceeded
 from tidegate_runtime.rpc.call import Call, Status, check_answer, status_of
 from tidegate_runtime.rpc.http2_credit import Credit
+from tidegate_runtime.rpc.http2_packed import STEP_BYTES, Packed
 from tidegate_runtime.rpc.http2_patience import REQUEST_BYTES
 from tidegate_runtime.rpc.http2_wire import Head, Messages
 from tidegate_runtime.rpc.room import Room
@@ -19,12 +20,14 @@ class Carrier(Protocol):
     """A connection, as its calls see it.
 
     `credit` and the window bound what is held of requests that no method has, `room` what streaming methods have.
+    `unpacking` is had by one message of the process at a time.
     """
 
     clock: Callable[[], float]
     loop: asyncio.AbstractEventLoop
     credit: Credit
     room: Room
+    unpacking: asyncio.Lock
     peer: Hashable
     stream_window: int
     max_message_bytes: int
@@ -34,6 +37,9 @@ class Carrier(Protocol):
 
     def finish(self, call: "HttpCall", status: Status) -> None:
         """Ends the call."""
+
+    def refuse(self, call: "HttpCall", status: Status) -> None:
+        """Ends a call whose method never had it."""
 
     async def send(self, call: "HttpCall", message: bytes) -> None:
         """Sends one of the call's messages; returns when there is room for the next."""
@@ -63,7 +69,8 @@ class HttpCall(ABC):
     patient = False
     """Whether its client may take its time for the request."""
 
-    def __init__(self, carrier: Carrier, stream: int, head: Head, deadline: float | None) -> None:
+    def __init__(self, carrier: Carrier, stream: int, head: Head, deadline: float | None, max_bytes: int) -> None:
+        """`max_bytes` is what a message of the request may have."""
         self.stream = stream
         self.reading = True
         self.began = False
@@ -73,7 +80,7 @@ class HttpCall(ABC):
         self.path = head.path
         self.metadata = head.metadata
         self._deadline = deadline
-        self._messages = Messages(head.encoding, carrier.max_message_bytes)
+        self._messages = Messages(head.encoding, max_bytes)
         self._borrowed = 0
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -115,19 +122,31 @@ class HttpCall(ABC):
             self._carrier.credit.borrow(self.stream, more)
         return size
 
-    def _take(self, size: int) -> tuple[bytes, int]:
-        """The complete message of `size` bytes, and how many of those the client may send anew."""
-        message = self._messages.take(size)
-        if self._borrowed:
-            self._borrowed = 0
-            size -= self._carrier.credit.give_back(self.stream)
-        return message, size
+    async def _unpacked(self, packed: Packed) -> bytes:
+        """The message, of which this process unpacks no other meanwhile."""
+        async with self._carrier.unpacking:
+            message = packed.step(STEP_BYTES)
+            while message is None:
+                await asyncio.sleep(0)
+                message = packed.step(STEP_BYTES)
+        return message
+
+    def _repay(self) -> int:
+        """Gives back what was lent for a message that is taken and unpacked, and says how many bytes it was."""
+        if not self._borrowed:
+            return 0
+        self._borrowed = 0
+        return self._carrier.credit.give_back(self.stream)
 
     def _spawn(self, running: Coroutine[Any, Any, None], call: Call) -> None:
         """Runs it, until the deadline at most, and ends the call as it ends."""
-        self._task = self._carrier.loop.create_task(self._guard(running))
-        if call.seconds_left is not None:
-            self._timer = self._carrier.loop.call_later(call.seconds_left, self._late)
+        self._run_until(self._guard(running), call.seconds_left)
+
+    def _run_until(self, running: Coroutine[Any, Any, None], seconds_left: float | None) -> None:
+        """Runs it, for so long at most."""
+        self._task = self._carrier.loop.create_task(running)
+        if seconds_left is not None:
+            self._timer = self._carrier.loop.call_later(seconds_left, self._late)
 
     async def _guard(self, running: Coroutine[Any, Any, None]) -> None:
         status = OK

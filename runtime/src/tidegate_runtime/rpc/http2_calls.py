@@ -12,6 +12,7 @@ from typing import Any
 from tidegate_runtime.errors import Malformed, NotServed
 from tidegate_runtime.rpc.call import Call, status_of
 from tidegate_runtime.rpc.http2_call import Carrier, HttpCall
+from tidegate_runtime.rpc.http2_packed import Packed
 from tidegate_runtime.rpc.http2_wire import Head, whole
 from tidegate_runtime.rpc.methods import BothStream, Method, ServerStream, Unary
 from tidegate_runtime.rpc.room import UnderWay
@@ -22,8 +23,8 @@ class _OneRequest(HttpCall):
 
     __slots__ = ("_message",)
 
-    def __init__(self, carrier: Carrier, stream: int, head: Head, deadline: float | None) -> None:
-        super().__init__(carrier, stream, head, deadline)
+    def __init__(self, carrier: Carrier, stream: int, head: Head, deadline: float | None, max_bytes: int) -> None:
+        super().__init__(carrier, stream, head, deadline, max_bytes)
         self._message: bytes | None = None
 
     def data(self, data: bytes) -> None:
@@ -31,7 +32,7 @@ class _OneRequest(HttpCall):
         self.heard += len(data)
         messages = self._messages
         if self._message is None and not messages.held:
-            self._message = whole(data, self._carrier.max_message_bytes)
+            self._message = whole(data, messages.max_bytes)
             if self._message is not None:
                 return
         messages.add(data)
@@ -48,16 +49,34 @@ class _OneRequest(HttpCall):
         self.reading = False
         message, self._message = self._message, None
         if message is None:
-            message = self._taken()
+            taken = self._taken()
+            if isinstance(taken, Packed):
+                seconds_left = self._call().seconds_left
+                self._run_until(self._begin(taken), seconds_left)
+                return
+            self._repay()
+            message = taken
         self._start(message, self._call())
 
-    def _taken(self) -> bytes:
+    def _taken(self) -> bytes | Packed:
         size = self._messages.complete()
         if size:
-            return self._take(size)[0]
+            return self._messages.take(size)
         if self._messages.held:
             raise Malformed("the request ends within a message")
         raise NotServed("the method takes one message; the request has none")
+
+    async def _begin(self, packed: Packed) -> None:
+        """Starts once the message is unpacked."""
+        try:
+            message = await self._unpacked(packed)
+            self._repay()
+            if self._timer is not None:
+                self._timer.cancel()
+            self._start(message, self._call())
+        except Exception as error:
+            self._task = None
+            self._carrier.refuse(self, status_of(error))
 
     @abstractmethod
     def _start(self, message: bytes, call: Call) -> None:
@@ -72,7 +91,7 @@ class UnaryCall(_OneRequest):
     def __init__(
         self, carrier: Carrier, stream: int, head: Head, deadline: float | None, method: Unary[Any, Any]
     ) -> None:
-        super().__init__(carrier, stream, head, deadline)
+        super().__init__(carrier, stream, head, deadline, method.max_bytes(carrier.max_message_bytes))
         self._method = method
         self._withdraw: Callable[[], None] | None = None
 
@@ -106,7 +125,7 @@ class ServerStreamCall(_OneRequest):
     def __init__(
         self, carrier: Carrier, stream: int, head: Head, deadline: float | None, method: ServerStream[Any, Any]
     ) -> None:
-        super().__init__(carrier, stream, head, deadline)
+        super().__init__(carrier, stream, head, deadline, method.max_bytes(carrier.max_message_bytes))
         self._method = method
 
     def _start(self, message: bytes, call: Call) -> None:
@@ -131,7 +150,7 @@ class BothStreamCall(HttpCall):
     def __init__(
         self, carrier: Carrier, stream: int, head: Head, deadline: float | None, method: BothStream[Any, Any]
     ) -> None:
-        super().__init__(carrier, stream, head, deadline)
+        super().__init__(carrier, stream, head, deadline, method.max_bytes(carrier.max_message_bytes))
         self._method = method
         self._waiting: asyncio.Future[None] | None = None
         self._under_way = UnderWay(carrier.room)
@@ -167,10 +186,12 @@ class BothStreamCall(HttpCall):
                 self._waiting = self._carrier.loop.create_future()
                 await self._waiting
             await self._under_way.begin(self._messages.most(size))
-            message, granted = self._take(size)
+            taken = self._messages.take(size)
+            message = await self._unpacked(taken) if isinstance(taken, Packed) else taken
             self._under_way.measured(len(message))
+            size -= self._repay()
             if self.reading:
-                self._carrier.consume(self.stream, granted)
+                self._carrier.consume(self.stream, size)
             yield message
 
     def _wake(self) -> None:

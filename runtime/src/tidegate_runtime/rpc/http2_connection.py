@@ -58,6 +58,7 @@ class Connection(asyncio.Protocol):
         self._shared = shared
         self._session = Session(shared.scratch, LIMITS)
         self.credit = Credit(shared.max_message_bytes, self.consume)
+        self.unpacking = shared.unpacking
         self.room = Room(room_bytes(shared.max_message_bytes))
         self._calls: dict[int, HttpCall] = {}
         self._writers: dict[int, asyncio.Future[None]] = {}
@@ -138,6 +139,12 @@ class Connection(asyncio.Protocol):
             self._give_up()
         self._flush_soon()
 
+    def refuse(self, call: HttpCall, status: Status) -> None:
+        """Ends a call whose method never had it."""
+        call.cancel()
+        self.finish(call, status)
+        self._shared.on_refused(call.path, call.metadata, status.code)
+
     async def send(self, call: HttpCall, message: bytes) -> None:
         """Sends one of the call's messages; returns when there is room for the next."""
         if not call.began:
@@ -188,7 +195,7 @@ class Connection(asyncio.Protocol):
     def _drop_late_requests(self) -> None:
         for call in [call for call in self._calls.values() if call.reading and not call.patient]:
             if call.heard < REQUEST_BYTES:
-                self._refuse(call, _LATE)
+                self.refuse(call, _LATE)
             call.heard = 0
 
     def _on_event(self, kind: int, stream: int, detail: Any) -> None:
@@ -209,7 +216,7 @@ class Connection(asyncio.Protocol):
                 elif kind == END:
                     call.end()
             except Exception as error:
-                self._refuse(call, status_of(error))
+                self.refuse(call, status_of(error))
 
     def _begin(self, stream: int, text: bytes | None) -> None:
         if text is None:
@@ -235,11 +242,6 @@ class Connection(asyncio.Protocol):
             self._session.refuse(stream, wire.HEAD + _trailers(status))
             if head is not None:
                 self._shared.on_refused(head.path, head.metadata, status.code)
-
-    def _refuse(self, call: HttpCall, status: Status) -> None:
-        call.cancel()
-        self.finish(call, status)
-        self._shared.on_refused(call.path, call.metadata, status.code)
 
     def _give_up(self) -> None:
         """Who delivers an answer serves other connections, too: what goes wrong here ends this one alone."""

@@ -53,6 +53,7 @@ class Shared:
         self.heads = Heads()
         self.max_message_bytes = max_message_bytes
         self.max_unsent_bytes = max(MAX_UNSENT_BYTES, 2 * max_message_bytes)
+        self.unpacking = asyncio.Lock()
         self.connections: set[Served] = set()
         self._closed = asyncio.Event()
 

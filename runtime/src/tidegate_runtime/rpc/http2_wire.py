@@ -4,19 +4,16 @@ https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md. Heads are as the
 value with a NUL behind it.
 """
 
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from tidegate_runtime.errors import BodyTooLarge, InvalidRequest, Malformed, NotServed, RuntimeFault
+from tidegate_runtime.errors import BodyTooLarge, InvalidRequest, Malformed, NotServed
+from tidegate_runtime.rpc.http2_packed import FIRST_BYTES, MOST_FROM_A_BYTE, WINDOW_BITS, Packed
 
 ENCODINGS: Final = "identity,deflate,gzip"
 PREFIX: Final = 5
 """Bytes before a message: a flag for compression, and its length."""
-
-MOST_FROM_A_BYTE: Final = 1032
-"""What a byte of deflate, of which gzip is made, unpacks to at most: https://zlib.net/zlib_tech.html."""
 
 HEAD: Final = f":status\x00200\0content-type\0application/grpc\0grpc-accept-encoding\0{ENCODINGS}\0".encode()
 OK: Final = b"grpc-status\x000\0"
@@ -47,11 +44,6 @@ CODES: Final = {
 }
 
 _UNITS: Final = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
-_WINDOW_BITS: Final = {"gzip": 31, "deflate": 15}
-
-
-class ContradictoryFlag(RuntimeFault):
-    """A message says it is compressed, its request that nothing is."""
 
 
 class NotGrpc(Exception):
@@ -124,7 +116,7 @@ class Heads:
 
 def check_encoding(encoding: str) -> None:
     """Raises `NotServed` for a compression that isn't known here."""
-    if encoding != "identity" and encoding not in _WINDOW_BITS:
+    if encoding != "identity" and encoding not in WINDOW_BITS:
         raise NotServed(f'grpc-encoding "{encoding[:32]}" is none of {ENCODINGS}')
 
 
@@ -150,11 +142,11 @@ class Messages:
     What isn't taken is held as bytes, not as messages or pieces, so that many tiny ones cost no more than a large one.
     """
 
-    __slots__ = ("_data", "_encoding", "_max_bytes", "_start", "wanted")
+    __slots__ = ("_data", "_encoding", "_start", "max_bytes", "wanted")
 
     def __init__(self, encoding: str, max_bytes: int) -> None:
         self._encoding = encoding
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._data: bytes | bytearray = b""
         self._start = 0
         self.wanted = 0
@@ -185,8 +177,8 @@ class Messages:
         if len(data) - start < PREFIX:
             return 0
         length = int.from_bytes(data[start + 1 : start + PREFIX])
-        if length > self._max_bytes:
-            raise BodyTooLarge(f"a message of {length} bytes; the limit is {self._max_bytes}")
+        if length > self.max_bytes:
+            raise BodyTooLarge(f"a message of {length} bytes; the limit is {self.max_bytes}")
         size = PREFIX + length
         if size > len(data) - start:
             self.wanted = size
@@ -195,10 +187,10 @@ class Messages:
 
     def most(self, size: int) -> int:
         """How many bytes the next message, which is complete with `size` bytes, can have once it is unpacked."""
-        return min(self._max_bytes, MOST_FROM_A_BYTE * size) if self._data[self._start] else size - PREFIX
+        return min(self.max_bytes, MOST_FROM_A_BYTE * size) if self._data[self._start] else size - PREFIX
 
-    def take(self, size: int) -> bytes:
-        """The next message, which is complete with `size` bytes.
+    def take(self, size: int) -> bytes | Packed:
+        """The next message, which is complete with `size` bytes; still packed if it unpacks to more than a little.
 
         Raises `Malformed`, `ContradictoryFlag`, or `BodyTooLarge` for what it unpacks to.
         """
@@ -207,7 +199,13 @@ class Messages:
             message = bytes(view[start + PREFIX : start + size])
         flag = data[start]
         self._forget(start + size)
-        return self._unpacked(flag, message) if flag else message
+        if not flag:
+            return message
+        if flag != 1:
+            raise Malformed(f"a message begins with {flag}; it has to be 0, or 1 if it is compressed")
+        packed = Packed(message, self._encoding, self.max_bytes)
+        unpacked = packed.step(FIRST_BYTES)
+        return packed if unpacked is None else unpacked
 
     def _forget(self, end: int) -> None:
         if end == len(self._data):
@@ -217,23 +215,6 @@ class Messages:
             self._start = 0
         else:
             self._start = end
-
-    def _unpacked(self, flag: int, data: bytes) -> bytes:
-        if flag != 1:
-            raise Malformed(f"a message begins with {flag}; it has to be 0, or 1 if it is compressed")
-        bits = _WINDOW_BITS.get(self._encoding)
-        if bits is None:
-            raise ContradictoryFlag("a message says that it is compressed, but the request has no grpc-encoding")
-        unpacker = zlib.decompressobj(bits)
-        try:
-            message = unpacker.decompress(data, self._max_bytes + 1)
-        except zlib.error:
-            raise Malformed(f"a message is not {self._encoding}") from None
-        if len(message) > self._max_bytes:
-            raise BodyTooLarge(f"a message unpacks to more than {self._max_bytes} bytes, the limit")
-        if not unpacker.eof or unpacker.unused_data:
-            raise Malformed(f"a message is not one whole {self._encoding} stream")
-        return message
 
 
 def trailers(code: str, message: str, more: Sequence[tuple[str, str]]) -> bytes:

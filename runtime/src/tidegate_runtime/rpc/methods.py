@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from google.protobuf.message import Message
 
@@ -21,6 +21,9 @@ from tidegate_runtime.rpc.submission import Deliver, Withdraw
 SERVICE = "inference.GRPCInferenceService"
 HEALTH = "grpc.health.v1.Health"
 
+SMALL_BYTES: Final = 64 * 1024
+"""Of a request without tensors, as over HTTP."""
+
 Req = TypeVar("Req", bound=Message)
 Resp = TypeVar("Resp", bound=Message)
 
@@ -34,6 +37,12 @@ class _Typed(Generic[Req, Resp]):
     response: type[Resp]
     public: bool = field(default=False, kw_only=True)
     """Whether anybody may call it, where callers are asked for tokens."""
+    tensors: bool = field(default=False, kw_only=True)
+    """Whether its requests hold tensors, and may have as many bytes as any message."""
+
+    def max_bytes(self, most: int) -> int:
+        """What a request may have, packed or not, where messages have at most so many bytes."""
+        return most if self.tensors else min(most, SMALL_BYTES)
 
     def parse(self, data: bytes) -> Req:
         """The request in `data`. Raises `Malformed`."""
@@ -120,9 +129,14 @@ def _inference(servicer: Servicer) -> tuple[Method, ...]:
             pb.ModelInferResponse,
             servicer.model_infer,
             servicer.submit_infer,
+            tensors=True,
         ),
         BothStream(
-            _path("ModelStreamInfer"), pb.ModelInferRequest, pb.ModelStreamInferResponse, servicer.model_stream_infer
+            _path("ModelStreamInfer"),
+            pb.ModelInferRequest,
+            pb.ModelStreamInferResponse,
+            servicer.model_stream_infer,
+            tensors=True,
         ),
         Unary(_path("ModelConfig"), pb.ModelConfigRequest, pb.ModelConfigResponse, servicer.model_config),
         Unary(
