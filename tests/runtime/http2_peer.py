@@ -83,6 +83,7 @@ class Methods:
         await self.may_read.wait()
         async for request in requests:
             yield HealthCheckRequest(service=request.service)
+            del request
             await self.may_read.wait()
 
     def table(self) -> dict[str, Method]:

@@ -1,7 +1,9 @@
 """A connection on libnghttp2, against clients that grpcio can't be: odd framing, tiny windows, slow readers."""
 
 import asyncio
+import gc
 import itertools
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -263,6 +265,26 @@ async def test_a_stream_s_window_opens_only_as_its_messages_are_read() -> None:
     peer.client.send_data(stream, b"", end_stream=True)
     await peer.settle()
     assert set(peer.answers(stream)) == {text}
+
+
+async def test_a_stream_that_rests_does_not_hold_its_last_message() -> None:
+    peer = Http2Peer()
+    body = packed("z" * (MAX_MESSAGE - 100))
+    streams = [peer.begin("/t/Stream", grpc_encoding="gzip") for _ in range(8)]
+    await peer.settle()
+    tracemalloc.start()
+    for stream in streams:
+        peer.client.send_data(stream, body)
+        async with asyncio.timeout(10):
+            while len(peer.bodies.get(stream, b"")) < MAX_MESSAGE - 100:
+                await asyncio.sleep(0)
+                peer.exchange()
+        del peer.bodies[stream]
+    await peer.settle()
+    gc.collect()
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 2 * MAX_MESSAGE
 
 
 async def test_a_stream_s_method_waits_for_a_client_that_does_not_read() -> None:

@@ -1,7 +1,9 @@
 """Streams of requests worked on side by side, at their end, without a server."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
+from weakref import WeakSet
 
 import pytest
 
@@ -26,6 +28,38 @@ async def test_a_stream_that_begins_once_the_server_stops_is_ended_and_not_waite
     stream = servicer.model_stream_infer(never(), Call(0.0, None, {}))
     with pytest.raises(NotReady, match="shutting down"):
         await asyncio.wait_for(anext(stream), 5)
+
+
+class Large:
+    """Something that is noticed when it is gone."""
+
+
+async def test_a_stream_that_rests_holds_neither_its_last_request_nor_the_answer() -> None:
+    alive: WeakSet[Large] = WeakSet()
+
+    def made() -> Large:
+        each = Large()
+        alive.add(each)
+        return each
+
+    async def one() -> AsyncIterator[Large]:
+        yield made()
+        await asyncio.Event().wait()
+
+    async def answer(_request: Large) -> Large:
+        return made()
+
+    stream = InOrder(one(), answer, inflight=4)
+    answers = stream.answers()
+    assert isinstance(await anext(answers), Large)
+    resting = asyncio.ensure_future(anext(answers))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    gc.collect()
+    assert len(alive) == 0
+    resting.cancel()
+    await asyncio.gather(resting, return_exceptions=True)
+    await stream.close()
 
 
 async def test_what_reading_raises_comes_behind_the_answers() -> None:

@@ -191,6 +191,7 @@ class _Adapter:
                 async with aclosing(method.answers(data, self._call(context))) as answers:
                     async for answer in answers:
                         yield answer
+                        del answer
                         under_way.answered()
             except Exception as error:
                 await _abort(context, error)
@@ -210,6 +211,7 @@ class _Adapter:
             self._check(method, message)
             await under_way.begin(len(message))
             yield message
+            del message
 
     def _check(self, method: Method, message: bytes) -> None:
         """Raises `BodyTooLarge`: the one bound that grpcio knows is for all methods."""

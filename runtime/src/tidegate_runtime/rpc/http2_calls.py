@@ -172,6 +172,7 @@ class BothStreamCall(HttpCall):
             async with aclosing(self._method.answers(self._requests(), call)) as answers:
                 async for answer in answers:
                     await self._send(answer)
+                    del answer
                     self._under_way.answered()
         finally:
             self._under_way.close()
@@ -193,6 +194,7 @@ class BothStreamCall(HttpCall):
             if self.reading:
                 self._carrier.consume(self.stream, size)
             yield message
+            del taken, message
 
     def _wake(self) -> None:
         if self._waiting is not None and not self._waiting.done():

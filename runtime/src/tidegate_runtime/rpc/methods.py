@@ -86,7 +86,7 @@ class ServerStream(_Typed[Req, Resp]):
 
 @dataclass(frozen=True, slots=True)
 class BothStream(_Typed[Req, Resp]):
-    """Many requests, many answers."""
+    """Many requests, many answers. Neither is kept while the next is waited for."""
 
     function: Callable[[AsyncIterator[Req], Call], AsyncGenerator[Resp, None]]
 
@@ -95,10 +95,12 @@ class BothStream(_Typed[Req, Resp]):
         async with aclosing(self.function(self._parsed(data), call)) as answers:
             async for answer in answers:
                 yield answer.SerializeToString()
+                del answer
 
     async def _parsed(self, data: AsyncIterator[bytes]) -> AsyncIterator[Req]:
         async for message in data:
             yield self.parse(message)
+            del message
 
 
 Method = Unary[Any, Any] | ServerStream[Any, Any] | BothStream[Any, Any]

@@ -207,6 +207,7 @@ class Servicer:
                 stream.stop_reading()
             async for response in stream.answers():
                 yield response
+                del response
         finally:
             self._streams.discard(stream)
             await stream.close()

@@ -1,4 +1,7 @@
-"""Many requests at a time from one stream, their answers in the order of the requests."""
+"""Many requests at a time from one stream, their answers in the order of the requests.
+
+Both may be large, and a stream may rest for hours: who waits for the next one lets go of the last.
+"""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
@@ -26,6 +29,7 @@ class InOrder(Generic[Req, Resp]):
         """Each request's answer. Raises what an answer raises, then what reading a request raises."""
         while (task := await self._tasks.get()) is not None:
             yield await task
+            del task
             self._slots.release()
         if not self._reader.cancelled():
             await self._reader
@@ -50,6 +54,7 @@ class InOrder(Generic[Req, Resp]):
             self._pending.add(task)
             task.add_done_callback(self._pending.discard)
             self._tasks.put_nowait(task)
+            del request, task
             await self._slots.acquire()
 
     def _read_all(self, _reader: "asyncio.Task[None]") -> None:
