@@ -71,7 +71,7 @@ def _weighted(part: str) -> tuple[str, float]:
 
 
 class Inflater:
-    """Unpacks a body as it arrives, into at most `limit` bytes: a bomb ends at the first byte beyond them."""
+    """Unpacks a body piece by piece, into at most `limit` bytes: a bomb ends at the first byte beyond them."""
 
     def __init__(self, encoding: Encoding, limit: int) -> None:
         self.body = bytearray()

@@ -14,7 +14,6 @@ from tidegate_runtime.errors import Malformed, UnsupportedMedia
 from tidegate_runtime.protocol.compression import (
     MIN_BYTES,
     Encoding,
-    Inflater,
     accepted_encoding,
     compress,
     content_encoding,
@@ -22,6 +21,7 @@ from tidegate_runtime.protocol.compression import (
 )
 from tidegate_runtime.protocol.v2_request import parse_header_length
 from tidegate_runtime.protocol.v2_response import Encoded
+from tidegate_runtime.web.unpacking import unpacked
 
 JSON: Final = "application/json"
 BINARY: Final = "application/octet-stream"
@@ -71,26 +71,21 @@ def media_of(headers: Headers) -> Media:
 async def read_body(request: Request, max_bytes: int, encoding: Encoding | None = None) -> bytearray:
     """The whole body, unpacked. Raises `BodyTooLarge` from the declared length or as soon as more came, packed or not.
 
-    Raises `ClientGone`, and `Malformed` if the body is not of its `encoding`.
+    Raises `ClientGone`, and `Malformed` if the body is not of its `encoding`. What is packed stays so until its last
+    byte: who sends slowly holds no more than what was sent.
     """
     declared = request.headers.get("content-length", "0")
     if int(declared) > max_bytes:
         raise too_large(max_bytes)
-    inflater = None if encoding is None else Inflater(encoding, max_bytes)
     body = bytearray()
-    received = 0
     try:
         async for chunk in request.stream():
-            received += len(chunk)
-            if received > max_bytes:
+            if len(body) + len(chunk) > max_bytes:
                 raise too_large(max_bytes)
-            if inflater is None:
-                body += chunk
-            else:
-                await _unpack(inflater, chunk)
+            body += chunk
     except ClientDisconnect:
         raise ClientGone from None
-    return body if inflater is None else inflater.end()
+    return body if encoding is None else await unpacked(body, encoding, max_bytes)
 
 
 async def read_object(request: Request) -> dict[str, Any]:
@@ -103,13 +98,6 @@ async def read_object(request: Request) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise Malformed("the body must be a JSON object, or empty")
     return content
-
-
-async def _unpack(inflater: Inflater, chunk: bytes) -> None:
-    while chunk:
-        chunk = inflater.feed(chunk)
-        if chunk:
-            await asyncio.sleep(0)
 
 
 async def response_of(encoded: Encoded, accept_encoding: str | None) -> Response:
