@@ -3,8 +3,9 @@
 import hashlib
 import io
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -13,7 +14,8 @@ from typing import Any
 import pytest
 
 from tidegate_runtime.errors import StartupFailure
-from tidegate_runtime.fetch import download
+from tidegate_runtime.fetch import download, patience
+from tidegate_runtime.fetch.addresses import refused_as
 from tidegate_runtime.fetch.fetcher import fetch_model
 from tidegate_runtime.fetch.incoming import Incoming
 from tidegate_runtime.fetch.progress import Progress
@@ -43,6 +45,13 @@ def whole(handler: BaseHTTPRequestHandler) -> None:
 
 def undeclared(handler: BaseHTTPRequestHandler) -> None:
     handler.send_response(200)
+    handler.end_headers()
+    handler.wfile.write(MODEL)
+
+
+def oddly_declared(handler: BaseHTTPRequestHandler) -> None:
+    handler.send_response(200)
+    handler.send_header("Content-Length", "\xb2")
     handler.end_headers()
     handler.wfile.write(MODEL)
 
@@ -106,6 +115,7 @@ def fetch(url: str, directory: Path, sha256: str = "", max_bytes: int = 10**9) -
     [
         pytest.param([whole], id="at once"),
         pytest.param([undeclared], id="without a declared length"),
+        pytest.param([oddly_declared], id="with a length that is no number, though a digit"),
         pytest.param([status(503), status(429), whole], id="after refusals"),
         pytest.param([cut_short, whole], id="after a body that was cut short"),
         pytest.param(
@@ -215,10 +225,128 @@ class MetadataSocket:
     def close(self) -> None: ...
 
 
-@pytest.mark.parametrize("address", ["169.254.169.254", "fe80::1%eth0", "::ffff:169.254.169.254", "224.0.0.1"])
-def test_a_link_local_address_behind_any_name_is_refused(address: str) -> None:
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("169.254.169.254", "fe80::1%eth0", "::ffff:169.254.169.254", "224.0.0.1"),
+        pytest.param("64:ff9b::a9fe:a9fe", id="by NAT64"),
+        pytest.param("64:ff9b:1::a9fe:a9fe", id="by a NAT64 of one's own"),
+        pytest.param("fd00:ec2::254", id="AWS's"),
+        pytest.param("fd00:ec2::23", id="AWS's for pods"),
+        pytest.param("fd20:ce::254", id="Google's"),
+        pytest.param("::ffff:100.100.100.200", id="Alibaba's"),
+    ],
+)
+def test_a_metadata_services_address_behind_any_name_is_refused(address: str) -> None:
     connection = download._HttpConnection("models.example")
     connection.sock = MetadataSocket(address)
     with pytest.raises(StartupFailure) as failure:
-        download._refuse_link_local(connection)
+        download._refuse_metadata(connection)
     assert failure.value.reason == "ModelURIForbidden"
+
+
+@pytest.mark.parametrize(
+    "address", ["10.0.0.1", "8.8.8.8", "127.0.0.1", "::1", "fd00:ec3::254", "64:ff9b::a00:1", "::ffff:10.0.0.1"]
+)
+def test_other_addresses_of_a_network_of_ones_own_are_asked(address: str) -> None:
+    assert refused_as(address) is None
+
+
+ENOUGH = 100_000
+"""Pieces that nobody takes to the end."""
+
+
+def test_a_redirect_whose_body_has_no_end_is_followed_at_once(store: Store, tmp_path: Path) -> None:
+    read_to_the_end = threading.Event()
+
+    def endless(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(302)
+        handler.send_header("Location", "/a")
+        handler.end_headers()
+        with suppress(OSError):
+            for _ in range(1000):
+                handler.wfile.write(bytes(65536))
+            read_to_the_end.set()
+
+    store.answers = [endless, whole]
+    fetch(store.url, tmp_path, sha256=DIGEST)
+    assert store.paths == ["/model.onnx", "/a"]
+    assert not read_to_the_end.is_set()
+
+
+@pytest.mark.parametrize("to", ["http://[x/m", "http://a..b/m", f"http://{'a' * 64}/m"])
+def test_a_redirect_to_what_is_no_url_fails_with_its_reason(store: Store, to: str, tmp_path: Path) -> None:
+    store.answers = [status(302, Location=to)]
+    with pytest.raises(StartupFailure, match="no URL that can be asked, or redirects to one") as failure:
+        fetch(store.url, tmp_path)
+    assert failure.value.reason == "ModelURIForbidden"
+
+
+@pytest.mark.parametrize("host", ["a..b", "a" * 64])
+def test_a_hosts_name_that_there_cannot_be_fails_with_its_reason(host: str, tmp_path: Path) -> None:
+    with pytest.raises(StartupFailure, match="no URL that can be asked") as failure:
+        fetch(f"http://{host}/m", tmp_path)
+    assert failure.value.reason == "ModelURIForbidden"
+
+
+def dripping(pieces: list[bytes], headers: bool = True) -> Answer:
+    """Sends the pieces one after the other, each a while after the one before."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        if headers:
+            handler.send_response(200)
+            handler.send_header("Content-Length", str(len(MODEL)))
+            handler.end_headers()
+        with suppress(OSError):
+            for piece in pieces:
+                handler.wfile.write(piece)
+                time.sleep(0.02)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        pytest.param(dripping([b"x"] * ENOUGH), "the transfer broke off after .* too slowly", id="the body"),
+        pytest.param(dripping([b"HTTP/1.1 200 OK\r\n", *[b"x"] * ENOUGH], headers=False), "too slowly", id="the head"),
+    ],
+)
+def test_a_host_that_sends_a_byte_now_and_then_is_given_up(
+    store: Store, answer: Answer, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "SILENCE_SECONDS", 0.3)
+    store.answers = [answer]
+    with pytest.raises(StartupFailure, match=message) as failure:
+        fetch(store.url, tmp_path)
+    assert failure.value.reason == "ModelUnreachable"
+
+
+def test_a_slow_host_that_is_fast_enough_is_waited_for(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "SILENCE_SECONDS", 0.3)
+    step = len(MODEL) // 30
+    store.answers = [dripping([MODEL[start : start + step] for start in range(0, len(MODEL), step)])]
+    fetch(store.url, tmp_path, sha256=DIGEST)
+    assert len(store.paths) == 1
+
+
+@pytest.mark.parametrize(
+    ("received", "now", "late"),
+    [(0, 0.0, 30.0), (0, 29.0, 30.0), (1024, 1.0, 31.0), (1024, 29.0, 31.0), (10 * 1024, 5.0, 35.0)],
+)
+def test_an_answer_is_late_after_30_seconds_of_silence_or_below_a_kibibyte_a_second(
+    received: int, now: float, late: float
+) -> None:
+    assert patience.late_at(0.0, received, now) == late
+
+
+def test_a_transfer_says_how_far_it_is_though_its_pieces_are_small(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[int] = []
+    monkeypatch.setattr(Progress, "advance", lambda _, received: told.append(received))
+    store.answers = [dripping([MODEL[:1000], MODEL[1000:]])]
+    fetch(store.url, tmp_path, sha256=DIGEST)
+    assert told[0] == 1000
