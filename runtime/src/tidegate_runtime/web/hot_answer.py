@@ -168,7 +168,7 @@ class HotAnswer:
         if head.accepted is not None and encoded.size >= MIN_BYTES:
             encoding = accepted_encoding(head.accepted.decode("latin-1"))
             if encoding is not None:
-                pack(encoded, encoding, self._connection.loop, self._write_packed)
+                pack(encoded, encoding, self._connection.loop, self._write_packed, self._fail_packed)
                 return
         self._write(encoded, None)
 
@@ -194,6 +194,10 @@ class HotAnswer:
     def _write_packed(self, encoded: Encoded, encoding: Encoding) -> None:
         if not self.transport.is_closing():
             self._write(encoded, encoding)
+
+    def _fail_packed(self) -> None:
+        if not self.transport.is_closing():
+            self.fail()
 
     def _write(self, encoded: Encoded, encoding: Encoding | None) -> None:
         metrics, written = self.head.model.metrics, self.clock()

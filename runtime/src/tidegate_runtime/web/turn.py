@@ -68,7 +68,7 @@ class HttpTurn(Turn["HotCall"]):
             return
         around = len(before) + len(behind)
         late_at = asyncio.get_running_loop().time() + KEEP_ALIVE_SECONDS
-        received, first.leads = first.received, leads
+        received = first.received
         times = []
         for call, piece in zip(calls, pieces, strict=True):
             if call is None:
@@ -78,6 +78,9 @@ class HttpTurn(Turn["HotCall"]):
                 # What is compressed, is the connection's last or isn't copied goes its own way.
                 special = size > JOINED_BYTES or not call.keep_alive
                 if special or (size >= MIN_BYTES and call.head.accepted is not None):
+                    if leads and call is first:
+                        # It is counted there, once it is written: it may have to be compressed in a thread.
+                        leads, call.leads = False, True
                     call.deliver_one(Answers(before, [piece], behind, json_length), delivered)
                 else:
                     call.transport.write(b"%b%d\r\n\r\n%b%b%b" % (ok_head, size, before, piece, behind))
@@ -86,6 +89,4 @@ class HttpTurn(Turn["HotCall"]):
             except Exception:
                 # One request's answer that can't be written must not keep the others' from them.
                 logger.exception("an answer could not be delivered")
-        # Or it went its own way, and was counted there.
-        leads, first.leads = first.leads, False
         self._count(first.model.metrics, times, delivered, received if leads else None)
