@@ -115,6 +115,8 @@ def test_row_19_an_unknown_encoding_is_refused(header: str) -> None:
         ("gzip;q=nan", None),
         ("gzip;q=7", None),
         (" GZIP ; q=1.0 ", "gzip"),
+        pytest.param(f"{'a,' * 31}gzip", "gzip", id="the 32nd"),
+        pytest.param(f"{'a,' * 32}gzip", None, id="the 33rd, which is not looked at"),
     ],
 )
 def test_an_answer_is_encoded_as_the_client_prefers(header: str | None, expected: str | None) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate_runtime.handover.choice import Choice, place_of
+from tidegate_runtime.handover.choice import MAX_COOKIES, Choice, cookies_of, place_of
 from tidegate_runtime.naming import HandoverReason
 from tidegate_runtime.share.document import Handover, Key, Match
 
@@ -73,14 +73,51 @@ def test_a_request_that_doesnt_say_whose_it_is_goes_by_chance() -> None:
     assert Choice(handover, drawing(0.5)).of({"x-user": ""}.get) is None
 
 
+def place(user: str) -> float | None:
+    header = {"x-user": user}.get
+    return place_of(Key("x-user"), header, cookies_of(header))
+
+
 @given(st.text(min_size=1), st.text(min_size=1))
 def test_a_callers_place_is_the_same_in_every_process(one: str, other: str) -> None:
-    place = place_of(Key("x-user"), {"x-user": one}.get)
-    assert place is not None
-    assert 0 <= place < 1
-    assert (place_of(Key("x-user"), {"x-user": other}.get) == place) is (one == other)
+    found = place(one)
+    assert found is not None
+    assert 0 <= found < 1
+    assert (place(other) == found) is (one == other)
 
 
 def test_the_place_of_a_known_caller() -> None:
     # `printf u-1 | b2sum -l 64`.
-    assert place_of(Key("x-user"), {"x-user": "u-1"}.get) == pytest.approx(0x2809D284FB93FE69 / 2**64)
+    assert place("u-1") == pytest.approx(0x2809D284FB93FE69 / 2**64)
+
+
+def test_a_request_of_many_cookies_has_them_read_once_for_all_matches() -> None:
+    asked: list[str] = []
+
+    def header(name: str) -> str | None:
+        asked.append(name)
+        return ";".join(f"c{number}=1" for number in range(8000)) if name == "cookie" else None
+
+    matches = tuple(Match(cookies=(("c7", str(number)),)) for number in range(2, 102))
+    choice = Choice(Handover(0, "2", matches=matches, sticky=Key("c8", cookie=True)), drawing(0.0))
+    assert choice.of(header) is None
+    assert asked == ["cookie"]
+
+
+def test_a_request_without_a_match_by_cookies_has_none_read() -> None:
+    asked: list[str] = []
+
+    def header(name: str) -> str | None:
+        asked.append(name)
+        return None
+
+    assert Choice(Handover(0, "2", matches=(BETA,)), drawing(0.5)).of(header) is None
+    assert "cookie" not in asked
+
+
+def test_of_cookies_of_one_name_the_first_counts_and_of_all_the_first_512() -> None:
+    def told(text: str) -> dict[str, str]:
+        return dict(cookies_of({"cookie": text}.get)())
+
+    assert told('a=1; b; a=2; c="3"; d=x=y') == {"a": "1", "c": "3", "d": "x=y"}
+    assert list(told(";".join(f"{number}=" for number in range(600)))) == [str(number) for number in range(MAX_COOKIES)]

@@ -17,6 +17,10 @@ STEP_BYTES: Final = 1 << 20
 """How much one step unpacks: a few milliseconds, after which other connections have their turn."""
 
 
+MAX_CODINGS: Final = 32
+"""Of `Accept-Encoding` that are looked at: there aren't as many, and a head of 32 KiB has room for 16,000."""
+
+
 class Encoding(StrEnum):
     """What is served; "deflate" is zlib's format, as RFC 9110 §8.4.1.2 has it."""
 
@@ -48,7 +52,7 @@ def accepted_encoding(header: str | None) -> Encoding | None:
     """
     if not header:
         return None
-    weights = dict(_weighted(part) for part in header.lower().split(","))
+    weights = dict(_weighted(part) for part in header.lower().split(",", MAX_CODINGS)[:MAX_CODINGS])
     other = weights.get("*", 0.0)
     gzip = weights.get("gzip", weights.get("x-gzip", other))
     deflate = weights.get("deflate", other)
