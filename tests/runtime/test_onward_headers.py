@@ -10,6 +10,7 @@ from tidegate_runtime.web.onward import back, onward, reader
     [
         *("connection", "content-length", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "host"),
         *("expect", "content-encoding", "x-tidegate-hop", "x-tidegate-route"),
+        *("proxy-authorization", "proxy-connection"),
     ],
 )
 def test_what_is_about_one_connection_or_said_by_us_stays(name: str) -> None:
@@ -36,6 +37,19 @@ def test_the_answer_says_which_revision_gave_it() -> None:
         (b"content-encoding", b"gzip"),
         (b"x-tidegate-revision", b"churn-2"),
     ]
+
+
+def test_what_an_answers_connection_names_and_what_a_proxy_asks_for_does_not_come_back() -> None:
+    given = {
+        b"connection": b"keep-alive, X-Mine,x-other",
+        b"keep-alive": b"timeout=5",
+        b"x-mine": b"1",
+        b"x-other": b"2",
+        b"proxy-authenticate": b"Basic",
+        b"proxy-authentication-info": b"n",
+        b"x-user": b"u",
+    }
+    assert back(given, "churn-2") == [(b"x-user", b"u"), (b"x-tidegate-revision", b"churn-2")]
 
 
 def test_headers_that_are_given_twice_are_one_value() -> None:

@@ -1,6 +1,6 @@
 """What goes along when a request is handed over to another server, and comes back with its answer. Pure."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Set
 from typing import Final
 
 from tidegate_runtime.naming import HOP_HEADER, REVISION_HEADER, ROUTE_HEADER
@@ -11,6 +11,9 @@ _OF_CONNECTION: Final = frozenset(
         b"connection",
         b"content-length",
         b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authentication-info",
+        b"proxy-authorization",
         b"proxy-connection",
         b"te",
         b"trailer",
@@ -18,7 +21,7 @@ _OF_CONNECTION: Final = frozenset(
         b"upgrade",
     }
 )
-"""RFC 9110, 7.6.1, and the length, which the client that sends it on writes itself."""
+"""RFC 9110, 7.6.1 and 11.7, and the length, which the client that sends it on writes itself."""
 _LEFT: Final = _OF_CONNECTION | {
     b"host",
     b"expect",
@@ -32,17 +35,12 @@ _OURS: Final = _OF_CONNECTION | {b"date", b"server"}
 
 def onward(given: Iterable[Header]) -> list[Header]:
     """The headers that go along with a request: not those of the connection, nor what its own header names."""
-    headers = list(given)
-    named = {part.strip().lower() for name, value in headers if name == b"connection" for part in value.split(b",")}
-    return [header for header in headers if header[0] not in _LEFT and header[0] not in named]
+    return _without(list(given), _LEFT)
 
 
 def back(given: Mapping[bytes, bytes], revision: str) -> list[Header]:
-    """The headers that come back with an answer, with the `revision` that gave it."""
-    return [
-        *(header for header in given.items() if header[0] not in _OURS),
-        (REVISION_HEADER.encode(), revision.encode()),
-    ]
+    """The headers that come back with an answer, less those of its connection, with the `revision` that gave it."""
+    return [*_without(given.items(), _OURS), (REVISION_HEADER.encode(), revision.encode())]
 
 
 def reader(given: Iterable[Header]) -> Callable[[str], str | None]:
@@ -57,3 +55,9 @@ def reader(given: Iterable[Header]) -> Callable[[str], str | None]:
         return values.get(name)
 
     return header
+
+
+def _without(headers: Collection[Header], left: Set[bytes]) -> list[Header]:
+    """Those that are neither among `left` nor named by the connection's own header."""
+    named = {part.strip().lower() for name, value in headers if name == b"connection" for part in value.split(b",")}
+    return [header for header in headers if header[0] not in left and header[0] not in named]
