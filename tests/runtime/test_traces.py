@@ -281,12 +281,12 @@ def test_a_failed_request_is_recorded_with_its_status(
     assert not client.parent_span_id
 
 
-@pytest.mark.parametrize("broken", ["refuses", "is not there", "never answers"])
+@pytest.mark.parametrize("broken", ["refuses", "redirects", "is not there", "never answers"])
 def test_a_receiver_that_fails_costs_spans_and_no_request(
     serve: Callable[..., Any], double: onnx.ModelProto, broken: str
 ) -> None:
     with receiving() as receiver:
-        receiver.status = 400
+        receiver.status = 302 if broken == "redirects" else 400
         if broken == "never answers":
             receiver.came.acquire()
         url = "http://127.0.0.1:9/v1/traces" if broken == "is not there" else receiver.url

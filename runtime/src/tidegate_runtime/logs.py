@@ -33,12 +33,14 @@ class JsonFormatter(logging.Formatter):
 def set_up() -> None:
     """Sends everything from level info to stderr.
 
-    Of uvicorn's own lines only errors: its warnings tell of every request that isn't HTTP, which anybody can send.
+    Of uvicorn's own lines only errors: its warnings tell of every request that isn't HTTP, which anybody can send. So
+    with OpenTelemetry's of each `tracestate` that is none.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    logging.getLogger("uvicorn").setLevel(logging.ERROR)
+    for name in ("uvicorn", "opentelemetry.trace.span"):
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def levels() -> dict[str, bool | int]:

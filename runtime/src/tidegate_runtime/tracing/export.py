@@ -11,6 +11,7 @@ try:
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace.export import SpanExportResult
 
+    from tidegate_runtime.tracing.collector import CollectorSession
     from tidegate_runtime.tracing.spans import spans_of
 except ModuleNotFoundError as error:
     MISSING: str | None = error.name
@@ -49,7 +50,7 @@ class Sender:
         self.failed = 0
         """Spans that were given up, since the receiver did not take them."""
         self._tracer = tracer
-        self._exporter = OTLPSpanExporter(endpoint, timeout=SEND_SECONDS)
+        self._exporter = OTLPSpanExporter(endpoint, timeout=SEND_SECONDS, session=CollectorSession())
         self._resource = Resource.create({"service.name": SERVER_NAME, "service.version": __version__})
         self._wake = threading.Event()
         self._closing = threading.Event()
