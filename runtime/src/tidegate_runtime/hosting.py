@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from tidegate_runtime.errors import InvalidRequest, LoadFailed, NotFound, StartupFailure
 from tidegate_runtime.model.explanation import printable
 from tidegate_runtime.model.memory import available_bytes
-from tidegate_runtime.model.store import Store, Stored
+from tidegate_runtime.model.store import Placed, Store, Stored
 from tidegate_runtime.naming import Reason
 from tidegate_runtime.placing import Placement, Site
 from tidegate_runtime.service import Service, State, Version
@@ -66,16 +66,10 @@ class Host:
         for placed in every:
             self._service.expect(placed.name, placed.version, self._site.device(placed))
         for placed in every:
-            try:
-                loaded = await self._site.bring(placed)
-            except StartupFailure as failure:
-                if len(every) == 1:
-                    raise
-                where = f'model "{placed.name}" version {placed.version}'
-                raise StartupFailure(failure.reason, f"{where}: {failure.message}") from None
-            self._service.open(placed.name, placed.version, *loaded)
-            logger.info("ready", extra={"model": placed.name, "version": placed.version})
-            self.changed()
+            async with self._locks[placed.name]:
+                # Else a load that was asked for meanwhile has seen to it, or to what took its place.
+                if placed.version in self._service.awaits(placed.name):
+                    await self._begin(placed, only=len(every) == 1)
 
     async def load(self, name: str) -> None:
         """Returns once the model, as its directory has it at this moment, is what requests get.
@@ -116,6 +110,18 @@ class Host:
         await asyncio.gather(*self._leaving)
         await self._site.close()
 
+    async def _begin(self, placed: Placed, *, only: bool) -> None:
+        try:
+            loaded = await self._site.bring(placed)
+        except StartupFailure as failure:
+            if only:
+                raise
+            where = f'model "{placed.name}" version {placed.version}'
+            raise StartupFailure(failure.reason, f"{where}: {failure.message}") from None
+        self._service.open(placed.name, placed.version, *loaded)
+        logger.info("ready", extra={"model": placed.name, "version": placed.version})
+        self.changed()
+
     async def _load(self, name: str) -> None:
         service = self._service
         try:
@@ -138,7 +144,7 @@ class Host:
             raise
         kept = {placed.version for placed in wanted}
         replaced = [service.open(name, placed.version, *new) for placed, new in zip(wanted, fresh, strict=True)]
-        for version in set(service.versions(name)) - kept:
+        for version in {*service.versions(name), *service.awaits(name)} - kept:
             self._let_go(service.retire(name, version, forget=True))
         for model in replaced:
             if model is not None:

@@ -107,6 +107,10 @@ class Service:
             self._awaited.add((name, version))
         return known.metrics
 
+    def awaits(self, name: str) -> set[str]:
+        """The versions of a model that are expected and that this service isn't ready without."""
+        return {version for model, version in self._awaited if model == name}
+
     def open(self, name: str, version: str, loaded: Loaded, limits: Limits | None = None) -> ServedModel | None:
         """From now on requests for this version, which is expected, are answered by `loaded`.
 
@@ -123,8 +127,7 @@ class Service:
         known.model.handing = self._handing_of(known.model)
         self.hands_over = self.hands_over or known.model.handing is not None
         known.state, known.reason = State.READY, ""
-        self._awaited.discard((name, version))
-        self._started = self._started or not self._awaited
+        self._await_no_more(name, version)
         self._list_paths()
         return replaced
 
@@ -145,6 +148,7 @@ class Service:
         known.state, known.reason = State.UNLOADING, "its last requests are being answered"
         # What runs will cost is nobody's concern any more, and the table would be kept in memory.
         known.metrics.detach()
+        self._await_no_more(name, version)
         self._list_paths()
 
         async def over() -> None:
@@ -258,6 +262,10 @@ class Service:
 
     async def _counted_here(self) -> Sequence[ModelMetrics]:
         return [known.metrics for known in self.index()]
+
+    def _await_no_more(self, name: str, version: str) -> None:
+        self._awaited.discard((name, version))
+        self._started = self._started or not self._awaited
 
     def _list_paths(self) -> None:
         paths = {}
