@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tidegate_runtime.engine_processes import EngineProcesses
-from tidegate_runtime.errors import StartupFailure
+from tidegate_runtime.errors import LoadFailed, StartupFailure
 from tidegate_runtime.hosting import Host
 from tidegate_runtime.model.child.report import LoadTask
 from tidegate_runtime.model.store import StoredModels
@@ -112,4 +112,15 @@ async def test_what_is_unloaded_during_the_start_stays_so(tmp_path: Path, monkey
         await start.host.unload("b")
         await start.end()
         assert not start.service.versions("b")
+        assert start.service.ready
+
+
+async def test_a_load_that_failed_during_the_start_does_not_keep_the_server_from_getting_ready(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with start_of(tmp_path, at_once, monkeypatch) as start:
+        start.repository.put("broken", 1, times(2))
+        with pytest.raises(LoadFailed, match="it is broken"):
+            await start.host.load("broken")
+        await start.end()
         assert start.service.ready

@@ -130,7 +130,7 @@ class Host:
         except StartupFailure as failure:
             self._refused(name, failure)
         for placed in wanted:
-            service.expect(name, placed.version, self._site.device(placed))
+            service.expect(name, placed.version, self._site.device(placed), awaited=False)
         self.changed()
         try:
             fresh = await self._site.bring_all(wanted)

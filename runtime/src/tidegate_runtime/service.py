@@ -95,15 +95,18 @@ class Service:
         engines = (known.model.engine_ready() for known in self.index() if known.model is not None)
         return self._started and self.reachable and not self.draining and all(engines)
 
-    def expect(self, name: str, version: str, device: str) -> ModelMetrics:
-        """The version is being loaded. One that serves goes on serving; one that did before keeps its counts."""
+    def expect(self, name: str, version: str, device: str, *, awaited: bool = True) -> ModelMetrics:
+        """The version is being loaded. One that serves goes on serving; one that did before keeps its counts.
+
+        Unless it is not `awaited`, this service gets ready for the first time only once it's there.
+        """
         versions = self._models.setdefault(name, {})
         known = versions.get(version)
         if known is None:
             known = versions[version] = Version(ModelMetrics(name, version, device), State.LOADING)
         elif known.model is None:
             known.state, known.reason = State.LOADING, ""
-        if not self._started:
+        if awaited and not self._started:
             self._awaited.add((name, version))
         return known.metrics
 
