@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from onnx import TensorProto, helper
 
+from tidegate_runtime.batching.dispatcher import Dispatcher
 from tidegate_runtime.batching.policy import BatchPolicy
 from tidegate_runtime.batching.scheduler import Scheduler
 from tidegate_runtime.errors import (
@@ -497,6 +498,44 @@ async def test_a_model_that_is_refused_on_the_way_back_ends_the_service(
             await engine.failed()
         with pytest.raises(EngineLost):
             await outputs_of(engine, {"x": np.ones((1, 4), np.float32)})
+
+
+async def test_the_process_of_a_model_out_of_service_answers_to_its_end_and_has_no_successor() -> None:
+    async with engine_of("words", TINY) as engine:
+        engine.retire()
+        assert [array.tolist() for array in await outputs_of(engine, words("hello"))] == [["hello"], ["hello"]]
+        with pytest.raises(EngineLost, match="code 3"):
+            await outputs_of(engine, words("exit"))
+        await engine.failed()
+        with pytest.raises(EngineLost, match="isn't started again"):
+            await outputs_of(engine, words("hello"))
+        assert engine.restarts == 0
+
+
+@pytest.mark.parametrize("delay", [0, PATIENCE_SECONDS], ids=["while it loads", "before it is started"])
+async def test_nobody_waits_for_a_new_process_of_a_model_out_of_service(delay: float) -> None:
+    device = Dispatcher(time.monotonic)
+    async with engine_of("words", TINY, delay=lambda _: delay, readiness_changed=device.review) as engine:
+        scheduler = Scheduler(
+            engine,
+            BatchPolicy(4, 0.005, 100),
+            ModelMetrics("m", "1", "cpu"),
+            time.monotonic,
+            dispatcher=device,
+            available=lambda: engine.ready or engine.retired,
+        )
+        serving = asyncio.create_task(scheduler.run())
+        with pytest.raises(EngineLost, match="code 3"):
+            await scheduler.infer(words("exit"), 1, time.monotonic() + PATIENCE_SECONDS)
+        waiting = asyncio.create_task(scheduler.infer(words("hello"), 1, time.monotonic() + PATIENCE_SECONDS))
+        for _ in range(3):  # It comes, it is cut, and it goes back to its queue.
+            await asyncio.sleep(0)
+        assert not engine.ready
+        engine.retire()
+        with pytest.raises(EngineLost, match="isn't started again"):
+            await waiting
+        scheduler.close()
+        await serving
 
 
 async def test_restarts_leave_nothing_behind() -> None:

@@ -5,8 +5,10 @@ import json
 import os
 import select
 import signal
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from .stored_models import Repository, index, logged, post, times, until
+from .stored_models import Repository, body, first, index, logged, post, times, until
 from .under_way import under_way
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio]
@@ -196,6 +198,33 @@ async def test_an_engine_that_fails_for_good_during_the_start_of_others_ends_the
         await asyncio.to_thread(until, lambda: len(logged(process, "ready")) == 3)
         assert await asyncio.to_thread(process.popen.wait, PATIENCE_SECONDS) == 1
         assert json.loads(process.termination_log.read_text())["reason"] == "ModelNotFound"
+
+
+async def test_the_end_of_a_process_whose_model_was_exchanged_does_not_end_the_server(
+    hosted: Callable[..., Any], repository: Repository, double: onnx.ModelProto
+) -> None:
+    with hosted("--isolate") as process:
+        old = int(logged(process, "engine ready")[0]["pid"])
+        url = process.url("/v2/models/double/infer")
+        content = json.dumps(body(5)).encode()
+        head = b"POST /v2/models/double/infer HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(content)
+        with socket.create_connection(("127.0.0.1", process.port)) as early, watched(old) as ended:
+            early.sendall(head + content[:10])
+            # The head was read once a later request on another connection is answered.
+            assert first(httpx2.post(url, json=body(5))) == 10
+            repository.put("double", 1, double)
+            assert (await asyncio.to_thread(post, process, "/v2/repository/models/double/load")).status_code == 200
+            os.kill(old, signal.SIGKILL)
+            assert await asyncio.to_thread(ended)
+            early.sendall(content[10:])
+            answer = HTTPResponse(early)
+            answer.begin()
+            assert (answer.status, answer.getheader("retry-after")) == (503, "1")
+            assert "isn't started again" in json.loads(answer.read())["error"]
+        await asyncio.to_thread(until, lambda: len(children_of(process.popen.pid)) == 2)
+        assert not logged(process, "the engine's process ended")
+        assert httpx2.post(url, json=BODY).json()["outputs"][0]["data"] == [2, 4, 6, 8]
+        assert httpx2.get(process.admin_url("/readyz")).status_code == 200
 
 
 async def test_a_load_that_fails_at_its_second_version_leaves_no_process_behind(

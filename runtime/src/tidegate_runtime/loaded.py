@@ -49,7 +49,7 @@ class Loaded:
     drop: Callable[[], object] | None = None
     """Called once the engine has nothing more to do."""
     engine_ready: Callable[[], bool] = lambda: True
-    """Whether the engine can take a batch now: not while its process is started again."""
+    """Whether the engine can take a batch now, if only to refuse it: not while its process is started again."""
     ends_runs: bool = False
     """Whether the engine ends a run that hangs by itself, whatever that takes."""
     elsewhere: Requests | None = None
@@ -57,6 +57,8 @@ class Loaded:
     graphs: Graphs = NO_GRAPHS
     device: str = ""
     """Models of one device take turns at it. "" is this process's launch thread, whatever device that uses."""
+    retire: Callable[[], object] = lambda: None
+    """Called once nothing new is promised to it, while the engine may have its last requests to run."""
 
 
 def scheduler_of(

@@ -142,7 +142,7 @@ class Site:
         costs = cost_table(model.costs, model.signature, max_rows)
         engine = ThreadEngine(model.session, self._launch)
         drop = partial(self._launch.submit, engine.close)
-        return Loaded(model.signature, model.verdict, engine, costs, model.labels, config, drop), limits
+        return Loaded(model.signature, model.verdict, engine, costs, model.labels, config, drop=drop), limits
 
     def _options(self, placed: Placed) -> DeviceOptions:
         return self._placement.options if self.device(placed) == self._placement.device else AS_IT_COMES

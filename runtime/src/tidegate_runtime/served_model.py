@@ -65,6 +65,7 @@ class ServedModel:
         self.handing: Handing | None = None
         """Which of its requests are another server's to answer; None: none."""
         self._regions = regions
+        self._retire = loaded.retire
         self._drop = loaded.drop
         self._batched = loaded.verdict.batched
         metrics.batched, metrics.reason = loaded.verdict.batched, loaded.verdict.reason
@@ -222,6 +223,7 @@ class ServedModel:
 
     async def close(self) -> None:
         """Returns when all requests that were promised to it are answered. Nothing new may be promised meanwhile."""
+        self._retire()
         while self._holders:
             self._let_go = asyncio.get_running_loop().create_future()
             await self._let_go

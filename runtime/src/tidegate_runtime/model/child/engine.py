@@ -48,6 +48,8 @@ class ChildEngine:
         self._keeping: asyncio.Task[None] | None = None
         self._waiting: asyncio.Future[Connection] | None = None
         self._without_graphs: Graphs | None = None
+        self.retired = False
+        """Whether no process is started any more in place of one that ends; batches then fail at once."""
         self.restarts = 0
         """How often a process was started in place of one that had ended."""
 
@@ -74,7 +76,10 @@ class ChildEngine:
         return self.report
 
     async def failed(self) -> None:
-        """Waits for what no new process can mend, and raises it: `StartupFailure` or `OSError`."""
+        """Waits for what no new process can mend, and raises it: `StartupFailure` or `OSError`.
+
+        Returns once the last process of a model out of service has ended.
+        """
         assert self._keeping is not None
         await asyncio.wait({self._keeping})
         self._keeping.result()
@@ -111,6 +116,16 @@ class ChildEngine:
         elif self._connection is not None:
             self._connection.interrupt()
 
+    def retire(self) -> None:
+        """The model is out of service: a process that serves it still answers, and there won't be another.
+
+        What lies at the path may be another model by now, and whoever gets `EngineLost` and asks again is answered.
+        """
+        self.retired = True
+        if not self.ready and self._keeping is not None:
+            self._keeping.cancel()
+            self._readiness_changed()  # What waits for a process needn't any more.
+
     async def close(self) -> None:
         """Ends the child. May be called again, and without `start`."""
         if self._keeping is not None:
@@ -144,6 +159,9 @@ class ChildEngine:
                 self._readiness_changed()
                 await process.end()
             how = how_it_ended(process.ended.result())
+            if self.retired:
+                logger.warning("the engine's process of a model out of service ended", extra={"by": how})
+                return
             if failed_loads == MAX_FAILED_LOADS:
                 raise _unloadable(self._task, how)
             crashes = in_a_row(crashes, served)
