@@ -46,7 +46,7 @@ from tidegate_runtime.model.child.report import (
     encode_report,
     encode_task,
 )
-from tidegate_runtime.model.child.restarts import in_a_row, restart_delay
+from tidegate_runtime.model.child.restarts import in_a_row, load_patience, restart_delay
 from tidegate_runtime.model.child.slab import attach, create
 from tidegate_runtime.model.device import DeviceOptions
 from tidegate_runtime.model.graph_policy import Graphs
@@ -88,9 +88,10 @@ async def engine_of(
     delay: Callable[[int], float] = restart_delay,
     patience: float = PATIENCE_SECONDS,
     readiness_changed: Callable[[], None] = lambda: None,
+    load_patience: Callable[[float], float] = load_patience,
 ) -> AsyncIterator[ChildEngine]:
     task = LoadTask(str(path), "cpu", 1, max_rows, vetting=False)
-    engine = ChildEngine(task, command, delay, readiness_changed)
+    engine = ChildEngine(task, command, delay, readiness_changed, load_patience)
     try:
         async with asyncio.timeout(patience):
             await engine.start()
@@ -438,6 +439,33 @@ async def test_a_model_that_ends_its_process_three_times_is_not_served() -> None
         await outputs_of(engine, words("hello"))
 
 
+def brief(first_seconds: float) -> float:
+    return 5 * first_seconds + 1
+
+
+async def test_a_process_that_hangs_while_it_loads_again_is_ended_and_the_next_one_serves(tmp_path: Path) -> None:
+    loads = tmp_path / "loads"
+    loads.write_text("serve\nhang\nserve\n")
+    async with engine_of(loads, TINY, delay=lambda _: 0, load_patience=brief) as engine:
+        assert engine.pid is not None
+        os.kill(engine.pid, signal.SIGKILL)
+        with pytest.raises(EngineLost, match="signal 9"):
+            await outputs_of(engine, numbers(3, 2))
+        assert (await outputs_of(engine, numbers(3, 2)))[0].tolist() == [3, 3]
+        assert engine.restarts == 2
+
+
+async def test_a_model_that_hangs_at_every_load_again_ends_the_service(tmp_path: Path) -> None:
+    loads = tmp_path / "loads"
+    loads.write_text("serve\nhang\nhang\nhang\n")
+    async with engine_of(loads, TINY, delay=lambda _: 0, load_patience=brief) as engine:
+        assert engine.pid is not None
+        os.kill(engine.pid, signal.SIGKILL)
+        with pytest.raises(StartupFailure, match=r"3 times in a row, last by a load of more than \d+ s$") as failure:
+            await engine.failed()
+        assert failure.value.reason == "WarmupFailed"
+
+
 async def test_a_device_that_capturing_graphs_breaks_is_used_without_graphs() -> None:
     engine = ChildEngine(LoadTask("capture", "cuda", 1, 8), TINY, lambda _: 0)
     async with asyncio.timeout(PATIENCE_SECONDS):
@@ -553,6 +581,10 @@ async def test_restarts_leave_nothing_behind() -> None:
 def test_restarts_are_further_and_further_apart() -> None:
     assert [restart_delay(crashes) for crashes in range(1, 10)] == [0, 1, 2, 4, 8, 16, 30, 30, 30]
     assert [in_a_row(4, 29.9), in_a_row(4, 30)] == [5, 1]
+
+
+def test_a_load_again_has_a_minute_or_three_times_what_the_first_took() -> None:
+    assert [load_patience(first) for first in (0.1, 20, 21, 600)] == [60, 60, 63, 1800]
 
 
 def _too_far(line: socket.socket) -> None:

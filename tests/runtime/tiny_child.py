@@ -1,7 +1,8 @@
 """An engine's process without ONNX Runtime, which does at once what it is told and else returns its inputs.
 
 What it loads is the path of its task: "crash", "refuse", "numbers" (inputs "a" and "b") or "words" (the first of "a"
-and "b" is an order); "capture" loses the device while it loads, unless there are to be no graphs.
+and "b" is an order); "capture" loses the device while it loads, unless there are to be no graphs. A file's path has
+each load take the file's next line away and do what that says: "hang", or anything else to serve as "numbers" does.
 """
 
 import os
@@ -10,6 +11,7 @@ import socket
 import sys
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 import orjson
@@ -56,6 +58,8 @@ def load() -> tuple[Session, LoadReport]:
     path = task["path"]
     if path == "capture" and task["options"]["graph_bytes"] != 0:
         raise DeviceLost("CUDA error 719, unspecified launch failure")
+    if Path(path).is_file() and _next_line(Path(path)) == HANG:
+        threading.Event().wait()
     if path == "crash":
         os.kill(os.getpid(), signal.SIGSEGV)
     if path == "refuse":
@@ -63,6 +67,12 @@ def load() -> tuple[Session, LoadReport]:
     datatype = Datatype.BYTES if path == "words" else Datatype.FP32
     specs = (TensorSpec("a", datatype, ("",)), TensorSpec("b", datatype, ("",)))
     return Session(), LoadReport(Signature(specs, specs), Verdict(False, "it returns its inputs"))
+
+
+def _next_line(script: Path) -> str:
+    line, _, rest = script.read_text().partition("\n")
+    script.write_text(rest)
+    return line
 
 
 def main() -> NoReturn:

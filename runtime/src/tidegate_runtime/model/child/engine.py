@@ -10,7 +10,7 @@ from tidegate_runtime.errors import EngineLost, RunEnded, StartupFailure
 from tidegate_runtime.model.child.connection import Connection
 from tidegate_runtime.model.child.process import CHILD, EngineProcess
 from tidegate_runtime.model.child.report import LoadReport, LoadTask, name_of
-from tidegate_runtime.model.child.restarts import MAX_FAILED_LOADS, in_a_row, restart_delay
+from tidegate_runtime.model.child.restarts import MAX_FAILED_LOADS, in_a_row, load_patience, restart_delay
 from tidegate_runtime.model.child.spawned import how_it_ended
 from tidegate_runtime.model.device import graph_bytes
 from tidegate_runtime.model.graph_policy import Graphs
@@ -32,15 +32,19 @@ class ChildEngine:
         command: Sequence[str] = CHILD,
         delay: Callable[[int], float] = restart_delay,
         readiness_changed: Callable[[], None] = lambda: None,
+        patience: Callable[[float], float] = load_patience,
     ) -> None:
         """`command` is the child's; `delay` says how many seconds after the n-th crash in a row it is restarted.
 
-        `readiness_changed` is called when `ready` has changed.
+        `readiness_changed` is called when `ready` has changed. `patience` says how many seconds a load again may take,
+        by what the first took; one that takes longer is ended and has failed.
         """
         self._task = task
         self._command = command
         self._delay = delay
         self._readiness_changed = readiness_changed
+        self._patience = patience
+        self._load_seconds: float | None = None
         self._process: EngineProcess | None = None
         self._connection: Connection | None = None
         self.report: LoadReport | None = None
@@ -145,20 +149,21 @@ class ChildEngine:
         crashes = failed_loads = 0
         while True:
             self._process = process = EngineProcess(self._task, self._command)
-            served = 0.0
+            served, hung = 0.0, False
             try:
-                self._open(process.connection, await process.connection.loaded)
+                self._open(process.connection, await self._loaded(process.connection))
                 began, failed_loads = loop.time(), 0
                 await asyncio.wait({process.ended})
                 served = loop.time() - began
-            except EngineLost:
+            except (EngineLost, TimeoutError) as failure:
+                hung = isinstance(failure, TimeoutError)
                 failed_loads += 1
                 self._leave_out_graphs()
             finally:
                 self._connection = None
                 self._readiness_changed()
                 await process.end()
-            how = how_it_ended(process.ended.result())
+            how = f"a load of more than {self._load_seconds:.0f} s" if hung else how_it_ended(process.ended.result())
             if self.retired:
                 logger.warning("the engine's process of a model out of service ended", extra={"by": how})
                 return
@@ -172,6 +177,19 @@ class ChildEngine:
             if self.report is not None:
                 # Proved and measured once; the next process is to serve as soon as it can.
                 self._task = replace(self._task, vetting=False, measure_seconds=0.0)
+
+    async def _loaded(self, connection: Connection) -> LoadReport:
+        """What the child reports. Raises `StartupFailure`, `EngineLost`, or `TimeoutError` if it loads for too long."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        # Not `wait_for`, which would cancel the future that the connection is going to settle.
+        done, _ = await asyncio.wait({connection.loaded}, timeout=self._load_seconds)
+        if not done:
+            raise TimeoutError
+        report = connection.loaded.result()
+        if self._load_seconds is None:
+            self._load_seconds = self._patience(loop.time() - began)
+        return report
 
     def _leave_out_graphs(self) -> None:
         """To capture them is the one thing at a load that the model's trial hasn't shown to be survived."""
