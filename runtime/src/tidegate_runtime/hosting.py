@@ -6,7 +6,6 @@ versions are exchanged in one turn of the event loop, and each old one is let go
 
 import asyncio
 import logging
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, NoReturn
 
@@ -14,6 +13,7 @@ from tidegate_runtime.errors import InvalidRequest, LoadFailed, NotFound, Startu
 from tidegate_runtime.model.explanation import printable
 from tidegate_runtime.model.memory import available_bytes
 from tidegate_runtime.model.store import Placed, Store, Stored
+from tidegate_runtime.named_locks import NamedLocks
 from tidegate_runtime.naming import Reason
 from tidegate_runtime.placing import Placement, Site
 from tidegate_runtime.service import Service, State, Version
@@ -37,7 +37,7 @@ class Host:
         self._service = service
         self._store = store
         self._site = Site(placement, service.limits, self._engines_changed, self._let_go, available)
-        self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._models = NamedLocks()
         self._tasks: set[asyncio.Task[None]] = set()
         self._leaving: set[asyncio.Task[None]] = set()
 
@@ -66,7 +66,7 @@ class Host:
         for placed in every:
             self._service.expect(placed.name, placed.version, self._site.device(placed))
         for placed in every:
-            async with self._locks[placed.name]:
+            async with self._models.held(placed.name):
                 # Else a load that was asked for meanwhile has seen to it, or to what took its place.
                 if placed.version in self._service.awaits(placed.name):
                     await self._begin(placed, only=len(every) == 1)
@@ -175,7 +175,7 @@ class Host:
         """Does it when nothing else is done to that model, to its end even if the caller is cancelled."""
 
         async def locked() -> None:
-            async with self._locks[name]:
+            async with self._models.held(name):
                 await work
 
         task = asyncio.create_task(locked())
