@@ -34,6 +34,7 @@ from tidegate_runtime.workers.budget import Budget
 from tidegate_runtime.workers.inquiries import Answering
 from tidegate_runtime.workers.link import Link
 from tidegate_runtime.workers.numbering import Numbers
+from tidegate_runtime.workers.rounds import Rounds
 from tidegate_runtime.workers.snapshot import Snapshot, ToldModel, ToldVersion, encode
 from tidegate_runtime.workers.tally import Counts
 from tidegate_runtime.workers.usage import Account, Accounts
@@ -89,6 +90,7 @@ class FrontEnds:
         self._numbers = Numbers()
         self._told = 0
         self._past: Counts = {}
+        self._counting = Rounds(self._count)
         self._accounts = Accounts(settings.workers)
         self._past_spans_lost = 0
         self._leaving = asyncio.Event()
@@ -142,10 +144,12 @@ class FrontEnds:
 
     async def gather(self) -> Sequence[ModelMetrics]:
         """The sums of what is counted here and in the front ends, also in those that are gone."""
-        links = list(self._links)
-        await asyncio.gather(*(link.count() for link in links))
+        await self._counting.whole()
         every = [self._past, *(link.counts for link in self._links)]
         return [tally.total(known.metrics, every) for known in self._service.index()]
+
+    async def _count(self) -> None:
+        await asyncio.gather(*(link.count() for link in list(self._links)))
 
     async def close(self) -> None:
         """Has the front ends answer what they have, and returns once they have ended."""
