@@ -227,6 +227,15 @@ async def test_the_end_of_a_process_whose_model_was_exchanged_does_not_end_the_s
         assert httpx2.get(process.admin_url("/readyz")).status_code == 200
 
 
+async def test_restarts_of_a_model_that_was_exchanged_still_count(hosted: Callable[..., Any]) -> None:
+    with hosted("--isolate") as process:
+        os.kill(child_of(process), signal.SIGKILL)
+        await asyncio.to_thread(until, lambda: len(logged(process, "engine ready")) == 3)
+        assert (await asyncio.to_thread(post, process, "/v2/repository/models/triple/load")).status_code == 200
+        await asyncio.to_thread(until, lambda: len(children_of(process.popen.pid)) == 2)
+        assert "tidegate_engine_restarts_total 1.0" in httpx2.get(process.admin_url("/metrics")).text
+
+
 async def test_a_load_that_fails_at_its_second_version_leaves_no_process_behind(
     hosted: Callable[..., Any], repository: Repository
 ) -> None:

@@ -20,6 +20,7 @@ class EngineProcesses:
         self._changed = changed
         self._let_go = let_go
         self._children: list[ChildEngine] = []
+        self._past_restarts = 0
         self._watching: set[asyncio.Task[None]] = set()
         self._failure: StartupFailure | OSError | None = None
         self._failed = asyncio.Event()
@@ -32,7 +33,7 @@ class EngineProcesses:
     @property
     def restarts(self) -> int:
         """How often a process was started in place of one that had ended."""
-        return sum(child.restarts for child in self._children)
+        return self._past_restarts + sum(child.restarts for child in self._children)
 
     async def failed(self) -> None:
         """Waits for what no new process can mend, and raises it: `StartupFailure` or `OSError`.
@@ -75,6 +76,7 @@ class EngineProcesses:
 
     async def _end(self, child: ChildEngine) -> None:
         self._children.remove(child)
+        self._past_restarts += child.restarts
         await child.close()
 
     def _watch(self, child: ChildEngine) -> None:
