@@ -14,6 +14,7 @@ from tidegate_runtime.histogram import Histogram
 from tidegate_runtime.metrics import ModelMetrics
 
 _HISTOGRAMS = ("request_duration", "parse_seconds", "encode_seconds", "evidence_seconds")
+_OF_THE_HUB = ("queue_seconds", "assemble_seconds", "compute_seconds", "batch_rows")
 
 Counts = Mapping[tuple[str, str], Mapping[str, Any]]
 """By model and version."""
@@ -62,7 +63,8 @@ def total(metrics: ModelMetrics, every: Iterable[Counts]) -> ModelMetrics:
     summed = copy(metrics)
     summed.codes, summed.refused = dict(metrics.codes), dict(metrics.refused)
     summed.failed_duration = {code: _same(histogram) for code, histogram in metrics.failed_duration.items()}
-    for name in _HISTOGRAMS:
+    # Those that are the hub's alone, too, or with where they lay values aside all of its own metrics would be sent.
+    for name in (*_HISTOGRAMS, *_OF_THE_HUB):
         setattr(summed, name, _same(getattr(metrics, name)))
     for counts in every:
         told = counts.get((metrics.model, metrics.version))
