@@ -251,6 +251,14 @@ async def test_a_front_end_that_is_killed_takes_its_own_connections_alone(
         assert {code for client in again.clients for code in client.codes} == {200}
 
 
+async def test_the_largest_priority_is_one_like_any_other(serve: Callable[..., Any], double: onnx.ModelProto) -> None:
+    with serve(double, "--workers", "2") as process, httpx2.Client(timeout=30) as client:
+        described = {"name": "x", "shape": [1, 4], "datatype": "FP32", "data": [1, 2, 3, 4]}
+        body = {"inputs": [described], "parameters": {"priority": 2**63 - 1}}
+        answer = client.post(process.url("/v2/models/m/infer"), json=body)
+        assert answer.json()["outputs"][0]["data"] == [2, 4, 6, 8]
+
+
 async def test_models_are_exchanged_under_load_without_a_lost_request(
     hosted: Callable[..., Any], repository: Repository
 ) -> None:

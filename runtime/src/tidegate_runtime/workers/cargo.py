@@ -76,10 +76,20 @@ class Outgoing:
         if layout.size <= most:
             return Cargo(layout.description, 0, 0, layout.size, _joined(layout, arrays))
         region = self._arena.take(layout.size) or self._grown(layout.size)
-        slab = self._slabs[region.slab]
-        for place, array in zip(layout.places, arrays, strict=True):
-            slab.array(place._replace(offset=region.offset + place.offset))[...] = array
-        return Cargo(layout.description, region.slab, region.offset, layout.size)
+        cargo = Cargo(layout.description, region.slab, region.offset, layout.size)
+        try:
+            slab = self._slabs[region.slab]
+            for place, array in zip(layout.places, arrays, strict=True):
+                slab.array(place._replace(offset=region.offset + place.offset))[...] = array
+        except BaseException:
+            self.take_back(cargo)
+            raise
+        return cargo
+
+    def take_back(self, cargo: Cargo) -> None:
+        """What was written, and the peer hasn't been told of, isn't sent: its place is free again."""
+        if cargo.slab:
+            self.released(cargo.slab, cargo.offset)
 
     def released(self, slab: int, offset: int) -> None:
         """The peer doesn't read there any more. Raises `KeyError` for a slab that there isn't."""

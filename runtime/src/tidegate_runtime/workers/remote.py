@@ -5,6 +5,7 @@ from collections.abc import Hashable, Sequence
 from typing import Protocol
 
 from tidegate_runtime.batching.alike import Alike
+from tidegate_runtime.batching.policy import DEFAULT_LEVEL
 from tidegate_runtime.batching.requests import Requests
 from tidegate_runtime.batching.tickets import OVER, WAITING, Asked, Deliver, Outputs, Ticket
 from tidegate_runtime.errors import NotReady, Overloaded, RuntimeFault
@@ -85,7 +86,7 @@ class Remote(Requests):
             raise NotReady("the server is shutting down; send the request again")
         try:
             arrays = [feeds[name] for name in self._inputs]
-            sent = self._hub.send(self, arrays, rows, deadline, priority, deliver, client)
+            sent = self._hub.send(self, arrays, rows, deadline, _told(priority), deliver, client)
         except Overloaded as refused:
             self._metrics.refuse(refused.refusal or "")
             raise
@@ -99,7 +100,7 @@ class Remote(Requests):
             return None
         stacks = [alike.feeds[name] for name in self._inputs]
         try:
-            sent = self._hub.send_all(self, stacks, rows, priority, alike.asked())
+            sent = self._hub.send_all(self, stacks, rows, _told(priority), alike.asked())
         except Overloaded:
             return None
         self._pending += len(sent)
@@ -149,3 +150,8 @@ class Remote(Requests):
         self._pending -= count
         if self._closing and not self._pending and self._over is not None and not self._over.done():
             self._over.set_result(None)
+
+
+def _told(priority: int) -> int:
+    """What means the same to `policy.level`, of one byte: a client may say 2^63-1."""
+    return min(priority, DEFAULT_LEVEL)

@@ -73,8 +73,14 @@ class Uplink:
         """The request, on its way. Raises `RuntimeFault` if there is no memory for its tensors."""
         cargo = self._written(arrays, PACKET_TENSOR_BYTES)
         self._number = number = (self._number + 1) & 0xFFFFFFFF
-        request = records.Request(number, remote.number, rows, priority, deadline, self._timed, cargo, _number(client))
-        self._line.put(records.request(request))
+        asker = _number(client)
+        request = records.Request(number, remote.number, rows, priority, deadline, self._timed, cargo, asker)
+        try:
+            record = records.request(request)
+        except BaseException:
+            self._outgoing.take_back(cargo)
+            raise
+        self._line.put(record)
         sent = self._pending[number] = Sent(number, self._clock(), deliver, remote)
         return sent
 
@@ -89,9 +95,15 @@ class Uplink:
         for _, deadline, deliver, client in asked:
             self._number = number = (self._number + 1) & 0xFFFFFFFF
             each.append((number, deadline, _number(client)))
-            made = self._pending[number] = Sent(number, now, deliver, remote)
-            sent.append(made)
-        self._line.put(records.requests(records.Requests(remote.number, rows, priority, cargo, each)))
+            sent.append(Sent(number, now, deliver, remote))
+        try:
+            record = records.requests(records.Requests(remote.number, rows, priority, cargo, each))
+        except BaseException:
+            self._outgoing.take_back(cargo)
+            raise
+        self._line.put(record)
+        for made in sent:
+            self._pending[made.number] = made
         return sent
 
     def flush(self) -> None:
