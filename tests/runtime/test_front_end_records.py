@@ -1,5 +1,6 @@
 """What a front end and the hub say to each other, and the memory that they share: rules that hold for anything sent."""
 
+import errno
 import gc
 import os
 import struct
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from tidegate_runtime.errors import EngineLost, InvalidTensor, Overloaded, RuntimeFault
 from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.model.child.faults import decode_fault, encode_fault
+from tidegate_runtime.model.child.slab import Slab, create
 from tidegate_runtime.tensors import Array
 from tidegate_runtime.workers import records, tally
 from tidegate_runtime.workers.accepting import hesitates
@@ -168,7 +170,8 @@ def test_no_two_places_of_an_arena_overlap_and_all_that_is_given_back_is_free(
             continue
         region = arena.take(size)
         if region is None:
-            number, slab_bytes = arena.add(size)
+            number, slab_bytes = arena.next_slab(size)
+            arena.add(size)
             assert number not in slabs
             slabs[number] = slab_bytes
             region = arena.take(size)
@@ -269,6 +272,37 @@ def test_more_than_an_end_may_hold_is_refused(monkeypatch: pytest.MonkeyPatch) -
     del kept
     ends.outgoing.released(*ends.released[0])
     assert ends.sent(large)[0].nbytes == large.nbytes
+
+
+@pytest.mark.parametrize("step", ["made", "told of"])
+def test_a_slab_that_cannot_be_had_leaves_no_places_behind(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ends = Ends()
+    told: list[int] = []
+
+    def announce(number: int, descriptor: int) -> None:
+        if not told:
+            told.append(number)
+            raise OSError(errno.EMFILE, "too many open files")
+        ends.incoming.attach(number, os.dup(descriptor))
+
+    def make(least_bytes: int) -> tuple[Slab, int]:
+        monkeypatch.setattr("tidegate_runtime.workers.cargo.create", create)
+        raise OSError(errno.ENOMEM, "no memory")
+
+    if step == "made":
+        monkeypatch.setattr("tidegate_runtime.workers.cargo.create", make)
+    else:
+        ends.outgoing = Outgoing(announce, ends.incoming.drop)
+    wide = np.ones((4, PACKET_TENSOR_BYTES), np.float32)
+    with pytest.raises(OSError, match=r"no memory|too many"):
+        ends.sent(wide)
+    assert (ends.outgoing.lent, ends.outgoing.held_bytes) == (0, 0)
+    for _ in range(2):
+        got = ends.sent(wide)
+        assert np.array_equal(got[0], wide)
+        assert (ends.outgoing.lent, ends.outgoing.held_bytes) == (1, SLAB_BYTES)
+        del got
+        ends.outgoing.released(*ends.released.pop())
 
 
 def test_a_scrape_sums_what_all_front_ends_count_also_those_that_are_gone() -> None:

@@ -42,7 +42,7 @@ class Arena:
         self._newest = 0
 
     def take(self, size: int) -> Region | None:
-        """A slot for `size` ≥ 1 bytes; None if there is none, and `add` comes first."""
+        """A slot for `size` ≥ 1 bytes; None if there is none, and a slab comes first: `next_slab`, then `add`."""
         free = self._free.get(slot_size(size))
         if not free:
             return None
@@ -51,15 +51,19 @@ class Arena:
         self.taken += 1
         return region
 
-    def add(self, size: int) -> tuple[int, int]:
-        """Counts in a new slab with room for `size` bytes; its number and its bytes."""
+    def next_slab(self, size: int) -> tuple[int, int]:
+        """The number and the bytes of the slab that `add` would count in; nothing changes."""
         slot = slot_size(size)
-        count = max(1, SLAB_BYTES // slot)
+        return self._newest + 1, slot * slots_of(slot)
+
+    def add(self, size: int) -> None:
+        """Counts in a new slab with room for `size` bytes, which is there, and known to the other process."""
+        slot = slot_size(size)
+        count = slots_of(slot)
         self._newest = number = self._newest + 1
         self._slabs[number] = _Slots(slot, count)
         self._free.setdefault(slot, []).extend(Region(number, slot * index) for index in reversed(range(count)))
         self.bytes += slot * count
-        return number, slot * count
 
     def give(self, region: Region) -> bool:
         """Takes back a slot. Whether its slab is to be given back, which isn't known any more then.
@@ -82,3 +86,8 @@ class Arena:
 def slot_size(size: int) -> int:
     """The bytes of the slot that so many lie in."""
     return max(MIN_SLOT_BYTES, 1 << (size - 1).bit_length())
+
+
+def slots_of(slot: int) -> int:
+    """How many slots of that size a slab has."""
+    return max(1, SLAB_BYTES // slot)

@@ -64,6 +64,11 @@ class Outgoing:
         """How many places the peer has not released."""
         return self._arena.taken
 
+    @property
+    def held_bytes(self) -> int:
+        """Of all slabs there are, whatever lies in them."""
+        return self._arena.bytes
+
     def write(self, arrays: Sequence[Array], most: int = PACKET_TENSOR_BYTES) -> Cargo:
         """What to tell the peer about `arrays`, which are copied; up to `most` bytes of them travel in the packet.
 
@@ -111,12 +116,15 @@ class Outgoing:
     def _grown(self, size: int) -> Region:
         if self._arena.bytes + size > MAX_SLAB_BYTES and self._arena.taken:
             raise Overloaded(f"the requests that wait hold {self._arena.bytes} bytes; try again later", "QueueBytes")
-        number, slab_bytes = self._arena.add(size)
-        self._slabs[number], descriptor = create(slab_bytes)
+        number, slab_bytes = self._arena.next_slab(size)
+        slab, descriptor = create(slab_bytes)
         try:
             self._announce(number, descriptor)
         finally:
             os.close(descriptor)
+        # Not before: places in what can't be had, or the peer doesn't know, would be given to whoever comes next.
+        self._slabs[number] = slab
+        self._arena.add(size)
         region = self._arena.take(size)
         assert region is not None
         return region
