@@ -9,8 +9,10 @@ Here a process takes one connection a turn, and while another one has fewer lets
 import asyncio
 import logging
 import mmap
+import resource
 import socket
 import ssl
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -28,7 +30,10 @@ COUNT_SECONDS: Final = 0.25
 """How often a process finds out which of its connections are still open."""
 
 REST_SECONDS: Final = 1.0
-"""How long nothing is accepted where a descriptor can't be had."""
+"""How long nothing is accepted where a descriptor can't be had, or spared."""
+
+KEPT_DESCRIPTORS: Final = 256
+"""Connections leave so many to what is open beside them, such as slabs and what the hub sends; of few, a quarter."""
 
 LISTENERS: Final = 2
 GONE: Final = 0xFFFFFFFF
@@ -55,6 +60,13 @@ def board_bytes(processes: int) -> int:
 def hesitates(own: int, fewest: int) -> bool:
     """Whether a process with `own` connections leaves the next one to the one with the `fewest`."""
     return own > fewest + fewest // 8
+
+
+def beyond(limit: int) -> int:
+    """The first descriptor that no connection gets, of a process that may have `limit`: the system's, in its form."""
+    if limit == resource.RLIM_INFINITY:
+        return sys.maxsize
+    return limit - min(KEPT_DESCRIPTORS, limit // 4)
 
 
 class SharingLoop(uvloop.Loop):
@@ -99,6 +111,7 @@ class SharedServer:
         self._open: set[asyncio.BaseTransport] = set()
         self._opening: set[asyncio.Task[None]] = set()
         self._hesitated = False
+        self._beyond = beyond(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
         listener.setblocking(False)
         counts[process] = 0
         loop.add_reader(listener.fileno(), self._on_readable)
@@ -128,8 +141,12 @@ class SharedServer:
         except (BlockingIOError, ConnectionError):
             return  # Another process was quicker, or the client has left.
         except OSError as error:
-            logger.error("a connection can't be accepted", extra={"error": str(error)})
-            self._rest(REST_SECONDS)
+            self._refuse(str(error))
+            return
+        if connection.fileno() >= self._beyond:
+            # The system gives the lowest that is free: those below are open.
+            connection.close()
+            self._refuse(f"{self._beyond} files are open")
             return
         counts[self._process] += 1
         task = self._loop.create_task(self._begin(connection))
@@ -145,6 +162,10 @@ class SharedServer:
             connection.close()
             return
         self._open.add(transport)
+
+    def _refuse(self, why: str) -> None:
+        logger.error("a connection can't be accepted", extra={"error": why})
+        self._rest(REST_SECONDS)
 
     def _rest(self, seconds: float) -> None:
         self._loop.remove_reader(self._listener.fileno())

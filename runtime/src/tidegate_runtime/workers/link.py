@@ -13,21 +13,18 @@ from tidegate_runtime.errors import RuntimeFault
 from tidegate_runtime.model.child.faults import encode_fault
 from tidegate_runtime.served_model import ServedModel
 from tidegate_runtime.tensors import Array, Feeds
-from tidegate_runtime.workers import records, tally
+from tidegate_runtime.workers import records
 from tidegate_runtime.workers.asker import Asker, written
 from tidegate_runtime.workers.cargo import PACKET_STACK_BYTES, PACKET_TENSOR_BYTES, Incoming, Outgoing
+from tidegate_runtime.workers.counting import Counting
 from tidegate_runtime.workers.inquiries import Answering, Inquiries
 from tidegate_runtime.workers.line import Line, opened
 from tidegate_runtime.workers.records import HEAD, Kind, Request, Requests, plain
 from tidegate_runtime.workers.stacks import shares
-from tidegate_runtime.workers.tally import Counts
 
 logger = logging.getLogger(__name__)
 
 NOTHING_HANDED: Final[Mapping[int, int]] = {}
-
-COUNT_SECONDS: Final = 1.0
-"""How long a front end may take to say what it has counted; then what it said last is taken."""
 
 
 class Link:
@@ -50,11 +47,7 @@ class Link:
         self._models: dict[int, ServedModel] = {}
         self._handed: set[int] = set()
         self._requests: dict[int, Asker] = {}
-        self._asked: dict[int, asyncio.Future[None]] = {}
-        self._number = 0
-        self.counts: Counts = {}
-        self.spans_lost = 0
-        """What the front end has counted, as of when it last said so."""
+        self.counting = Counting(lambda number: self._line.put(plain(Kind.ASK_COUNTS, number)))
         self.ready = False
         """Whether the front end listens, or did."""
         self.started = False
@@ -103,15 +96,9 @@ class Link:
             await shown
 
     async def count(self) -> None:
-        """Brings `counts` up to date, if the front end answers in time."""
-        if self._gone:
-            return
-        self._number = number = (self._number % 0xFFFFFFFF) + 1
-        self._asked[number] = asked = self._loop.create_future()
-        self._line.put(plain(Kind.ASK_COUNTS, number))
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(asked, COUNT_SECONDS)
-        self._asked.pop(number, None)
+        """Brings `counting` up to date, if the front end answers in time."""
+        if not self._gone:
+            await self.counting.renew()
 
     def lost(self) -> None:
         """The front end has ended: nobody waits for its requests any more, and its slabs go."""
@@ -128,9 +115,7 @@ class Link:
         self._incoming.close()
         self._outgoing = Outgoing(self._announce, self._dropped)
         self._wake()
-        for asked in self._asked.values():
-            if not asked.done():
-                asked.set_result(None)
+        self.counting.end()
 
     def _on_end(self) -> None:
         self._gone = True
@@ -163,28 +148,30 @@ class Link:
                 self._inquiries.take(number, question)
                 continue
             at += HEAD.size
-            if kind == Kind.RELEASE:
-                self._outgoing.released(number, value)
-            elif kind == Kind.WITHDRAW:
-                self._withdraw(number)
-            elif kind == Kind.DROP:
-                self._incoming.drop(number)
-            elif kind == Kind.LET_GO:
-                self._models.pop(number).release()
-            elif kind == Kind.SHOWN:
-                self._on_shown(number, started=bool(value))
-            else:
-                raise ValueError(f"a record of kind {kind}")
+            self._on_plain(kind, number, value)
+
+    def _on_plain(self, kind: int, number: int, value: int) -> None:
+        if kind == Kind.RELEASE:
+            self._outgoing.released(number, value)
+        elif kind == Kind.WITHDRAW:
+            self._withdraw(number)
+        elif kind == Kind.DROP:
+            self._incoming.drop(number)
+        elif kind == Kind.LET_GO:
+            self._models.pop(number).release()
+        elif kind == Kind.COUNTS:  # Without a descriptor, of which one end has too many.
+            self.counting.untold(number)
+        elif kind == Kind.SHOWN:
+            self._on_shown(number, started=bool(value))
+        else:
+            raise ValueError(f"a record of kind {kind}")
 
     def _on_descriptor(self, packet: bytes, descriptor: int) -> None:
         kind, _, _, number, value = HEAD.unpack(packet)
         if kind == Kind.SLAB:
             self._incoming.attach(number, descriptor)
         elif kind == Kind.COUNTS:
-            self.counts, self.spans_lost = tally.decode(opened(descriptor, value))
-            asked = self._asked.get(number)
-            if asked is not None and not asked.done():
-                asked.set_result(None)
+            self.counting.told(number, opened(descriptor, value))
         else:
             self.ready = True
             self._changed(opened(descriptor, value))

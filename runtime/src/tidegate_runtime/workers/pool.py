@@ -114,7 +114,7 @@ class FrontEnds:
     @property
     def lost(self) -> int:
         """Spans that front ends could not send, as of the last `gather`."""
-        return self._past_spans_lost + sum(link.spans_lost for link in self._links)
+        return self._past_spans_lost + sum(link.counting.spans_lost for link in self._links)
 
     def readiness_changed(self) -> None:
         """Tells the front ends all that is served."""
@@ -145,7 +145,7 @@ class FrontEnds:
     async def gather(self) -> Sequence[ModelMetrics]:
         """The sums of what is counted here and in the front ends, also in those that are gone."""
         await self._counting.whole()
-        every = [self._past, *(link.counts for link in self._links)]
+        every = [self._past, *(link.counting.counts for link in self._links)]
         return [tally.total(known.metrics, every) for known in self._service.index()]
 
     async def _count(self) -> None:
@@ -187,8 +187,8 @@ class FrontEnds:
             self._board.gone(place)
             self._accounts.ended(place)
             del self._links[link]
-            self._past = tally.merged(self._past, link.counts)
-            self._past_spans_lost += link.spans_lost
+            self._past = tally.merged(self._past, link.counting.counts)
+            self._past_spans_lost += link.counting.spans_lost
             self._on_link_change(None)
             if self._leaving.is_set():
                 return

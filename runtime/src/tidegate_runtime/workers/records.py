@@ -5,7 +5,7 @@ the other that aren't used any more). The front end: READY once it listens, SHOW
 or REQUESTS for several of one shape, WITHDRAW, COUNTS, ASK (a question), LET_GO of a model version that it has nothing
 more for. The hub: OUTCOME or FAULT, or OUTCOMES for several that ran together, MODELS (all that is served), ASK_COUNTS,
 ANSWER, LONG_ANSWER or FAULT to a question, HANDED (a descriptor, of which the next MODELS tells), LEAVE. READY, MODELS,
-COUNTS and LONG_ANSWER come with a descriptor: they are long.
+COUNTS and LONG_ANSWER come with a descriptor: they are long. COUNTS without one says that they can't be told.
 
 Each record is a multiple of 16 bytes, so that tensors in it are aligned.
 """

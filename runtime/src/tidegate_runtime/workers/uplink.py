@@ -47,7 +47,9 @@ class Uplink:
         self.counted: Callable[[], Sequence[ModelMetrics]] = tuple
         self.spans_lost: Callable[[], int] = int
         """What this process has counted."""
-        self._line = Line(line, self._on_packet, _hub_gone)
+        self.exit: Callable[[], None] = _exit
+        """Ends this process at once: its clients see their connections cut, and the hub starts another one."""
+        self._line = Line(line, self._on_packet, self._on_end)
         self._outgoing = Outgoing(self._announce, self._dropped)
         self._incoming = Incoming(self._released)
 
@@ -139,10 +141,22 @@ class Uplink:
         """Sends and takes no more."""
         self._line.close()
 
+    def _on_end(self) -> None:
+        logger.error("the process with the models is gone")
+        self.exit()
+
     def _on_packet(self, packet: bytes, descriptor: int | None) -> None:
-        if descriptor is not None:
-            self._on_descriptor(packet, descriptor)
-            return
+        try:
+            if descriptor is None:
+                self._on_records(packet)
+            else:
+                self._on_descriptor(packet, descriptor)
+        except Exception:
+            # What is behind it in the packet is lost: answers never come, places are never free again.
+            logger.exception("what the process with the models says can't be taken")
+            self.exit()
+
+    def _on_records(self, packet: bytes) -> None:
         at = 0
         while at < len(packet):
             kind, _, _, number, value = HEAD.unpack_from(packet, at)
@@ -246,7 +260,10 @@ class Uplink:
             raise Overloaded("there is no memory for the request's tensors; try again later", "QueueBytes") from None
 
     def _count(self, number: int) -> None:
-        self._line.put_parcel(Kind.COUNTS, number, tally.encode(self.counted(), self.spans_lost()))
+        try:
+            self._line.put_parcel(Kind.COUNTS, number, tally.encode(self.counted(), self.spans_lost()))
+        except OSError:  # As many files are open as may be.
+            self._line.put(plain(Kind.COUNTS, number))
 
     def _announce(self, number: int, descriptor: int) -> None:
         self._line.put_with(plain(Kind.SLAB, number), descriptor)
@@ -259,8 +276,7 @@ class Uplink:
         self._line.put_soon(plain(Kind.RELEASE, slab, offset))
 
 
-def _hub_gone() -> None:
-    logger.error("the process with the models is gone")
+def _exit() -> None:
     os._exit(1)
 
 

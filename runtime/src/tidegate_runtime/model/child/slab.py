@@ -21,7 +21,11 @@ _SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 
 
 class Slab:
-    """A mapping of the memory. The descriptor isn't needed any more once both sides have it mapped."""
+    """A mapping of the memory. The descriptor isn't needed any more once both sides have it mapped.
+
+    Before Python 3.13 the mapping keeps a duplicate of it open as long as it lives, so that each slab takes one of the
+    files that a process may have open.
+    """
 
     __slots__ = ("_idle", "_memory", "root", "size")
 
