@@ -19,6 +19,7 @@ from tidegate_runtime.workers.cargo import PACKET_STACK_BYTES, PACKET_TENSOR_BYT
 from tidegate_runtime.workers.counting import Counting
 from tidegate_runtime.workers.inquiries import Answering, Inquiries
 from tidegate_runtime.workers.line import Line, opened
+from tidegate_runtime.workers.pulse import Pulse
 from tidegate_runtime.workers.records import HEAD, Kind, Request, Requests, plain
 from tidegate_runtime.workers.stacks import shares
 
@@ -59,6 +60,7 @@ class Link:
         self._outgoing = Outgoing(self._announce, self._dropped)
         self._line = Line(line, self._on_packet, self._on_end)
         self._inquiries = Inquiries(answering, self._line)
+        self._pulse = Pulse(lambda: self._line.put(plain(Kind.ASK_COUNTS)), self._on_silence)
 
     @property
     def lent(self) -> int:
@@ -105,6 +107,7 @@ class Link:
         while not self._gone and self._line.read():
             pass  # What it said before its end counts.
         self._gone = True
+        self._pulse.stop()
         self._line.close()
         for asker in self._requests.values():
             asker.model.withdraw(asker.ticket)
@@ -121,7 +124,12 @@ class Link:
         self._gone = True
         self._kill()
 
+    def _on_silence(self) -> None:
+        logger.error("a front end hangs and is killed")
+        self._on_end()
+
     def _on_packet(self, packet: bytes, descriptor: int | None) -> None:
+        self._pulse.heard = True
         try:
             if descriptor is None:
                 self._on_records(packet)
@@ -174,6 +182,7 @@ class Link:
             self.counting.told(number, opened(descriptor, value))
         else:
             self.ready = True
+            self._pulse.begin()  # Not before: of a start nobody can say how long it takes.
             self._changed(opened(descriptor, value))
 
     def _submit(self, packet: bytes, request: Request) -> None:
