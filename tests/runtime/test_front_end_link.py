@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tidegate_runtime.batching.isolation import host_of
-from tidegate_runtime.errors import ExecutionFailed, RejectedByModel
+from tidegate_runtime.errors import DeadlineExceeded, ExecutionFailed, RejectedByModel
 from tidegate_runtime.model.child import messages
 from tidegate_runtime.model.child.layout import arrange, pack
 from tidegate_runtime.workers import tally
@@ -151,6 +151,30 @@ async def test_a_request_that_is_withdrawn_while_it_runs_is_not_answered_and_its
         (got,) = await kept
         assert np.array_equal(got, np.full((1, WIDTH), 6, np.float32))
         assert made.model.metrics.inflight == 0
+        uplink.end()
+
+
+async def test_a_request_that_expires_before_its_batch_is_put_together_costs_the_others_of_it_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with ends() as made, asyncio.timeout(10):
+        uplink = Uplink(made.other)
+        remote = Remote(uplink, 7, ("x",), made.model.metrics)
+        row = {"x": np.ones((1, WIDTH), np.float32)}
+        now = made.service.clock()
+        await remote.infer(row, 1, now + 20)
+        late = asyncio.create_task(remote.infer(row, 1, now + 5))
+        other = asyncio.create_task(remote.infer(row, 1, now + 20))
+        scheduler: Any = made.model._scheduler
+        while scheduler._launch is None:  # noqa: ASYNC110 -- nothing tells
+            await asyncio.sleep(0)
+        assert len(scheduler._launch.tickets) == 2
+        monkeypatch.setattr(scheduler, "_clock", lambda: now + 6)
+        scheduler._expire()
+        (got,) = await other
+        assert np.array_equal(got, 2 * row["x"])
+        await asyncio.wait({late})
+        assert isinstance(late.exception(), DeadlineExceeded)
         uplink.end()
 
 

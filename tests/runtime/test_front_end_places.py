@@ -1,7 +1,9 @@
 """Places in slabs: whatever comes in between, each is free again, and none is told of that isn't there."""
 
 import asyncio
+import gc
 import struct
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from tidegate_runtime.batching.alike import Alike
 from tidegate_runtime.batching.policy import DEFAULT_LEVEL
 from tidegate_runtime.batching.tickets import Asked
+from tidegate_runtime.errors import RejectedByModel
 from tidegate_runtime.tensors import Array
 from tidegate_runtime.workers import records
 from tidegate_runtime.workers.remote import Remote
@@ -74,4 +77,45 @@ async def test_a_request_that_cannot_be_told_keeps_no_place(monkeypatch: pytest.
         with pytest.raises(struct.error):
             remote.submit_all(Alike.of([(row(), deadline, lambda _: None, None)] * 4), 1, row()["x"].nbytes, 0)
         assert uplink.lent == 0
+        uplink.end()
+
+
+@pytest.fixture
+def no_collection() -> Iterator[None]:
+    """Cycles of objects stay."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.asyncio
+@pytest.mark.usefixtures("no_collection")
+async def test_a_request_that_the_model_rejects_gives_its_place_back_at_once() -> None:
+    async with ends() as made:
+        uplink, remote = front_end(made)
+        with pytest.raises(RejectedByModel):
+            await remote.infer(row(-1), 1, made.service.clock() + 20)
+        await all_free(uplink)
+        gc.collect()  # What is left refers to this loop.
+        uplink.end()
+
+
+@pytest.mark.asyncio
+@pytest.mark.usefixtures("no_collection")
+@pytest.mark.parametrize("late", [True, False])
+async def test_a_request_that_nobody_waits_for_gives_its_place_back_when_its_run_is_over(late: bool) -> None:
+    async with ends() as made:
+        uplink, remote = front_end(made)
+        made.engine.open.clear()
+        first = asyncio.create_task(remote.infer(row(), 1, made.service.clock() + (0.2 if late else 20)))
+        await made.engine.began.wait()
+        second = asyncio.create_task(remote.infer(row(), 1, made.service.clock() + 20))
+        await asyncio.sleep(0)
+        if not late:
+            first.cancel()
+        await asyncio.wait({first})
+        made.engine.open.set()
+        await second
+        await all_free(uplink)
+        gc.collect()  # What is left refers to this loop.
         uplink.end()

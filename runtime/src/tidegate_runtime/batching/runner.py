@@ -58,6 +58,8 @@ class Runner:
         try:
             outputs, seconds = self._engine.run_inline(self._feeds(batch))
             return self._answers(batch, outputs, seconds)
+        except RuntimeFault:
+            raise  # As it is: being its own cause, it would keep the tensors where it was raised for a while.
         except Exception as error:
             raise _fault(error) from error
 
@@ -67,6 +69,8 @@ class Runner:
             outputs, seconds = self._engine.run_inline(feeds)
             if count > 1:
                 check_rows(outputs, count * rows)
+        except RuntimeFault:
+            raise
         except Exception as error:
             raise _fault(error) from error
         return outputs, seconds
@@ -80,6 +84,8 @@ class Runner:
         try:
             outputs, seconds = await self._engine.run(self._feeds(batch))
             return self._answers(batch, outputs, seconds)
+        except RuntimeFault:
+            raise
         except Exception as error:
             raise _fault(error) from error
         finally:
@@ -128,8 +134,6 @@ class Runner:
 
 
 def _fault(error: Exception) -> RuntimeFault:
-    if isinstance(error, RuntimeFault):
-        return error
     if isinstance(error, MemoryError):
         return OutOfDeviceMemory("there is no memory to put this batch together, or to take its answers apart")
     logger.error("engine failed", exc_info=error)

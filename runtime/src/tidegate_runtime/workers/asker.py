@@ -40,7 +40,10 @@ class Answering(Protocol):
 
 
 class Asker:
-    """A `Taker`. `number` is the request's on the front end's line; `ticket` is there once it is taken."""
+    """A `Taker`. `number` is the request's on the front end's line; `ticket` is there once it is taken, until its end.
+
+    Not beyond it: each has the other, so its tensors would be kept until cycles are looked for.
+    """
 
     __slots__ = ("link", "model", "number", "ticket")
 
@@ -66,9 +69,17 @@ class Asker:
 
     def deliver(self, outcome: Outputs | RuntimeFault) -> None:
         """As `Ticket.deliver`."""
-        # The batch, which is over, may be kept for a while; what lies in the front end's slab is to be released.
-        self.ticket.feeds = None
+        if not isinstance(outcome, RuntimeFault):
+            # The batch, which is over, may be kept for a while; what lies in the front end's slab is to be released.
+            # Not with a fault: one that is late may be part of a batch that is yet to be put together.
+            self.ticket.feeds = None
         self.link.answer(self, outcome)
+        del self.ticket
+
+    def withdraw(self) -> None:
+        """Nobody waits for it any more."""
+        self.model.withdraw(self.ticket)
+        del self.ticket
 
     @staticmethod
     def deliver_all(takers: Sequence[Taker | None], outputs: Sequence[Array]) -> None:

@@ -110,7 +110,7 @@ class Link:
         self._pulse.stop()
         self._line.close()
         for asker in self._requests.values():
-            asker.model.withdraw(asker.ticket)
+            asker.withdraw()
         self._requests.clear()
         for model in self._models.values():
             model.release()
@@ -267,7 +267,7 @@ class Link:
     def _withdraw(self, number: int) -> None:
         asker = self._requests.pop(number, None)
         if asker is not None:  # or else its outcome is on its way
-            asker.model.withdraw(asker.ticket)
+            asker.withdraw()
 
     def _on_shown(self, turn: int, *, started: bool) -> None:
         self._shown, self.started = turn, started
