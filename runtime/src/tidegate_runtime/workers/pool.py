@@ -9,7 +9,7 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -19,10 +19,8 @@ from tidegate_runtime import logs
 from tidegate_runtime.administration import Administration
 from tidegate_runtime.listening import listener
 from tidegate_runtime.metrics import ModelMetrics
-from tidegate_runtime.model.child import messages
 from tidegate_runtime.model.child.restarts import in_a_row, restart_delay
-from tidegate_runtime.model.child.spawned import Spawned, how_it_ended
-from tidegate_runtime.process_usage import Usage
+from tidegate_runtime.model.child.spawned import how_it_ended
 from tidegate_runtime.rpc.transports import check_inheritable
 from tidegate_runtime.served_model import ServedModel
 from tidegate_runtime.service import Service, State
@@ -31,7 +29,7 @@ from tidegate_runtime.tls import Certificate
 from tidegate_runtime.workers import questions, tally
 from tidegate_runtime.workers.accepting import Board, board_bytes
 from tidegate_runtime.workers.budget import Budget
-from tidegate_runtime.workers.inquiries import Answering
+from tidegate_runtime.workers.front_end import FrontEnd
 from tidegate_runtime.workers.link import Link
 from tidegate_runtime.workers.numbering import Numbers
 from tidegate_runtime.workers.rounds import Rounds
@@ -44,7 +42,7 @@ logger = logging.getLogger(__name__)
 COMMAND: Final = (sys.executable, "-P", "-m", "tidegate_runtime.workers")
 
 MAX_FAILED_STARTS: Final = 3
-"""So many processes in a row that end before they listen: the next one will, too."""
+"""So many processes in a row that end before they listen, while no other does: the next one will, too."""
 
 LEAVE_SECONDS: Final = 5.0
 """How long, beyond the last requests' time, a front end may take to end."""
@@ -120,8 +118,8 @@ class FrontEnds:
         """Tells the front ends all that is served."""
         self._told += 1
         told = self._all_told()
-        for link in self._links:
-            link.tell(self._told, *told)
+        for front in self._links.values():
+            self._tell(front, *told)
 
     async def spread(self) -> None:
         """As `Service.spread`."""
@@ -171,36 +169,57 @@ class FrontEnds:
             await asyncio.wait(stuck)
 
     async def _keep(self, place: int) -> None:
-        """Has one front end run, again and again; raises `OSError` once that can't help."""
+        """Has one front end run, again and again; raises `OSError` once that can't help, and no other serves."""
         loop = asyncio.get_running_loop()
         crashes = failed_starts = 0
-        arguments = [*COMMAND, encode_settings(self._settings), str(place)]
         while not self._leaving.is_set():
-            self._board.gone(place)
-            front = FrontEnd(arguments, self._descriptors(), self._on_link_change, self._answering)
-            link = front.link
-            self._links[link] = front
-            self._accounts.began(place, front.usage)
-            link.tell(self._told, *self._all_told())
             began = loop.time()
-            code = await front.ended
-            self._board.gone(place)
-            self._accounts.ended(place)
-            del self._links[link]
-            self._past = tally.merged(self._past, link.counting.counts)
-            self._past_spans_lost += link.counting.spans_lost
-            self._on_link_change(None)
+            try:
+                listened, by = await self._run_one(place, again=crashes > 0)
+            except OSError as error:
+                if not self._complete:
+                    raise
+                listened, by = False, str(error)
             if self._leaving.is_set():
                 return
-            failed_starts = 0 if link.ready else failed_starts + 1
+            # Those that serve go on without it.
+            failed_starts = 0 if listened or (self._complete and self.running) else failed_starts + 1
             if failed_starts == MAX_FAILED_STARTS:
-                raise OSError(f"front ends end as they start, the last by {how_it_ended(code)}; the log says more")
+                raise OSError(f"front ends end as they start, the last by {by}; the log says more")
             crashes = in_a_row(crashes, loop.time() - began)
             delay = restart_delay(crashes)
-            logger.error("a front end ended", extra={"by": how_it_ended(code), "restart_in_seconds": delay})
+            logger.error("a front end ended", extra={"by": by, "restart_in_seconds": delay})
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._leaving.wait(), delay)
-            self.restarts += 1
+
+    async def _run_one(self, place: int, *, again: bool) -> tuple[bool, str]:
+        """Returns once it has ended: whether it had listened, and by what it ended.
+
+        Raises `OSError` if it can't be started.
+        """
+        self._board.gone(place)
+        arguments = [*COMMAND, encode_settings(self._settings), str(place)]
+        front = FrontEnd(arguments, self._descriptors(), self._on_link_change, self._answering)
+        self.restarts += again
+        link = front.link
+        self._links[link] = front
+        self._accounts.began(place, front.usage)
+        self._tell(front, *self._all_told())
+        code = await front.ended
+        self._board.gone(place)
+        self._accounts.ended(place)
+        del self._links[link]
+        self._past = tally.merged(self._past, link.counting.counts)
+        self._past_spans_lost += link.counting.spans_lost
+        self._on_link_change(None)
+        return link.ready, how_it_ended(code)
+
+    def _tell(self, front: FrontEnd, models: dict[int, ServedModel], told: bytes, handed: dict[int, int]) -> None:
+        try:
+            front.link.tell(self._told, models, told, handed)
+        except OSError as error:  # It would go by what it was told before, or wait for ever.
+            logger.error("a front end can't be told what is served", extra={"error": str(error)})
+            front.kill()
 
     def _descriptors(self) -> list[int]:
         shared = [self._board_file, self._data.fileno()]
@@ -251,42 +270,3 @@ class FrontEnds:
                 ToldVersion(metrics.model, metrics.version, metrics.device, known.state, known.reason, told, ready)
             )
         return Snapshot(tuple(versions), service.started, service.draining), models
-
-
-class FrontEnd:
-    """One process, and the line to it."""
-
-    def __init__(
-        self,
-        arguments: Sequence[str],
-        shared: Sequence[int],
-        changed: Callable[[bytes | None], None],
-        answering: Answering,
-    ) -> None:
-        """Starts it with the descriptors `shared`. Raises `OSError` if it can't be started."""
-        line, other = messages.pair()
-        with other:
-            descriptors = [other.fileno(), *shared]
-            try:
-                self._spawned = Spawned([*arguments, *map(str, descriptors)], descriptors, self._on_end)
-            except BaseException:
-                line.close()
-                raise
-        self.pid = self._spawned.pid
-        self.link = Link(line, self.kill, changed, answering)
-
-    @property
-    def ended(self) -> "asyncio.Future[int]":
-        """Its exit code; a signal's number below 0."""
-        return self._spawned.ended
-
-    def usage(self) -> Usage | None:
-        """What it has used, also once it has ended."""
-        return self._spawned.usage()
-
-    def kill(self) -> None:
-        """Ends the process; without effect on one that has ended."""
-        self._spawned.kill()
-
-    def _on_end(self, _code: int) -> None:
-        self.link.lost()

@@ -1,0 +1,70 @@
+"""Front ends that can't be started: at first that's the server's end, later only if none is left."""
+
+import asyncio
+import os
+import signal
+
+import pytest
+
+from tidegate_runtime.workers import pool
+
+from .hub_in_process import Hub, hub, until
+
+pytestmark = [pytest.mark.asyncio, pytest.mark.integration]
+
+FAILING = [pytest.param(("false",), id="ends at once"), pytest.param(("/there/is/none",), id="can't be started")]
+
+
+def failing(made: Hub) -> "asyncio.Task[None]":
+    """Ends once the server is to end."""
+    return asyncio.create_task(made.front_ends.failed())
+
+
+@pytest.mark.parametrize("command", FAILING)
+async def test_one_that_cannot_be_started_again_leaves_the_others_serving(
+    command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def ends() -> int:
+        return [record.message for record in caplog.records].count("a front end ended")
+
+    monkeypatch.setattr(pool, "restart_delay", lambda _: 0.01)
+    right = pool.COMMAND
+    async with hub() as made:
+        await made.listening()
+        failed = failing(made)
+        monkeypatch.setattr(pool, "COMMAND", command)
+        os.kill(made.pids[0], signal.SIGKILL)
+        await until(lambda: ends() > 2 * pool.MAX_FAILED_STARTS)
+        assert not failed.done()
+        assert made.front_ends.running == 1
+        assert await made.answers()
+        monkeypatch.setattr(pool, "COMMAND", right)
+        await made.listening()
+        failed.cancel()
+
+
+@pytest.mark.parametrize("command", FAILING)
+async def test_where_none_is_left_and_none_can_be_started_the_server_ends(
+    command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "restart_delay", lambda _: 0.01)
+    async with hub() as made:
+        await made.listening()
+        failed = failing(made)
+        monkeypatch.setattr(pool, "COMMAND", command)
+        for pid in made.pids:
+            os.kill(pid, signal.SIGKILL)
+        async with asyncio.timeout(60):
+            with pytest.raises(OSError, match="end as they start"):
+                await failed
+
+
+@pytest.mark.parametrize("command", FAILING)
+async def test_where_none_can_be_started_at_first_the_server_ends(
+    command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "restart_delay", lambda _: 0.01)
+    monkeypatch.setattr(pool, "COMMAND", command)
+    async with hub() as made, asyncio.timeout(60):
+        with pytest.raises(OSError, match="end as they start|No such file"):
+            await made.front_ends.failed()
