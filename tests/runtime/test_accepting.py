@@ -58,3 +58,12 @@ async def test_a_process_near_its_limit_of_open_files_closes_new_connections(mon
         for _ in range(2):
             assert await told(port) == b""
         server.close()
+
+
+@pytest.mark.asyncio
+async def test_connections_to_a_closed_server_do_not_wait_for_the_end_of_its_process() -> None:
+    async with asyncio.timeout(10):
+        server, port = served()
+        server.close()
+        with pytest.raises(ConnectionRefusedError):
+            await told(port)

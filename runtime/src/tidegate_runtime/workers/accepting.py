@@ -119,8 +119,9 @@ class SharedServer:
         self._resting: asyncio.TimerHandle | None = None
 
     def close(self) -> None:
-        """Accepts no more; connections stay open."""
+        """Accepts no more; connections stay open. Without another process that listens clients are refused."""
         self._loop.remove_reader(self._listener.fileno())
+        self._listener.close()
         self._counting.cancel()
         if self._resting is not None:
             self._resting.cancel()
