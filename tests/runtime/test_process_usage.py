@@ -64,3 +64,25 @@ async def test_what_a_process_used_is_known_when_it_has_ended() -> None:
     assert used.cpu_seconds >= 0.2 - 0.02, "two figures, each in whole hundredths"
     assert used.resident_bytes == 0
     assert usage_of(process.pid) is None
+
+
+@pytest.mark.asyncio
+async def test_what_a_process_used_is_known_also_if_it_is_killed_when_it_has_ended_already() -> None:
+    work = "import time\nwhile time.process_time() < 0.2: pass"
+    process = Spawned([sys.executable, "-c", work], [], lambda _: None)
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # noqa: ASYNC222 -- the loop isn't to know yet
+    process.kill()
+    async with asyncio.timeout(60):
+        assert await process.ended == 0
+    used = process.usage()
+    assert used is not None
+    assert used.cpu_seconds >= 0.2 - 0.02
+    process.kill()
+
+
+@pytest.mark.asyncio
+async def test_a_process_is_killed() -> None:
+    process = Spawned([sys.executable, "-c", "import time; time.sleep(600)"], [], lambda _: None)
+    process.kill()
+    async with asyncio.timeout(60):
+        assert await process.ended == -9

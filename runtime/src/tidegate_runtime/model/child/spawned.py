@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Final
 
 from tidegate_runtime.model.child.messages import DEVICE_LOST
@@ -37,6 +37,7 @@ class Spawned:
             undo.pop_all()
         self.pid = self._popen.pid
         self._used: Usage | None = None
+        self._over = False
         self._loop = asyncio.get_running_loop()
         self._told = on_end
         self.ended: asyncio.Future[int] = self._loop.create_future()
@@ -49,7 +50,10 @@ class Spawned:
 
     def kill(self) -> None:
         """Ends the process; without effect on one that has ended."""
-        self._popen.kill()
+        # By its descriptor: `Popen.kill` waits for one that has ended, and what that has used nobody could read then.
+        if not self._over:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
     async def end(self) -> None:
         """Kills the process and returns once it is gone."""
@@ -58,6 +62,7 @@ class Spawned:
 
     def _on_end(self) -> None:
         self._loop.remove_reader(self._pidfd)
+        self._over = True
         os.close(self._pidfd)
         # Not later: whom its parent has waited for the kernel forgets.
         self._used = usage_of(self.pid)
