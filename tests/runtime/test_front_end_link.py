@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+import sys
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,9 @@ from tidegate_runtime.batching.isolation import host_of
 from tidegate_runtime.errors import DeadlineExceeded, ExecutionFailed, RejectedByModel
 from tidegate_runtime.model.child import messages
 from tidegate_runtime.model.child.layout import arrange, pack
+from tidegate_runtime.model.child.slab import sealed
 from tidegate_runtime.workers import tally
-from tidegate_runtime.workers.line import Line, opened
+from tidegate_runtime.workers.line import LONGEST_BYTES, Line, opened
 from tidegate_runtime.workers.mirror import Mirror
 from tidegate_runtime.workers.questions import TOTALS
 from tidegate_runtime.workers.records import HEAD, Cargo, Kind, Request, Requests, plain, request, requests
@@ -42,6 +44,7 @@ def asking_together(count: int, model: int = 7) -> bytes:
     [
         pytest.param(b"\xff" * 16, id="a kind that there isn't"),
         pytest.param(b"\x05", id="half a record"),
+        pytest.param(plain(Kind.SHOWN) * (LONGEST_BYTES // HEAD.size + 1), id="a packet that is too long"),
         pytest.param(plain(Kind.OUTCOME), id="what a hub says"),
         pytest.param(asking(model=8), id="a model that was not told"),
         pytest.param(asking(slab=3), id="a slab that there isn't"),
@@ -69,6 +72,19 @@ async def test_a_slab_that_could_be_cut_short_is_refused() -> None:
         os.close(descriptor)
         async with asyncio.timeout(10):
             await made.killed.wait()
+
+
+async def test_of_two_descriptors_in_one_packet_none_is_left_open() -> None:
+    async with ends() as made:
+        files = len(os.listdir("/proc/self/fd"))
+        descriptor = sealed("a slab", 65536)
+        socket.send_fds(made.other, [plain(Kind.SLAB, 1)], [descriptor, descriptor])
+        os.close(descriptor)
+        made.other.send(plain(Kind.SLAB, 2))
+        async with asyncio.timeout(10):
+            await made.killed.wait()
+        tracked = 1 if sys.version_info < (3, 13) else 0
+        assert len(os.listdir("/proc/self/fd")) == files + tracked, "the first slab's mapping alone keeps one"
 
 
 async def test_a_model_is_kept_until_the_front_end_lets_it_go_or_ends() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,11 @@ FAILING = [pytest.param(("false",), id="ends at once"), pytest.param(("/there/is
 def failing(made: Hub) -> "asyncio.Task[None]":
     """Ends once the server is to end."""
     return asyncio.create_task(made.front_ends.failed())
+
+
+def open_files(pid: int) -> list[Path]:
+    """What leads to each file that the process has open."""
+    return list(Path(f"/proc/{pid}/fd").iterdir())
 
 
 @pytest.mark.parametrize("command", FAILING)
@@ -66,5 +72,13 @@ async def test_where_none_can_be_started_at_first_the_server_ends(
     monkeypatch.setattr(pool, "restart_delay", lambda _: 0.01)
     monkeypatch.setattr(pool, "COMMAND", command)
     async with hub() as made, asyncio.timeout(60):
-        with pytest.raises(OSError, match="end as they start|No such file"):
+        with pytest.raises(OSError, match=r"end as they start|No such file"):
             await made.front_ends.failed()
+
+
+async def test_the_memory_in_which_connections_are_counted_cannot_be_cut_short() -> None:
+    async with hub() as made:
+        await made.listening()
+        board = next(file for file in open_files(made.pids[0]) if "memfd:tidegate-connections" in str(file.readlink()))
+        with pytest.raises(PermissionError):
+            os.truncate(board, 0)

@@ -86,3 +86,13 @@ async def test_a_process_is_killed() -> None:
     process.kill()
     async with asyncio.timeout(60):
         assert await process.ended == -9
+
+
+@pytest.mark.asyncio
+async def test_the_end_of_a_process_is_told_also_if_it_could_not_be_taken_note_of() -> None:
+    def fails(_: int) -> None:
+        raise ValueError("it can't")
+
+    process = Spawned([sys.executable, "-c", ""], [], fails)
+    async with asyncio.timeout(60):
+        assert await process.ended == 0

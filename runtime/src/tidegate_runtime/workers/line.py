@@ -1,6 +1,7 @@
 """One end of the line between a front end and the hub: records out, packets in, nothing ever waited for."""
 
 import asyncio
+import logging
 import os
 import socket
 from collections import deque
@@ -10,6 +11,8 @@ from typing import Final
 
 from tidegate_runtime.model.child import messages, slab
 from tidegate_runtime.workers.records import Kind, plain
+
+logger = logging.getLogger(__name__)
 
 PACKET_BYTES: Final = 32 * 1024
 """A packet that has so many takes no more records."""
@@ -26,7 +29,7 @@ class Line:
     ) -> None:
         """`on_packet` gets each packet, and the descriptor that came with it, its own to close.
 
-        `on_end` is called once when the peer is gone.
+        `on_end` is called once when the peer is gone, or sends what can't be taken.
         """
         self._line = line
         self._on_packet = on_packet
@@ -147,6 +150,9 @@ class Line:
             packet, descriptor = messages.receive(self._line, LONGEST_BYTES)
         except BlockingIOError:
             return False
+        except ValueError:  # Longer than any that either sends: of such a peer nothing more is taken.
+            logger.exception("a packet can't be taken")
+            packet, descriptor = b"", None
         if packet:
             self._on_packet(packet, descriptor)
         else:

@@ -6,7 +6,6 @@ All accept from one queue, which the hub holds open: connections that wait in it
 import asyncio
 import contextlib
 import logging
-import os
 import socket
 import sys
 from collections.abc import Awaitable, Iterator, Sequence
@@ -20,6 +19,7 @@ from tidegate_runtime.administration import Administration
 from tidegate_runtime.listening import listener
 from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.model.child.restarts import in_a_row, restart_delay
+from tidegate_runtime.model.child.slab import sealed
 from tidegate_runtime.model.child.spawned import how_it_ended
 from tidegate_runtime.rpc.transports import check_inheritable
 from tidegate_runtime.served_model import ServedModel
@@ -79,8 +79,7 @@ class FrontEnds:
             check_inheritable(settings.grpc_transport)
             self._rpc = listener(settings.host, settings.grpc_port, " for gRPC", RPC_BACKLOG)
             logger.info("listening for gRPC", extra={"data": self._rpc.getsockname()[1]})
-        self._board_file = os.memfd_create("tidegate-connections", os.MFD_CLOEXEC)
-        os.ftruncate(self._board_file, board_bytes(settings.workers))
+        self._board_file = sealed("tidegate-connections", board_bytes(settings.workers))
         self._board = Board(self._board_file, settings.workers)
         self.restarts = 0
         """How often a front end was started in place of one that had ended."""

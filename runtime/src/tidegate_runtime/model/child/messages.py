@@ -8,6 +8,7 @@ threads, 5 µs at the best.
 """
 
 import array
+import os
 import socket
 import struct
 from enum import IntEnum
@@ -29,7 +30,8 @@ _MIN_BYTES: Final = 4096
 _TENSOR_BYTES: Final = 2 + 8 * 65
 """The longest description of one tensor: numpy has up to 64 dimensions."""
 
-_RIGHTS_BYTES: Final = socket.CMSG_SPACE(array.array("i").itemsize)
+_RIGHTS_BYTES: Final = socket.CMSG_LEN(array.array("i").itemsize)
+"""Room for one descriptor and no more: in `CMSG_SPACE`'s padding there would be room for a second, left open."""
 
 
 class Kind(IntEnum):
@@ -66,8 +68,9 @@ def receive(line: socket.socket, longest_bytes: int) -> tuple[bytes, int | None]
         message, ancillary, flags, _ = line.recvmsg(longest_bytes, _RIGHTS_BYTES, socket.MSG_CMSG_CLOEXEC)
     except ConnectionError:
         return b"", None
-    if not ancillary:
-        if flags & socket.MSG_TRUNC:
-            raise ValueError(f"a message is longer than {longest_bytes} bytes")
-        return message, None
-    return message, array.array("i", ancillary[0][2])[0]
+    descriptor = array.array("i", ancillary[0][2])[0] if ancillary else None
+    if flags & socket.MSG_TRUNC:
+        if descriptor is not None:
+            os.close(descriptor)
+        raise ValueError(f"a message is longer than {longest_bytes} bytes")
+    return message, descriptor

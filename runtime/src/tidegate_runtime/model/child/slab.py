@@ -61,14 +61,27 @@ def create(least_bytes: int) -> tuple[Slab, int]:
     Raises `OSError` if the memory can't be had.
     """
     size = max(MIN_BYTES, 1 << (least_bytes - 1).bit_length())
-    descriptor = os.memfd_create("tidegate-tensors", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    descriptor = sealed("tidegate-tensors", size)
     try:
-        os.ftruncate(descriptor, size)
-        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS)
         return Slab(mmap.mmap(descriptor, size)), descriptor
     except BaseException:
         os.close(descriptor)
         raise
+
+
+def sealed(name: str, size: int) -> int:
+    """The descriptor of new memory that stays as large as it is, whoever has it; the caller's to close.
+
+    Raises `OSError` if it can't be had.
+    """
+    descriptor = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        os.ftruncate(descriptor, size)
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def attach(descriptor: int) -> Slab:

@@ -67,8 +67,10 @@ class Spawned:
         # Not later: whom its parent has waited for the kernel forgets.
         self._used = usage_of(self.pid)
         code = self._popen.wait()
-        self._told(code)
-        self.ended.set_result(code)
+        try:
+            self._told(code)
+        finally:  # Or whoever waits for its end would wait for ever.
+            self.ended.set_result(code)
 
 
 def how_it_ended(code: int) -> str:
