@@ -305,6 +305,17 @@ def test_a_slab_that_cannot_be_had_leaves_no_places_behind(step: str, monkeypatc
         ends.outgoing.released(*ends.released.pop())
 
 
+def test_the_sums_of_a_model_that_runs_can_be_sent_to_a_front_end() -> None:
+    metrics = ModelMetrics("m", "1", "cpu")
+    metrics.margin = lambda: 1.25  # A scheduler's, which can't be sent.
+    metrics.passed(3, 2, 0.5, 9.0)
+    (told,) = tally.decode_totals(tally.encode_totals([tally.total(metrics, [])]))
+    assert (told.batch_rows.total, sum(told.queue_seconds.counts), told.compute_seconds.total) == (3, 2, 0.5)
+    assert metrics.margin() == 1.25
+    metrics.passed(1, 1, 0.5, 9.0)
+    assert (metrics.batch_rows.total, sum(metrics.queue_seconds.counts)) == (4, 3)
+
+
 def test_a_scrape_sums_what_all_front_ends_count_also_those_that_are_gone() -> None:
     def counted(good: int, seconds: float) -> tally.Counts:
         metrics = ModelMetrics("m", "1", "cpu")

@@ -14,7 +14,9 @@ from tidegate_runtime.histogram import Histogram
 from tidegate_runtime.metrics import ModelMetrics
 
 _HISTOGRAMS = ("request_duration", "parse_seconds", "encode_seconds", "evidence_seconds")
+
 _OF_THE_HUB = ("queue_seconds", "assemble_seconds", "compute_seconds", "batch_rows")
+"""Histograms to which front ends add nothing."""
 
 Counts = Mapping[tuple[str, str], Mapping[str, Any]]
 """By model and version."""
