@@ -434,6 +434,8 @@ class InlineEngine(PacedEngine):
         super().__init__(0.0001)
         self.inline: list[int] = []
         self.blocks = False
+        self.seconds = 0.0001
+        """What a run says that it took."""
 
     async def hop(self) -> float:
         return 0.001
@@ -442,7 +444,7 @@ class InlineEngine(PacedEngine):
         self.inline.append(len(feeds["x"]))
         if self.blocks:
             raise RunEnded("took too long")
-        return [feeds["x"] * 2], 0.0001
+        return [feeds["x"] * 2], self.seconds
 
 
 class InlineBench(Bench):
@@ -457,6 +459,17 @@ class InlineBench(Bench):
             shape.observe(rows, seconds)
         clock = clock or asyncio.get_running_loop().time
         self.scheduler = Scheduler(self.engine, BatchPolicy(4, 0.005, 100), self.metrics, clock, costs)
+
+
+async def test_runs_that_take_long_since_others_have_their_core_stay_on_the_loop() -> None:
+    b = InlineBench(0.005)
+    b.engine.seconds = 0.005
+    serving = asyncio.create_task(b.scheduler.run())
+    for _ in range(5):
+        assert await b.send(1.0) == 2.0
+    assert b.engine.inline == [1] * 5
+    b.scheduler.close()
+    await serving
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def batches(number: int, waiting: int, within: float) -> list[int]:
 def passing(turns: int, come: int) -> list[int]:
     """The rows of the batches of so many turns that bring so many each, on the event loop."""
     place = Place()
-    place.hop_seconds = 1.0
+    place.measured(1.0)
     backlog, device = backlog_of(place), Device()
     device.join(backlog)
     now, ran = 0.0, []

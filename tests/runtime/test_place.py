@@ -4,7 +4,7 @@ import pytest
 
 from tidegate_runtime.batching.cost_table import CostTable
 from tidegate_runtime.batching.costs import ShapeCosts
-from tidegate_runtime.batching.place import BARRED_SECONDS, TRIED_SECONDS, Place
+from tidegate_runtime.batching.place import BARRED_SECONDS, NEAR_SECONDS, TRIED_SECONDS, Place
 
 HOP = 0.0001
 
@@ -31,9 +31,14 @@ def test_a_run_is_on_the_loop_if_it_usually_takes_less_than_the_way_to_the_threa
     assert placed(measured(runs)) is on_loop
 
 
+def test_a_run_of_a_fifth_of_a_millisecond_is_on_the_loop_however_short_the_way_to_the_thread() -> None:
+    for seconds, on_loop in [(NEAR_SECONDS, True), (NEAR_SECONDS * 1.05, False)]:
+        assert placed(measured([seconds] * 200), hop=NEAR_SECONDS / 10) is on_loop
+
+
 def test_what_only_waits_for_a_core_on_the_thread_is_back_on_the_loop_once_that_is_free() -> None:
     shape, place = measured([0.0005] * 200), Place()
-    place.hop_seconds = HOP
+    place.measured(HOP)
     assert place.on_loop(shape, 1, 0.0), "to be tried"
     place.ran(shape, 1, 0.0005, 0.0)
     assert not place.on_loop(shape, 1, TRIED_SECONDS * 0.9), "it did no better there"
@@ -50,7 +55,7 @@ def test_what_only_waits_for_a_core_on_the_thread_is_back_on_the_loop_once_that_
 
 def test_what_takes_long_by_itself_is_never_tried_nor_are_many_rows_for_what_few_of_them_took() -> None:
     place = Place()
-    place.hop_seconds = HOP
+    place.measured(HOP)
     assert not place.on_loop(measured([0.0009] * 200), 1, 0.0)
     shape = measured([0.0005] * 200)
     for _ in range(200):
@@ -78,15 +83,15 @@ def test_counts_between_measured_ones_go_by_their_p99_alone() -> None:
 
 def test_a_shape_whose_run_had_to_be_ended_stays_off_for_a_minute() -> None:
     shape, place = measured([0.00002] * 200), Place()
-    place.hop_seconds = HOP
+    place.measured(HOP)
     place.bar(shape, 5.0)
     assert not place.on_loop(shape, 1, 5.0 + BARRED_SECONDS - 1)
     assert place.on_loop(shape, 1, 5.0 + BARRED_SECONDS)
 
 
-def placed(shape: ShapeCosts, rows: int = 1) -> bool:
+def placed(shape: ShapeCosts, rows: int = 1, hop: float = HOP) -> bool:
     place = Place()
-    place.hop_seconds = HOP
+    place.measured(hop)
     # Whatever is tried there is late.
     place.on_loop(shape, rows, 0.0)
     place.ran(shape, rows, 1.0, 0.0)

@@ -131,7 +131,7 @@ def test_what_is_too_late_runs_only_if_no_model_waits() -> None:
 
 def test_what_the_loop_can_run_waits_for_no_device_and_keeps_it_from_nobody() -> None:
     models = Models(tiny=0.001, slow=3.0)
-    models.backlogs["tiny"].place.hop_seconds = 0.001
+    models.backlogs["tiny"].place.measured(0.001)
     models.come("tiny", 0.0, 1.0)
     models.come("slow", 0.0, 60.0)
     assert models.cut(0.0) == "slow"
@@ -150,7 +150,7 @@ def tiny_beside_slow() -> tuple[Models, Backlog]:
     """The slow model runs. One row of the tiny one takes a millisecond, which is best and for the loop; two are not."""
     models = Models(tiny=0.001, slow=3.0)
     tiny = models.backlogs["tiny"]
-    tiny.place.hop_seconds = 0.001
+    tiny.place.measured(0.001)
     shape = tiny._table.shape(compatibility(ROW), 1)
     for rows in (2, 2, 2, 4, 4, 4):
         for _ in range(40):
@@ -183,7 +183,7 @@ def test_beside_a_run_nothing_is_padded_that_the_loop_can_not_run() -> None:
         for rows in (1, 1, 1, 2, 4):
             shape.observe(rows, seconds)
     texts = Backlog(BatchPolicy(4, 0.0, 8), table, padding=Padding({"x": (1, 0)}, {}, ("y",)))
-    texts.place.hop_seconds = 0.001
+    texts.place.measured(0.001)
     models.device.join(texts)
     models.come("slow", 0.0, 60.0)
     assert models.cut(0.0) == "slow"

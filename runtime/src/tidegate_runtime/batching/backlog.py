@@ -86,10 +86,10 @@ class Backlog(Entrance):
             queue.held += total
         return False
 
-    def passed(self, queue: Queue, rows: int, seconds: float, now: float) -> None:
-        """The run of `pass_by`, of `rows` in all, took the engine `seconds`."""
+    def passed(self, queue: Queue, rows: int, seconds: float, now: float, own: float | None = None) -> None:
+        """The run of `pass_by`, of `rows` in all, took the engine `seconds`; `own` as in `ended`."""
         self._observed(queue.shape, rows, seconds, now, on_loop=True)
-        self.place.ran(queue.shape, rows, seconds, now)
+        self.place.ran(queue.shape, rows, seconds if own is None else own, now)
 
     def begun(self, queue: Queue, alike: Alike, rows: int, size: int, now: float) -> Batch:
         """The batch of what `pass_by` let pass, which is running: for what has more to say of a run."""
@@ -175,8 +175,11 @@ class Backlog(Entrance):
             return None
         return self._started(queue, tickets, now)
 
-    def ended(self, batch: Batch, seconds: float, now: float) -> None:
-        """The batch ran and took the engine `seconds`."""
+    def ended(self, batch: Batch, seconds: float, now: float, own: float | None = None) -> None:
+        """The batch ran and took the engine `seconds`.
+
+        `own` is of a run on the event loop: in how many of them this process had a core; None: in all.
+        """
         if self.load.running is batch:
             self.load.running = None
         if batch.cost is not None and seconds < batch.cost.mean / 2 and any(ticket.trial for ticket in batch.tickets):
@@ -188,7 +191,7 @@ class Backlog(Entrance):
             self._turns.ended(batch.shape, batch.rows, batch.started + seconds)
         self._observed(batch.shape, batch.rows, seconds, now, on_loop=batch.on_loop)
         if batch.on_loop:
-            self.place.ran(batch.shape, batch.rows, seconds, now)
+            self.place.ran(batch.shape, batch.rows, seconds if own is None else own, now)
         if batch.suspect:
             self._isolation.spent(seconds, now)
             self._isolation.answered([ticket.client for ticket in batch.tickets], now)

@@ -7,6 +7,10 @@ from tidegate_runtime.batching.costs import ShapeCosts
 HOPS: Final = 2.0
 """A run goes to the loop if its p99 is at most this many times the way to the launch thread and back."""
 
+NEAR_SECONDS: Final = 0.0002
+"""Or this: requests that go by the queue and the thread cost the loop some ten microseconds more each, so that those of
+a batch hold it for longer than such a run does."""
+
 NOTICED_SECONDS: Final = 0.01
 """So does one that takes no more than that in nine of ten cases, and no longer than this in 99 of 100: on a busy
 machine a tiny run is suspended now and then for as long as the scheduler lets others run, which takes as long wherever
@@ -22,12 +26,13 @@ BARRED_SECONDS: Final = 60.0
 TRIED_SECONDS: Final = 0.1
 """How long a run that takes longer than the rule allows isn't tried on the loop again, after one that did so there.
 
-Where the launch thread shares a core with the loop, what runs there takes as long as the loop keeps it waiting, however
-little it is: judged by that alone, what left the loop once, in a bad moment, would never come back.
+Where the launch thread shares a core with the loop, or the machine is busy, what runs takes as long as it is kept
+waiting, however little it is: judged by that alone, what left the loop once, in a bad moment, would never come back.
 """
 
-TRIED_HOPS: Final = 8.0
-"""It isn't tried where it takes more than so many hops on average: that is more than waiting for a core."""
+TRIED_TIMES: Final = 4.0
+"""It isn't tried where it takes so many times as long as the rule allows on average: that is more than waiting for a
+core."""
 
 LATE: Final = 0.1
 LATE_WEIGHT: Final = 1 / 16
@@ -51,31 +56,36 @@ class _Trial:
 
 
 class Place:
-    """The rule, and which shapes are kept off the loop. `hop_seconds` = 0: all are."""
+    """The rule, and which shapes are kept off the loop. Before `measured` all are."""
 
     def __init__(self) -> None:
-        self.hop_seconds = 0.0
+        self._near = 0.0
+        """What the rule allows a run to take, in seconds; 0 while the way to the thread isn't known."""
         self._barred: dict[ShapeCosts, float] = {}
         self._trials: dict[tuple[ShapeCosts, int], _Trial] = {}
 
+    def measured(self, hop_seconds: float) -> None:
+        """The way to the launch thread and back takes so long; 0: nothing may run on the loop."""
+        self._near = max(HOPS * hop_seconds, NEAR_SECONDS) if hop_seconds else 0.0
+
     def on_loop(self, shape: ShapeCosts, rows: int, now: float) -> bool:
         """Whether a batch of `rows` of this shape is to run on the loop. What was never measured isn't."""
-        hop, cost = self.hop_seconds, shape.at(rows)
-        if cost is None or not hop or not shape.measured:
+        near, cost = self._near, shape.at(rows)
+        if cost is None or not near or not shape.measured:
             return False
         if self._barred:
             self._barred = {shape: until for shape, until in self._barred.items() if now < until}
             if shape in self._barred:
                 return False
-        if cost.p99 <= HOPS * hop or (shape.p90(rows) <= HOPS * hop and cost.p99 <= NOTICED_SECONDS):
+        if cost.p99 <= near or (shape.p90(rows) <= near and cost.p99 <= NOTICED_SECONDS):
             return True
-        return cost.mean <= TRIED_HOPS * hop and self._tried(shape, rows, now)
+        return cost.mean <= TRIED_TIMES * near and self._tried(shape, rows, now)
 
     def ran(self, shape: ShapeCosts, rows: int, seconds: float, now: float) -> None:
-        """A batch ran on the loop for so long."""
+        """A batch ran on the loop for so long, without what others had its core for."""
         trial = self._trials.get((shape, rows.bit_length())) if self._trials else None
         if trial is not None:
-            late = seconds > HOPS * self.hop_seconds
+            late = seconds > self._near
             trial.late += LATE_WEIGHT * (late - trial.late)
             if late:
                 trial.next_at = now + TRIED_SECONDS

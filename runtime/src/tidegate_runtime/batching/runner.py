@@ -1,10 +1,11 @@
 """Puts a batch together, runs it where it belongs, and takes its outputs apart."""
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from tidegate_runtime.batching.engine import Engine, Ran
+from tidegate_runtime.batching.engine import Engine
 from tidegate_runtime.batching.padding import Padding
 from tidegate_runtime.batching.rows import Assembly, check_rows
 from tidegate_runtime.batching.tickets import Batch, DeliverAll, Outputs
@@ -24,12 +25,24 @@ class Answers(NamedTuple):
     deliver_all: DeliverAll | None
     seconds: float
     """That the engine was busy."""
+    own: float | None = None
+    """Of a run on the event loop: in how many of them this process had a core."""
+
+
+class RanHere(NamedTuple):
+    """What a run on the event loop brought."""
+
+    outputs: Sequence[Array]
+    seconds: float
+    own: float
+    """As in `Answers`."""
 
 
 class Runner:
     """Runs one batch at a time on `engine`; every failure comes as a `RuntimeFault`, that to take it apart included.
 
-    A run elsewhere than on the loop is ended after `run_seconds`; if it can't be, `on_stuck` is called.
+    A run elsewhere than on the loop is ended after `run_seconds`; if it can't be, `on_stuck` is called. `own_clock`
+    goes on while the calling thread has a core.
     """
 
     def __init__(
@@ -40,6 +53,7 @@ class Runner:
         clock: Callable[[], float],
         on_stuck: Callable[[], None],
         padding: Padding | None = None,
+        own_clock: Callable[[], float] = time.thread_time,
     ) -> None:
         self._engine = engine
         self._run_seconds = run_seconds
@@ -47,6 +61,7 @@ class Runner:
         self._clock = clock
         self._assembly = Assembly()
         self._padding = padding
+        self._own_clock = own_clock
         self._watchdog = Watchdog(engine.interrupt, on_stuck)
 
     async def hop(self) -> float:
@@ -56,24 +71,24 @@ class Runner:
     def here(self, batch: Batch) -> Answers:
         """Runs the batch on the event loop. Raises `RunEnded` if it took too long for that."""
         try:
-            outputs, seconds = self._engine.run_inline(self._feeds(batch))
-            return self._answers(batch, outputs, seconds)
+            outputs, seconds, own = self._run_here(self._feeds(batch))
+            return self._answers(batch, outputs, seconds)._replace(own=own)
         except RuntimeFault:
             raise  # As it is: being its own cause, it would keep the tensors where it was raised for a while.
         except Exception as error:
             raise _fault(error) from error
 
-    def passing(self, feeds: Feeds, count: int, rows: int) -> Ran:
-        """`here`, for `count` requests of `rows` each that are in no batch: all outputs, and the engine's seconds."""
+    def passing(self, feeds: Feeds, count: int, rows: int) -> RanHere:
+        """`here`, for `count` requests of `rows` each that are in no batch: all outputs, and what the run took."""
         try:
-            outputs, seconds = self._engine.run_inline(feeds)
+            ran = self._run_here(feeds)
             if count > 1:
-                check_rows(outputs, count * rows)
+                check_rows(ran.outputs, count * rows)
         except RuntimeFault:
             raise
         except Exception as error:
             raise _fault(error) from error
-        return outputs, seconds
+        return ran
 
     async def elsewhere(self, batch: Batch) -> Answers:
         """Runs the batch on the launch thread or in a child process. Raises `RunEnded` after `end` or too long."""
@@ -98,6 +113,11 @@ class Runner:
     def end(self) -> None:
         """Ends the run that `elsewhere` waits for, if there is one."""
         self._watchdog.end()
+
+    def _run_here(self, feeds: Feeds) -> RanHere:
+        began = self._own_clock()
+        outputs, seconds = self._engine.run_inline(feeds)
+        return RanHere(outputs, seconds, self._own_clock() - began)
 
     def _feeds(self, batch: Batch) -> Feeds:
         if len(batch.tickets) == 1:  # Nothing to put together, and no clock to read for it.

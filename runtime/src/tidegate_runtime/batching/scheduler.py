@@ -133,13 +133,13 @@ class Scheduler(Requests):
         self._offers.note(self._backlog.offered_seconds, now)
         count = alike.number
         try:
-            outputs, seconds = self._runner.passing(alike.feeds, count, rows)
+            outputs, seconds, own = self._runner.passing(alike.feeds, count, rows)
         except RuntimeFault as fault:
             batch = self._backlog.begun(queue, alike, rows, size, now)
             self._stopped(batch, fault)
             return Passed(now, None, batch.tickets)
         ended = self._clock()
-        self._backlog.passed(queue, count * rows, seconds, ended)
+        self._backlog.passed(queue, count * rows, seconds, ended, own)
         self._metrics.passed(count * rows, count, seconds, ended)
         self._delivery.finish()
         return Passed(now, outputs)
@@ -164,7 +164,8 @@ class Scheduler(Requests):
 
     async def run(self) -> None:
         """Serves until `close` was called and nothing waits any more."""
-        self._place.hop_seconds = self._costs.way_seconds = await self._runner.hop()
+        self._costs.way_seconds = await self._runner.hop()
+        self._place.measured(self._costs.way_seconds)
         self._dispatcher.join(self._backlog, self)
         while True:
             while self._launch is not None:
@@ -247,7 +248,7 @@ class Scheduler(Requests):
 
     def _ended(self, batch: Batch, answers: Answers) -> None:
         now, seconds = self._clock(), answers.seconds
-        self._backlog.ended(batch, seconds, now)
+        self._backlog.ended(batch, seconds, now, answers.own)
         self._metrics.ran(batch.rows, len(batch.tickets), seconds, now)
         for ticket in batch.tickets:
             if ticket.trace is not None and ticket.state == RUNNING:
