@@ -106,9 +106,10 @@ async def test_who_leaves_while_its_answer_is_compressed_is_counted_once(
     connection.receive(HEAD + BODY)
     await until(begun.is_set)
     connection.transport.close()
-    await asyncio.sleep(0.01)
+    await until(lambda: connection.metrics.codes == {499: 1})
     go_on.set()
-    await asyncio.sleep(0.1)
+    await asyncio.get_running_loop().shutdown_default_executor()
+    await asyncio.sleep(0)  # What is called once the thread is done has had its turn.
     assert (connection.metrics.codes, connection.transport.written) == ({499: 1}, b"")
 
 

@@ -41,8 +41,7 @@ class RanHere(NamedTuple):
 class Runner:
     """Runs one batch at a time on `engine`; every failure comes as a `RuntimeFault`, that to take it apart included.
 
-    A run elsewhere than on the loop is ended after `run_seconds`; if it can't be, `on_stuck` is called. `own_clock`
-    goes on while the calling thread has a core.
+    A run elsewhere than on the loop is ended after `run_seconds`; if it can't be, `on_stuck` is called.
     """
 
     def __init__(
@@ -53,7 +52,6 @@ class Runner:
         clock: Callable[[], float],
         on_stuck: Callable[[], None],
         padding: Padding | None = None,
-        own_clock: Callable[[], float] = time.thread_time,
     ) -> None:
         self._engine = engine
         self._run_seconds = run_seconds
@@ -61,7 +59,6 @@ class Runner:
         self._clock = clock
         self._assembly = Assembly()
         self._padding = padding
-        self._own_clock = own_clock
         self._watchdog = Watchdog(engine.interrupt, on_stuck)
 
     async def hop(self) -> float:
@@ -72,7 +69,7 @@ class Runner:
         """Runs the batch on the event loop. Raises `RunEnded` if it took too long for that."""
         try:
             outputs, seconds, own = self._run_here(self._feeds(batch))
-            return self._answers(batch, outputs, seconds)._replace(own=own)
+            return self._answers(batch, outputs, seconds, own)
         except RuntimeFault:
             raise  # As it is: being its own cause, it would keep the tensors where it was raised for a while.
         except Exception as error:
@@ -115,9 +112,9 @@ class Runner:
         self._watchdog.end()
 
     def _run_here(self, feeds: Feeds) -> RanHere:
-        began = self._own_clock()
+        began = time.thread_time()
         outputs, seconds = self._engine.run_inline(feeds)
-        return RanHere(outputs, seconds, self._own_clock() - began)
+        return RanHere(outputs, seconds, time.thread_time() - began)
 
     def _feeds(self, batch: Batch) -> Feeds:
         if len(batch.tickets) == 1:  # Nothing to put together, and no clock to read for it.
@@ -132,13 +129,13 @@ class Runner:
         self._metrics.assembled(batch.assembly, len(requests))
         return feeds
 
-    def _answers(self, batch: Batch, outputs: Sequence[Array], seconds: float) -> Answers:
+    def _answers(self, batch: Batch, outputs: Sequence[Array], seconds: float, own: float | None = None) -> Answers:
         together = batch.deliver_all()
         if together is not None:
             count = len(batch.tickets)
             if count == 1 or all(output.ndim and output.shape[0] == batch.rows for output in outputs):
-                return Answers([], self._assembly.lasting(outputs), together, seconds)
-        return Answers(self._taken_apart(batch, outputs), (), None, seconds)
+                return Answers([], self._assembly.lasting(outputs), together, seconds, own)
+        return Answers(self._taken_apart(batch, outputs), (), None, seconds, own)
 
     def _taken_apart(self, batch: Batch, outputs: Sequence[Array]) -> list[Outputs]:
         if len(batch.tickets) == 1:  # It has them whole; nothing of it lies in the assembly's memory.
