@@ -46,7 +46,7 @@ The first time pays for metrics switched on or off, and for what the scheduler h
 
 FORMS = {"json": V2_JSON, "binary": V2_BINARY, "refusal": replace(V2_JSON, parameters={"timeout": 1})}
 COUNTING = (
-    *("served", "served_all", "witnessed", "answered", "answered_all", "ran", "assembled", "cut", "passed", "offer"),
+    *("served", "served_all", "answered", "answered_all", "ran", "assembled", "cut", "passed", "offer"),
     "refuse",
 )
 """Of `ModelMetrics`, what does nothing where metrics are off."""
@@ -168,7 +168,7 @@ def _uncounted(without: bool) -> Iterator[None]:
     """Without metrics: what counts does nothing."""
     with ExitStack() as patches:
         for name in COUNTING if without else ():
-            patches.enter_context(patch.object(ModelMetrics, name, lambda *_: None))
+            patches.enter_context(patch.object(ModelMetrics, name, lambda *_, **__: None))
         yield
 
 

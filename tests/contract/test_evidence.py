@@ -42,7 +42,7 @@ def test_both_sides_have_the_same_buckets() -> None:
 def test_the_operator_reads_what_the_runtime_shows() -> None:
     metrics = ModelMetrics("churn", "churn-6f3c9d1a", "cpu")
     for seconds in (0.00005, 0.02, 0.02, 1.0, 500.0):
-        metrics.witnessed(seconds)
+        metrics.evidence_seconds.observe(seconds)
     registry = CollectorRegistry()
     registry.register(EvidenceCollector(lambda: [metrics]))
     times = times_of(generate_latest(registry).decode())

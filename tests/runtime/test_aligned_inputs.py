@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -25,3 +27,14 @@ def test_an_input_that_begins_between_is_copied_and_its_neighbour_is_not(offset:
 def test_inputs_that_begin_right_are_taken_as_they_are() -> None:
     feeds = {"x": beginning_at(0, [1, 2, 3])}
     assert aligned(feeds) is feeds
+
+
+@pytest.mark.parametrize("view", [lambda room: room, lambda room: room.reshape(2, 3), lambda room: room.view(np.int32)])
+def test_what_numpy_has_allocated_is_taken_as_it_is_in_any_shape(view: Callable[[np.ndarray], np.ndarray]) -> None:
+    feeds = {"x": view(np.arange(6, dtype=np.float32))}
+    assert aligned(feeds) is feeds
+
+
+def test_a_part_of_what_numpy_has_allocated_is_copied() -> None:
+    room = np.arange(6, dtype=np.float32)
+    assert aligned({"x": room[1:]})["x"].base is None

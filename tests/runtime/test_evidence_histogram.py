@@ -103,7 +103,7 @@ async def test_what_another_server_has_sent_on_leads_its_batch_as_others_do(hops
 def test_a_leaders_time_is_counted_in_the_buckets_of_its_own() -> None:
     metrics = ModelMetrics("m", "1", "cpu")
     for seconds in (0.0, 0.0001, 0.00010001, 0.05, 1000.0):
-        metrics.witnessed(seconds)
+        metrics.evidence_seconds.observe(seconds)
     counts = metrics.evidence_seconds.counts
     assert {index: count for index, count in enumerate(counts) if count} == {0: 2, 1: 1, 137: 1, 305: 1}
     assert naming.EVIDENCE_BOUNDS[136] < 0.05 <= naming.EVIDENCE_BOUNDS[137]

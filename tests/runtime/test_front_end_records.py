@@ -312,8 +312,10 @@ def test_the_sums_of_a_model_that_runs_can_be_sent_to_a_front_end() -> None:
     (told,) = tally.decode_totals(tally.encode_totals([tally.total(metrics, [])]))
     assert (told.batch_rows.total, sum(told.queue_seconds.counts), told.compute_seconds.total) == (3, 2, 0.5)
     assert metrics.margin() == 1.25
-    metrics.passed(1, 1, 0.5, 9.0)
-    assert (metrics.batch_rows.total, sum(metrics.queue_seconds.counts)) == (4, 3)
+    metrics.passed(3, 1, 0.5, 9.5)
+    assert (metrics.batch_rows.total, sum(metrics.queue_seconds.counts)) == (6, 3)
+    # What is counted since then isn't among the sums, and is counted once.
+    assert [(each.batches[3].runs, each.last_run) for each in (told, metrics)] == [(1, 9.0), (2, 9.5)]
 
 
 def test_a_scrape_sums_what_all_front_ends_count_also_those_that_are_gone() -> None:

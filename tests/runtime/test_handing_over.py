@@ -149,7 +149,7 @@ async def test_a_canary_that_hangs_isnt_given_ever_more_time(bench: Bench) -> No
     bench.open()
     metrics = bench.service.model("m").metrics
     metrics.served(0.0, 0.0, 0.01, 0.01)
-    metrics.witnessed(0.01)
+    metrics.evidence_seconds.observe(0.01)
     for _ in range(1000):
         metrics.served(0.0, 15.0, 15.01, 15.01)
     bench.tell(TEN)

@@ -172,8 +172,9 @@ class World:
         counts = {
             name: (value.counts, value.total) if isinstance(value, Histogram) else value
             for name, value in vars(self.metrics).items()
-            if name not in {"batches", "costs", "margin", "unqueued", "_offered"}
+            if not name.startswith("_") and name not in {"costs", "margin", "unqueued"}
         }
+        counts["runs"] = (self.metrics.request_compute_seconds, self.metrics.last_run)
         counts["margin"] = self.metrics.margin()
         batches = {rows: (each.runs, each.requests, each.seconds) for rows, each in self.metrics.batches.items()}
         costs = [

@@ -60,7 +60,7 @@ def test_every_documented_metric_is_there_before_the_first_request() -> None:
 def test_the_buckets_that_a_canary_is_judged_by_are_on_a_page_of_their_own() -> None:
     metrics = ModelMetrics("m", "1", "cpu")
     metrics.answered(200)
-    metrics.witnessed(0.0001)
+    metrics.evidence_seconds.observe(0.0001)
     got = samples(metrics, EvidenceCollector)
     model, version = ("model", "m"), ("version", "1")
     assert got[naming.EVIDENCE_SECONDS + "_bucket", (("le", "0.0001"), model, version)] == 1
@@ -233,17 +233,19 @@ def test_runs_past_the_queue_are_counted_as_those_of_requests_that_did_not_wait(
     assert samples(passed) == samples(queued)
 
 
+@pytest.mark.parametrize("leads", [True, False])
 @pytest.mark.parametrize("count", [1, 3])
-def test_requests_answered_together_are_counted_as_one_by_one(count: int) -> None:
+def test_requests_answered_together_are_counted_as_one_by_one(count: int, leads: bool) -> None:
     together, alone = ModelMetrics("m", "1", "cpu"), ModelMetrics("m", "1", "cpu")
     times = [(0.25 * place, 1.0) for place in range(count)]
-    together.served_all(times, 2.0, 2.5)
-    for received, parsed in times:
-        alone.served(received, parsed, 2.0, 2.5)
+    together.served_all(times, 2.0, 2.5, leads=leads)
+    for place, (received, parsed) in enumerate(times):
+        alone.served(received, parsed, 2.0, 2.5, leads=leads and not place)
         alone.answered(200)
     assert together.together == (count if count > 1 else 0)
     together.together = 0
     assert samples(together) == samples(alone)
+    assert together.evidence_seconds.total == alone.evidence_seconds.total == (2.5 if leads else 0.0)
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,10 @@ def text_bytes(arrays: Sequence[Array]) -> int:
 
 
 def _check_text(arrays: Sequence[Array]) -> None:
-    if sum([array.nbytes for array in arrays]) < LARGE_BYTES:
+    size = 0
+    for array in arrays:
+        size += array.nbytes
+    if size < LARGE_BYTES:
         return
     needed, left = text_bytes(arrays), limit_leaves()
     if left is not None and needed > left:

@@ -77,6 +77,12 @@ class Histogram:
         self._counts = [own + other for own, other in zip(self._counts, counts, strict=True)]
         self._total += total
 
+    def apart(self) -> "Histogram":
+        """One of its own with the same counts, of which nothing is laid aside."""
+        other = Histogram(self.bounds)
+        other.add(self.counts, self.total)
+        return other
+
     def _settle(self) -> None:
         self._elsewhere()
         if self._aside:

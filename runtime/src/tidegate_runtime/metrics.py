@@ -4,6 +4,8 @@
 """
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from copy import copy
+from math import inf
 from typing import Final, NamedTuple
 
 from tidegate_runtime.histogram import ASIDE, Histogram
@@ -59,7 +61,7 @@ class ModelMetrics:
         self.assemble_seconds = Histogram(DURATION_BOUNDS, self._count_passed)
         self.compute_seconds = Histogram(DURATION_BOUNDS, self._count_passed)
         self.encode_seconds = Histogram(DURATION_BOUNDS, self._count_served)
-        self.evidence_seconds = Histogram(EVIDENCE_BOUNDS)
+        self.evidence_seconds = Histogram(EVIDENCE_BOUNDS, self._count_served)
         """Of each batch the time of one request alone: those of a batch share its fate, and would count it as often."""
         self.request_assemble_seconds = 0.0
         """A batch's assembly, counted once for each request in it."""
@@ -68,12 +70,9 @@ class ModelMetrics:
         self.margin: Callable[[], float] = float
         """What predictions are multiplied by, at the moment; 0 before there is anything to predict."""
         self.batch_rows = Histogram(BATCH_ROWS_BOUNDS, self._count_passed)
-        self.request_compute_seconds = 0.0
-        """The run's seconds, counted once for each request in it."""
-        self.last_run: float | None = None
-        """When the last run that gave answers ended, by the scheduler's clock."""
-        self.batches: dict[int, Batches] = {}
-        """Runs that gave answers, by their rows."""
+        self._request_compute_seconds = 0.0
+        self._last_run = -inf
+        self._batches: dict[int, Batches] = {}
         self.out_of_memory = 0
         """Batches that were more than the device's memory holds."""
         self.together = 0
@@ -81,9 +80,24 @@ class ModelMetrics:
         self.unqueued = 0
         """Requests that ran as they came, past the queue."""
         self.refused = dict.fromkeys(REFUSALS, 0)
-        self._served: list[tuple[float, float, float, float]] = []
-        self._passed: list[tuple[int, int, float]] = []
+        self._served: list[tuple[float, float, float, float, bool]] = []
+        self._passed: list[tuple[int, int, float, float]] = []
         self._offered = SlidingSum(UTILIZATION_SECONDS)
+
+    def apart(self) -> "ModelMetrics":
+        """What was counted until now, for somebody who adds to it."""
+        self._count_served()
+        self._count_passed()
+        other = copy(self)
+        other._served, other._passed = [], []
+        other._batches = {rows: copy(batches) for rows, batches in self._batches.items()}
+        other.codes, other.refused = dict(self.codes), dict(self.refused)
+        other.failed_duration = {code: histogram.apart() for code, histogram in self.failed_duration.items()}
+        # Without where they lay values aside, or all of these metrics would go with them to another process.
+        for name, value in vars(self).items():
+            if isinstance(value, Histogram):
+                setattr(other, name, value.apart())
+        return other
 
     def detach(self) -> None:
         """Reads nothing of a scheduler any more, so that it can go, or this be sent to a process. Counts stay."""
@@ -101,6 +115,24 @@ class ModelMetrics:
         self.failed(code).observe_all(seconds)
 
     @property
+    def batches(self) -> dict[int, Batches]:
+        """Runs that gave answers, by their rows."""
+        self._count_passed()
+        return self._batches
+
+    @property
+    def request_compute_seconds(self) -> float:
+        """The run's seconds, counted once for each request in it."""
+        self._count_passed()
+        return self._request_compute_seconds
+
+    @property
+    def last_run(self) -> float | None:
+        """When the last run that gave answers ended, by the scheduler's clock; None before."""
+        self._count_passed()
+        return self._last_run if self._last_run > -inf else None
+
+    @property
     def failed_seconds(self) -> float:
         """How long the answers that failed took in all."""
         return sum(histogram.total for histogram in self.failed_duration.values())
@@ -115,49 +147,54 @@ class ModelMetrics:
     def ran(self, rows: int, requests: int, seconds: float, now: float) -> None:
         """Counts a run that gave answers."""
         self.compute_seconds.observe(seconds)
-        self._ran(rows, requests, seconds, now)
+        self._ran(rows, requests, seconds)
+        self._last_run = now
 
     def passed(self, rows: int, requests: int, seconds: float, now: float) -> None:
         """Counts what `cut`, `assembled` and `ran` do of a batch of requests that haven't waited."""
         self.unqueued += requests
         passed = self._passed
-        passed.append((rows, requests, seconds))
+        passed.append((rows, requests, seconds, now))
         if len(passed) >= ASIDE:
             self._count_passed()
-        self._ran(rows, requests, seconds, now)
 
-    def _ran(self, rows: int, requests: int, seconds: float, now: float) -> None:
-        self.request_compute_seconds += requests * seconds
-        self.last_run = now
-        batches = self.batches.get(rows)
+    def _ran(self, rows: int, requests: int, seconds: float) -> None:
+        self._request_compute_seconds += requests * seconds
+        batches = self._batches.get(rows)
         if batches is None:
-            batches = self.batches[rows] = Batches()
+            batches = self._batches[rows] = Batches()
         batches.runs += 1
         batches.requests += requests
         batches.seconds += seconds
 
-    def served(self, received: float, parsed: float, delivered: float, written: float) -> None:
-        """Counts the stages of a request that was answered 200, by the times at which each of them was over."""
+    def served(self, received: float, parsed: float, delivered: float, written: float, *, leads: bool = False) -> None:
+        """Counts the stages of a request that was answered 200, by the times at which each of them was over.
+
+        `leads`: how long it took, from its last byte to its answer, stands for its whole batch.
+        """
         served = self._served
-        served.append((received, parsed, delivered, written))
+        served.append((received, parsed, delivered, written, leads))
         if len(served) >= ASIDE:
             self._count_served()
 
-    def served_all(self, times: Sequence[tuple[float, float]], delivered: float, written: float) -> None:
-        """Counts requests that were answered 200 together. `times` are when each was received, and parsed."""
+    def served_all(
+        self, times: Sequence[tuple[float, float]], delivered: float, written: float, *, leads: bool
+    ) -> None:
+        """Counts requests that were answered 200 together; `leads`: the first of them does.
+
+        `times` are when each of at least one was received, and parsed.
+        """
         count = len(times)
         if count == 1:
-            self.served(*times[0], delivered, written)
+            self.served(*times[0], delivered, written, leads=leads)
         else:
+            if leads:
+                self.evidence_seconds.observe(written - times[0][0])
             self.request_duration.observe_all([written - received for received, _ in times])
             self.parse_seconds.observe_all([parsed - received for received, parsed in times])
             self.encode_seconds.observe_alike(written - delivered, count)
             self.together += count
         self.codes[200] = self.codes.get(200, 0) + count
-
-    def witnessed(self, seconds: float) -> None:
-        """Counts how long the leader of a batch took, from its last byte to its answer, which was 200."""
-        self.evidence_seconds.observe(seconds)
 
     def assembled(self, seconds: float, requests: int) -> None:
         """Counts a batch's tensors put together, for so many requests."""
@@ -184,14 +221,18 @@ class ModelMetrics:
     def _count_served(self) -> None:
         """Counts what `served` laid aside."""
         served, self._served = self._served, []
-        self.request_duration.observe_all([written - received for received, _, _, written in served])
-        self.parse_seconds.observe_all([parsed - received for received, parsed, _, _ in served])
-        self.encode_seconds.observe_all([written - delivered for _, _, delivered, written in served])
+        self.request_duration.observe_all([written - received for received, _, _, written, _ in served])
+        self.parse_seconds.observe_all([parsed - received for received, parsed, *_ in served])
+        self.encode_seconds.observe_all([written - delivered for _, _, delivered, written, _ in served])
+        self.evidence_seconds.observe_all([written - received for received, _, _, written, leads in served if leads])
 
     def _count_passed(self) -> None:
         """Counts what `passed` laid aside."""
         passed, self._passed = self._passed, []
-        self.batch_rows.observe_all([rows for rows, _, _ in passed])
-        self.queue_seconds.observe_alike(0.0, sum(requests for _, requests, _ in passed))
+        self.batch_rows.observe_all([rows for rows, *_ in passed])
+        self.queue_seconds.observe_alike(0.0, sum(requests for _, requests, *_ in passed))
         self.assemble_seconds.observe_alike(0.0, len(passed))
-        self.compute_seconds.observe_all([seconds for _, _, seconds in passed])
+        self.compute_seconds.observe_all([seconds for _, _, seconds, _ in passed])
+        for rows, requests, seconds, now in passed:
+            self._ran(rows, requests, seconds)
+            self._last_run = max(now, self._last_run)

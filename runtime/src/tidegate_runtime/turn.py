@@ -135,6 +135,8 @@ class Turn(ABC, Generic[M]):
 
     def _take_all(self, model: ServedModel, calls: list[M]) -> bool:
         """Takes the calls of a turn; whether they ran at once, so that there is nothing to be cut."""
+        if len(calls) == 1:
+            return self._take_one(model, calls)
         groups: dict[Layout, tuple[Plain, list[M], list[Numbers]]] = {}
         for call in calls:
             if call.over:
@@ -153,6 +155,23 @@ class Turn(ABC, Generic[M]):
         for layout, group in groups.items():
             passed = self._take_group(model, layout, *group, only=only)
         return passed
+
+    def _take_one(self, model: ServedModel, calls: list[M]) -> bool:
+        """`_take_all` for a turn's only call, in whose cost each step counts."""
+        (call,) = calls
+        if call.over:
+            return False
+        known, form = call.find(), call.form
+        read = form.read(known[0], (known[1],)) if known is not None and form is not None else None
+        if known is None or read is None or read.unread:
+            call.take()
+            return False
+        layout = known[0]
+        alike = _lone(call, read, layout, model)
+        if self._passed(model, layout, calls, alike):
+            return True
+        self._submit(model, layout, calls, alike)
+        return False
 
     def _take_group(
         self, model: ServedModel, layout: Layout, codec: Plain, calls: list[M], texts: list[Numbers], *, only: bool
@@ -242,17 +261,15 @@ class Turn(ABC, Generic[M]):
         metrics: ModelMetrics,
         times: list[tuple[float, float]],
         delivered: float,
-        leader_received: float | None,
+        *,
+        leads: bool,
     ) -> None:
         """Counts answers that are written; `times` are when each was received, and parsed.
 
-        `leader_received` is of the one whose time stands for that of the batch, if it is among them.
+        `leads` says whether the time of the first stands for that of the batch.
         """
-        written = self._clock()
         if times:
-            metrics.served_all(times, delivered, written)
-        if leader_received is not None:
-            metrics.witnessed(written - leader_received)
+            metrics.served_all(times, delivered, self._clock(), leads=leads)
 
 
 def _alike(calls: list[M], read: Read, layout: Layout, model: ServedModel) -> tuple[list[M], Alike]:
@@ -271,6 +288,15 @@ def _alike(calls: list[M], read: Read, layout: Layout, model: ServedModel) -> tu
         ordered, own = _by_deadline(calls, asked())
         return ordered, Alike.of(own)
     return calls, Alike(read.whole, len(calls), calls[0].received + limit, calls[-1].received + limit, asked)
+
+
+def _lone(call: Member, read: Read, layout: Layout, model: ServedModel) -> Alike:
+    """`_alike` for a single call."""
+    limit, left = model.limits.timeout_seconds, call.seconds_left
+    if layout.timeout_seconds is not None and layout.timeout_seconds < limit:
+        limit = layout.timeout_seconds
+    deadline = call.received + (limit if left is None or limit < left else left)
+    return Alike(read.whole, 1, deadline, deadline, lambda: [(read.feeds[0], deadline, call.deliver, call.client)])
 
 
 def sooner(first: float | None, second: float | None) -> float | None:

@@ -5,6 +5,7 @@ engine nor an event loop. What the model's device has taken on for others it kno
 """
 
 from math import inf, sqrt
+from typing import Final
 
 from tidegate_runtime.batching.alike import Alike
 from tidegate_runtime.batching.cost_table import CostTable
@@ -20,6 +21,10 @@ from tidegate_runtime.batching.tickets import OVER, RUNNING, WAITING, Batch, Que
 from tidegate_runtime.batching.turns import Turns
 from tidegate_runtime.errors import OutOfDeviceMemory, RuntimeFault
 from tidegate_runtime.tensors import Feeds
+
+LOOK_SECONDS: Final = 0.001
+"""Of runs that pass by, and whose cost is well known, one in so much time is looked at: others follow each other by a
+tenth of that, and to keep figures costs as much as half of a tiny run."""
 
 
 class Backlog(Entrance):
@@ -88,8 +93,12 @@ class Backlog(Entrance):
 
     def passed(self, queue: Queue, rows: int, seconds: float, now: float, own: float | None = None) -> None:
         """The run of `pass_by`, of `rows` in all, took the engine `seconds`; `own` as in `ended`."""
-        self._observed(queue.shape, rows, seconds, now, on_loop=True)
-        self.place.ran(queue.shape, rows, seconds if own is None else own, now)
+        shape = queue.shape
+        if now >= shape.looked_at + LOOK_SECONDS or not shape.settled(rows):
+            self._observed(shape, rows, seconds, now, on_loop=True)
+            shape.looked_at = now
+        if self.place.trying:
+            self.place.ran(shape, rows, seconds if own is None else own, now)
 
     def begun(self, queue: Queue, alike: Alike, rows: int, size: int, now: float) -> Batch:
         """The batch of what `pass_by` let pass, which is running: for what has more to say of a run."""

@@ -27,7 +27,7 @@ from math import inf
 from typing import Final, Protocol
 
 from tidegate_runtime.batching import durations
-from tidegate_runtime.batching.durations import ENOUGH, STALE_RUNS, Cost, Durations, suspects
+from tidegate_runtime.batching.durations import ENOUGH, STALE_RUNS, WINDOW, Cost, Durations, suspects
 from tidegate_runtime.batching.memory_bound import MemoryBound
 from tidegate_runtime.batching.overheads import Overheads
 from tidegate_runtime.batching.sizes import best_size, full_size
@@ -87,6 +87,7 @@ class ShapeCosts:
         "_trials",
         "_works",
         "elements",
+        "looked_at",
         "row_seconds",
         "single_seconds",
         "trial_at",
@@ -100,6 +101,8 @@ class ShapeCosts:
         self._bound = MemoryBound(terms.max_rows)
         self.single_seconds = 0.0
         """What a run of one row takes; 0 while nothing is known."""
+        self.looked_at = -inf
+        """When a run that passed by was last taken into account."""
         self.trial_at = 0.0
         self.trial_gap = TRIAL_SECONDS
         """When, and after how long, a request is let in again though these figures say it will be late."""
@@ -123,6 +126,11 @@ class ShapeCosts:
     def measured(self) -> bool:
         """Whether runs of this very shape have counted."""
         return bool(self._runs)
+
+    def settled(self, rows: int) -> bool:
+        """Whether a run of so many more tells little: a window full of them is known, and no size is being tried."""
+        runs = self._runs.get(rows)
+        return runs is not None and runs.number >= WINDOW and not self._trials.open
 
     def observe(self, rows: int, seconds: float, *, on_loop: bool = False) -> None:
         """Takes a run into account."""

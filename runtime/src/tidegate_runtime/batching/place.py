@@ -64,6 +64,11 @@ class Place:
         self._barred: dict[ShapeCosts, float] = {}
         self._trials: dict[tuple[ShapeCosts, int], _Trial] = {}
 
+    @property
+    def trying(self) -> bool:
+        """Whether `ran` is to be told of runs: there are shapes on trial."""
+        return bool(self._trials)
+
     def measured(self, hop_seconds: float) -> None:
         """The way to the launch thread and back takes so long; 0: nothing may run on the loop."""
         self._near = max(HOPS * hop_seconds, NEAR_SECONDS) if hop_seconds else 0.0

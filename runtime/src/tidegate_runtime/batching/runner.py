@@ -26,7 +26,7 @@ class Answers(NamedTuple):
     seconds: float
     """That the engine was busy."""
     own: float | None = None
-    """Of a run on the event loop: in how many of them this process had a core."""
+    """Of a run on the event loop: in how many of them this thread had a core; None: it wasn't looked at."""
 
 
 class RanHere(NamedTuple):
@@ -34,7 +34,7 @@ class RanHere(NamedTuple):
 
     outputs: Sequence[Array]
     seconds: float
-    own: float
+    own: float | None
     """As in `Answers`."""
 
 
@@ -65,20 +65,20 @@ class Runner:
         """What `Engine.hop` says."""
         return await self._engine.hop()
 
-    def here(self, batch: Batch) -> Answers:
-        """Runs the batch on the event loop. Raises `RunEnded` if it took too long for that."""
+    def here(self, batch: Batch, *, own: bool = False) -> Answers:
+        """Runs the batch on the event loop, with the thread's `own` time. Raises `RunEnded` if it took too long."""
         try:
-            outputs, seconds, own = self._run_here(self._feeds(batch))
-            return self._answers(batch, outputs, seconds, own)
+            outputs, seconds, own_seconds = self._run_here(self._feeds(batch), own)
+            return self._answers(batch, outputs, seconds, own_seconds)
         except RuntimeFault:
             raise  # As it is: being its own cause, it would keep the tensors where it was raised for a while.
         except Exception as error:
             raise _fault(error) from error
 
-    def passing(self, feeds: Feeds, count: int, rows: int) -> RanHere:
+    def passing(self, feeds: Feeds, count: int, rows: int, *, own: bool = False) -> RanHere:
         """`here`, for `count` requests of `rows` each that are in no batch: all outputs, and what the run took."""
         try:
-            ran = self._run_here(feeds)
+            ran = self._run_here(feeds, own)
             if count > 1:
                 check_rows(ran.outputs, count * rows)
         except RuntimeFault:
@@ -111,7 +111,10 @@ class Runner:
         """Ends the run that `elsewhere` waits for, if there is one."""
         self._watchdog.end()
 
-    def _run_here(self, feeds: Feeds) -> RanHere:
+    def _run_here(self, feeds: Feeds, own: bool) -> RanHere:
+        if not own:  # Each look at the thread's time is a system call.
+            outputs, seconds = self._engine.run_inline(feeds)
+            return RanHere(outputs, seconds, None)
         began = time.thread_time()
         outputs, seconds = self._engine.run_inline(feeds)
         return RanHere(outputs, seconds, time.thread_time() - began)

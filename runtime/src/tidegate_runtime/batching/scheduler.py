@@ -133,7 +133,7 @@ class Scheduler(Requests):
         self._offers.note(self._backlog.offered_seconds, now)
         count = alike.number
         try:
-            outputs, seconds, own = self._runner.passing(alike.feeds, count, rows)
+            outputs, seconds, own = self._runner.passing(alike.feeds, count, rows, own=self._place.trying)
         except RuntimeFault as fault:
             batch = self._backlog.begun(queue, alike, rows, size, now)
             self._stopped(batch, fault)
@@ -212,7 +212,7 @@ class Scheduler(Requests):
 
     def _run_here(self, batch: Batch) -> None:
         try:
-            answers = self._runner.here(batch)
+            answers = self._runner.here(batch, own=self._place.trying)
         except RuntimeFault as fault:
             self._fell(batch, fault)
         else:

@@ -118,10 +118,8 @@ class RepeatedCall:
             self.fail()
             return
         metrics, written = self.model.metrics, self._clock()
-        metrics.served(self.received, self.parsed, delivered, written)
+        metrics.served(self.received, self.parsed, delivered, written, leads=leads)
         metrics.answered(200)
-        if leads:
-            metrics.witnessed(written - self.received)
         self.reply(message)
 
     def reply(self, message: bytes) -> None:
@@ -161,7 +159,7 @@ class CallTurn(Turn[RepeatedCall]):
                 if call is not None:
                     call.fail()
             return
-        leader, limit = first.received if leads else None, first.model.max_body_bytes
+        limit = first.model.max_body_bytes
         times = []
         for call, piece in zip(calls, pieces, strict=True):
             if call is None:
@@ -172,12 +170,12 @@ class CallTurn(Turn[RepeatedCall]):
                 times.append((call.received, call.parsed))
                 call.reply(message)
             except BodyTooLarge as fault:
-                leader = None if call is first else leader
+                leads = leads and call is not first
                 call.refuse(fault)
             except Exception:
                 # One request's answer that can't be written must not keep the others' from them.
                 logger.exception("an answer could not be delivered")
-        self._count(first.model.metrics, times, delivered, leader)
+        self._count(first.model.metrics, times, delivered, leads=leads)
 
     def _refuse_all(self, model: ServedModel, calls: list[RepeatedCall], fault: RuntimeFault) -> None:
         for call in calls:

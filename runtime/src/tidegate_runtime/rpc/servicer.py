@@ -232,9 +232,8 @@ class Servicer:
         answer = codec.encode(response, decoded)
         check_answer(answer.ByteSize(), model.max_body_bytes)
         written = service.clock()
-        model.metrics.served(call.received, parsed, delivered, written)
-        if response.leads and not call.chosen:
-            model.metrics.witnessed(written - call.received)
+        leads = response.leads and not call.chosen
+        model.metrics.served(call.received, parsed, delivered, written, leads=leads)
         trace = current.get()
         if trace is not None:
             trace.served(call.received, parsed, delivered, written)

@@ -117,9 +117,8 @@ class Submission:
             self._fail(error)
             return
         received, parsed, written = self._call.received, self._parsed, service.clock()
-        self._model.metrics.served(received, parsed, delivered, written)
-        if ticket is not None and ticket.leads and not self._call.chosen:
-            self._model.metrics.witnessed(written - received)
+        leads = ticket is not None and ticket.leads and not self._call.chosen
+        self._model.metrics.served(received, parsed, delivered, written, leads=leads)
         if self._trace is not None:
             self._trace.served(received, parsed, delivered, written)
         self._count(200)

@@ -53,10 +53,8 @@ def note_served(
     """
     received, parsed, delivered = times
     written = service.clock()
-    model.metrics.served(received, parsed, delivered, written)
     chosen = request.headers.get(ROUTE_HEADER) == ROUTED_BY_MATCH or handed_by(request) is not None
-    if answer.leads and not chosen:
-        model.metrics.witnessed(written - received)
+    model.metrics.served(received, parsed, delivered, written, leads=answer.leads and not chosen)
     trace = current.get()
     if trace is not None:
         trace.served(received, parsed, delivered, written)

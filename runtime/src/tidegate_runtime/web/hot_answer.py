@@ -201,9 +201,7 @@ class HotAnswer:
 
     def _write(self, encoded: Encoded, encoding: Encoding | None) -> None:
         metrics, written = self.head.model.metrics, self.clock()
-        metrics.served(self.received, self.parsed, self.delivered, written)
-        if self.leads:
-            metrics.witnessed(written - self.received)
+        metrics.served(self.received, self.parsed, self.delivered, written, leads=self.leads)
         binary = encoded.json_length is not None
         headers = [*self.server_state.default_headers, VARY, BINARY if binary else JSON]
         if encoded.json_length is not None:

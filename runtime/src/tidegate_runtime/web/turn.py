@@ -68,7 +68,6 @@ class HttpTurn(Turn["HotCall"]):
             return
         around = len(before) + len(behind)
         late_at = asyncio.get_running_loop().time() + KEEP_ALIVE_SECONDS
-        received = first.received
         times = []
         for call, piece in zip(calls, pieces, strict=True):
             if call is None:
@@ -89,4 +88,5 @@ class HttpTurn(Turn["HotCall"]):
             except Exception:
                 # One request's answer that can't be written must not keep the others' from them.
                 logger.exception("an answer could not be delivered")
-        self._count(first.model.metrics, times, delivered, received if leads else None)
+                leads = leads and call is not first
+        self._count(first.model.metrics, times, delivered, leads=leads)

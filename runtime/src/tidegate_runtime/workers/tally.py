@@ -5,7 +5,6 @@ A front end counts answers, their stages and what it refused by itself; queues, 
 
 import pickle
 from collections.abc import Iterable, Mapping, Sequence
-from copy import copy
 from typing import Any
 
 import orjson
@@ -14,9 +13,6 @@ from tidegate_runtime.histogram import Histogram
 from tidegate_runtime.metrics import ModelMetrics
 
 _HISTOGRAMS = ("request_duration", "parse_seconds", "encode_seconds", "evidence_seconds")
-
-_OF_THE_HUB = ("queue_seconds", "assemble_seconds", "compute_seconds", "batch_rows")
-"""Histograms to which front ends add nothing."""
 
 Counts = Mapping[tuple[str, str], Mapping[str, Any]]
 """By model and version."""
@@ -62,12 +58,7 @@ def add(total: ModelMetrics, counts: Mapping[str, Any]) -> None:
 
 def total(metrics: ModelMetrics, every: Iterable[Counts]) -> ModelMetrics:
     """The sum of the hub's counts of one version and of the front ends' for it; `metrics` isn't changed."""
-    summed = copy(metrics)
-    summed.codes, summed.refused = dict(metrics.codes), dict(metrics.refused)
-    summed.failed_duration = {code: _same(histogram) for code, histogram in metrics.failed_duration.items()}
-    # Those that are the hub's alone, too, or with where they lay values aside all of its own metrics would be sent.
-    for name in (*_HISTOGRAMS, *_OF_THE_HUB):
-        setattr(summed, name, _same(getattr(metrics, name)))
+    summed = metrics.apart()
     for counts in every:
         told = counts.get((metrics.model, metrics.version))
         if told is not None:
@@ -104,9 +95,3 @@ def _counts(metrics: ModelMetrics) -> dict[str, Any]:
 
 def _told(histogram: Histogram) -> tuple[Sequence[int], float]:
     return histogram.counts, histogram.total
-
-
-def _same(histogram: Histogram) -> Histogram:
-    other = Histogram(histogram.bounds)
-    other.add(*_told(histogram))
-    return other
