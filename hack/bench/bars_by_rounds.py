@@ -1,5 +1,6 @@
 """Bars as rounds judge them: each a pure function of the figures; what wasn't measured says so."""
 
+import statistics
 from dataclasses import dataclass
 
 from bench.servers import OURS, SERVERS
@@ -173,12 +174,14 @@ def memory(summary: Summary) -> Found:
 
 
 def soak(summary: Summary) -> Found:
-    """What our memory grew by between the first tenth of many answers and the last."""
+    """By what our memory's median was more in the second half of many answers than in the first."""
     if summary.soak is None:
         return _unknown("run with --soak 10000000")
-    first, last = summary.soak["rss_mib"]
-    good = summary.soak["good"]
+    held, good = summary.soak["rss_mib"], summary.soak["good"]
+    middle = len(held) // 2
+    first, last = statistics.median(held[:middle]), statistics.median(held[middle:])
     found = f"{first:.1f} → {last:.1f} MiB over {good:,} answers"
+    found += f", {min(held):.1f} to {max(held):.1f} MiB in {len(held)} looks"
     return Found(found, last - first <= 1 if good >= SOAKED else None)
 
 

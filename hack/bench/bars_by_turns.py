@@ -58,6 +58,17 @@ def transformer(summary: Summary) -> Found | None:
     return _found(one, found, ratio.median <= 1.10)
 
 
+def tail(summary: Summary) -> Found | None:
+    """Our p99 over that of the peer at whose pace both are asked."""
+    one, ratio = _pair(summary, comparisons.TAIL)
+    if one is None or ratio is None:
+        return None
+    ours, theirs = _both(one)
+    peer = one.comparison.sides[1].name
+    found = f"{ours:.2f} ms, {ratio.median:.3f} × {peer}'s {theirs:.1f} ms {ratio.told}"
+    return _found(one, found, ratio.median <= 0.2)
+
+
 def overload(summary: Summary) -> Found | None:
     """What came in time over what a closed loop got in the same turn, and how the rest was told."""
     one, ratio = _pair(summary, comparisons.OVERLOAD)

@@ -1,11 +1,14 @@
 """The page's section on what was compared in turn. Pure."""
 
 from collections.abc import Iterator
+from typing import Final
 
 from bench.cells import named, number
-from bench.comparisons import CPU, RATE
+from bench.comparisons import CPU, P99, RATE
 from bench.ratios import Compared, Ratio
 from bench.summary import Summary
+
+_WORDS: Final = {CPU: "CPU", RATE: "rates", P99: "p99"}
 
 
 def section(summary: Summary) -> Iterator[str]:
@@ -16,7 +19,8 @@ def section(summary: Summary) -> Iterator[str]:
     yield (
         "All sides of a comparison are up at once on the server's core. Each is loaded for one to five seconds a turn, "
         "in the opposite order every other turn. The ratio is that of the first side over this one within a turn, of "
-        "CPU or of rates: its median over the turns in which both were quiet, and its quartiles. `~`: none was quiet.\n"
+        "CPU, of rates or of p99s: its median over the turns in which both were quiet, and its quartiles. `~`: none "
+        "was quiet.\n"
     )
     heads = ["CPU µs an answer", "answers/s", "first ÷ this", "quartiles", "turns", "errors"]
     yield f"| comparison | side | {' | '.join(heads)} |\n| --- | --- |{' ---: |' * len(heads)}"
@@ -26,7 +30,7 @@ def section(summary: Summary) -> Iterator[str]:
 
 def _rows(name: str, one: Compared) -> Iterator[str]:
     first, *others = one.sides() or [""]
-    what = f"{name} ({'rates' if one.comparison.by == RATE else 'CPU'})"
+    what = f"{name} ({_WORDS[one.comparison.by]})"
     yield f"| {what} | {_figures(one, first)} | | | {len(one.turns)} | {one.errors(first)} |"
     for side in others:
         ratio = one.ratio(first, side)
@@ -39,7 +43,9 @@ def _rows(name: str, one: Compared) -> Iterator[str]:
 
 def _figures(one: Compared, side: str, *beside: str) -> str:
     rate = one.median(side, *beside, by=RATE)
-    return f"{named(side)} | {number(one.median(side, *beside, by=CPU))} | {number(rate)}"
+    p99 = one.median(side, *beside) if one.comparison.by == P99 else None
+    what = named(side) if p99 is None else f"{named(side)}, {p99:,.2f} ms"
+    return f"{what} | {number(one.median(side, *beside, by=CPU))} | {number(rate)}"
 
 
 def _ratio(ratio: Ratio | None) -> str:

@@ -24,6 +24,7 @@ SECONDS: Mapping[str, float] = {"minilm": 10.0, "minilm-mixed": 10.0, "cnn": 6.0
 CROWD, CROWD_SECONDS = 1000, 10.0
 READY_SECONDS = 180.0
 OTHER_PROTOCOL_SECONDS = 5.0
+SOAK_LOOKS = 10
 
 
 @dataclass
@@ -49,7 +50,7 @@ class Run:
             self._round(number, later=True)
 
     def soak(self, answers: int) -> None:
-        """Our memory after a tenth of so many answers, and after all of them."""
+        """Our memory after each tenth of so many answers: it goes up and down, and two looks wouldn't tell which."""
         point = Point("tabular", "json", "soak", 64)
         form = SERVERS[OURS].form(point.model, point.protocol)
         assert form is not None
@@ -58,11 +59,11 @@ class Run:
         try:
             with process.started(SERVERS[OURS], point.model, self.load) as running:
                 running.verify(form, READY_SECONDS)
-                for count in (answers // 10, answers - answers // 10):
+                for count in [answers // SOAK_LOOKS] * SOAK_LOOKS:
                     result = running.send(form, connections=point.connections, count=count, seconds=3600)
-                    say(f"{count:,} answers: {summed_up(result)}")
                     good += result["good"]
                     held.append(usage.memory(running.account.processes()).rss)
+                    say(f"{good:,} answers: {summed_up(result)}, {held[-1]:.1f} MiB")
         except Unavailable as why:
             self._failed(0, OURS, point.model, point.protocol, str(why))
             return

@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.comparisons import CATALOGUE, CPU, RATE, Comparison
+from bench.comparisons import CATALOGUE, CPU, P99, RATE, Comparison
 from bench.results import Record, quiet
 
 Turn = Mapping[str, Record]
@@ -83,7 +83,7 @@ class Compared:
 
 
 def figure(record: Record, by: str) -> float | None:
-    """CPU microseconds of the server for an answer, or answers a second; None without answers, or a server.
+    """CPU microseconds of the server for an answer, answers a second, or p99 in ms; None without answers, or a server.
 
     Of a refusal the answers are those that say so; of overload a second has the ones that came within their deadline
     and while requests were sent: what waits then and is answered later is no part of a second's work.
@@ -92,6 +92,8 @@ def figure(record: Record, by: str) -> float | None:
         return record["cpu_us"] if by == CPU else None
     result = record["result"]
     refused = result["refused"] + result["expired"]
+    if by == P99:
+        return float(result["latency_ms"]["p99"]) if result["good"] else None
     if by == RATE:
         match record["load"]:
             case "refusal":

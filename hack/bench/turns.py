@@ -11,7 +11,7 @@ from bench.comparisons import ALONE, Comparison, Side
 from bench.environments import Unavailable
 from bench.measure import READY_SECONDS
 from bench.models import MODELS
-from bench.plan import OVERLOAD
+from bench.plan import OVERLOAD, SHARE_OF_BEST
 from bench.process import Running
 from bench.results import Record, Store
 from bench.sending import Watch, asked, say, summed_up
@@ -113,7 +113,8 @@ class _Meeting:
         running = self.running[side.server, side.point.model]
         form = running.server.form(side.point.model, side.point.protocol)
         assert form is not None
-        rate = OVERLOAD * leader["result"]["rate"] if leader else 0.0
+        times = OVERLOAD if side.point.kind == "overload" else SHARE_OF_BEST
+        rate = times * leader["result"]["rate"] if leader else 0.0
         seed = crc32(f"{turn} {side.point.name}".encode())
         job = sending.job(side.point, form, seconds=self._seconds(turn), seed=seed, rate=rate)
         record = sending.measured(running, side.point, asked(form, side.point), job)

@@ -25,7 +25,7 @@ def test_without_words_all_is_compared() -> None:
 def test_words_leave_out_comparisons_of_other_models_and_protocols() -> None:
     assert names("turns", "tabular", "json") == [
         *(comparisons.TABULAR_JSON, comparisons.ONE_CLIENT),
-        *(comparisons.REFUSALS, comparisons.CONNECTIONS),
+        *(comparisons.REFUSALS, comparisons.CONNECTIONS, comparisons.TAIL),
     ]
     assert names("cnn") == [comparisons.IMAGE_JSON, comparisons.IMAGE_BINARY]
     assert names("minilm", "binary") == []
@@ -66,6 +66,13 @@ def test_every_other_turn_is_the_other_way_round() -> None:
 def test_who_needs_anothers_figures_comes_right_after_it_in_either_order(turn: int) -> None:
     one = CATALOGUE[comparisons.OVERLOAD]
     assert [side.name for side in one.order(turn)] == ["32 clients", "twice the rate"]
+
+
+@pytest.mark.parametrize(("turn", "servers"), [(0, [OURS, "mosec"]), (1, ["mosec", OURS])])
+def test_tails_are_compared_at_the_pace_that_the_peer_has_just_had(turn: int, servers: list[str]) -> None:
+    leader, *others = CATALOGUE[comparisons.TAIL].order(turn)
+    assert (leader.server, leader.point.kind) == ("mosec", "closed")
+    assert [(side.server, side.point.kind) for side in others] == [(server, "best") for server in servers]
 
 
 def test_who_follows_a_side_that_failed_is_left_out_with_it() -> None:

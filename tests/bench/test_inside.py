@@ -3,7 +3,7 @@ from inspect import isfunction
 from bench import inside
 from tidegate_runtime.metrics import ModelMetrics
 
-COUNT_NOTHING = {"detach", "utilization", "failed"}
+COUNT_NOTHING = {"apart", "detach", "utilization", "failed"}
 
 
 def test_nothing_that_counts_is_left_on() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from bench import comparisons, report
+from bench import comparisons, in_turn, report
 from bench.bars import Verdict, judged
 from bench.ratios import Compared, compared
 from bench.summary import Summary
@@ -146,6 +146,19 @@ def test_the_transformer_is_held_against_onnx_runtime_at_its_turns_batch_sizes(o
     records += turns(name, "ONNX Runtime", alone(100, 8), alone(200, 9), alone(200, 16))
     found = verdict("transformer, 32 clients, CPU", *records)
     assert (found.found.split(", ", 1)[1], found.passed) == ("1.10 × ONNX Runtime in 3 turns, batches of 9", passed)
+
+
+@pytest.mark.parametrize(("ours", "passed"), [(4.0, True), (4.2, False)])
+def test_tails_are_compared_within_a_turn(ours: float, passed: bool) -> None:
+    name = comparisons.TAIL
+    records = []
+    for server, p99s in {"tidegate": (ours, 1.0), "mosec": (20.0, 5.0)}.items():
+        records += turns(name, server, *(point(server, load="best", latency_ms=latency(1.0, p99)) for p99 in p99s))
+    found = verdict("tabular JSON, p99 at 80 % of the best peer's best rate", *records)
+    # A fifth in the second turn; the medians of the figures themselves are of 4 or 4.2 and 1, and of 20 and 5.
+    told = f"{(ours + 1) / 2:.2f} ms, {(ours / 20 + 0.2) / 2:.3f} × mosec's 12.5 ms in 2 turns"
+    assert (found.found, found.passed) == (told, passed)
+    assert "| | mosec, 12.50 ms | 50.0 | 1,000 |" in "\n".join(in_turn.section(Summary.of(records, BOUND)))
 
 
 @pytest.mark.parametrize(("cost", "passed"), [(20.0, True), (20.1, False)])

@@ -43,6 +43,7 @@ BY_TURNS: dict[str, tuple[str, list[str]]] = {
     "image, binary, CPU": (comparisons.IMAGE_BINARY, ["tidegate"]),
     "transformer, 32 clients, CPU": (comparisons.TRANSFORMER, ["tidegate"]),
     "tabular gRPC, CPU": (comparisons.TABULAR_GRPC, ["tidegate"]),
+    "tabular JSON, p99 at 80 % of the best peer's best rate": (comparisons.TAIL, ["tidegate"]),
     "transformer at twice the best rate": (comparisons.OVERLOAD, ["twice the rate", "32 clients"]),
     "tabular JSON, CPU of a refusal": (comparisons.REFUSALS, ["a refusal", "an answer"]),
     "transformer, shapes A,B,A,B, rate": (comparisons.SHAPES, ["two shapes", "one shape"]),
