@@ -7,69 +7,21 @@ So it is paid once for all that a turn has brought. What isn't like others goes 
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Sequence
-from typing import Generic, Protocol, TypeVar, cast
+from collections.abc import Callable, Sequence
+from typing import Generic, cast
 
 from tidegate_runtime.answer_room import plain_answers
 from tidegate_runtime.batching.alike import Alike
 from tidegate_runtime.batching.place import AT_ONCE_SECONDS
-from tidegate_runtime.batching.tickets import OVER, Asked, Deliver, Taker, Ticket
+from tidegate_runtime.batching.tickets import OVER, Taker
 from tidegate_runtime.errors import RuntimeFault
+from tidegate_runtime.members import M, alone, together
 from tidegate_runtime.metrics import ModelMetrics
-from tidegate_runtime.protocol.plain import Answers, Known, Layout, Numbers, Plain, Read
+from tidegate_runtime.protocol.plain import Answers, Layout, Numbers, Plain, Read
 from tidegate_runtime.served_model import ServedModel
-from tidegate_runtime.tensors import Array, Feeds
+from tidegate_runtime.tensors import Array
 
 logger = logging.getLogger(__name__)
-
-
-class Member(Taker, Protocol):
-    """A request whose last byte has come, as a turn sees it."""
-
-    received: float
-    parsed: float
-    ticket: Ticket | None
-    form: Plain | None
-    """What has read it, if it repeats an earlier one but for its numbers, and writes its answer."""
-
-    @property
-    def model(self) -> ServedModel:
-        """The model that it is for."""
-
-    @property
-    def client(self) -> Hashable:
-        """Who sent it."""
-
-    @property
-    def over(self) -> bool:
-        """Whether it was answered, or its client has left."""
-
-    @property
-    def seconds_left(self) -> float | None:
-        """What its client gave it, from `received` on; None: nothing but what it says itself."""
-
-    @property
-    def telling(self) -> bool:
-        """Whether its time may stand for that of its batch."""
-
-    @property
-    def deliver(self) -> Deliver:
-        """Answers it by itself."""
-
-    def find(self) -> Known | None:
-        """Its layout and numbers, if it repeats an earlier one; then `form` is set."""
-
-    def take(self) -> None:
-        """Has it answered by itself, whatever it is."""
-
-    def submit(self, feeds: Feeds, layout: Layout) -> None:
-        """Has it answered by itself, read by its layout."""
-
-    def fail(self) -> None:
-        """Answers that the server has a fault."""
-
-
-M = TypeVar("M", bound=Member)
 
 
 class Turn(ABC, Generic[M]):
@@ -167,7 +119,7 @@ class Turn(ABC, Generic[M]):
             call.take()
             return False
         layout = known[0]
-        alike = _lone(call, read, layout, model)
+        alike = alone(call, read, layout, model)
         if self._passed(model, layout, calls, alike):
             return True
         self._submit(model, layout, calls, alike)
@@ -182,14 +134,14 @@ class Turn(ABC, Generic[M]):
             passed = self._pass_by(model, layout, calls, read) if only else 0
             if passed < len(calls):
                 rest = calls[passed:] if passed else calls
-                self._submit(model, layout, *_alike(rest, read.part(passed, len(calls)), layout, model))
+                self._submit(model, layout, *together(rest, read.part(passed, len(calls)), layout, model))
                 if passed:
                     model.cut_soon()  # It has had the loop for long enough, or the next batch isn't one for it.
             return passed > 0
         if read.number:
             others = frozenset(read.unread)
             kept = [call for place, call in enumerate(calls) if place not in others]
-            self._submit(model, layout, *_alike(kept, read, layout, model))
+            self._submit(model, layout, *together(kept, read, layout, model))
         for place in read.unread:
             calls[place].take()  # It says for itself what is wrong.
         return False
@@ -202,14 +154,14 @@ class Turn(ABC, Generic[M]):
         count = len(calls)
         full = model.filling(layout, read.whole) if count > 1 else 1
         if count <= full:
-            return count if self._passed(model, layout, *_alike(calls, read, layout, model)) else 0
+            return count if self._passed(model, layout, *together(calls, read, layout, model)) else 0
         # Who has least time goes first, and not who came first.
         if self._several or any([call.seconds_left is not None for call in calls]):
             return 0
         until, start = self._clock() + AT_ONCE_SECONDS, 0
         while start < count and (not start or self._clock() < until):
             stop = min(start + full, count)
-            these = _alike(calls[start:stop], read.part(start, stop), layout, model)
+            these = together(calls[start:stop], read.part(start, stop), layout, model)
             if not self._passed(model, layout, *these, more=stop < count):
                 break
             start = stop
@@ -270,48 +222,3 @@ class Turn(ABC, Generic[M]):
         """
         if times:
             metrics.served_all(times, delivered, self._clock(), leads=leads)
-
-
-def _alike(calls: list[M], read: Read, layout: Layout, model: ServedModel) -> tuple[list[M], Alike]:
-    """Calls whose requests were read, in order of their deadlines, and their requests as the scheduler takes them."""
-    limit = model.limits.timeout_seconds
-    if layout.timeout_seconds is not None and layout.timeout_seconds < limit:
-        limit = layout.timeout_seconds
-
-    def asked() -> list[Asked]:
-        return [
-            (feeds, call.received + limit, call.deliver, call.client)
-            for feeds, call in zip(read.feeds, calls, strict=True)
-        ]
-
-    if any([call.seconds_left is not None for call in calls]):
-        ordered, own = _by_deadline(calls, asked())
-        return ordered, Alike.of(own)
-    return calls, Alike(read.whole, len(calls), calls[0].received + limit, calls[-1].received + limit, asked)
-
-
-def _lone(call: Member, read: Read, layout: Layout, model: ServedModel) -> Alike:
-    """`_alike` for a single call."""
-    limit, left = model.limits.timeout_seconds, call.seconds_left
-    if layout.timeout_seconds is not None and layout.timeout_seconds < limit:
-        limit = layout.timeout_seconds
-    deadline = call.received + (limit if left is None or limit < left else left)
-    return Alike(read.whole, 1, deadline, deadline, lambda: [(read.feeds[0], deadline, call.deliver, call.client)])
-
-
-def sooner(first: float | None, second: float | None) -> float | None:
-    """The smaller of two bounds, of which there may be one or none."""
-    if first is None or second is None:
-        return first if second is None else second
-    return min(first, second)
-
-
-def _by_deadline(calls: list[M], asked: list[Asked]) -> tuple[list[M], list[Asked]]:
-    """Both, in order of what is left to each, with the deadlines that clients gave their requests."""
-    own: list[Asked] = []
-    for call, (feeds, deadline, deliver, client) in zip(calls, asked, strict=True):
-        left = call.seconds_left
-        bound = deadline if left is None else min(deadline, call.received + left)
-        own.append((feeds, bound, deliver, client))
-    order = sorted(range(len(own)), key=lambda place: own[place][1])
-    return [calls[place] for place in order], [own[place] for place in order]

@@ -7,6 +7,7 @@ from typing import cast
 
 from tidegate_runtime.batching.tickets import DeliverAll, Outputs, Ticket
 from tidegate_runtime.errors import BodyTooLarge, RuntimeFault
+from tidegate_runtime.members import sooner
 from tidegate_runtime.protocol.plain import Known, Layout, Plain
 from tidegate_runtime.rpc.call import Call, check_answer
 from tidegate_runtime.rpc.repeats import Repeat
@@ -14,7 +15,7 @@ from tidegate_runtime.rpc.submission import Deliver, code_of_gone
 from tidegate_runtime.served_model import ServedModel
 from tidegate_runtime.service import Service
 from tidegate_runtime.tensors import Array, Feeds
-from tidegate_runtime.turn import Turn, sooner
+from tidegate_runtime.turn import Turn
 
 logger = logging.getLogger(__name__)
 
