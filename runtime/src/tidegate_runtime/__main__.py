@@ -38,10 +38,7 @@ def serve(  # noqa: PLR0913, PLR0917 -- one parameter per option is how typer re
     ] = GRPC_PORT,
     grpc_transport: Annotated[
         GrpcTransport,
-        typer.Option(
-            envvar=env("GRPC_TRANSPORT"),
-            help="What carries gRPC; grpcio where nghttp2 was not built.",
-        ),
+        typer.Option(envvar=env("GRPC_TRANSPORT"), help="What carries gRPC; grpcio where nghttp2 was not built."),
     ] = GrpcTransport.NGHTTP2,
     admin_port: Annotated[
         int, typer.Option(envvar=env("ADMIN_PORT"), min=0, max=65535, help="Metrics and probes.")

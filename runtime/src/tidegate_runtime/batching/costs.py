@@ -35,10 +35,9 @@ from tidegate_runtime.batching.trials import REVIEW_RUNS, Best, Told, Trials
 from tidegate_runtime.batching.work import Work, in_batches
 
 UNCOUNTED: Final = 2
+EXCESS_WEIGHT: Final = 1 / 64
 MAX_COUNTS: Final = 64
 """Row counts kept for a shape; the one not run for longest makes room, powers of two last."""
-
-EXCESS_WEIGHT: Final = 1 / 64
 
 TRIAL_SECONDS: Final = 1.0
 """The age from which on a figure alone doesn't refuse a request: one is let in, which brings the figure up to date."""
@@ -174,9 +173,8 @@ class ShapeCosts:
         self._ran = 0.0
         self._refresh()
         best = self.best(self._terms.max_rows)
-        cost = self.at(best)
+        cost, single = self.at(best), self.at(1)
         self.row_seconds = cost.mean / best if cost is not None else 0.0
-        single = self.at(1)
         self.single_seconds = single.mean if single is not None else 0.0
 
     def _kept_by(self, count: int) -> tuple[bool, int]:

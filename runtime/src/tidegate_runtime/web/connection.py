@@ -14,14 +14,12 @@ import httptools
 import orjson
 
 from tidegate_runtime.ageing import ageing
+from tidegate_runtime.web.head_bounds import MAX_HEAD_BYTES, MAX_URL_BYTES, OFFER, Refusal, parsed_bytes, refusal_of
 from tidegate_runtime.web.patience import body_late_at
 from tidegate_runtime.web.read_protocol import ReadProtocol
 from tidegate_runtime.web.reply import reply
 from tidegate_runtime.web.upgrade import without_offer
 
-MAX_URL_BYTES: Final = 8 * 1024
-MAX_HEAD_BYTES: Final = 32 * 1024
-MAX_HEADERS: Final = 100
 MAX_PIPELINED: Final = 16
 """Requests that wait on a connection for the one in progress; the connection ends after them."""
 
@@ -29,9 +27,6 @@ FIRST_BYTE_SECONDS: Final = 5.0
 HEAD_SECONDS: Final = 10.0
 KEEP_ALIVE_SECONDS: Final = 75
 """Longer than proxies keep idle connections (Envoy's default: 60 s), or one is reused that is just being closed."""
-
-
-_OF_BODIES: Final = frozenset({b"content-length", b"transfer-encoding"})
 
 
 class Stage(Enum):
@@ -51,7 +46,7 @@ class BoundedHttpProtocol(ReadProtocol):
 
     draining: Callable[[], bool] = staticmethod(lambda: False)
 
-    _refusal: tuple[int, str] | None = None
+    _refusal: Refusal | None = None
     _offered = False
     """Whether what was refused is an offer to upgrade, and nothing else."""
     _stage = Stage.IDLE
@@ -108,7 +103,7 @@ class BoundedHttpProtocol(ReadProtocol):
         if self._head_bytes == 0:
             self._expect_within(HEAD_SECONDS)
         # Of a read that began with other requests only what was parsed of this one is surely its own.
-        self._head_bytes += 1 + self._parsed_bytes() if self._behind else read
+        self._head_bytes += 1 + parsed_bytes(self.url, self.headers) if self._behind else read
         if self._head_bytes > MAX_HEAD_BYTES:
             status, what = (414, "URL") if len(self.url) > MAX_URL_BYTES else (431, "head")
             self._refuse(status, f"the request's {what} is too large")
@@ -152,7 +147,12 @@ class BoundedHttpProtocol(ReadProtocol):
 
     def on_headers_complete(self) -> None:
         """Refuses a head that is too large or incomplete; else lets uvicorn start the request."""
-        self._check_head()
+        self._refusal = refusal_of(self.url, self.headers, self.parser)
+        if self._refusal is None and len(self.pipeline) >= MAX_PIPELINED:
+            self._refusal = (400, f"more than {MAX_PIPELINED} requests wait on this connection")
+        if self._refusal is not None:
+            self._offered = self._refusal is OFFER
+            raise _Refused
         super().on_headers_complete()
         # Not before: what uvicorn refuses is no request that could be taken from those that wait.
         self._stage = Stage.BODY
@@ -229,29 +229,6 @@ class BoundedHttpProtocol(ReadProtocol):
             self.pipeline.popleft()
             return True
         return False
-
-    def _parsed_bytes(self) -> int:
-        return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
-
-    def _check_head(self) -> None:
-        size = self._parsed_bytes() - len(self.url)
-        if len(self.url) > MAX_URL_BYTES:
-            self._refuse(414, f"the URL is over {MAX_URL_BYTES} bytes")
-        elif size > MAX_HEAD_BYTES or len(self.headers) > MAX_HEADERS:
-            self._refuse(431, f"the request's head is over {MAX_HEAD_BYTES} bytes or {MAX_HEADERS} headers")
-        elif self.parser.get_http_version() not in {"1.0", "1.1"}:
-            self._refuse(400, "the request is not HTTP/1.1 or HTTP/1.0")
-        elif self.parser.get_http_version() == "1.1" and sum(name == b"host" for name, _ in self.headers) != 1:
-            self._refuse(400, "HTTP/1.1 needs one Host header")
-        elif self.parser.get_method() == b"CONNECT":
-            self._refuse(405, "this server is not a proxy")
-        elif self.parser.should_upgrade() and any(name in _OF_BODIES for name, _ in self.headers):
-            self._refuse(400, "this server offers no upgrade; send the request without the header Upgrade")
-            self._offered = True
-        elif len(self.pipeline) >= MAX_PIPELINED:
-            self._refuse(400, f"more than {MAX_PIPELINED} requests wait on this connection")
-        if self._refusal is not None:
-            raise _Refused
 
     def _on_refused(self, data: bytes) -> None:
         """Answers what the parser refused; but a mere offer to upgrade is passed over, where that can be done."""

@@ -7,7 +7,7 @@ from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 from tidegate_runtime.naming import HOP_HEADER, ROUTE_HEADER, ROUTED_BY_MATCH
 from tidegate_runtime.protocol.plain import Plain
 from tidegate_runtime.served_model import ServedModel
-from tidegate_runtime.web.connection import MAX_HEAD_BYTES, MAX_HEADERS
+from tidegate_runtime.web.head_bounds import MAX_HEAD_BYTES, MAX_HEADERS
 from tidegate_runtime.web.reply import JSON_LENGTH, Header
 
 MAX_PATTERN_BYTES: Final = 2048
