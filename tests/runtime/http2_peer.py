@@ -17,6 +17,7 @@ from tidegate_runtime.rpc.http2_connection import Connection
 from tidegate_runtime.rpc.http2_shared import Shared
 from tidegate_runtime.rpc.methods import BothStream, Method, Unary
 from tidegate_runtime.rpc.protos.health_pb2 import HealthCheckRequest
+from tidegate_runtime.rpc.room import Made
 
 Headers = list[tuple[str, str]]
 SCRATCH = Scratch()
@@ -78,7 +79,7 @@ class Methods:
         return HealthCheckRequest(service=f"{request.service}|{call.metadata.get('x-own', '')}")
 
     async def stream(
-        self, requests: AsyncIterator[HealthCheckRequest], call: Call
+        self, requests: AsyncIterator[HealthCheckRequest], call: Call, made: Made
     ) -> AsyncGenerator[HealthCheckRequest, None]:
         await self.may_read.wait()
         async for request in requests:

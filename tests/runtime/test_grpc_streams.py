@@ -4,12 +4,16 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
+import numpy as np
 import pytest
 import pytest_asyncio
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
 from grpc import StatusCode, aio
 
+from tidegate_runtime.batching.engine import Ran
+from tidegate_runtime.model.batchability import Verdict
+from tidegate_runtime.model.signature import Signature
 from tidegate_runtime.rpc import room
 from tidegate_runtime.rpc.protos import health_pb2
 from tidegate_runtime.rpc.protos import inference_pb2 as pb
@@ -17,8 +21,10 @@ from tidegate_runtime.rpc.protos.health_pb2 import HealthCheckRequest, HealthChe
 from tidegate_runtime.rpc.protos.reflection_pb2 import ExtensionRequest, ServerReflectionRequest
 from tidegate_runtime.rpc.reflection import REFLECTION, REFLECTION_V1ALPHA
 from tidegate_runtime.rpc.servicer import STREAM_INFLIGHT
+from tidegate_runtime.served_model import Loaded
+from tidegate_runtime.tensors import Datatype, Feeds, TensorSpec
 
-from .rpc_client import TRANSPORTS, WAIT_SECONDS, Peer, firsts, peer, rows, until
+from .rpc_client import SIGNATURE, TRANSPORTS, WAIT_SECONDS, GatedEngine, Peer, firsts, peer, rows, until
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio]
 
@@ -133,6 +139,39 @@ async def test_requests_of_a_stream_are_worked_on_as_far_as_there_is_room_for_th
             assert served.metrics.inflight <= fit
             count += 1
         assert count == 3 * fit
+
+
+class WideEngine(GatedEngine):
+    """Answers a row of four numbers with one of `WIDE`."""
+
+    async def run(self, feeds: Feeds) -> Ran:
+        return [np.zeros((len(feeds["x"]), WIDE), np.float32)], 0.0
+
+
+WIDE = 225_000
+"""Numbers in a row, of 900 kB together."""
+
+
+async def test_answers_that_a_client_does_not_read_are_not_made_beyond_their_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(room, "LEAST_BYTES", 0)
+    wide = Signature(SIGNATURE.inputs, (TensorSpec("y", Datatype.FP32, ("N", WIDE)),))
+    async with peer(loaded=False, max_body_bytes=1 << 20) as served:
+        served.service.open("m", "7", Loaded(wide, Verdict(True, "rows proved independent"), WideEngine()))
+        number = 2 * STREAM_INFLIGHT
+        call = stream(served, [rows(1.0)] * number)
+        for _ in range(number // 2):
+            assert await call.read() is not aio.EOF
+        made = 0
+        while made < (made := served.metrics.codes[200]):  # noqa: ASYNC110 -- until nothing more happens
+            await asyncio.sleep(0.3)
+        # Two have room, and the client's transport, which has taken as many as it read, holds some more.
+        assert made - number // 2 <= STREAM_INFLIGHT // 2
+        for _ in range(number // 2):
+            assert await call.read() is not aio.EOF
+        assert await call.read() is aio.EOF
+        assert served.metrics.codes == {200: number}
 
 
 async def test_a_cancelled_stream_leaves_queue_and_engine(served: Peer) -> None:

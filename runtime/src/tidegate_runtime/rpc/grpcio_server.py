@@ -184,11 +184,12 @@ class _Adapter:
             under_way = UnderWay(Room(room_bytes(self._max_bytes)))
             try:
                 self._let_in(method, context)
-                both = isinstance(method, BothStream)
-                data: Any = (
-                    self._one_by_one(method, messages, under_way) if both else await self._message(method, context)
-                )
-                async with aclosing(method.answers(data, self._call(context))) as answers:
+                if isinstance(method, BothStream):
+                    data = self._one_by_one(method, messages, under_way)
+                    answering = method.answers(data, self._call(context), under_way.made)
+                else:
+                    answering = method.answers(await self._message(method, context), self._call(context))
+                async with aclosing(answering) as answers:
                     async for answer in answers:
                         yield answer
                         del answer

@@ -169,7 +169,7 @@ class BothStreamCall(HttpCall):
 
     async def _run(self, call: Call) -> None:
         try:
-            async with aclosing(self._method.answers(self._requests(), call)) as answers:
+            async with aclosing(self._method.answers(self._requests(), call, self._under_way.made)) as answers:
                 async for answer in answers:
                     await self._send(answer)
                     del answer

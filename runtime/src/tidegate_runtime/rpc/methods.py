@@ -15,6 +15,7 @@ from tidegate_runtime.rpc.protos import health_pb2 as health_pb
 from tidegate_runtime.rpc.protos import inference_pb2 as pb
 from tidegate_runtime.rpc.protos import reflection_pb2 as reflection_pb
 from tidegate_runtime.rpc.reflection import REFLECTION, REFLECTION_V1ALPHA, reflect
+from tidegate_runtime.rpc.room import Made
 from tidegate_runtime.rpc.servicer import Servicer
 from tidegate_runtime.rpc.submission import Deliver, Withdraw
 
@@ -88,11 +89,14 @@ class ServerStream(_Typed[Req, Resp]):
 class BothStream(_Typed[Req, Resp]):
     """Many requests, many answers. Neither is kept while the next is waited for."""
 
-    function: Callable[[AsyncIterator[Req], Call], AsyncGenerator[Resp, None]]
+    function: Callable[[AsyncIterator[Req], Call, Made], AsyncGenerator[Resp, None]]
 
-    async def answers(self, data: AsyncIterator[bytes], call: Call) -> AsyncGenerator[bytes, None]:
-        """The serialized answers. Raises any `RuntimeFault`."""
-        async with aclosing(self.function(self._parsed(data), call)) as answers:
+    async def answers(self, data: AsyncIterator[bytes], call: Call, made: Made) -> AsyncGenerator[bytes, None]:
+        """The serialized answers; `made` is told of those that are made before they are asked for.
+
+        Raises any `RuntimeFault`.
+        """
+        async with aclosing(self.function(self._parsed(data), call, made)) as answers:
             async for answer in answers:
                 yield answer.SerializeToString()
                 del answer

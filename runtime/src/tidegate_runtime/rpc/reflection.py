@@ -9,6 +9,7 @@ from tidegate_runtime.rpc.call import Call
 from tidegate_runtime.rpc.protos import health_pb2, inference_pb2, reflection_pb2
 from tidegate_runtime.rpc.protos.pool import POOL
 from tidegate_runtime.rpc.protos.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
+from tidegate_runtime.rpc.room import Made
 
 REFLECTION: Final = "grpc.reflection.v1.ServerReflection"
 REFLECTION_V1ALPHA: Final = "grpc.reflection.v1alpha.ServerReflection"
@@ -21,7 +22,7 @@ _FILES: Final = (inference_pb2.DESCRIPTOR, health_pb2.DESCRIPTOR, reflection_pb2
 
 
 async def reflect(
-    requests: AsyncIterator[ServerReflectionRequest], _call: Call
+    requests: AsyncIterator[ServerReflectionRequest], _call: Call, _made: Made
 ) -> AsyncGenerator[ServerReflectionResponse, None]:
     """An answer to each request; what isn't found is an answer, too."""
     async for request in requests:

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from itertools import count
 from typing import Final
 
 from google.protobuf.json_format import ParseDict
@@ -22,6 +23,7 @@ from tidegate_runtime.rpc.messages import parsed
 from tidegate_runtime.rpc.protos import inference_pb2 as pb
 from tidegate_runtime.rpc.repeated_call import CallTurn, RepeatedCall
 from tidegate_runtime.rpc.repeats import Repeats
+from tidegate_runtime.rpc.room import Made
 from tidegate_runtime.rpc.streams import InOrder
 from tidegate_runtime.rpc.submission import Deliver, Submission, Withdraw, code_of_gone, status_of_gone, version_of
 from tidegate_runtime.rpc.tracing import STREAMED, UNARY, begin
@@ -180,12 +182,13 @@ class Servicer:
         return Submission(self._service, request, call, deliver, learn).withdraw
 
     async def model_stream_infer(
-        self, requests: AsyncIterator[pb.ModelInferRequest], call: Call
+        self, requests: AsyncIterator[pb.ModelInferRequest], call: Call, made: Made = lambda *_: None
     ) -> AsyncGenerator[pb.ModelStreamInferResponse, None]:
         """An answer to each request, in their order; a failed one has an error message and doesn't end the stream."""
         strict = call.metadata.get(ERRORS_END_STREAM) == "true"
+        numbers = count()
 
-        async def answer(request: pb.ModelInferRequest) -> pb.ModelStreamInferResponse:
+        async def answer(request: pb.ModelInferRequest, number: int) -> pb.ModelStreamInferResponse:
             now = self._service.clock()
             left = None if call.seconds_left is None else call.received + call.seconds_left - now
             try:
@@ -198,9 +201,11 @@ class Servicer:
                 message = status_of(error).message
             # Clients of models with many answers to one request wait for the last one to say so.
             response.parameters["triton_final_response"].bool_param = True
-            return pb.ModelStreamInferResponse(error_message=message, infer_response=response)
+            answered = pb.ModelStreamInferResponse(error_message=message, infer_response=response)
+            made(number, answered.ByteSize())
+            return answered
 
-        stream = InOrder(requests, answer, STREAM_INFLIGHT)
+        stream = InOrder(requests, lambda request: answer(request, next(numbers)), STREAM_INFLIGHT)
         self._streams.add(stream)
         try:
             if self._closed:
