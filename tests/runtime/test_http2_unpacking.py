@@ -142,9 +142,34 @@ async def test_large_packed_messages_are_unpacked_one_at_a_time(monkeypatch: pyt
     assert [peer.status(stream) for stream in streams] == ["0"] * 4
 
 
+async def test_a_flood_of_packed_messages_on_one_connection_does_not_keep_anothers_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    unpacked: list[bytes] = []
+    step = Packed.step
+
+    def noted(self: Packed, size: int) -> bytes | None:
+        whole = step(self, size)
+        if whole is not None:
+            unpacked.append(whole[-1:])
+        return whole
+
+    monkeypatch.setattr(http2_packed.Packed, "step", noted)
+    flooding, other = Http2Peer(), Http2Peer()
+    other.connection.unpacking = flooding.connection.unpacking
+    flooding.connection.peer, other.connection.peer = ("192.0.2.1", 50001), ("192.0.2.1", 50002)
+    flood = [send(flooding, packed(LARGE), grpc_encoding="gzip") for _ in range(8)]
+    flooding.exchange()
+    one = send(other, packed(LARGE.replace("z", "y")), grpc_encoding="gzip")
+    assert await answered(other, one) == [one]
+    assert unpacked.index(b"y") <= 2
+    await answered(flooding, *flood)
+    assert [flooding.status(stream) for stream in flood] == ["0"] * 8
+
+
 async def test_a_call_that_waits_to_be_unpacked_ends_with_its_deadline_or_its_client() -> None:
     peer = Http2Peer()
-    await peer.shared.unpacking.acquire()
+    await peer.shared.unpacking.enter("another")
     late = send(peer, packed(LARGE), grpc_encoding="gzip", grpc_timeout="20m")
     left = send(peer, packed(LARGE), grpc_encoding="gzip")
     while peer.status(late) is None:
@@ -154,10 +179,10 @@ async def test_a_call_that_waits_to_be_unpacked_ends_with_its_deadline_or_its_cl
     peer.client.reset_stream(left)
     await peer.settle()
     assert not peer.connection._calls
-    peer.shared.unpacking.release()
+    peer.shared.unpacking.leave()
     again = send(peer, packed(LARGE), grpc_encoding="gzip")
     assert await answered(peer, again) == [again]
-    assert not peer.shared.unpacking.locked()
+    assert not peer.shared.unpacking.taken
 
 
 async def test_what_is_wrong_with_a_packed_message_is_told_wherever_it_shows() -> None:
@@ -173,7 +198,7 @@ async def test_what_is_wrong_with_a_packed_message_is_told_wherever_it_shows() -
     assert [peer.status(stream) for stream in streams] == ["8", "3", "8", "8"]
     assert str(SMALL_BYTES) in peer.heads[streams[2]]["grpc-message"]
     assert not peer.connection._calls
-    assert not peer.shared.unpacking.locked()
+    assert not peer.shared.unpacking.taken
 
 
 async def test_a_large_request_without_tensors_is_refused_by_its_prefix() -> None:
@@ -191,7 +216,7 @@ async def test_what_was_lent_for_a_packed_message_is_given_back_once_it_is_unpac
     stored = deflated(message(text)[5:], "gzip", level=1)
     body = b"\1" + len(stored).to_bytes(4) + stored
     assert len(body) > peer.connection.stream_window
-    await peer.shared.unpacking.acquire()
+    await peer.shared.unpacking.enter("another")
     stream = peer.begin(grpc_encoding="gzip")
     while body:
         room = min(peer.client.local_flow_control_window(stream), 16384, len(body))
@@ -200,7 +225,7 @@ async def test_what_was_lent_for_a_packed_message_is_given_back_once_it_is_unpac
         await peer.settle()
     credit: Any = peer.connection.credit
     assert credit._lent[stream] > 0
-    peer.shared.unpacking.release()
+    peer.shared.unpacking.leave()
     await answered(peer, stream)
     assert peer.answers(stream) == [text + "|"]
     assert not credit._lent

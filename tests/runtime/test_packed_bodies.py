@@ -21,17 +21,17 @@ BOMB_BYTES = 16 * STEP_BYTES
 BOMB = gzip.compress(bytes(BOMB_BYTES))
 
 
-def request(receive: Callable[[], Awaitable[Any]]) -> Request:
-    return Request({"type": "http", "headers": []}, receive)
+def request(receive: Callable[[], Awaitable[Any]], client: tuple[str, int] | None = None) -> Request:
+    return Request({"type": "http", "headers": [], "client": client}, receive)
 
 
-def sent(body: bytes) -> Request:
+def sent(body: bytes, client: tuple[str, int] | None = None) -> Request:
     """A request whose body comes in one piece."""
 
     async def receive() -> Any:
         return {"type": "http.request", "body": body, "more_body": False}
 
-    return request(receive)
+    return request(receive, client)
 
 
 @contextmanager
@@ -87,6 +87,18 @@ async def test_a_short_body_does_not_wait_behind_bombs() -> None:
 
     await asyncio.gather(read("bomb", BOMB), read("bomb", BOMB), read("short", gzip.compress(b"{}")))
     assert ended == ["short", "bomb", "bomb"]
+
+
+async def test_bombs_of_one_host_do_not_keep_anothers_long_body_waiting_behind_all_of_them() -> None:
+    ended: list[str] = []
+
+    async def read(name: str, client: tuple[str, int]) -> None:
+        await read_body(sent(BOMB, client), BOMB_BYTES, Encoding.GZIP)
+        ended.append(name)
+
+    bombs = [read("bomb", ("192.0.2.1", 50_000 + port)) for port in range(6)]
+    await asyncio.gather(*bombs, read("other", ("192.0.2.2", 50_000)))
+    assert ended.index("other") <= 2
 
 
 async def test_while_a_bomb_is_unpacked_the_loop_has_its_turn_after_each_step() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine, Hashable
 from typing import Any, Final, Protocol
 
 from tidegate_runtime.errors import DeadlineExceeded
+from tidegate_runtime.in_turn import InTurn
 from tidegate_runtime.rpc.call import Call, Status, check_answer, status_of
 from tidegate_runtime.rpc.http2_credit import Credit
 from tidegate_runtime.rpc.http2_packed import STEP_BYTES, Packed
@@ -20,14 +21,14 @@ class Carrier(Protocol):
     """A connection, as its calls see it.
 
     `credit` and the window bound what is held of requests that no method has, `room` what streaming methods have.
-    `unpacking` is had by one message of the process at a time.
+    `unpacking` is had by one message of the server at a time, in turn by connection.
     """
 
     clock: Callable[[], float]
     loop: asyncio.AbstractEventLoop
     credit: Credit
     room: Room
-    unpacking: asyncio.Lock
+    unpacking: InTurn
     peer: Hashable
     stream_window: int
     max_message_bytes: int
@@ -123,8 +124,8 @@ class HttpCall(ABC):
         return size
 
     async def _unpacked(self, packed: Packed) -> bytes:
-        """The message, of which this process unpacks no other meanwhile."""
-        async with self._carrier.unpacking:
+        """The message; this server unpacks no other meanwhile."""
+        async with self._carrier.unpacking.turn(self._carrier.peer):
             message = packed.step(STEP_BYTES)
             while message is None:
                 await asyncio.sleep(0)

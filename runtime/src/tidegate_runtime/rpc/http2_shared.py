@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from tidegate_nghttp2 import Scratch
+from tidegate_runtime.in_turn import InTurn
 from tidegate_runtime.rpc.http2_bounds import MAX_UNSENT_BYTES
 from tidegate_runtime.rpc.http2_wire import Heads
 from tidegate_runtime.rpc.methods import Method
@@ -53,7 +54,7 @@ class Shared:
         self.heads = Heads()
         self.max_message_bytes = max_message_bytes
         self.max_unsent_bytes = max(MAX_UNSENT_BYTES, 2 * max_message_bytes)
-        self.unpacking = asyncio.Lock()
+        self.unpacking = InTurn()
         self.connections: set[Served] = set()
         self._closed = asyncio.Event()
 

@@ -85,7 +85,7 @@ async def read_body(request: Request, max_bytes: int, encoding: Encoding | None 
             body += chunk
     except ClientDisconnect:
         raise ClientGone from None
-    return body if encoding is None else await unpacked(body, encoding, max_bytes)
+    return body if encoding is None else await unpacked(body, encoding, max_bytes, request.client)
 
 
 async def read_object(request: Request) -> dict[str, Any]:
