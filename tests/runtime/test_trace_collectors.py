@@ -56,6 +56,11 @@ class _Handler(BaseHTTPRequestHandler):
         with suppress(OSError):
             self.server.answer(self)
 
+    def do_CONNECT(self) -> None:
+        assert isinstance(self.server, Collector)
+        with suppress(OSError):
+            self.server.answer(self)
+
     def log_message(self, *_: Any) -> None: ...
 
 
@@ -132,6 +137,39 @@ def test_an_answers_head_that_drips_is_given_up_in_time() -> None:
         with pytest.raises(requests.ReadTimeout):
             ask(collector)
         assert time.monotonic() - began < 4 * SECONDS
+
+
+def failing(url: str, proxy: Collector) -> float:
+    """How long it takes until it is given up to send something there by the proxy."""
+    with CollectorSession() as session:
+        session.proxies = dict.fromkeys(("http", "https"), f"http://127.0.0.1:{proxy.server_port}")
+        began = time.monotonic()
+        with pytest.raises((requests.Timeout, requests.ConnectionError), match="timed out"):
+            session.post(url, data=b"x", timeout=SECONDS, allow_redirects=False)
+        return time.monotonic() - began
+
+
+def dripping_head_for_a_while(handler: BaseHTTPRequestHandler) -> None:
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\n")
+    for _ in range(150):
+        handler.wfile.write(b"x")
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_proxy_that_drips_holds_the_sender_no_longer_than_its_time(scheme: str) -> None:
+    with collecting(dripping_head_for_a_while) as proxy:
+        assert failing(f"{scheme}://collector.invalid/v1/traces", proxy) < 4 * SECONDS
+
+
+def test_the_ways_through_a_proxy_and_behind_it_have_one_time_together() -> None:
+    def slow_and_then_silent(handler: BaseHTTPRequestHandler) -> None:
+        time.sleep(0.8 * SECONDS)
+        head(handler, 200)
+        handler.rfile.read()
+
+    with collecting(slow_and_then_silent) as proxy:
+        assert failing("https://collector.invalid/v1/traces", proxy) < 1.5 * SECONDS
 
 
 @pytest.mark.parametrize(
