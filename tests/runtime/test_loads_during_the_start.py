@@ -26,7 +26,7 @@ from .test_service_registry import Times, loaded
 LIMITS = Limits(8, 0.005, 64, 65536, 30.0)
 PATIENCE_SECONDS = 60.0
 
-Load = Callable[[EngineProcesses, LoadTask, ModelConfig | None], Awaitable[Loaded]]
+Load = Callable[[EngineProcesses, str, LoadTask, ModelConfig | None], Awaitable[Loaded]]
 
 
 class Start:
@@ -40,11 +40,11 @@ class Start:
         self.host = Host(self.service, StoredModels(root), Placement("cpu", 1, vetting=False, isolate=True))
         self.began, self._gate = asyncio.Event(), asyncio.Event()
 
-        async def gated(engines: EngineProcesses, task: LoadTask, config: ModelConfig | None) -> Loaded:
+        async def gated(engines: EngineProcesses, name: str, task: LoadTask, config: ModelConfig | None) -> Loaded:
             if Path(task.path).is_relative_to(root / "a"):
                 self.began.set()
                 await self._gate.wait()
-            return await load(engines, task, config)
+            return await load(engines, name, task, config)
 
         patch.setattr(EngineProcesses, "load", gated)
         self._starting = asyncio.create_task(self.host.start())
@@ -70,7 +70,7 @@ async def start_of(root: Path, load: Load, patch: pytest.MonkeyPatch) -> AsyncIt
         await start.close()
 
 
-async def at_once(_engines: EngineProcesses, task: LoadTask, _config: ModelConfig | None) -> Loaded:
+async def at_once(_engines: EngineProcesses, _name: str, task: LoadTask, _config: ModelConfig | None) -> Loaded:
     """Without a process; "broken" can't be loaded."""
     if "broken" in Path(task.path).parts:
         raise StartupFailure(Reason.MODEL_INVALID, "it is broken")

@@ -123,6 +123,10 @@ class Host:
         self.changed()
 
     async def _load(self, name: str) -> None:
+        with self._site.engines.replacing(name):
+            await self._exchange(name)
+
+    async def _exchange(self, name: str) -> None:
         service = self._service
         try:
             wanted = await self._site.aside(self._store.find, name)

@@ -49,7 +49,9 @@ class Loaded:
     drop: Callable[[], object] | None = None
     """Called once the engine has nothing more to do."""
     engine_ready: Callable[[], bool] = lambda: True
-    """Whether the engine can take a batch now, if only to refuse it: not while its process is started again."""
+    """Whether the engine can run a batch now."""
+    engine_takes: Callable[[], bool] = lambda: True
+    """Whether it can take one, if only to refuse it: not while its process is started again."""
     ends_runs: bool = False
     """Whether the engine ends a run that hangs by itself, whatever that takes."""
     elsewhere: Requests | None = None
@@ -88,7 +90,7 @@ def scheduler_of(
         loaded.costs,
         None if loaded.ends_runs else on_stuck,
         dispatcher,
-        loaded.engine_ready,
+        loaded.engine_takes,
         _padding(loaded),
     )
 

@@ -88,11 +88,12 @@ class Site:
         return await self.aside(self._opened, placed)
 
     async def bring_all(self, wanted: list[Placed]) -> list[tuple[Loaded, Limits]]:
-        """All of them, or none: if one can't be had, those before it are let go. Raises as `bring` does."""
+        """All of them, or none: if one can't be had, or not any more, all are let go. Raises as `bring` does."""
         brought: list[tuple[Loaded, Limits]] = []
         try:
             for placed in wanted:
                 brought.append(await self.bring(placed))
+            self.engines.check(loaded for loaded, _ in brought)
         except BaseException:
             for loaded, _ in brought:
                 if loaded.drop is not None:
@@ -114,7 +115,7 @@ class Site:
             options=self._options(placed),
             run_seconds=placement.run_seconds,
         )
-        return await self.engines.load(task, config), limits
+        return await self.engines.load(placed.name, task, config), limits
 
     def _opened(self, placed: Placed) -> tuple[Loaded, Limits]:
         """Opens, judges and warms up; blocks. Raises `StartupFailure`."""

@@ -36,8 +36,8 @@ class ChildEngine:
     ) -> None:
         """`command` is the child's; `delay` says how many seconds after the n-th crash in a row it is restarted.
 
-        `readiness_changed` is called when `ready` has changed. `patience` says how many seconds a load again may take,
-        by what the first took; one that takes longer is ended and has failed.
+        `readiness_changed` is called when `ready` or `over` has changed. `patience` says how many seconds a load again
+        may take, by what the first took; one that takes longer is ended and has failed.
         """
         self._task = task
         self._command = command
@@ -53,7 +53,7 @@ class ChildEngine:
         self._waiting: asyncio.Future[Connection] | None = None
         self._without_graphs: Graphs | None = None
         self.retired = False
-        """Whether no process is started any more in place of one that ends; batches then fail at once."""
+        """Whether the model is out of service, and no process is started any more in place of one that ends."""
         self.restarts = 0
         """How often a process was started in place of one that had ended."""
 
@@ -79,6 +79,11 @@ class ChildEngine:
         assert self.report is not None
         return self.report
 
+    @property
+    def over(self) -> bool:
+        """Whether no process is started any more in place of one that ends or has ended; batches then fail at once."""
+        return self.retired or (self._keeping is not None and self._keeping.done())
+
     async def failed(self) -> None:
         """Waits for what no new process can mend, and raises it: `StartupFailure` or `OSError`.
 
@@ -87,6 +92,11 @@ class ChildEngine:
         assert self._keeping is not None
         await asyncio.wait({self._keeping})
         self._keeping.result()
+
+    def check(self) -> None:
+        """Raises what `failed` has to raise by now."""
+        if self._keeping is not None and self._keeping.done():
+            self._keeping.result()
 
     async def hop(self) -> float:
         """0: no run of the model may take place in this process."""
@@ -214,12 +224,13 @@ class ChildEngine:
     def _on_failure(self, keeping: "asyncio.Task[None]") -> None:
         failure = None if keeping.cancelled() else keeping.exception()
         waiting = self._waiting
-        if waiting is None or waiting.done():
-            return
-        if failure is not None and self.report is None:
-            waiting.set_exception(failure)
-        else:
-            waiting.set_exception(EngineLost("the engine's process ended and isn't started again"))
+        if waiting is not None and not waiting.done():
+            if failure is not None and self.report is None:
+                waiting.set_exception(failure)
+            else:
+                waiting.set_exception(EngineLost("the engine's process ended and isn't started again"))
+        if failure is not None:
+            self._readiness_changed()  # What waits for a process waits for nothing.
 
 
 def _unloadable(task: LoadTask, how: str) -> StartupFailure:
