@@ -17,6 +17,7 @@ from tidegate_runtime.tensors import Datatype, Feeds, TensorSpec
 from tidegate_runtime.trace_settings import Told
 from tidegate_runtime.workers import questions, tally
 from tidegate_runtime.workers.link import Link
+from tidegate_runtime.workers.pulse import start_seconds
 from tidegate_runtime.workers.snapshot import Snapshot, encode
 
 LIMITS = Limits(max_batch_size=8, max_delay_seconds=0.005, queue_size=512, max_body_bytes=1 << 20, timeout_seconds=30)
@@ -117,7 +118,7 @@ class Ends:
     def linked(self) -> tuple[Link, socket.socket]:
         """A link to a front end that knows the model as number 7, and the other end of its line."""
         line, other = messages.pair()
-        link = Link(line, self.killed.set, lambda _: None, self._answering)
+        link = Link(line, self.killed.set, lambda _: None, self._answering, start_seconds(2))
         link.tell(1, {7: self.model}, encode(Snapshot((), True, False)))
         return link, other
 

@@ -1,4 +1,4 @@
-"""A front end that hangs is ended and started again; one that is busy for long is not."""
+"""A front end that hangs is ended and started again, also as it starts; one that is busy for long is not."""
 
 import asyncio
 import os
@@ -9,24 +9,27 @@ import pytest
 
 from tidegate_runtime.model.child import slab
 from tidegate_runtime.workers import pulse
-from tidegate_runtime.workers.pulse import LOOK_SECONDS, QUESTIONS, Pulse
+from tidegate_runtime.workers.pulse import LOOK_SECONDS, QUESTIONS, Pulse, start_seconds
 from tidegate_runtime.workers.records import Kind, plain
 
 from .hub_ends import ends
 from .hub_in_process import hub, until
 
+STARTING_SECONDS = 100.0
+
 
 class Watched:
-    """A front end that answers a question `busy` seconds after it has come."""
+    """A front end that answers a question `busy` seconds after it has come; it listens already, or never will."""
 
-    def __init__(self, busy: float | None) -> None:
+    def __init__(self, busy: float | None, *, listens: bool = True) -> None:
         self._loop = asyncio.get_running_loop()
         self._busy = busy
         self.asked: list[float] = []
         self.hung: list[float] = []
-        self.pulse = Pulse(self._ask, lambda: self.hung.append(self._loop.time()))
         self._began = self._loop.time()
-        self.pulse.begin()
+        self.pulse = Pulse(self._ask, lambda: self.hung.append(self._loop.time()), STARTING_SECONDS)
+        if listens:
+            self.pulse.listens()
 
     def _ask(self) -> None:
         self.asked.append(self._loop.time() - self._began)
@@ -73,11 +76,42 @@ async def test_one_that_speaks_by_itself_is_asked_nothing() -> None:
 
 
 @pytest.mark.asyncio
+@pytest.mark.looptime
+@pytest.mark.parametrize("speaks", [False, True], ids=["silent", "speaking"])
+async def test_one_that_does_not_get_to_listen_in_time_hangs_and_is_asked_nothing(speaks: bool) -> None:
+    watched = Watched(None, listens=False)
+    began = asyncio.get_running_loop().time()
+    for _ in range(300):
+        watched.pulse.heard = watched.pulse.heard or speaks
+        await asyncio.sleep(1)
+    assert watched.asked == []
+    # 100 s are 33⅓ looks.
+    assert watched.hung == pytest.approx([began + 34 * LOOK_SECONDS])
+
+
+@pytest.mark.asyncio
+@pytest.mark.looptime
+async def test_one_that_listens_in_time_may_then_be_silent_as_long_as_any() -> None:
+    watched = Watched(None, listens=False)
+    began = asyncio.get_running_loop().time()
+    await asyncio.sleep(STARTING_SECONDS)
+    watched.pulse.listens()
+    await asyncio.sleep(300)
+    # 33 looks have been, and the next one finds it silent.
+    assert watched.hung == pytest.approx([began + LOOK_SECONDS * (33 + 1 + QUESTIONS)])
+
+
+@pytest.mark.parametrize(("front_ends", "seconds"), [(2, 70), (4, 80), (64, 380)])
+def test_a_start_has_more_time_the_more_there_are(front_ends: int, seconds: float) -> None:
+    assert start_seconds(front_ends) == seconds
+
+
+@pytest.mark.asyncio
 async def test_a_front_end_is_killed_for_its_silence_once_it_listens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pulse, "LOOK_SECONDS", 0.001)
     async with ends() as made:
         await asyncio.sleep(0.1)
-        assert not made.killed.is_set(), "it may take long to start"
+        assert not made.killed.is_set(), "a start may take longer"
         _, descriptor = slab.create(1)
         socket.send_fds(made.other, [plain(Kind.READY)], [descriptor])
         os.close(descriptor)

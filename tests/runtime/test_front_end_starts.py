@@ -1,13 +1,14 @@
-"""Front ends that can't be started: at first that's the server's end, later only if none is left."""
+"""Front ends that can't be started, or hang: at first that's the server's end, later only if none is left."""
 
 import asyncio
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
 
-from tidegate_runtime.workers import pool
+from tidegate_runtime.workers import pool, pulse
 
 from .hub_in_process import Hub, hub, until
 
@@ -74,6 +75,44 @@ async def test_where_none_can_be_started_at_first_the_server_ends(
     async with hub() as made, asyncio.timeout(60):
         with pytest.raises(OSError, match=r"end as they start|No such file"):
             await made.front_ends.failed()
+
+
+def have_starts_hang(patch: pytest.MonkeyPatch) -> None:
+    """From here on; that is found out after a second."""
+    patch.setattr(pool, "COMMAND", (sys.executable, "-c", "import time; time.sleep(3600)"))
+    patch.setattr(pool, "start_seconds", lambda _: 1.0)
+    patch.setattr(pulse, "LOOK_SECONDS", 0.5)
+
+
+async def test_one_that_hangs_as_it_starts_is_killed_and_started_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(pool, "restart_delay", lambda _: 0.01)
+    async with hub() as made:
+        await made.listening()
+        failed = failing(made)
+        with monkeypatch.context() as hanging:
+            have_starts_hang(hanging)
+            os.kill(made.pids[0], signal.SIGKILL)
+            await until(lambda: made.front_ends.restarts > pool.MAX_FAILED_STARTS)
+            assert made.front_ends.running == 1
+            assert await made.answers()
+        await made.listening()
+        assert not failed.done()
+        assert await made.answers()
+        failed.cancel()
+    told = {(record.message, vars(record).get("by")) for record in caplog.records}
+    assert ("a front end hangs and is killed", "a start of more than 1 s") in told
+    assert ("a front end ended", "a start of more than 1 s") in told
+
+
+async def test_where_all_hang_as_they_start_at_first_the_server_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "restart_delay", lambda _: 0.01)
+    have_starts_hang(monkeypatch)
+    async with hub() as made, asyncio.timeout(60):
+        with pytest.raises(OSError, match="front ends end as they start, the last by a start of more than"):
+            await made.front_ends.failed()
+        assert not made.service.ready
 
 
 async def test_the_memory_in_which_connections_are_counted_cannot_be_cut_short() -> None:

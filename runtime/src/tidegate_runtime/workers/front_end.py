@@ -19,8 +19,9 @@ class FrontEnd:
         shared: Sequence[int],
         changed: Callable[[bytes | None], None],
         answering: Answering,
+        starting_seconds: float,
     ) -> None:
-        """Starts it with the descriptors `shared`. Raises `OSError` if it can't be started."""
+        """Starts it with the descriptors `shared`; `Link` says the rest. Raises `OSError` if it can't be started."""
         line, other = messages.pair()
         with other:
             descriptors = [other.fileno(), *shared]
@@ -30,7 +31,7 @@ class FrontEnd:
                 line.close()
                 raise
         self.pid = self._spawned.pid
-        self.link = Link(line, self.kill, changed, answering)
+        self.link = Link(line, self.kill, changed, answering, starting_seconds)
 
     @property
     def ended(self) -> "asyncio.Future[int]":

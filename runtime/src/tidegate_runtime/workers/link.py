@@ -37,9 +37,11 @@ class Link:
         kill: Callable[[], None],
         changed: Callable[[bytes | None], None],
         answering: Answering,
+        starting_seconds: float,
     ) -> None:
-        """`kill` ends a front end that can't be understood. `answering` answers its questions.
+        """`kill` ends a front end that can't be understood or hangs. `answering` answers its questions.
 
+        Until it listens, it may take `starting_seconds`.
         `changed` is called when the front end listens, with what it says of itself, and when it does as it was told.
         """
         self._kill = kill
@@ -60,7 +62,7 @@ class Link:
         self._outgoing = Outgoing(self._announce, self._dropped)
         self._line = Line(line, self._on_packet, self._on_end)
         self._inquiries = Inquiries(answering, self._line)
-        self._pulse = Pulse(lambda: self._line.put(plain(Kind.ASK_COUNTS)), self._on_silence)
+        self.pulse = Pulse(lambda: self._line.put(plain(Kind.ASK_COUNTS)), self._on_silence, starting_seconds)
 
     @property
     def lent(self) -> int:
@@ -107,7 +109,7 @@ class Link:
         while not self._gone and self._line.read():
             pass  # What it said before its end counts.
         self._gone = True
-        self._pulse.stop()
+        self.pulse.stop()
         self._line.close()
         for asker in self._requests.values():
             asker.withdraw()
@@ -125,11 +127,11 @@ class Link:
         self._kill()
 
     def _on_silence(self) -> None:
-        logger.error("a front end hangs and is killed")
+        logger.error("a front end hangs and is killed", extra={"by": self.pulse.hung})
         self._on_end()
 
     def _on_packet(self, packet: bytes, descriptor: int | None) -> None:
-        self._pulse.heard = True
+        self.pulse.heard = True
         try:
             if descriptor is None:
                 self._on_records(packet)
@@ -182,7 +184,7 @@ class Link:
             self.counting.told(number, opened(descriptor, value))
         else:
             self.ready = True
-            self._pulse.begin()  # Not before: of a start nobody can say how long it takes.
+            self.pulse.listens()
             self._changed(opened(descriptor, value))
 
     def _submit(self, packet: bytes, request: Request) -> None:

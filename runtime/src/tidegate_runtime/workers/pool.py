@@ -32,6 +32,7 @@ from tidegate_runtime.workers.budget import Budget
 from tidegate_runtime.workers.front_end import FrontEnd
 from tidegate_runtime.workers.link import Link
 from tidegate_runtime.workers.numbering import Numbers
+from tidegate_runtime.workers.pulse import start_seconds
 from tidegate_runtime.workers.rounds import Rounds
 from tidegate_runtime.workers.snapshot import Snapshot, ToldModel, ToldVersion, encode
 from tidegate_runtime.workers.tally import Counts
@@ -42,7 +43,7 @@ logger = logging.getLogger(__name__)
 COMMAND: Final = (sys.executable, "-P", "-m", "tidegate_runtime.workers")
 
 MAX_FAILED_STARTS: Final = 3
-"""So many processes in a row that end before they listen, while no other does: the next one will, too."""
+"""So many processes in a row that end, or hang, before they listen, while no other does: the next one will, too."""
 
 LEAVE_SECONDS: Final = 5.0
 """How long, beyond the last requests' time, a front end may take to end."""
@@ -198,7 +199,8 @@ class FrontEnds:
         """
         self._board.gone(place)
         arguments = [*COMMAND, encode_settings(self._settings), str(place)]
-        front = FrontEnd(arguments, self._descriptors(), self._on_link_change, self._answering)
+        seconds = start_seconds(self._settings.workers)
+        front = FrontEnd(arguments, self._descriptors(), self._on_link_change, self._answering, seconds)
         self.restarts += again
         link = front.link
         self._links[link] = front
@@ -211,7 +213,7 @@ class FrontEnds:
         self._past = tally.merged(self._past, link.counting.counts)
         self._past_spans_lost += link.counting.spans_lost
         self._on_link_change(None)
-        return link.ready, how_it_ended(code)
+        return link.ready, link.pulse.hung or how_it_ended(code)
 
     def _tell(self, front: FrontEnd, models: dict[int, ServedModel], told: bytes, handed: dict[int, int]) -> None:
         try:
