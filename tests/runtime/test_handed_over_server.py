@@ -247,6 +247,47 @@ def test_a_canary_of_a_longer_time_out_that_hangs_costs_no_request(tmp_path: Pat
         canary.popen.kill()
 
 
+def bounded(process: Process, microseconds: int, headers: dict[str, str]) -> httpx2.Response:
+    """The answer to a request that gives itself so much."""
+    tensor = {"name": "x", "shape": [1, 4], "datatype": "FP32", "data": ROW}
+    content = {"inputs": [tensor], "parameters": {"timeout": microseconds}}
+    return httpx2.post(process.url("/v2/models/m/infer"), json=content, headers=headers, timeout=SECONDS)
+
+
+@pytest.mark.parametrize("headers", [{}, {"te": "trailers"}], ids=["hot", "cold"])
+def test_a_request_over_http_that_gives_itself_too_little_is_no_share_of_the_canarys(
+    pair: Pair, headers: dict[str, str]
+) -> None:
+    """Anybody could end any rollout by it: the canary's 504 would be its failure."""
+    assert infer(pair.stable, {"x-tidegate-hop": "handover"}) == HERE
+    pair.hand_over()
+    assert bounded(pair.stable, 1, headers).status_code in {429, 504}
+    assert outcomes(pair.stable) == {}
+    assert bounded(pair.stable, 10**9, headers).json()["model_version"] == "2"
+    assert outcomes(pair.stable) == {("weight", "answered"): 1}
+
+
+def test_a_request_that_gives_itself_half_of_the_limit_is_answered_within_that_where_the_canary_hangs(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "stable").mkdir()
+    (tmp_path / "canary").mkdir()
+    options = ("--no-vetting", "--timeout-seconds", "8", "--model-version")
+    with (
+        told() as share,
+        serving(tmp_path / "stable", build_double(), *options, "1", "--share-url", share.url) as stable,
+        serving(tmp_path / "canary", turned_round(), *options, "2") as canary,
+        ThreadPoolExecutor() as pool,
+    ):
+        Pair(stable, canary, share).hand_over()
+        os.kill(canary.popen.pid, signal.SIGSTOP)
+        asked = [pool.submit(bounded, stable, 4_000_000, headers) for headers in ({}, {"te": "trailers"})]
+        answers = [each.result() for each in asked]
+        assert [answer.status_code for answer in answers] == [200, 200]
+        assert [answer.json()["outputs"][0]["data"] for answer in answers] == [HERE] * 2
+        canary.popen.kill()
+
+
 def test_a_deadline_that_nobody_can_keep_is_no_share_of_the_canarys(pair: Pair) -> None:
     assert infer(pair.stable, {"x-tidegate-hop": "handover"}) == HERE
     pair.hand_over()

@@ -4,8 +4,11 @@ from typing import Any
 
 import orjson
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from tidegate_runtime.errors import InvalidRequest
+from tidegate_runtime.protocol.parameters import glimpsed_seconds
 from tidegate_runtime.protocol.v2_request import decode
 from tidegate_runtime.tensors import InferRequest, RequestedOutput
 
@@ -82,3 +85,46 @@ def test_refused_on_the_request_is(parameters: dict[str, Any], name: str, messag
 def test_classes_are_a_number(value: Any) -> None:
     with pytest.raises(InvalidRequest, match='"classification" of output "y" must be an integer'):
         decoded(of_output={"classification": value})
+
+
+@pytest.mark.parametrize(
+    ("body", "seconds"),
+    [
+        (b'{"inputs":[],"parameters":{"timeout":250000}}', 0.25),
+        (b'{"parameters" : { "priority": 1, "timeout" :\n 1500000 }, "inputs": []}', 1.5),
+        (b'{"parameters":{"timeout":0},"inputs":[]}', None),
+        (b'{"parameters":{"priority":1},"inputs":[]}', None),
+        # Refused by whoever parses it.
+        (b'{"parameters":{"timeout":-5}}', None),
+        (b'{"parameters":{"timeout":2.5}}', None),
+        (b'{"parameters":{"timeout":2e6}}', None),
+        (b'{"parameters":{"timeout":"5"}}', None),
+        # What only looks like it: a tensor's name, its elements, a part of one.
+        (b'{"inputs":[{"name":"timeout","data":["timeout"]}],"parameters":{"timeout":3000000}}', 3.0),
+        (b'{"inputs":[{"name":"x","data":["{\\"timeout\\": 5}"]}]}', None),
+        (b'{"parameters":{"my_timeout":5,"timeouts":6}}', None),
+        # Not seen.
+        (b'{"parameters":{"\\u0074imeout":5}}', None),
+        (b"", None),
+    ],
+)
+def test_what_a_request_gives_itself_is_seen_without_parsing(body: bytes, seconds: float | None) -> None:
+    assert glimpsed_seconds(body) == seconds
+    assert glimpsed_seconds(bytearray(body)) == seconds
+
+
+def test_what_a_request_gives_itself_is_not_looked_for_in_binary_tensors() -> None:
+    text = b'{"inputs":[]}'
+    assert glimpsed_seconds(text + b'"timeout":5', len(text)) is None
+    assert glimpsed_seconds(b'"timeout":5', 0) is None
+    assert glimpsed_seconds(b'{"timeout":5}', 10**19 - 1) == 5e-6, "whoever parses it says that there isn't so much"
+    assert glimpsed_seconds(b'{"timeout":500}', len(b'{"timeout":5')) == 5e-6
+
+
+@given(st.integers(0, 2**63 - 1), st.text(), st.booleans())
+@example(7, '"timeout": 5', False)
+def test_what_is_seen_without_parsing_is_what_parsing_finds(microseconds: int, text: str, indented: bool) -> None:
+    tensor = {"name": "x", "shape": [1], "datatype": "BYTES", "data": [text]}
+    document = {"inputs": [tensor], "parameters": {"timeout": microseconds}}
+    body = orjson.dumps(document, option=orjson.OPT_INDENT_2 if indented else None)
+    assert glimpsed_seconds(body) == decode(body).timeout_seconds

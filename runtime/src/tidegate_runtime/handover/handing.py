@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from tidegate_runtime.handover.choice import Choice, Header
 from tidegate_runtime.handover.figures import HandoverFigures
@@ -28,6 +28,14 @@ _OWN: Final = ((HOP_HEADER.encode(), HANDOVER.encode()),)
 _CHOSEN: Final = (*_OWN, (ROUTE_HEADER.encode(), ROUTED_BY_MATCH.encode()))
 
 Headers = Sequence[tuple[bytes, bytes]]
+
+
+class Given(NamedTuple):
+    """What a canary has for a request."""
+
+    seconds: float
+    hurried: bool
+    """Whether that is less than any has, by its caller's bound."""
 
 
 class Handing:
@@ -68,6 +76,18 @@ class Handing:
         if reason is None or not (reachable := self._pods.reachable):
             return reason if reason is HandoverReason.WEIGHT and reachable == 0 and self._pods.told else None
         return reason
+
+    def given(self, limit: float, own: float | None) -> Given | None:
+        """What the canary has for a request that we give `limit` seconds, and its caller `own`; None: no bound.
+
+        None for one whose time is over, or won't do: it is no share of the canary's, and is told so here.
+        """
+        longest = self.longest(limit)
+        left = longest if own is None else min(own, longest)
+        hurried = left < longest
+        if left <= 0 or (hurried and self.hopeless(left)):
+            return None
+        return Given(self.patience(left), hurried)
 
     def longest(self, limit: float) -> float:
         """What a request has that doesn't bound its own time: our `limit`, or what the canary gives if that is more.

@@ -4,6 +4,7 @@ A name that nothing reserves is ignored if its value is a scalar, as the protoco
 refused with the reason: Triton's parameters extension forbids clients `headers` and all that begins with `triton_`.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -52,6 +53,8 @@ _NEUTRAL: Final = frozenset({"sequence_id", "sequence_start", "sequence_end"})
 _STREAM_END: Final = "triton_enable_empty_final_response"
 """Asks for a mark behind the last answer of many; one request has one answer here, so nothing is left to do."""
 
+_GIVEN_TIME: Final = re.compile(rb'"timeout"[ \t\r\n]*:[ \t\r\n]*([0-9]{1,19})(?![0-9.eE])')
+
 
 @dataclass(frozen=True, slots=True)
 class RequestParameters:
@@ -80,6 +83,18 @@ def asked(given: Mapping[str, Scalar]) -> RequestParameters:
         microseconds / 1e6 if microseconds else None,
         _boolean(given, "binary_data_output", "the request") or False,
     )
+
+
+def glimpsed_seconds(body: bytes | bytearray, json_length: int | None = None) -> float | None:
+    """What a request that isn't parsed gives itself, as far as that can be seen; None if it gives itself nothing.
+
+    The first `json_length` bytes of the body are JSON; None: all. The first member named `timeout` counts that is a
+    number, wherever it is: elsewhere than in the request's parameters it is refused, or passed over, by whoever parses
+    it. One whose name is spelled with escapes isn't seen. In a string its quotes would be escaped.
+    """
+    found = _GIVEN_TIME.search(body, 0, len(body) if json_length is None else min(json_length, len(body)))
+    microseconds = 0 if found is None else int(found[1])
+    return microseconds / 1e6 if microseconds else None
 
 
 def input_form(owner: Mapping[str, Any], where: str, members: Members) -> tuple[int | None, SharedSlice | None]:

@@ -11,7 +11,8 @@ from typing import Final, NamedTuple, Self
 
 from tidegate_runtime.access.guard import AUTHORIZATION
 from tidegate_runtime.errors import Malformed, RuntimeFault
-from tidegate_runtime.handover.handing import Handing
+from tidegate_runtime.handover.handing import Given, Handing
+from tidegate_runtime.members import sooner
 from tidegate_runtime.naming import HOP_HEADER, ROUTE_HEADER, HandoverReason
 from tidegate_runtime.rpc.call import Call
 from tidegate_runtime.rpc.messages import parsed
@@ -39,9 +40,7 @@ class Elsewhere(NamedTuple):
 
     handing: Handing
     reason: HandoverReason
-    timeout_seconds: float
-    hurried: bool
-    """Whether that is its caller's bound, not ours."""
+    given: Given
 
     @classmethod
     def of(cls, service: Service, request: pb.ModelInferRequest, call: Call) -> Self | None:
@@ -61,20 +60,15 @@ class Elsewhere(NamedTuple):
         reason = handing.reason(call.metadata.get) if handing is not None else None
         if handing is None or reason is None:
             return None
-        longest = handing.longest(model.limits.timeout_seconds)
-        given = longest if call.seconds_left is None else call.seconds_left
-        left = min(given, _own_seconds(request) or longest, longest)
-        hurried = left < longest
-        # One whose time is over, or won't do, is told so here.
-        if left <= 0 or (hurried and handing.hopeless(left)):
-            return None
-        return cls(handing, reason, handing.patience(left), hurried)
+        given = handing.given(model.limits.timeout_seconds, sooner(call.seconds_left, _own_seconds(request)))
+        return None if given is None else cls(handing, reason, given)
 
     async def ask(self, message: bytes, call: Call) -> Answered | None:
         """The answer; None: it is to be answered here. It may be cancelled."""
+        seconds, hurried = self.given
         headers = [
             (b"content-type", MEDIA_TYPE.encode()),
-            (TIMEOUT_HEADER.encode(), b"%d" % max(1, int(self.timeout_seconds * 1000))),
+            (TIMEOUT_HEADER.encode(), b"%d" % max(1, int(seconds * 1000))),
             *((name.encode(), call.metadata[name].encode("latin-1")) for name in _CARRIED if name in call.metadata),
         ]
         read: list[pb.ModelInferResponse] = []
@@ -85,9 +79,7 @@ class Elsewhere(NamedTuple):
                 read.append(told)
             return told is not None
 
-        answer = await self.handing.ask(
-            self.reason, PATH.encode(), headers, message, self.timeout_seconds, good, hurried=self.hurried
-        )
+        answer = await self.handing.ask(self.reason, PATH.encode(), headers, message, seconds, good, hurried=hurried)
         return None if answer is None else Answered(answer.body, read[0])
 
 
@@ -104,7 +96,7 @@ def _message(answer: Answer) -> pb.ModelInferResponse | None:
 
 def _own_seconds(request: pb.ModelInferRequest) -> float | None:
     """What the request gives itself, in its parameter; what is wrong with that is told by whoever reads it."""
-    return request.parameters["timeout"].int64_param / 1e6 if "timeout" in request.parameters else None
+    return request.parameters["timeout"].int64_param / 1e6 or None if "timeout" in request.parameters else None
 
 
 class HandedCall:

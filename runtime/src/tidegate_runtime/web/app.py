@@ -1,5 +1,6 @@
 """The data port: Open Inference Protocol V2 over HTTP, with JSON and binary tensors, and V1 beside it."""
 
+from functools import partial
 from typing import Any
 
 import orjson
@@ -10,6 +11,7 @@ from tidegate_runtime.administration import Administration
 from tidegate_runtime.describing import extensions
 from tidegate_runtime.naming import HOP_HEADER, LIVE_PATH, READY_PATH, SERVER_NAME
 from tidegate_runtime.protocol import v2_request, v2_response
+from tidegate_runtime.protocol.parameters import glimpsed_seconds
 from tidegate_runtime.served_model import ServedModel
 from tidegate_runtime.service import Service
 from tidegate_runtime.web import faults
@@ -94,7 +96,7 @@ async def _inferred(service: Service, request: Request, model: ServedModel) -> R
     media = media_of(request.headers)
     body = await read_body(request, service.limits.max_body_bytes, media.encoding)
     received = service.clock()
-    handed = await handed_over(request, model, body)
+    handed = await handed_over(request, model, body, partial(glimpsed_seconds, body, media.json_length))
     if handed is not None:
         return handed
     decoded = v2_request.decode(body, media.json_length, model.signature.inputs)

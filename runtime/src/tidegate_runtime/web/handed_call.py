@@ -3,8 +3,9 @@
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from tidegate_runtime.handover.handing import Handing
+from tidegate_runtime.handover.handing import Given, Handing
 from tidegate_runtime.naming import ROUTE_HEADER, HandoverReason
+from tidegate_runtime.protocol.parameters import glimpsed_seconds
 from tidegate_runtime.share.client import Answer
 from tidegate_runtime.web.onward import back, onward, reader
 from tidegate_runtime.web.reply import reply
@@ -30,18 +31,20 @@ def hand_over(call: "HotCall", handing: Handing) -> bool:
     reason = None if header(ROUTE_HEADER) else handing.reason(header)
     if reason is None:
         return False
+    given = handing.given(head.model.limits.timeout_seconds, glimpsed_seconds(call.body, head.json_size))
+    if given is None:
+        return False
     call.handed = handing
     # It may have to be answered here after all.
     head.model.hold()
-    call.asking = asking = asyncio.create_task(_ask(call, handing, reason))
+    call.asking = asking = asyncio.create_task(_ask(call, handing, reason, given))
     asking.add_done_callback(lambda _: head.model.release())
     return True
 
 
-async def _ask(call: "HotCall", handing: Handing, reason: HandoverReason) -> None:
-    head = call.head
-    seconds = handing.patience(handing.longest(head.model.limits.timeout_seconds))
-    answer = await handing.ask(reason, head.url, onward(head.given), call.body, seconds)
+async def _ask(call: "HotCall", handing: Handing, reason: HandoverReason, given: Given) -> None:
+    head, (seconds, hurried) = call.head, given
+    answer = await handing.ask(reason, head.url, onward(head.given), call.body, seconds, hurried=hurried)
     call.asking = None
     if call.over:
         return

@@ -1,5 +1,6 @@
 """A request above ASGI that is another server's to answer: sent on once it is read, answered here where that fails."""
 
+from collections.abc import Callable
 from typing import Final
 
 from starlette.requests import Request
@@ -21,9 +22,12 @@ class _FromElsewhere(Response):
     """An answer that is counted where it was given."""
 
 
-async def handed_over(request: Request, model: ServedModel, body: bytearray) -> Response | None:
+async def handed_over(
+    request: Request, model: ServedModel, body: bytearray, own_seconds: Callable[[], float | None] = lambda: None
+) -> Response | None:
     """The answer that another server gave; None: the request is to be answered here.
 
+    `own_seconds` is what it gives itself; it is asked for only if that matters.
     What another server has sent on, or a router has chosen a revision for, is answered where it arrives, and so is what
     names a version. Raises `ClientGone`.
     """
@@ -31,16 +35,18 @@ async def handed_over(request: Request, model: ServedModel, body: bytearray) -> 
     decided = HOP_HEADER in request.headers or ROUTE_HEADER in request.headers
     if handing is None or decided or request.path_params.get("version") is not None:
         return None
-    given = request.scope["headers"]
-    reason = handing.reason(reader(given))
+    headers = request.scope["headers"]
+    reason = handing.reason(reader(headers))
     if reason is None:
+        return None
+    given = handing.given(model.limits.timeout_seconds, own_seconds())
+    if given is None:
         return None
     request.scope[_HANDED] = handing
     request.scope[_ELSEWHERE] = True
     # Headers alone aren't enough to know the path by: a part of it may be quoted.
     path: bytes = request.scope["raw_path"]
-    seconds = handing.patience(handing.longest(model.limits.timeout_seconds))
-    asking = handing.ask(reason, path, onward(given), body, seconds)
+    asking = handing.ask(reason, path, onward(headers), body, given.seconds, hurried=given.hurried)
     answer = await unless_client_leaves(request, asking)
     request.scope[_ELSEWHERE] = False
     if answer is None:
