@@ -36,12 +36,26 @@ def running(pid_file: Path, marks: Sequence[str]) -> int | None:
     if (pid := _recorded(pid_file)) is None:
         return None
     try:
-        line = Path(f"/proc/{pid}/cmdline").read_text()
+        words = _command_line(pid).split("\0")
     except (FileNotFoundError, ProcessLookupError):
         return None
-    words = line.split("\0")
-    # A zombie's command line is empty, so it counts as ended.
     return pid if all(mark in words for mark in marks) else None
+
+
+def _command_line(pid: int) -> str:
+    """Empty for a zombie, which so counts as ended. Raises `FileNotFoundError` or `ProcessLookupError` without one."""
+    # It is empty, too, for the moment in which a process becomes another program.
+    while not (line := Path(f"/proc/{pid}/cmdline").read_text()) and _has_program(pid):
+        pass
+    return line
+
+
+def _has_program(pid: int) -> bool:
+    """Whether the process runs a file: not a zombie, and no thread of the kernel."""
+    try:
+        return bool(os.readlink(f"/proc/{pid}/exe"))
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def _recorded(pid_file: Path) -> int | None:

@@ -36,6 +36,18 @@ def test_a_started_process_is_recorded_and_found_by_its_words_until_it_ends(tmp_
     reap(pid)
 
 
+def test_a_process_that_becomes_another_program_is_not_taken_for_ended(tmp_path: Path, pid_file: Path) -> None:
+    script = tmp_path / "again"
+    script.write_text('#!/bin/sh\nexec "$0" "$@"\n')
+    script.chmod(0o755)
+    processes.start([script, "a mark"], pid_file=pid_file, log=tmp_path / "log", env=ENVIRONMENT)
+    found = {processes.running(pid_file, ["a mark"]) for _ in range(20_000)}
+    assert found == {int(pid_file.read_text())}
+    processes.kill(int(pid_file.read_text()))
+    wait_for("its end", lambda: "running" if processes.running(pid_file, ["a mark"]) else None, seconds=5)
+    reap(int(pid_file.read_text()))
+
+
 def test_what_a_process_says_is_kept(tmp_path: Path, pid_file: Path) -> None:
     log = tmp_path / "log"
     processes.start(["sh", "-c", "echo out; echo err >&2"], pid_file=pid_file, log=log, env=ENVIRONMENT)
