@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tidegate_runtime.protocol.plain import MAX_BYTES, Layout, Plain
+from tidegate_runtime.protocol.plain import TOGETHER_BYTES, Layout, Plain
 from tidegate_runtime.protocol.plain_binary import PlainBinary
 from tidegate_runtime.protocol.plain_json import PlainJson
 from tidegate_runtime.protocol.v2_request import decode
@@ -103,8 +103,8 @@ def test_what_is_known_as_a_whole_is_what_is_known_by_its_head_and_its_body(
         (request(BODY, length=b"%d" % (len(BODY) - 1)), False),
         (request(BODY) + b"P", False),
         (request(BODY)[:-1], False),
-        (request(BODY.replace(b"2.5", b"2" * (MAX_BYTES - len(BODY) + 3))), True),
-        (request(BODY.replace(b"2.5", b"2" * (MAX_BYTES - len(BODY) + 4))), False),
+        (request(BODY.replace(b"2.5", b"2" * (TOGETHER_BYTES - len(BODY) + 3))), True),
+        (request(BODY.replace(b"2.5", b"2" * (TOGETHER_BYTES - len(BODY) + 4))), False),
         (b"", False),
     ],
 )  # fmt: skip

@@ -17,7 +17,7 @@ from tidegate_runtime.batching.tickets import OVER, Taker
 from tidegate_runtime.errors import RuntimeFault
 from tidegate_runtime.members import M, alone, together
 from tidegate_runtime.metrics import ModelMetrics
-from tidegate_runtime.protocol.plain import Answers, Layout, Numbers, Plain, Read
+from tidegate_runtime.protocol.plain import TOGETHER_BYTES, Answers, Layout, Numbers, Plain, Read
 from tidegate_runtime.served_model import ServedModel
 from tidegate_runtime.tensors import Array
 
@@ -94,7 +94,7 @@ class Turn(ABC, Generic[M]):
             if call.over:
                 continue  # Its client has left.
             known, form = call.find(), call.form
-            if known is None or form is None:
+            if known is None or form is None or known[0].size > TOGETHER_BYTES:
                 call.take()
                 continue
             layout, numbers = known

@@ -10,7 +10,7 @@ import orjson
 
 from tidegate_numbers import available
 from tidegate_runtime.protocol.number_column import NumberColumn
-from tidegate_runtime.protocol.plain import MAX_LAYOUTS, Around, Known, Layout, Numbers, Read, keep
+from tidegate_runtime.protocol.plain import MAX_LAYOUTS, Around, Known, Layout, Numbers, Read, Text, cut, keep
 from tidegate_runtime.tensors import Array
 
 _DATA: Final = b'"data"'
@@ -44,12 +44,13 @@ class JsonLayouts:
         self._known: dict[bytes, tuple[JsonLayout, ...]] = {}
         self._reader = available()
 
-    def find(self, body: bytes) -> Known | None:
+    def find(self, body: bytes | bytearray) -> Known | None:
         """The request, if its layout is known; of one with a single tensor the numbers are one text."""
         begin = body.find(b"[", body.find(_DATA))
-        for layout in self._known.get(body[:begin], ()):
+        for layout in self._known.get(bytes(body[:begin]), ()):
             if body.endswith(layout.behind):
-                numbers = _cut(body, begin, layout) if layout.between else body[begin : len(body) - len(layout.behind)]
+                end = len(body) - len(layout.behind)
+                numbers = _cut(body, begin, end, layout) if layout.between else cut(body, begin, end)
                 if numbers is not None:
                     return layout, numbers
         return None
@@ -64,13 +65,13 @@ class JsonLayouts:
         assert isinstance(layout, JsonLayout)
         if not layout.between:
             (column,), (shape,) = self._columns, layout.shapes
-            texts = cast("Sequence[bytes]", numbers)
+            texts = cast("Sequence[Text]", numbers)
             table, whole = column.read(texts, layout.counts[0], self._reader)
             unread = [] if whole is None else [place for place, read in enumerate(whole) if not read]
             return Read({column.name: _rows(table, shape, unread)}, len(texts) - len(unread), unread)
         parts, bad = [], set[int]()
         for column, lists, count in zip(self._columns, zip(*numbers, strict=True), layout.counts, strict=True):
-            table, whole = column.read(cast("Sequence[bytes]", lists), count, self._reader)
+            table, whole = column.read(cast("Sequence[Text]", lists), count, self._reader)
             parts.append(table)
             if whole is not None:
                 bad.update(place for place, read in enumerate(whole) if not read)
@@ -86,8 +87,9 @@ class JsonLayouts:
     ) -> None:
         """Notes the layout of `body`, a request with the model's inputs in their order, which have these shapes.
 
-        That it may be cut where it is cut is proved: with empty lists in these places it is the same document but for
-        the numbers. JSON being context-free, any other lists may stand there, too.
+        That it may be cut where it is cut is proved: with empty lists in these places it is a document whose tensors'
+        data are these lists, and nothing else in it is a list but the inputs and their shapes. JSON being context-free,
+        any other lists may stand there, too.
         """
         places = _lists(body, len(shapes))
         # Those of the inputs, and of shape and data of each; with more there are names that hold some, or deeper lists.
@@ -96,18 +98,18 @@ class JsonLayouts:
         edges = [0, *[edge for place in places for edge in place], len(body)]
         around = [body[begin:end] for begin, end in zip(edges[::2], edges[1::2], strict=True)]
         try:
-            emptied, root = orjson.loads(b"[]".join(around)), orjson.loads(body)
+            emptied = orjson.loads(b"[]".join(around))
         except orjson.JSONDecodeError:
             return
-        tensors = root["inputs"]
-        if not all(tensor["data"] for tensor in tensors):
-            return
-        if emptied != {**root, "inputs": [{**tensor, "data": []} for tensor in tensors]}:
+        tensors = emptied["inputs"]
+        if len(tensors) != len(shapes) or any(tensor.get("data") != [] for tensor in tensors):
             return
         before, between, behind = around[0], tuple(around[1:-1]), around[-1]
         if sum(map(len, around)) > MAX_AROUND:
             return
         counts = tuple([prod(shape) for shape in shapes])
+        if not all(counts):
+            return
         size = sum(count * column.dtype.itemsize for count, column in zip(counts, self._columns, strict=True))
         layout = JsonLayout(
             shapes[0][0], size, priority, timeout_seconds, tuple(shapes), counts, before, between, behind
@@ -116,17 +118,17 @@ class JsonLayouts:
         keep(self._known, before, (layout, *others)[:MAX_ALIKE], MAX_LAYOUTS)
 
 
-def _cut(body: bytes, begin: int, layout: JsonLayout) -> tuple[bytes, ...] | None:
-    """What stands for the lists of numbers, the first of which begins at `begin`; None if it isn't of this layout."""
+def _cut(body: bytes | bytearray, begin: int, stop: int, layout: JsonLayout) -> tuple[Text, ...] | None:
+    """What stands for the lists of numbers, from `begin` to `stop`; None if it isn't of this layout."""
     texts = []
     for text in layout.between:
         # If a list is none of numbers, this isn't its end, and it is not read.
         end = body.find(b"]", begin) + 1
         if not body.startswith(text, end):
             return None
-        texts.append(body[begin:end])
+        texts.append(cut(body, begin, end))
         begin = end + len(text)
-    texts.append(body[begin : len(body) - len(layout.behind)])
+    texts.append(cut(body, begin, stop))
     return tuple(texts)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import orjson
 
 from tidegate_numbers import Reader
+from tidegate_runtime.protocol.plain import Text
 from tidegate_runtime.tensors import Array
 
 FEW: Final = 64
@@ -23,11 +24,15 @@ class NumberColumn(NamedTuple):
     dtype: "np.dtype[Any]"
     may_overflow: bool
 
-    def read(self, texts: Sequence[bytes], size: int, reader: Reader | None) -> tuple[Array, bytearray | None]:
+    def read(self, given: Sequence[Text], size: int, reader: Reader | None) -> tuple[Array, bytearray | None]:
         """A row of `size` numbers for each of the texts, which are to be flat lists of so many and nothing else.
 
         The second has a 0 for each that isn't, whose row holds anything; None if there is none.
         """
+        if reader is not None and len(given) == 1 and type(given[0]) is memoryview:
+            row = np.empty((1, size), self.dtype)
+            return row, None if reader.read(given[0], 0, len(given[0]), row) == size else bytearray(1)
+        texts = [text if type(text) is bytes else bytes(text) for text in given]
         if reader is not None:
             rows = reader.read_rows(texts, size, self.dtype)
             if rows is not None:

@@ -11,8 +11,11 @@ from typing import Final, NamedTuple, Protocol, TypeVar
 
 from tidegate_runtime.tensors import Array, Feeds, InferRequest
 
-MAX_BYTES: Final = 16 * 1024
+MAX_BYTES: Final = 1 << 20
 """Of longer bodies the numbers are nearly all the cost, which is the same in the general codec."""
+
+TOGETHER_BYTES: Final = 16 * 1024
+"""Longer bodies, or tensors, are read one by one, where they lie: it takes more to copy them below each other."""
 
 MAX_LAYOUTS: Final = 256
 """Where requests have more counts of rows, or lengths of texts, than these, all are forgotten and read anew."""
@@ -56,7 +59,9 @@ class Around(NamedTuple):
     """Of the text; 0 if it varies."""
 
 
-Numbers = bytes | tuple[bytes, ...]
+Text = bytes | memoryview
+
+Numbers = Text | tuple[Text, ...]
 """The bytes that hold a request's numbers, of each tensor if they lie apart."""
 
 Known = tuple[Layout, Numbers]
@@ -107,7 +112,7 @@ class Plain(Protocol):
     def find(self, body: bytes | bytearray, json_length: int | None) -> Known | None:
         """The request if what stands around its numbers is known; whether they are numbers hasn't been looked at.
 
-        A body that isn't over `MAX_BYTES` has to be `bytes`. `json_length` is how much of it is JSON; None: all.
+        Of a body over `TOGETHER_BYTES` the numbers are views. `json_length` is how much of it is JSON; None: all.
         """
 
     def around(self, layout: Layout) -> Around | None:
@@ -137,6 +142,11 @@ def repeatable(request: InferRequest) -> bool:
 def unnamed(request: InferRequest) -> bool:
     """Whether nothing but numbers will differ in requests like this."""
     return request.id is None and not request.shared
+
+
+def cut(body: bytes | bytearray, begin: int, end: int) -> Text:
+    """A part of a body: a view over it where it is long."""
+    return bytes(body[begin:end]) if len(body) <= TOGETHER_BYTES else memoryview(body)[begin:end]
 
 
 def keep(known: dict[_K, _V], key: _K, value: _V, most: int) -> _V:

@@ -22,6 +22,8 @@ from tidegate_runtime.protocol.plain import (
     Layout,
     Numbers,
     Read,
+    Text,
+    cut,
     keep,
     repeatable,
     shape_of_each,
@@ -86,11 +88,10 @@ class PlainBinary:
         """As `Plain` says."""
         if not json_length or len(body) > MAX_BYTES:
             return None
-        assert type(body) is bytes
-        layout = self._known.get(body[:json_length])
+        layout = self._known.get(bytes(body[:json_length]))
         if layout is None or len(body) - json_length != layout.size:
             return None
-        return layout, body[json_length:]
+        return layout, cut(body, json_length, len(body))
 
     def around(self, layout: Layout) -> Around | None:
         """As `Plain` says."""
@@ -101,7 +102,7 @@ class PlainBinary:
         """As `Plain` says; any bytes are numbers."""
         assert isinstance(layout, BinaryLayout)
         count = len(numbers)
-        joined = b"".join(cast("Sequence[bytes]", numbers))
+        joined = cast("Text", numbers[0]) if count == 1 else b"".join(cast("Sequence[Text]", numbers))
         if len(layout.parts) == 1:
             name, _, _, dtype, shape = layout.parts[0]
             return Read({name: np.ndarray((count * shape[0], *shape[1:]), dtype, joined)}, count)

@@ -20,6 +20,7 @@ from tidegate_runtime.protocol.number_column import NumberColumn, finite
 from tidegate_runtime.protocol.plain import (
     MAX_BYTES,
     MAX_SHAPES,
+    TOGETHER_BYTES,
     Answers,
     Around,
     Known,
@@ -79,7 +80,6 @@ class PlainJson:
         """As `Plain` says."""
         if json_length is not None or len(body) > MAX_BYTES:
             return None
-        assert type(body) is bytes
         return self._layouts.find(body)
 
     def around(self, layout: Layout) -> Around | None:
@@ -100,7 +100,7 @@ class PlainJson:
 
     def decode(self, body: bytes | bytearray, json_length: int | None) -> tuple[Feeds, int] | None:
         """As `Plain` says."""
-        if json_length is not None or len(body) > MAX_BYTES or not self._fixed:
+        if json_length is not None or len(body) > TOGETHER_BYTES or not self._fixed:
             return None
         # Python takes true for 1 wherever it compares or converts numbers.
         if body.count(b":") != self._colons or b"true" in body or b"false" in body:

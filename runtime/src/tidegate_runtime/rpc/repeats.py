@@ -4,7 +4,7 @@ from typing import Final, NamedTuple
 from weakref import WeakKeyDictionary, ref
 
 from tidegate_runtime.errors import RuntimeFault
-from tidegate_runtime.protocol.plain import MAX_BYTES, MAX_LAYOUTS, Layout
+from tidegate_runtime.protocol.plain import MAX_LAYOUTS, TOGETHER_BYTES, Layout
 from tidegate_runtime.rpc.plain_messages import PlainMessages
 from tidegate_runtime.rpc.protos.inference_pb2 import ModelInferRequest
 from tidegate_runtime.served_model import ServedModel
@@ -59,7 +59,7 @@ class Repeats:
 
     def learn(self, data: bytes, message: ModelInferRequest, request: InferRequest, model: ServedModel) -> None:
         """Notes the message, which was read as `request` and fits the model, for the next like it."""
-        if len(data) > MAX_BYTES or (form := self._form(model)) is None:
+        if len(data) > TOGETHER_BYTES or (form := self._form(model)) is None:
             return
         found = form.layout_of(data, message, request)
         if found is None:

@@ -9,7 +9,7 @@ from functools import partial
 from math import inf
 from typing import Any, cast
 
-from tidegate_runtime.protocol.plain import MAX_BYTES, Layout, Plain
+from tidegate_runtime.protocol.plain import TOGETHER_BYTES, Layout, Plain
 from tidegate_runtime.service import Service
 from tidegate_runtime.web.connection import BoundedHttpProtocol, Stage
 from tidegate_runtime.web.head import Head, Pattern, common_head, pattern_of
@@ -138,7 +138,7 @@ class HotConnection(BoundedHttpProtocol):
         self._behind = True
         self._stage = Stage.IDLE
         self._late_at = inf
-        if type(call.body) is bytearray and len(call.body) <= MAX_BYTES:
+        if type(call.body) is bytearray and len(call.body) <= TOGETHER_BYTES:
             call.body = bytes(call.body)
         if not self._parting:
             self._pattern = pattern_of(self._arrived, call.body, call.head) or self._pattern

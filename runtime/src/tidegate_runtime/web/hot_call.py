@@ -62,7 +62,7 @@ class HotCall(HotAnswer):
         form = self.form = self.head.form
         if form is None or self.known is not None:
             return self.known
-        known = form.find(self.body, self.head.json_size)
+        known = self.known = form.find(self.body, self.head.json_size)
         if known is not None:
             self._connection.on_known(form, known[0])
         return known
@@ -87,7 +87,7 @@ class HotCall(HotAnswer):
         form = self.form = self.head.form
         if form is not None:
             body, size, model = self.body, self.head.json_size, self.head.model
-            known = form.find(body, size)
+            known = self.known or form.find(body, size)
             feeds = form.read(known[0], [known[1]]).feeds if known is not None else None
             if known is not None and feeds:
                 self.submit(feeds[0], known[0])

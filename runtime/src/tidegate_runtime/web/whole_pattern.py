@@ -2,7 +2,7 @@
 
 from typing import Final, NamedTuple
 
-from tidegate_runtime.protocol.plain import MAX_BYTES, Around, Layout, Plain
+from tidegate_runtime.protocol.plain import TOGETHER_BYTES, Around, Layout, Plain
 from tidegate_runtime.web.head import Head, Pattern
 
 MAX_LENGTHS: Final = 64
@@ -71,7 +71,7 @@ def whole_pattern(pattern: Pattern[Head], form: Plain, layout: Layout) -> WholeP
     around = form.around(layout)
     if around is None:
         return None
-    most = min(MAX_BYTES, pattern.head.model.max_body_bytes)
+    most = min(TOGETHER_BYTES, pattern.head.model.max_body_bytes)
     before, behind = pattern.before, pattern.behind
     return WholePattern(
         pattern.head, layout, before, behind + around.before, around.behind, len(behind), around, most, {}
