@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from localcluster.waiting import wait_for
 # The shell writes the id before it becomes the program, so no process is ever without its record, however its
 # parent dies.
 _RECORDED = 'cd /; echo $$ >"$0"; exec "$@"'
+
+BECOMING_SECONDS = 1.0
 
 
 def start(argv: Sequence[str | Path], *, pid_file: Path, log: Path, env: Mapping[str, str]) -> None:
@@ -44,8 +47,9 @@ def running(pid_file: Path, marks: Sequence[str]) -> int | None:
 
 def _command_line(pid: int) -> str:
     """Empty for a zombie, which so counts as ended. Raises `FileNotFoundError` or `ProcessLookupError` without one."""
-    # It is empty, too, for the moment in which a process becomes another program.
-    while not (line := Path(f"/proc/{pid}/cmdline").read_text()) and _has_program(pid):
+    # It is empty, too, for the moment in which a process becomes another program; of few it stays so.
+    late_at = time.monotonic() + BECOMING_SECONDS
+    while not (line := Path(f"/proc/{pid}/cmdline").read_text()) and _has_program(pid) and time.monotonic() < late_at:
         pass
     return line
 
@@ -54,7 +58,7 @@ def _has_program(pid: int) -> bool:
     """Whether the process runs a file: not a zombie, and no thread of the kernel."""
     try:
         return bool(os.readlink(f"/proc/{pid}/exe"))
-    except (FileNotFoundError, ProcessLookupError):
+    except OSError:  # It has none, or it is somebody else's.
         return False
 
 

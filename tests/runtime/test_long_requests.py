@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 
 from tidegate_numbers import available
 from tidegate_runtime.protocol import json_layout
-from tidegate_runtime.protocol.plain import MAX_BYTES, TOGETHER_BYTES
+from tidegate_runtime.protocol.plain import MAX_AROUND, MAX_BYTES, TOGETHER_BYTES
 from tidegate_runtime.protocol.plain_binary import PlainBinary
 from tidegate_runtime.protocol.plain_json import PlainJson
 from tidegate_runtime.protocol.v2_request import decode
@@ -123,6 +123,20 @@ def test_what_is_longer_still_is_the_general_codec_s() -> None:
     assert made.find(body, length) is None
 
 
+def test_a_text_that_is_long_itself_is_not_kept() -> None:
+    x = values(1, X)["x"]
+    made, binary = PlainJson.of("m", "1", [X], [X]), PlainBinary.of("m", "1", [X], [X])
+    assert made is not None
+    assert binary is not None
+    for padded in (in_json({"x": x}, more="x" * MAX_AROUND), in_json({"x": x})[:-1] + b" " * MAX_AROUND + b"}"):
+        made.learn(padded, None, decode(padded))
+        assert made.find(padded, None) is None
+    body, length = in_binary(x)
+    padded = body[: length - 1] + b" " * MAX_AROUND + body[length - 1 :]
+    binary.learn(padded, length + MAX_AROUND, decode(padded, length + MAX_AROUND))
+    assert binary.find(padded, length + MAX_AROUND) is None
+
+
 @pytest.mark.integration
 async def test_long_requests_that_come_at_once_get_each_its_own_answer(serve: Callable[..., Any]) -> None:
     ports = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", WIDTH]) for name in "xy"]
@@ -146,4 +160,3 @@ async def test_long_requests_that_come_at_once_get_each_its_own_answer(serve: Ca
                 assert all(await asyncio.gather(*(right(16 * turn + each) for each in range(16))))
             seen = (await client.get(process.url("/v2/models/m/stats"))).json()["model_stats"][0]
     assert seen["inference_stats"]["success"]["count"] == 80
-    assert seen["execution_count"] < 80

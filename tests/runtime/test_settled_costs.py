@@ -1,5 +1,7 @@
 """Tiny runs that pass the queue by and whose cost is well known are looked at once a millisecond."""
 
+import random
+from collections.abc import Iterable
 from math import inf
 
 import numpy as np
@@ -34,13 +36,21 @@ class Lone:
         """How many of so many more runs were taken into account; each began `apart` after the one before."""
         before = self.shape._seen
         for _ in range(number):
-            queue = self._backlog.pass_by(
-                Alike(FEEDS, 1, inf, inf, lambda: [(FEEDS, inf, lambda _: None, None)]), 1, 8, self._now
-            )
-            assert queue is not None
-            self._backlog.passed(queue, 1, seconds, self._now + seconds)
+            self.run(seconds)
             self._now += apart
         return self.shape._seen - before
+
+    def follow(self, seconds: Iterable[float]) -> None:
+        """Runs that take so long and follow each other at once."""
+        for each in seconds:
+            self.run(each)
+            self._now += each
+
+    def run(self, seconds: float) -> None:
+        alike = Alike(FEEDS, 1, inf, inf, lambda: [(FEEDS, inf, lambda _: None, None)])
+        queue = self._backlog.pass_by(alike, 1, 8, self._now)
+        assert queue is not None
+        self._backlog.passed(queue, 1, seconds, self._now + seconds)
 
 
 @pytest.mark.parametrize(
@@ -63,6 +73,15 @@ def test_what_has_come_to_cost_more_is_noticed_within_milliseconds() -> None:
     assert cost is not None
     # Sixty-four of them, each a sixteenth of what is missing: 1 - (15/16) ** 64 = 0.98; worked out anew each 32.
     assert cost.mean == pytest.approx(2 * RUN_SECONDS, rel=0.1)
+
+
+def test_pauses_of_the_host_are_looked_at_no_more_often_than_other_runs() -> None:
+    lone, chance = Lone(128), random.Random(7)
+    # Two in a thousand take forty times as long, and so 7 % of the time.
+    lone.follow(40 * RUN_SECONDS if chance.random() < 0.002 else RUN_SECONDS for _ in range(20_000))
+    cost = lone.shape.at(1)
+    assert cost is not None
+    assert cost.p99 == RUN_SECONDS
 
 
 def test_each_run_is_looked_at_while_a_smaller_batch_is_to_be_tried() -> None:

@@ -63,7 +63,7 @@ class EngineProcesses:
         over = self._replacing[name] = asyncio.Event()
         try:
             yield
-            self._replaced |= before
+            self._replaced |= before & self._children.keys()
         finally:
             del self._replacing[name]
             over.set()

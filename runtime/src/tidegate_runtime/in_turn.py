@@ -11,7 +11,8 @@ from tidegate_runtime.batching.isolation import host_of
 class InTurn:
     """Of those who wait hosts take turns, and of one host's its connections; of a connection who came first is first.
 
-    So whoever asks for one thing waits for that of at most one of each other host, as long as it is alone on its own.
+    So whoever asks for one thing waits for that of at most one of each other host, beside what is in progress, as long
+    as it is alone on its own.
     """
 
     def __init__(self) -> None:

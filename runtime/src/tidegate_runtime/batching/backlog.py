@@ -93,10 +93,11 @@ class Backlog(Entrance):
 
     def passed(self, queue: Queue, rows: int, seconds: float, now: float, own: float | None = None) -> None:
         """The run of `pass_by`, of `rows` in all, took the engine `seconds`; `own` as in `ended`."""
-        shape = queue.shape
-        if now >= shape.looked_at + LOOK_SECONDS or not shape.settled(rows):
+        shape, began = queue.shape, now - seconds
+        # By its beginning: by their ends long runs, pauses of the host among them, would be looked at more often.
+        if began >= shape.looked_at + LOOK_SECONDS or not shape.settled(rows):
             self._observed(shape, rows, seconds, now, on_loop=True)
-            shape.looked_at = now
+            shape.looked_at = began
         if self.place.trying:
             self.place.ran(shape, rows, seconds if own is None else own, now)
 

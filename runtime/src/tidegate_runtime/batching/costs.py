@@ -101,7 +101,7 @@ class ShapeCosts:
         self.single_seconds = 0.0
         """What a run of one row takes; 0 while nothing is known."""
         self.looked_at = -inf
-        """When a run that passed by was last taken into account."""
+        """When the run that passed by and was last taken into account began."""
         self.trial_at = 0.0
         self.trial_gap = TRIAL_SECONDS
         """When, and after how long, a request is let in again though these figures say it will be late."""

@@ -10,13 +10,10 @@ import orjson
 
 from tidegate_numbers import available
 from tidegate_runtime.protocol.number_column import NumberColumn
-from tidegate_runtime.protocol.plain import MAX_LAYOUTS, Around, Known, Layout, Numbers, Read, Text, cut, keep
+from tidegate_runtime.protocol.plain import MAX_AROUND, MAX_LAYOUTS, Around, Known, Layout, Numbers, Read, Text, cut, keep
 from tidegate_runtime.tensors import Array
 
 _DATA: Final = b'"data"'
-
-MAX_AROUND: Final = 4 * 1024
-"""Bytes around the numbers, at most, in a layout that is kept: names and shapes take some hundreds."""
 
 MAX_ALIKE: Final = 8
 """Layouts that are the same up to the first list, as of queries with documents of several lengths; the newest stay."""
@@ -47,6 +44,8 @@ class JsonLayouts:
     def find(self, body: bytes | bytearray) -> Known | None:
         """The request, if its layout is known; of one with a single tensor the numbers are one text."""
         begin = body.find(b"[", body.find(_DATA))
+        if not 0 <= begin <= MAX_AROUND:
+            return None
         for layout in self._known.get(bytes(body[:begin]), ()):
             if body.endswith(layout.behind):
                 end = len(body) - len(layout.behind)
@@ -97,6 +96,8 @@ class JsonLayouts:
             return
         edges = [0, *[edge for place in places for edge in place], len(body)]
         around = [body[begin:end] for begin, end in zip(edges[::2], edges[1::2], strict=True)]
+        if sum(map(len, around)) > MAX_AROUND:
+            return
         try:
             emptied = orjson.loads(b"[]".join(around))
         except orjson.JSONDecodeError:
@@ -105,8 +106,6 @@ class JsonLayouts:
         if len(tensors) != len(shapes) or any(tensor.get("data") != [] for tensor in tensors):
             return
         before, between, behind = around[0], tuple(around[1:-1]), around[-1]
-        if sum(map(len, around)) > MAX_AROUND:
-            return
         counts = tuple([prod(shape) for shape in shapes])
         if not all(counts):
             return

@@ -90,7 +90,7 @@ def glimpsed_seconds(body: bytes | bytearray, json_length: int | None = None) ->
 
     The first `json_length` bytes of the body are JSON; None: all. The first member named `timeout` counts that is a
     number, wherever it is: elsewhere than in the request's parameters it is refused, or passed over, by whoever parses
-    it. One whose name is spelled with escapes isn't seen. In a string its quotes would be escaped.
+    it. One whose name is spelled with escapes isn't seen, and one whose name ends in such quotes is taken for it.
     """
     found = _GIVEN_TIME.search(body, 0, len(body) if json_length is None else min(json_length, len(body)))
     microseconds = 0 if found is None else int(found[1])

@@ -14,6 +14,9 @@ from tidegate_runtime.tensors import Array, Feeds, InferRequest
 MAX_BYTES: Final = 1 << 20
 """Of longer bodies the numbers are nearly all the cost, which is the same in the general codec."""
 
+MAX_AROUND: Final = 4 * 1024
+"""Bytes around the numbers, at most, in a layout that is kept: names and shapes take some hundreds."""
+
 TOGETHER_BYTES: Final = 16 * 1024
 """Longer bodies, or tensors, are read one by one, where they lie: it takes more to copy them below each other."""
 

@@ -13,6 +13,7 @@ import orjson
 
 from tidegate_runtime.protocol.binary_tensors import blob_of
 from tidegate_runtime.protocol.plain import (
+    MAX_AROUND,
     MAX_BYTES,
     MAX_LAYOUTS,
     MAX_SHAPES,
@@ -86,7 +87,7 @@ class PlainBinary:
 
     def find(self, body: bytes | bytearray, json_length: int | None) -> Known | None:
         """As `Plain` says."""
-        if not json_length or len(body) > MAX_BYTES:
+        if not json_length or json_length > MAX_AROUND or len(body) > MAX_BYTES:
             return None
         layout = self._known.get(bytes(body[:json_length]))
         if layout is None or len(body) - json_length != layout.size:
@@ -120,7 +121,9 @@ class PlainBinary:
 
     def learn(self, body: bytes | bytearray, json_length: int | None, request: InferRequest) -> None:
         """As `Plain` says."""
-        if not json_length or len(body) > MAX_BYTES or not repeatable(request) or not request.binary:
+        if not json_length or json_length > MAX_AROUND or len(body) > MAX_BYTES:
+            return
+        if not repeatable(request) or not request.binary:
             return
         if [tensor.name for tensor in request.inputs] != self._inputs:
             return

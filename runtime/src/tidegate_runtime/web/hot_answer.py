@@ -100,7 +100,7 @@ class HotAnswer:
         self.head: Head
         self.body: bytes | bytearray = b""
         self.known: Known | None = None
-        """Its layout and numbers, if it was told by its bytes as a whole."""
+        """Its layout and numbers, once it is known to repeat an earlier one."""
         self.request: InferRequest | None = None
         self.received = 0.0
         self.parsed = 0.0
