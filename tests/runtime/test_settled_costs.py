@@ -81,7 +81,7 @@ def test_pauses_of_the_host_are_looked_at_no_more_often_than_other_runs() -> Non
     lone.follow(40 * RUN_SECONDS if chance.random() < 0.002 else RUN_SECONDS for _ in range(20_000))
     cost = lone.shape.at(1)
     assert cost is not None
-    assert cost.p99 == RUN_SECONDS
+    assert cost.p99 == pytest.approx(RUN_SECONDS, rel=0.01)
 
 
 def test_each_run_is_looked_at_while_a_smaller_batch_is_to_be_tried() -> None:

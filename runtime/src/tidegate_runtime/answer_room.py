@@ -26,7 +26,7 @@ def check_room(request: InferRequest, tensors: Sequence[Tensor]) -> None:
 
 def plain_answers(form: Plain, outputs: Sequence[Array], count: int) -> Answers:
     """What `form` answers to `count` requests that ran together. Raises `OutOfDeviceMemory` as `check_room` does."""
-    if form.as_text:
+    if form.as_text and (len(outputs) != 1 or outputs[0].nbytes >= LARGE_BYTES):
         _check_text(outputs)
     return form.answers(outputs, count)
 
@@ -49,10 +49,7 @@ def text_bytes(arrays: Sequence[Array]) -> int:
 
 
 def _check_text(arrays: Sequence[Array]) -> None:
-    size = 0
-    for array in arrays:
-        size += array.nbytes
-    if size < LARGE_BYTES:
+    if sum([array.nbytes for array in arrays]) < LARGE_BYTES:
         return
     needed, left = text_bytes(arrays), limit_leaves()
     if left is not None and needed > left:

@@ -182,11 +182,14 @@ class ModelMetrics:
     ) -> None:
         """Counts requests that were answered 200 together; `leads`: the first of them does.
 
-        `times` are when each of at least one was received, and parsed.
+        `times` are when each was received, and parsed.
         """
         count = len(times)
+        if not count:
+            return
         if count == 1:
-            self.served(*times[0], delivered, written, leads=leads)
+            ((received, parsed),) = times
+            self.served(received, parsed, delivered, written, leads=leads)
         else:
             if leads:
                 self.evidence_seconds.observe(written - times[0][0])

@@ -16,7 +16,6 @@ from tidegate_runtime.batching.place import AT_ONCE_SECONDS
 from tidegate_runtime.batching.tickets import OVER, Taker
 from tidegate_runtime.errors import RuntimeFault
 from tidegate_runtime.members import M, alone, together
-from tidegate_runtime.metrics import ModelMetrics
 from tidegate_runtime.protocol.plain import TOGETHER_BYTES, Answers, Layout, Numbers, Plain, Read
 from tidegate_runtime.served_model import ServedModel
 from tidegate_runtime.tensors import Array
@@ -207,18 +206,3 @@ class Turn(ABC, Generic[M]):
         if len(answers.pieces) != count:
             raise ValueError(f"{len(answers.pieces)} answers to {count} requests")
         return answers
-
-    def _count(
-        self,
-        metrics: ModelMetrics,
-        times: list[tuple[float, float]],
-        delivered: float,
-        *,
-        leads: bool,
-    ) -> None:
-        """Counts answers that are written; `times` are when each was received, and parsed.
-
-        `leads` says whether the time of the first stands for that of the batch.
-        """
-        if times:
-            metrics.served_all(times, delivered, self._clock(), leads=leads)

@@ -104,7 +104,7 @@ class Reader:
         rc: int = self._read_nested(given, start, stop, _KINDS[out.dtype], place, out.size, len(sizes), held)
         return rc == 0
 
-    def read_many(self, texts: Sequence[bytes], out: Array, rows: Sequence[int] | None = None) -> bytearray:
+    def read_many(self, texts: Sequence[Text], out: Array, rows: Sequence[int] | None = None) -> bytearray:
         """1 for each text that is a flat list of all numbers of its rows of `out`, else 0.
 
         `out` has two dimensions. Text i has row i, or, if `rows` is given, the next `rows[i]`, of at least one; all
@@ -127,7 +127,7 @@ class Reader:
         unread = self._read_many(joined, len(joined), kind, place, size, counts, count, self._memory(whole))
         return bytearray(count) if unread < 0 else whole
 
-    def read_rows(self, texts: Sequence[bytes], size: int, dtype: "np.dtype[Any]") -> Array | None:
+    def read_rows(self, texts: Sequence[Text], size: int, dtype: "np.dtype[Any]") -> Array | None:
         """A row of `size` ≥ 1 numbers for each text, of at least one; None if any isn't a flat list of so many."""
         count = len(texts)
         out = np.empty((count, size), dtype)

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Final, cast
+from typing import Any, Final
 
 import numpy as np
 import orjson
 
 from tidegate_numbers import available
 from tidegate_runtime.protocol.number_column import NumberColumn
-from tidegate_runtime.protocol.plain import MAX_AROUND, MAX_LAYOUTS, Around, Known, Layout, Numbers, Read, Text, cut, keep
+from tidegate_runtime.protocol.plain import MAX_AROUND, MAX_LAYOUTS, Around, Known, Layout, Read, Text, cut, keep
 from tidegate_runtime.tensors import Array
 
 _DATA: Final = b'"data"'
@@ -59,18 +59,17 @@ class JsonLayouts:
         assert isinstance(layout, JsonLayout)
         return None if layout.between else Around(layout.before + b"[", layout.behind, opening=1)
 
-    def read(self, layout: Layout, numbers: Sequence[Numbers]) -> Read:
-        """The inputs of requests of this layout, and the places of those that can't be read."""
+    def read(self, layout: Layout, numbers: Sequence[Any]) -> Read:
+        """The inputs of requests of this layout, by their `Numbers`, and the places of those that can't be read."""
         assert isinstance(layout, JsonLayout)
         if not layout.between:
             (column,), (shape,) = self._columns, layout.shapes
-            texts = cast("Sequence[Text]", numbers)
-            table, whole = column.read(texts, layout.counts[0], self._reader)
+            table, whole = column.read(numbers, layout.counts[0], self._reader)
             unread = [] if whole is None else [place for place, read in enumerate(whole) if not read]
-            return Read({column.name: _rows(table, shape, unread)}, len(texts) - len(unread), unread)
+            return Read({column.name: _rows(table, shape, unread)}, len(numbers) - len(unread), unread)
         parts, bad = [], set[int]()
         for column, lists, count in zip(self._columns, zip(*numbers, strict=True), layout.counts, strict=True):
-            table, whole = column.read(cast("Sequence[Text]", lists), count, self._reader)
+            table, whole = column.read(lists, count, self._reader)
             parts.append(table)
             if whole is not None:
                 bad.update(place for place, read in enumerate(whole) if not read)

@@ -24,25 +24,29 @@ class NumberColumn(NamedTuple):
     dtype: "np.dtype[Any]"
     may_overflow: bool
 
-    def read(self, given: Sequence[Text], size: int, reader: Reader | None) -> tuple[Array, bytearray | None]:
+    def read(self, texts: Sequence[Text], size: int, reader: Reader | None) -> tuple[Array, bytearray | None]:
         """A row of `size` numbers for each of the texts, which are to be flat lists of so many and nothing else.
 
         The second has a 0 for each that isn't, whose row holds anything; None if there is none.
         """
-        if reader is not None and len(given) == 1 and type(given[0]) is memoryview:
+        if reader is None:
+            return self._read_in_python([bytes(text) for text in texts], size)
+        if len(texts) == 1 and type(texts[0]) is memoryview:
             row = np.empty((1, size), self.dtype)
-            return row, None if reader.read(given[0], 0, len(given[0]), row) == size else bytearray(1)
-        texts = [text if type(text) is bytes else bytes(text) for text in given]
-        if reader is not None:
-            rows = reader.read_rows(texts, size, self.dtype)
-            if rows is not None:
-                return rows, None
-        else:
-            made = self._joined(texts, size)
-            if made is not None:
-                return np.ndarray((len(texts), size), self.dtype, made), None
+            return row, None if reader.read(texts[0], 0, len(texts[0]), row) == size else bytearray(1)
+        rows = reader.read_rows(texts, size, self.dtype)
+        if rows is not None:
+            return rows, None
         table = np.empty((len(texts), size), self.dtype)
-        whole = self._apart(texts, table) if reader is None else reader.read_many(texts, table)
+        whole = reader.read_many(texts, table)
+        return table, whole if 0 in whole else None
+
+    def _read_in_python(self, texts: Sequence[bytes], size: int) -> tuple[Array, bytearray | None]:
+        made = self._joined(texts, size)
+        if made is not None:
+            return np.ndarray((len(texts), size), self.dtype, made), None
+        table = np.empty((len(texts), size), self.dtype)
+        whole = self._apart(texts, table)
         return table, whole if 0 in whole else None
 
     def _apart(self, texts: Sequence[bytes], table: Array) -> bytearray:

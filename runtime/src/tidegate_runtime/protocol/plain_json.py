@@ -117,15 +117,12 @@ class PlainJson:
 
     def answers(self, outputs: Sequence[Array], count: int) -> Answers:
         """As `Plain` says."""
-        shapes = tuple([shape_of_each(output, count) for output in outputs])
-        frame = self._frames.get(shapes) or self._frame(shapes)
-        texts = [
-            orjson.dumps(output.reshape(count, -1), option=orjson.OPT_SERIALIZE_NUMPY)[2:-2].split(b"],[")
-            for output in outputs
-        ]
-        before, *between, behind = frame
-        if not between:
-            return Answers(before, texts[0], behind)
+        if len(outputs) == 1:  # No list of them is made, for a request alone.
+            (output,) = outputs
+            before, behind = self._framed((shape_of_each(output, count),))
+            return Answers(before, _texts(output, count), behind)
+        before, *between, behind = self._framed(tuple([shape_of_each(output, count) for output in outputs]))
+        texts = [_texts(output, count) for output in outputs]
         pieces = []
         for each in zip(*texts, strict=True):
             parts = [each[0]]
@@ -134,8 +131,11 @@ class PlainJson:
             pieces.append(b"".join(parts))
         return Answers(before, pieces, behind)
 
-    def _frame(self, shapes: tuple[tuple[int, ...], ...]) -> list[bytes]:
+    def _framed(self, shapes: tuple[tuple[int, ...], ...]) -> list[bytes]:
         """What stands before, between and behind the numbers of outputs of these shapes; kept for the next such."""
+        known = self._frames.get(shapes)
+        if known is not None:
+            return known
         frame = [
             b'%b%b],"data":[' % (head, b",".join([b"%d" % size for size in shape]))
             for head, shape in zip(self._heads, shapes, strict=True)
@@ -158,6 +158,11 @@ class PlainJson:
             feeds[given.name] = made
             rows = len(made)
         return feeds, rows
+
+
+def _texts(output: Array, count: int) -> list[bytes]:
+    """The numbers of each of `count` requests' equal shares."""
+    return orjson.dumps(output.reshape(count, -1), option=orjson.OPT_SERIALIZE_NUMPY)[2:-2].split(b"],[")
 
 
 def _plain_input(spec: TensorSpec) -> _Input | None:

@@ -176,7 +176,7 @@ class CallTurn(Turn[RepeatedCall]):
             except Exception:
                 # One request's answer that can't be written must not keep the others' from them.
                 logger.exception("an answer could not be delivered")
-        self._count(first.model.metrics, times, delivered, leads=leads)
+        first.model.metrics.served_all(times, delivered, self._clock(), leads=leads)
 
     def _refuse_all(self, model: ServedModel, calls: list[RepeatedCall], fault: RuntimeFault) -> None:
         for call in calls:

@@ -89,4 +89,4 @@ class HttpTurn(Turn["HotCall"]):
                 # One request's answer that can't be written must not keep the others' from them.
                 logger.exception("an answer could not be delivered")
                 leads = leads and call is not first
-        self._count(first.model.metrics, times, delivered, leads=leads)
+        first.model.metrics.served_all(times, delivered, self._clock(), leads=leads)
