@@ -106,8 +106,9 @@ TAIL = "tabular JSON at 80 % of mosec's rate"
 _TINY = Point("tabular", "json", connections=32)
 _WORDS = Point("minilm", "json", connections=32)
 # A thousand connections take a tenth of a second to open, which is part of the turn; a slow model needs longer for
-# as many answers.
-_CROWD_SECONDS, _SLOW_SECONDS, _OPEN_LOOP_SECONDS = 4.0, 3.0, 5.0
+# as many answers. Open loops are as long as in rounds: a queue takes its time to grow, and of an overload the last
+# batch, of a tenth of a second, isn't over when the turn is.
+_CROWD_SECONDS, _SLOW_SECONDS, _TAIL_SECONDS, _OVERLOAD_SECONDS = 4.0, 3.0, 4.0, 10.0
 _CLOSED = "mosec, 128 clients"
 
 COMPARISONS = (
@@ -151,7 +152,7 @@ COMPARISONS = (
             _ours("twice the rate", Point("minilm", "json", "overload"), follows="32 clients"),
             _ours("32 clients", _WORDS),
         ),
-        seconds=_OPEN_LOOP_SECONDS,
+        seconds=_OVERLOAD_SECONDS,
         by=RATE,
         one_in=3,
     ),
@@ -162,9 +163,8 @@ COMPARISONS = (
             _at_its_best("mosec", _CLOSED),
             Side(_CLOSED, "mosec", replace(_TINY, connections=128)),
         ),
-        seconds=_OPEN_LOOP_SECONDS,
+        seconds=_TAIL_SECONDS,
         by=P99,
-        one_in=3,
     ),
 )
 CATALOGUE: Mapping[str, Comparison] = {one.name: one for one in COMPARISONS}

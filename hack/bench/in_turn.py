@@ -17,7 +17,7 @@ def section(summary: Summary) -> Iterator[str]:
         return
     yield "\n## In turn\n"
     yield (
-        "All sides of a comparison are up at once on the server's core. Each is loaded for one to five seconds a turn, "
+        "All sides of a comparison are up at once on the server's core. Each is loaded for one to ten seconds a turn, "
         "in the opposite order every other turn. The ratio is that of the first side over this one within a turn, of "
         "CPU, of rates or of p99s: its median over the turns in which both were quiet, and its quartiles. `~`: none "
         "was quiet.\n"
