@@ -59,7 +59,7 @@ class Run:
         try:
             with process.started(SERVERS[OURS], point.model, self.load) as running:
                 running.verify(form, READY_SECONDS)
-                for count in [answers // SOAK_LOOKS] * SOAK_LOOKS:
+                for count in [max(1, answers // SOAK_LOOKS)] * SOAK_LOOKS:
                     result = running.send(form, connections=point.connections, count=count, seconds=3600)
                     good += result["good"]
                     held.append(usage.memory(running.account.processes()).rss)

@@ -21,6 +21,7 @@ from tidegate_runtime.served_model import Limits, Loaded
 from tidegate_runtime.service import Service
 from tidegate_runtime.tensors import Datatype, InferRequest, Tensor
 
+from .hub_in_process import until
 from .stored_models import Repository, times
 from .test_isolated_server import children_of
 
@@ -134,8 +135,7 @@ async def test_a_new_engine_that_is_lost_before_the_exchange_fails_the_load_and_
         loading = await made.begun(tmp_path / "m" / "3")
         made.repository.remove("m", 2)
         os.kill(children_of(os.getpid())[-1], signal.SIGKILL)
-        while "an engine is lost" not in caplog.text:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+        await until(lambda: "an engine is lost" in caplog.text)
         made.gate.set()
         with pytest.raises(NotFound, match='failed to load "m"'):
             await loading

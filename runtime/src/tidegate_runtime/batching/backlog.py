@@ -98,8 +98,7 @@ class Backlog(Entrance):
         if began >= shape.looked_at + LOOK_SECONDS or not shape.settled(rows):
             self._observed(shape, rows, seconds, now, on_loop=True)
             shape.looked_at = began
-        if self.place.trying:
-            self.place.ran(shape, rows, seconds if own is None else own, now)
+        self.place.ran(shape, rows, seconds if own is None else own, now)
 
     def begun(self, queue: Queue, alike: Alike, rows: int, size: int, now: float) -> Batch:
         """The batch of what `pass_by` let pass, which is running: for what has more to say of a run."""
